@@ -1,0 +1,1 @@
+"""`road_seg <verb>`: a thin file per verb, each with `add_parser` and `run`."""

@@ -1,0 +1,38 @@
+"""Options that several verbs share."""
+
+import argparse
+import json
+from collections.abc import Iterable
+from pathlib import Path
+
+
+def add_segmenter_options(parser: argparse.ArgumentParser) -> None:
+    """Which weights, on what."""
+    parser.add_argument("--weights", default="", help="safetensors file (default: the one that ships)")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: %(default)s)")
+    parser.add_argument("--precision", default="auto", help="auto, fp32, bf16 or fp16 (default: %(default)s)")
+    parser.add_argument("--network-width", type=int, default=0, help="pixels, multiple of 32 (default: the weights')")
+
+
+def load_segmenter(args: argparse.Namespace):
+    """The segmenter that the options above name."""
+    from fcn_road_seg.segmenter import RoadSegmenter
+
+    return RoadSegmenter.load(args.weights, args.device, args.precision, args.network_width)
+
+
+def add_json_option(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there as JSON")
+
+
+def write_json(path: Path | None, figures: dict | list) -> None:
+    if path:
+        path.write_text(json.dumps(figures, indent=2) + "\n")
+
+
+def progress(items: Iterable, description: str) -> Iterable:
+    """A progress bar on stderr round `items`."""
+    from rich.console import Console
+    from rich.progress import track
+
+    return track(items, description, console=Console(stderr=True))

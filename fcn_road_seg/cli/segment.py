@@ -1,0 +1,81 @@
+"""`road_seg segment`: masks and overlays of images, folders and videos."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from fcn_road_seg.cli.options import add_segmenter_options, load_segmenter, progress
+from fcn_road_seg.errors import UserError
+from fcn_road_seg.image_file import SUFFIXES
+
+
+def add_parser(subparsers) -> argparse.ArgumentParser:
+    parser = subparsers.add_parser("segment", help="write masks and overlays of images, a folder or a video")
+    parser.add_argument("input", type=Path, nargs="+", help="image files, folders of images, videos")
+    parser.add_argument("--out", type=Path, required=True, help="folder for <stem>_mask.png and <stem>_overlay.png")
+    parser.add_argument("--threshold", type=float, default=0.0, help="P(road), 0..1 (default: the weights')")
+    parser.add_argument("--alpha", type=float, default=0.5, help="opacity of the overlay (default: %(default)s)")
+    add_segmenter_options(parser)
+    return parser
+
+
+def run(args: argparse.Namespace) -> int:
+    """0 when every input was segmented; 1 when some could not be read (each is named)."""
+    if not 0 <= args.threshold <= 1:
+        raise UserError(f"--threshold is {args.threshold}, but must be in 0..1")
+    if not 0 <= args.alpha <= 1:
+        raise UserError(f"--alpha is {args.alpha}, but must be in 0..1")
+    files = find_files(args.input)
+    segmenter = load_segmenter(args)
+    threshold = args.threshold or segmenter.threshold
+    args.out.mkdir(parents=True, exist_ok=True)
+
+    from fcn_road_seg.image_file import ImageFileError, read_rgb, write_image
+    from fcn_road_seg.overlay import overlay
+    from fcn_road_seg.segmenter import threshold_mask
+    from fcn_road_seg.video import VideoReader, VideoWriter
+
+    def answer(frame, name: str):
+        mask = threshold_mask(segmenter(frame), threshold)
+        write_image(args.out / f"{name}_mask.png", mask)
+        return overlay(frame, mask, args.alpha)
+
+    unreadable = 0
+    for file in progress(files, "segmenting"):
+        try:
+            if file.suffix.lower() in SUFFIXES:
+                write_image(args.out / f"{file.stem}_overlay.png", answer(read_rgb(file), file.stem))
+                continue
+            video = VideoReader(file)
+            with VideoWriter(args.out / f"{file.stem}_overlay.mp4", video.rate) as writer:
+                for i, frame in enumerate(progress(video, file.name)):
+                    writer.write(answer(frame, f"{file.stem}_{i:06d}"))
+        except ImageFileError as error:
+            unreadable += 1
+            print(f"skipped: {error}", file=sys.stderr)
+    print(f"{len(files) - unreadable} of {len(files)} files segmented into {args.out}")
+    return 1 if unreadable else 0
+
+
+def find_files(inputs: list[Path]) -> list[Path]:
+    """The images of every folder, and every file named.
+
+    Raises:
+        UserError: an input is missing, a folder has no images, or two files would write the same mask.
+    """
+    files = []
+    for path in inputs:
+        if path.is_dir():
+            images = sorted(p for p in path.iterdir() if p.suffix.lower() in SUFFIXES)
+            if not images:
+                raise UserError(f"the folder {path} has no image ({', '.join(SUFFIXES)})")
+            files += images
+        elif path.exists():
+            files.append(path)
+        else:
+            raise UserError(f"there is no {path}")
+    seen: dict[str, Path] = {}
+    for file in files:
+        if seen.setdefault(file.stem, file) != file:
+            raise UserError(f"{seen[file.stem]} and {file} would write the same mask: segment them separately")
+    return files

@@ -1,0 +1,88 @@
+"""`road_seg train`: make weights."""
+
+import argparse
+import time
+from dataclasses import MISSING, fields
+from pathlib import Path
+
+import yaml
+
+from fcn_road_seg.cli.options import add_json_option, progress, write_json
+from fcn_road_seg.datasets.sample import DatasetError
+from fcn_road_seg.training.recipe import Recipe, check, load_recipe
+
+
+def add_parser(subparsers) -> argparse.ArgumentParser:
+    parser = subparsers.add_parser(
+        "train",
+        help="train the network by a recipe",
+        epilog="Every field of a recipe is an option too; see fcn_road_seg/training/recipe.py for what they mean.",
+    )
+    parser.add_argument("--recipe", default="road", help="seed, road or a YAML file (default: %(default)s)")
+    parser.add_argument(
+        "--data",
+        action="append",
+        default=[],
+        metavar="NAME:PATH",
+        help="where a data set of the recipe lies: kitti_road:DIR, camvid:DIR (synthetic needs no path); repeatable",
+    )
+    parser.add_argument("--encoder-weights", metavar="FILE", help="VGG-16, safetensors (default: download torchvision's)")
+    parser.add_argument("--out", type=Path, help="run folder (default: runs/RECIPE-TIME)")
+    parser.add_argument("--resume", type=Path, metavar="RUN", help="go on with the run in this folder")
+    parser.add_argument("--device", default="auto", help="auto, cpu or cuda (default: %(default)s)")
+    parser.add_argument("--workers", type=int, default=1, help="processes that read and augment (default: %(default)s)")
+    add_json_option(parser)
+    overrides = parser.add_argument_group("fields of the recipe")
+    for field in fields(Recipe):
+        if field.name != "name":
+            text = "" if field.default is MISSING else f"default {field.default}"
+            overrides.add_argument(f"--{field.name.replace('_', '-')}", metavar=field.name.upper(), help=text)
+    return parser
+
+
+def run(args: argparse.Namespace) -> int:
+    recipe = load_recipe(str(args.resume / "recipe.yaml") if args.resume else args.recipe)
+    given = {f.name: getattr(args, f.name) for f in fields(Recipe) if getattr(args, f.name, None) is not None}
+    recipe = check(recipe, {name: yaml.safe_load(text) for name, text in given.items()})
+
+    from fcn_road_seg.backends import torch_device
+    from fcn_road_seg.datasets.kitti_road import KittiRoad, split_names
+    from fcn_road_seg.training.loop import train
+    from fcn_road_seg.training.run_folder import RunFolder
+
+    paths = dict(item.partition(":")[::2] for item in args.data)
+    if "kitti_road" not in paths:
+        raise DatasetError("validation needs KITTI Road: give --data kitti_road:DIR")
+    began = time.monotonic()
+    best = train(
+        recipe,
+        {name: open_source(name, paths.get(name, ""), recipe) for name in recipe.samples},
+        KittiRoad(paths["kitti_road"], split_names("val")),
+        RunFolder(args.resume or args.out or Path("runs") / time.strftime(f"{recipe.name}-%Y%m%d-%H%M%S")),
+        args.encoder_weights,
+        bool(args.resume),
+        str(torch_device(args.device)),
+        args.workers,
+    )
+    write_json(args.json, {"best": best, "seconds": time.monotonic() - began})
+    return 0
+
+
+def open_source(name: str, path: str, recipe: Recipe):
+    """The training frames of a data set by its name in recipes."""
+    if name == "synthetic":
+        from fcn_road_seg.datasets.synthetic import SyntheticRoad
+
+        frames = SyntheticRoad(recipe.samples[name], recipe.seed)
+        return [frames[i] for i in progress(range(len(frames)), "drawing synthetic scenes")]
+    if not path:
+        raise DatasetError(f"recipe {recipe.name} trains on {name}: give --data {name}:DIR")
+    if name == "kitti_road":
+        from fcn_road_seg.datasets.kitti_road import KittiRoad, split_names
+
+        return KittiRoad(path, split_names("train"))
+    if name == "camvid":
+        from fcn_road_seg.datasets.camvid import CamVid
+
+        return CamVid(path)
+    raise DatasetError(f"there is no data set {name!r}; there are kitti_road, camvid and synthetic")

@@ -1,0 +1,121 @@
+"""KITTI Road (Fritsch, Kuehnl, Geiger 2013), in its official layout and colours.
+
+    ROOT/training/image_2/um_000000.png        (.jpg is read as well)
+    ROOT/training/gt_image_2/um_road_000000.png
+    ROOT/training/calib/um_000000.txt
+
+Ground truth: red means "valid", blue means "road": magenta is road, red is not road, black is ignored.
+"""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from fcn_road_seg.datasets.sample import IGNORE, NOT_ROAD, ROAD, DatasetError, Sample
+from fcn_road_seg.image_file import read_rgb
+
+_NAME = re.compile(r"(um|umm|uu)_(\d{6})$")
+SPLITS = ("train", "val")
+
+
+class KittiRoad(Sequence):
+    """The labelled frames of a KITTI Road folder, or those of one split.
+
+    Args:
+        root: the folder that holds `training/`.
+        names: frame names such as "um_000012", in this order; None takes every labelled frame.
+
+    Raises:
+        DatasetError: the folder is not a KITTI Road folder or a named frame is not in it.
+    """
+
+    def __init__(self, root: str | Path, names: Sequence[str] | None = None):
+        self.root = Path(root)
+        images = self.root / "training" / "image_2"
+        if not images.is_dir():
+            raise DatasetError(f"{root} is no KITTI Road folder: it has no training/image_2")
+        self._images = {
+            path.stem: path
+            for path in sorted(images.iterdir())
+            if path.suffix in (".png", ".jpg") and _NAME.match(path.stem)
+        }
+        self.names = [n for n in self._images if self.label_path(n).exists()] if names is None else list(names)
+        missing = [n for n in self.names if n not in self._images or not self.label_path(n).exists()]
+        if missing:
+            raise DatasetError(f"{root} lacks image or ground truth of {missing[0]} ({len(missing)} frames in all)")
+        if not self.names:
+            raise DatasetError(f"{root} has no labelled frame in training/image_2 and training/gt_image_2")
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def __getitem__(self, index: int) -> Sample:
+        name = self.names[index]
+        image = read_rgb(self._images[name])
+        label = decode_label(read_rgb(self.label_path(name)))
+        if label.shape != image.shape[:2]:
+            raise DatasetError(
+                f"{self.label_path(name)} is {label.shape[1]}x{label.shape[0]}, "
+                f"but its image is {image.shape[1]}x{image.shape[0]}"
+            )
+        return Sample(image, label, name)
+
+    def label_path(self, name: str) -> Path:
+        category, number = name.split("_")
+        return self.root / "training" / "gt_image_2" / f"{category}_road_{number}.png"
+
+    def calibration_path(self, name: str) -> Path:
+        return self.root / "training" / "calib" / f"{name}.txt"
+
+
+def decode_label(colours: np.ndarray) -> np.ndarray:
+    """KITTI Road's ground-truth colours, uint8 H x W x 3 RGB -> labels, uint8 H x W."""
+    red, blue = colours[..., 0] > 127, colours[..., 2] > 127
+    label = np.full(colours.shape[:2], IGNORE, np.uint8)
+    label[red] = NOT_ROAD
+    label[red & blue] = ROAD
+    return label
+
+
+def encode_label(label: np.ndarray) -> np.ndarray:
+    """The inverse of `decode_label`: labels, uint8 H x W -> KITTI Road's colours, uint8 H x W x 3 RGB."""
+    colours = np.zeros((*label.shape, 3), np.uint8)
+    colours[label != IGNORE, 0] = 255
+    colours[label == ROAD, 2] = 255
+    return colours
+
+
+def split_names(split: str) -> list[str]:
+    """Frame names of this project's split by scene: "train" or "val".
+
+    Neighbouring numbers are near-duplicates, so whole scenes are held out; the files say which.
+    """
+    return read_names(Path(__file__).parent / "splits" / f"kitti_road_{split}.txt")
+
+
+def read_names(path: str | Path) -> list[str]:
+    """Frame names of a split file: one a line, `#` starts a comment."""
+    try:
+        lines = Path(path).read_text().splitlines()
+    except OSError as error:
+        raise DatasetError(f"cannot read the split file {path}: {error.strerror}") from None
+    return [name for line in lines if (name := line.split("#")[0].strip())]
+
+
+def read_calibration(path: str | Path) -> dict[str, np.ndarray]:
+    """A KITTI calibration file -> its matrices by name (`P2`, `R0_rect`, `Tr_cam_to_road`, ...), float64."""
+    try:
+        lines = Path(path).read_text().splitlines()
+    except OSError as error:
+        raise DatasetError(f"cannot read the calibration {path}: {error.strerror}") from None
+    matrices = {}
+    for line in lines:
+        name, _, numbers = line.partition(":")
+        if numbers.strip():
+            try:
+                matrices[name] = np.array(numbers.split(), np.float64).reshape(3, -1)
+            except ValueError:
+                raise DatasetError(f"{path}: {name} is no matrix of three rows of numbers") from None
+    return matrices

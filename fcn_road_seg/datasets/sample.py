@@ -1,0 +1,30 @@
+"""What every data set yields."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from fcn_road_seg.errors import UserError
+
+NOT_ROAD, ROAD, IGNORE = 0, 1, 255
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One labelled frame.
+
+    Attributes:
+        image: uint8 H x W x 3, RGB.
+        label: uint8 H x W: 0 not road, 1 road, 255 ignore.
+        name: what the data set calls the frame.
+        classes: uint8 H x W, finer class ids of the data set's own, 255 ignore; None where it has none.
+    """
+
+    image: np.ndarray
+    label: np.ndarray
+    name: str
+    classes: np.ndarray | None = None
+
+
+class DatasetError(UserError):
+    """A data set that cannot be read; the message says which file and what is wrong with it."""

@@ -1,0 +1,47 @@
+"""KITTI Road's bird's-eye view: the road plane from above, by the frame's calibration.
+
+Fritsch, Kuehnl, Geiger, "A New Performance Measure and Evaluation Benchmark for Road Detection
+Algorithms", ITSC 2013. Road coordinates are KITTI's: x right, y down, z forward, in metres.
+"""
+
+import cv2
+import numpy as np
+
+from fcn_road_seg.datasets.sample import DatasetError
+
+X_RANGE = (-10.0, 10.0)
+Z_RANGE = (6.0, 46.0)
+RESOLUTION = 0.05
+SHAPE = (
+    round((Z_RANGE[1] - Z_RANGE[0]) / RESOLUTION),
+    round((X_RANGE[1] - X_RANGE[0]) / RESOLUTION),
+)  # rows, columns: 800 x 400
+
+
+class BirdsEyeView:
+    """Looks up every cell of the bird's-eye view in an image.
+
+    Args:
+        calibration: matrices of a KITTI Road calibration file, see `kitti_road.read_calibration`.
+    """
+
+    def __init__(self, calibration: dict[str, np.ndarray]):
+        for name in ("P2", "R0_rect", "Tr_cam_to_road"):
+            if name not in calibration:
+                raise DatasetError(f"the calibration lacks {name}")
+        rectify, camera_to_road = np.eye(4), np.eye(4)
+        rectify[:3, :3] = calibration["R0_rect"]
+        camera_to_road[:3] = calibration["Tr_cam_to_road"]
+        to_image = calibration["P2"] @ rectify @ np.linalg.inv(camera_to_road)
+        x = np.arange(X_RANGE[0] + RESOLUTION / 2, X_RANGE[1], RESOLUTION)
+        z = np.arange(Z_RANGE[1] - RESOLUTION / 2, Z_RANGE[0], -RESOLUTION)  # far cells are in the top rows
+        x, z = np.meshgrid(x, z)
+        points = np.stack([x, np.zeros_like(x), z, np.ones_like(x)])
+        u, v, w = np.tensordot(to_image, points, axes=1)
+        self._u, self._v = (u / w).astype(np.float32), (v / w).astype(np.float32)
+
+    def __call__(self, image: np.ndarray, outside: int = 0) -> np.ndarray:
+        """Nearest pixel of `image` (H x W or H x W x 3) for each cell: 800 x 400; `outside` where there is none."""
+        return cv2.remap(
+            image, self._u, self._v, cv2.INTER_NEAREST, borderMode=cv2.BORDER_CONSTANT, borderValue=(outside,) * 3
+        )

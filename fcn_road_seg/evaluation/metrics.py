@@ -1,0 +1,78 @@
+"""KITTI Road's pixel metrics (Fritsch, Kuehnl, Geiger, ITSC 2013), over all thresholds at once."""
+
+from dataclasses import asdict, dataclass
+
+import numpy as np
+
+from fcn_road_seg.datasets.sample import IGNORE, ROAD
+
+LEVELS = 256  # a probability is a uint8, so these are all the thresholds there are
+
+
+@dataclass(frozen=True)
+class RoadMetrics:
+    """Fractions 0..1 over all counted pixels of a set of frames.
+
+    Attributes:
+        max_f: the highest F1 over all thresholds; `threshold` is where it is reached, and
+            `precision`, `recall`, `fpr` and `fnr` are the rates there.
+        average_precision: mean of the highest precision at recall >= 0, 0.1, ... 1 (PASCAL VOC, as KITTI does).
+        iou: intersection over union of the road at the checkpoint's own threshold.
+    """
+
+    max_f: float
+    average_precision: float
+    precision: float
+    recall: float
+    fpr: float
+    fnr: float
+    iou: float
+    threshold: float
+
+    def as_dict(self) -> dict[str, float]:
+        return asdict(self)
+
+
+class PixelCounts:
+    """Road and other pixels by their probability; frames add up, in any order."""
+
+    def __init__(self) -> None:
+        self.road = np.zeros(LEVELS, np.int64)
+        self.other = np.zeros(LEVELS, np.int64)
+
+    def add(self, probability: np.ndarray, label: np.ndarray) -> None:
+        """Count a frame: P(road) x 255, uint8 H x W; labels, uint8 H x W, of which 255 is left out."""
+        self.road += np.bincount(probability[label == ROAD], minlength=LEVELS)
+        self.other += np.bincount(probability[(label != ROAD) & (label != IGNORE)], minlength=LEVELS)
+
+    def merge(self, other: "PixelCounts") -> None:
+        self.road += other.road
+        self.other += other.other
+
+    def metrics(self, threshold: float = 0.5) -> RoadMetrics:
+        """The metrics of all frames added; a pixel is road where its probability is at least the threshold.
+
+        Raises:
+            ValueError: no pixel of road or none of anything else was counted.
+        """
+        if not self.road.sum() or not self.other.sum():
+            raise ValueError("these frames hold no road or nothing but road, so they measure nothing")
+        tp = np.cumsum(self.road[::-1])[::-1].astype(np.float64)  # tp[k]: road pixels with probability >= k
+        fp = np.cumsum(self.other[::-1])[::-1].astype(np.float64)
+        recall = tp / tp[0]
+        precision = np.divide(tp, tp + fp, out=np.zeros_like(tp), where=tp + fp > 0)
+        f1 = 2 * tp / (tp + fp + tp[0])
+        best = int(np.argmax(f1))
+        own = max(1, round(threshold * 255))
+        return RoadMetrics(
+            max_f=float(f1[best]),
+            average_precision=float(
+                np.mean([precision[recall >= r - 1e-12].max(initial=0) for r in np.linspace(0, 1, 11)])
+            ),
+            precision=float(precision[best]),
+            recall=float(recall[best]),
+            fpr=float(fp[best] / fp[0]),
+            fnr=float(1 - recall[best]),
+            iou=float(tp[own] / (tp[0] + fp[own])),
+            threshold=best / 255,
+        )

@@ -1,0 +1,30 @@
+"""Image files <-> RGB arrays. OpenCV thinks in BGR; this is the only place that turns it round."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from fcn_road_seg.errors import UserError
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
+
+
+class ImageFileError(UserError):
+    """An image file that cannot be read or written; the message names it."""
+
+
+def read_rgb(path: str | Path) -> np.ndarray:
+    """Read an image file as uint8 H x W x 3 RGB (grey and 16-bit images are converted)."""
+    image = cv2.imread(str(path), cv2.IMREAD_COLOR)
+    if image is None:
+        raise ImageFileError(f"{path} is missing or no image that OpenCV can read")
+    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+
+
+def write_image(path: str | Path, image: np.ndarray) -> None:
+    """Write uint8 H x W x 3 RGB or H x W grey; the suffix of the path chooses the format."""
+    if image.ndim == 3:
+        image = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
+    if not cv2.imwrite(str(path), image):
+        raise ImageFileError(f"cannot write {path}: is its folder there and writable?")

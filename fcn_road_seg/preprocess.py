@@ -1,0 +1,49 @@
+"""Camera frame -> network input, and network output -> probability of the frame's size.
+
+The one definition of both, used by training, evaluation and the node, on the CPU and on CUDA. Nothing
+is letterboxed: the frame is resized as a whole, and so is the answer.
+"""
+
+import torch
+from torch.nn import functional as F
+
+from fcn_road_seg.network import STRIDE
+
+# Mean of ImageNet's training images, RGB, in units of 0..255 (Simonyan, Zisserman 2014). VGG-16's
+# weights expect RGB 0..255 minus this mean, not divided by anything.
+MEAN = (123.68, 116.779, 103.939)
+MAX_ASPECT = 2  # a network input is at most this many times as high as it is wide
+
+
+def network_size(width: int, height: int, network_width: int) -> tuple[int, int]:
+    """Width and height in pixels of the network's input for a frame of `width` x `height`.
+
+    The height follows the frame's aspect ratio, rounded to a multiple of 32: 1242x375 at 576 gives
+    576x160, 1280x720 gives 576x320. Frames narrower than 1:2 are squeezed to 1:2.
+    """
+    rows = round(network_width * height / width / STRIDE) * STRIDE
+    return network_width, min(max(rows, STRIDE), MAX_ASPECT * network_width)
+
+
+def resize(image: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+    """Bilinear, antialiased resize of N x C x H x W to `size` (width, height); keeps the dtype."""
+    width, height = size
+    if tuple(image.shape[-2:]) == (height, width):
+        return image
+    return F.interpolate(image, (height, width), mode="bilinear", antialias=True)
+
+
+def to_input(frame: torch.Tensor, size: tuple[int, int], dtype: torch.dtype) -> torch.Tensor:
+    """uint8 RGB frames, N x 3 x H x W -> mean-free network input of `size` (width, height) and `dtype`."""
+    if frame.is_cuda:
+        frame = frame.to(torch.float16)  # CUDA has no uint8 resize
+    image = resize(frame, size).to(torch.float32)
+    mean = torch.tensor(MEAN, device=frame.device).view(1, 3, 1, 1)
+    return (image - mean).to(dtype).contiguous(memory_format=torch.channels_last)
+
+
+def to_probability(logits: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+    """Two-class logits, N x 2 x h x w -> P(road) x 255 as uint8, N x H x W of `size` (width, height)."""
+    logits = logits.to(torch.float32)
+    road = torch.sigmoid(logits[:, 1:2] - logits[:, 0:1])
+    return resize(road, size)[:, 0].mul_(255).round_().to(torch.uint8)

@@ -1,0 +1,31 @@
+"""The environment variables that ROS 2 needs of a process of ours, in one place."""
+
+import os
+import sys
+from pathlib import Path
+
+from fcn_road_seg.share import share_path
+
+FAST_DDS_PROFILE = "FASTDDS_DEFAULT_PROFILES_FILE"
+
+
+def set_ros_defaults() -> None:
+    """Complete this process's environment before ``rclpy.init()``; a variable that is set stays as it is.
+
+    - ``FASTDDS_DEFAULT_PROFILES_FILE``: the shipped profile, whose shared memory holds whole camera frames.
+    - ``AMENT_PREFIX_PATH``: a sourced ROS 2 has set it; ROS 2 installed as wheels has not, and its index lies in
+      this interpreter's prefix.
+    """
+    if not any(name in os.environ for name in (FAST_DDS_PROFILE, "FASTRTPS_DEFAULT_PROFILES_FILE")):
+        os.environ[FAST_DDS_PROFILE] = str(share_path("config/fastdds_profile.xml"))
+    if "AMENT_PREFIX_PATH" not in os.environ and (Path(sys.prefix) / "share" / "ament_index").is_dir():
+        os.environ["AMENT_PREFIX_PATH"] = sys.prefix
+
+
+def isolated_ros_environment(domain_id: int) -> dict[str, str]:
+    """A copy of this process's environment for programs that talk to each other on this machine and to nobody else.
+
+    Args:
+        domain_id: the DDS domain, 0..101 (the range that is safe on Linux).
+    """
+    return os.environ | {"ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST", "ROS_DOMAIN_ID": str(domain_id)}

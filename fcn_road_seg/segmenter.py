@@ -1,0 +1,87 @@
+"""RoadSegmenter: a uint8 frame in, a uint8 road probability out."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from fcn_road_seg import backends
+from fcn_road_seg.checkpoint import Checkpoint, load
+from fcn_road_seg.errors import UserError
+from fcn_road_seg.preprocess import network_size
+from fcn_road_seg.share import share_path
+
+SHIPPED_WEIGHTS = "models/road_fcn8s.safetensors"
+
+
+class RoadSegmenter:
+    """FCN-8s with its weights on a device, ready for frames of any size.
+
+    Attributes:
+        checkpoint: the weights' path, SHA-256 and metadata.
+        threshold: P(road), 0..1, from which the checkpoint counts a pixel as road.
+        network_width: width in pixels at which the network runs.
+        backend, device, device_name, precision: what it runs on in truth, for logs and diagnostics.
+    """
+
+    def __init__(self, checkpoint: Checkpoint, device: str = "auto", precision: str = "auto", network_width: int = 0):
+        if network_width < 0 or network_width % 32:
+            raise UserError(f"the network width is {network_width}, but must be a multiple of 32")
+        self.checkpoint = checkpoint
+        self.threshold = checkpoint.metadata.threshold
+        self.network_width = network_width or checkpoint.metadata.network_width
+        self._backend = backends.create(checkpoint.network(), device, precision)
+        self.backend = self._backend.name
+        self.device = self._backend.device_string
+        self.device_name = self._backend.device_name
+        self.precision = self._backend.precision
+
+    @classmethod
+    def load(
+        cls,
+        weights: str | Path = "",
+        device: str = "auto",
+        precision: str = "auto",
+        network_width: int | None = None,
+    ) -> "RoadSegmenter":
+        """Load a weights file onto a device.
+
+        Args:
+            weights: a safetensors file of this program's; "" takes the one that ships with the package.
+            device: "auto" (CUDA if there is any), "cpu", "cuda" or "cuda:N".
+            precision: "auto" (FP16 on CUDA; on the CPU BF16 where it has it in hardware, else FP32),
+                "fp32", "bf16" or "fp16".
+            network_width: in pixels, a multiple of 32; None or 0 takes the checkpoint's.
+
+        Raises:
+            CheckpointError: the weights file is refused (a ValueError; one sentence).
+            DeviceError: no such device, or not with this precision (a ValueError; one sentence).
+            FileNotFoundError: no weights ship with this installation.
+        """
+        path = Path(weights) if weights else share_path(SHIPPED_WEIGHTS)
+        return cls(load(path), device, precision, network_width or 0)
+
+    def __call__(self, frame: np.ndarray) -> np.ndarray:
+        """P(road) x 255, uint8 H x W, of a frame, uint8 H x W x 3 RGB (any size, any strides)."""
+        if frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] != 3 or 0 in frame.shape:
+            raise ValueError(f"a frame is uint8 H x W x 3, but this one is {frame.dtype} {frame.shape}")
+        if self._backend is None:
+            raise RuntimeError("this segmenter was closed")
+        height, width = frame.shape[:2]
+        return self._backend(frame, network_size(width, height, self.network_width))
+
+    def warm_up(self, height: int, width: int) -> None:
+        """Run once on a grey frame of this size, so that the first real one is not slow."""
+        self(np.full((height, width, 3), 128, np.uint8))
+
+    def close(self) -> None:
+        """Free the network's memory; the segmenter cannot be called afterwards."""
+        self._backend = None
+        if self.device.startswith("cuda"):
+            torch.cuda.empty_cache()
+
+
+def threshold_mask(probability: np.ndarray, threshold: float) -> np.ndarray:
+    """P(road) x 255, uint8 -> mask, uint8: 255 where P(road) is at least `threshold` (0..1), else 0."""
+    level = max(1, round(threshold * 255))
+    return (probability >= level).view(np.uint8) * np.uint8(255)

@@ -1,0 +1,1 @@
+"""The offline training command: recipes, augmentation, the loop. Knows no ROS."""

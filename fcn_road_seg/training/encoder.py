@@ -1,0 +1,36 @@
+"""VGG-16's ImageNet weights, which the encoder starts from."""
+
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torchvision.models import VGG16_Weights
+
+from fcn_road_seg.checkpoint import CheckpointError
+from fcn_road_seg.network import FCN8s, torchvision_names
+
+
+def load_encoder(network: FCN8s, weights: str | Path | None = None) -> None:
+    """Fill conv1_1 ... conv5_3 with ImageNet weights.
+
+    Args:
+        weights: a safetensors file with torchvision's names (`features.N.weight`, `features.N.bias`);
+            None downloads torchvision's `VGG16_Weights.IMAGENET1K_FEATURES` (or takes its cache).
+
+    Raises:
+        CheckpointError: they cannot be had; one sentence that says what to do.
+    """
+    try:
+        source = load_file(weights) if weights else VGG16_Weights.IMAGENET1K_FEATURES.get_state_dict(check_hash=True)
+    except (OSError, SafetensorError, RuntimeError) as error:
+        what = f"cannot read {weights}" if weights else "cannot download torchvision's VGG-16"
+        raise CheckpointError(
+            f"{what} ({str(error).splitlines()[0]}); give VGG-16's ImageNet weights with --encoder-weights FILE"
+        ) from None
+    state = network.state_dict()
+    for theirs, ours in torchvision_names().items():
+        if theirs not in source or source[theirs].shape != state[ours].shape:
+            raise CheckpointError(f"{weights or 'the download'} has no VGG-16 tensor {theirs}")
+        with torch.no_grad():
+            state[ours].copy_(source[theirs])

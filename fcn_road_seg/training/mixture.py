@@ -1,0 +1,68 @@
+"""Several data sets as one stream of batches."""
+
+import hashlib
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import torch
+from torch.utils.data import Dataset, Sampler
+from torchvision import tv_tensors
+
+from fcn_road_seg.datasets.sample import IGNORE, Sample
+from fcn_road_seg.training import augmentation
+from fcn_road_seg.training.recipe import Recipe
+
+
+class Mixture(Dataset):
+    """Augmented training frames, addressed by (data set's name, frame, epoch).
+
+    What happens to a frame depends on that address and the recipe's seed alone, so neither the number
+    of loader processes nor a resumed run changes it.
+    """
+
+    def __init__(self, sources: dict[str, Sequence[Sample]], recipe: Recipe):
+        self.sources = sources
+        self.recipe = recipe
+
+    def __getitem__(self, address: tuple[str, int, int]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Image, uint8 3 x h x w RGB; label, uint8 h x w; classes, uint8 h x w (255 where there are none)."""
+        name, index, _ = address
+        sample = self.sources[name][index]
+        classes = np.full_like(sample.label, IGNORE) if sample.classes is None else sample.classes
+        height, width = sample.label.shape
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(_seed(self.recipe.seed, *address))
+            image, label, classes = augmentation.build(self.recipe, width, height)(
+                tv_tensors.Image(torch.from_numpy(sample.image).permute(2, 0, 1)),
+                tv_tensors.Mask(torch.from_numpy(sample.label)),
+                tv_tensors.Mask(torch.from_numpy(classes)),
+            )
+        return image.as_subclass(torch.Tensor), label.as_subclass(torch.Tensor), classes.as_subclass(torch.Tensor)
+
+
+class MixtureBatches(Sampler):
+    """One epoch's batches of addresses, each batch from a single data set, in a seeded random order."""
+
+    def __init__(self, mixture: Mixture, epoch: int):
+        self.mixture, self.epoch = mixture, epoch
+
+    def __len__(self) -> int:
+        recipe = self.mixture.recipe
+        return sum(-(-count // recipe.batch_size) for count in recipe.samples.values())
+
+    def __iter__(self) -> Iterator[list[tuple[str, int, int]]]:
+        recipe = self.mixture.recipe
+        generator = np.random.default_rng(_seed(recipe.seed, "order", self.epoch))
+        batches = []
+        for name, count in recipe.samples.items():
+            frames = len(self.mixture.sources[name])
+            order = np.concatenate([generator.permutation(frames) for _ in range(-(-count // frames))])[:count]
+            # The repeat is part of the address: a frame drawn twice in an epoch is augmented twice.
+            addresses = [(name, int(i), self.epoch * count + k) for k, i in enumerate(order)]
+            batches += [addresses[i : i + recipe.batch_size] for i in range(0, count, recipe.batch_size)]
+        generator.shuffle(batches)
+        return iter(batches)
+
+
+def _seed(*parts: object) -> int:
+    return int.from_bytes(hashlib.sha256(repr(parts).encode()).digest()[:8], "little") >> 1

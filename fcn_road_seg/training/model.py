@@ -1,0 +1,70 @@
+"""The network in training: its loss, its auxiliary head and its optimizer."""
+
+import math
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from fcn_road_seg.datasets import camvid
+from fcn_road_seg.datasets.sample import IGNORE
+from fcn_road_seg.network import VGG16_STAGES, FCN8s, SkipHead
+from fcn_road_seg.preprocess import MEAN
+from fcn_road_seg.training.recipe import Recipe
+
+
+class TrainingModel(nn.Module):
+    """FCN-8s, and a second head on the same features that learns CamVid's classes and is not shipped.
+
+    The second head makes the features tell pavement, car and building apart, which "not road" alone
+    does not ask for.
+    """
+
+    def __init__(self, recipe: Recipe):
+        super().__init__()
+        self.network = FCN8s(recipe.fc, recipe.fc_width, keep_prob=recipe.keep_prob, std_init=recipe.std_init)
+        self.auxiliary_weight = recipe.auxiliary_weight
+        if recipe.auxiliary_weight:
+            self.auxiliary = SkipHead(self.network.fc_width, len(camvid.CLASSES), recipe.std_init)
+        for stage, (_, convolutions) in enumerate(VGG16_STAGES[: recipe.frozen_stages], start=1):
+            for i in range(1, convolutions + 1):
+                getattr(self.network, f"conv{stage}_{i}").requires_grad_(False)
+
+    def forward(self, image: torch.Tensor, label: torch.Tensor, classes: torch.Tensor) -> torch.Tensor:
+        """Mean loss per counted pixel of uint8 images, N x 3 x h x w, and masks, N x h x w (255 = ignore)."""
+        mean = torch.tensor(MEAN, device=image.device).view(1, 3, 1, 1)
+        x = (image.float() - mean).contiguous(memory_format=torch.channels_last)
+        features = self.network.features(x)
+        loss = cross_entropy(self.network.head(*features), label)
+        if self.auxiliary_weight and (classes != IGNORE).any():
+            loss = loss + self.auxiliary_weight * cross_entropy(self.auxiliary(*features), classes)
+        return loss
+
+
+def cross_entropy(logits: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
+    """Mean over the pixels that are not ignored; 0 where all are."""
+    total = F.cross_entropy(logits.float(), label.long(), ignore_index=IGNORE, reduction="sum")
+    return total / (label != IGNORE).sum().clamp(min=1)
+
+
+def build_optimizer(model: TrainingModel, recipe: Recipe) -> torch.optim.Optimizer:
+    """Adam with decoupled weight decay; one group for the encoder, one for all that starts at random."""
+    groups = {recipe.encoder_lr: [], recipe.lr: []} if recipe.encoder_lr != recipe.lr else {recipe.lr: []}
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            groups[recipe.encoder_lr if name.startswith("network.conv") else recipe.lr].append(parameter)
+    return torch.optim.AdamW(
+        [{"params": parameters, "base_lr": lr} for lr, parameters in groups.items()],
+        weight_decay=recipe.weight_decay,
+    )
+
+
+def set_learning_rate(optimizer: torch.optim.Optimizer, recipe: Recipe, step: int, steps: int) -> None:
+    """Apply the recipe's warm-up and schedule for this step of `steps`."""
+    factor = 1.0
+    if step < recipe.warmup_steps:
+        factor = (step + 1) / recipe.warmup_steps
+    elif recipe.schedule == "cosine":
+        factor = 0.5 * (1 + math.cos(math.pi * (step - recipe.warmup_steps) / max(1, steps - recipe.warmup_steps)))
+    for group in optimizer.param_groups:
+        group["lr"] = group["base_lr"] * factor

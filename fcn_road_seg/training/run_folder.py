@@ -1,0 +1,101 @@
+"""What a training run leaves behind: recipe, split, logs, checkpoints and the state to resume from."""
+
+import csv
+import json
+import subprocess
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+import yaml
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import nn
+from torch.utils.tensorboard import SummaryWriter
+
+from fcn_road_seg.checkpoint import CheckpointError
+from fcn_road_seg.training.recipe import Recipe
+
+
+class RunFolder:
+    """One run's files.
+
+    `recipe.yaml` and `data.json` (names of every frame) are its snapshot; `log.csv` and TensorBoard's
+    events its course; `best.safetensors` and `last.safetensors` its weights; `state.safetensors` is
+    what `--resume` needs.
+    """
+
+    def __init__(self, path: str | Path):
+        self.path = Path(path)
+        self.best, self.last = self.path / "best.safetensors", self.path / "last.safetensors"
+        self._state = self.path / "state.safetensors"
+
+    def start(self, recipe: Recipe, data: dict[str, Sequence]) -> None:
+        """Make the folder and write the snapshot.
+
+        Raises:
+            CheckpointError: it already holds a run.
+        """
+        if self._state.exists():
+            raise CheckpointError(f"{self.path} already holds a run: --resume it or choose another folder")
+        self.path.mkdir(parents=True, exist_ok=True)
+        (self.path / "recipe.yaml").write_text(yaml.safe_dump(asdict(recipe), sort_keys=False))
+        names = {name: list(frames.names) for name, frames in data.items() if hasattr(frames, "names")}
+        (self.path / "data.json").write_text(json.dumps(names, indent=1))
+
+    def log(self, row: dict[str, float]) -> None:
+        """Append one epoch's figures to the CSV and to TensorBoard."""
+        file = self.path / "log.csv"
+        new = not file.exists()
+        with open(file, "a", newline="") as handle:
+            writer = csv.DictWriter(handle, row)
+            if new:
+                writer.writeheader()
+            writer.writerow(row)
+        with SummaryWriter(str(self.path)) as board:
+            for name, value in row.items():
+                board.add_scalar(name, value, row["epoch"])
+
+    def save_state(self, parts: list[nn.Module], optimizer: torch.optim.Optimizer, epoch: int, best: dict) -> None:
+        """Write all that the next epoch depends on, whole or not at all."""
+        tensors = {f"part{i}.{k}": v for i, part in enumerate(parts) for k, v in part.state_dict().items()}
+        for index, slots in optimizer.state_dict()["state"].items():
+            tensors |= {f"optimizer.{index}.{slot}": value for slot, value in slots.items()}
+        partial = self._state.with_suffix(".partial")
+        numbers = json.dumps({"epoch": epoch, "best": best})
+        save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, partial, {"numbers": numbers})
+        partial.replace(self._state)
+
+    def load_state(self, parts: list[nn.Module], optimizer: torch.optim.Optimizer) -> tuple[int, dict]:
+        """Put back what `save_state` wrote; returns the epochs done and the best one's row.
+
+        Raises:
+            CheckpointError: there is none, it is damaged, or it is another network's.
+        """
+        try:
+            with safe_open(self._state, "pt") as file:
+                numbers = json.loads(file.metadata()["numbers"])
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            for i, part in enumerate(parts):
+                prefix = f"part{i}."
+                part.load_state_dict({k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)})
+        except (OSError, SafetensorError, RuntimeError) as error:
+            why = str(error).splitlines()[0]
+            raise CheckpointError(f"there is no run of this recipe to resume in {self.path} ({why})") from None
+        slots: dict[int, dict[str, torch.Tensor]] = {}
+        for name, tensor in tensors.items():
+            if name.startswith("optimizer."):
+                _, index, slot = name.split(".")
+                slots.setdefault(int(index), {})[slot] = tensor
+        optimizer.load_state_dict({"state": slots, "param_groups": optimizer.state_dict()["param_groups"]})
+        return numbers["epoch"], numbers["best"]
+
+
+def git_revision() -> str:
+    """The repository's revision, with "-dirty" where files differ from it; "unknown" outside one."""
+    command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--abbrev=12"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"

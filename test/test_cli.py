@@ -1,0 +1,160 @@
+"""The commands as a user types them: files they write, exit codes, one sentence for bad input."""
+
+import json
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from tiny_kitti import draw, write_folder
+
+from fcn_road_seg import checkpoint
+from fcn_road_seg.cli.main import main
+from fcn_road_seg.image_file import read_rgb, write_image
+from fcn_road_seg.network import FCN8s
+from fcn_road_seg.segmenter import RoadSegmenter, threshold_mask
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory) -> str:
+    torch.manual_seed(0)
+    path = tmp_path_factory.mktemp("weights") / "random.safetensors"
+    metadata = checkpoint.Metadata(fc="atrous", fc_width=16, network_width=96, threshold=0.51)
+    checkpoint.save(path, FCN8s("atrous", 16), metadata)
+    return str(path)
+
+
+@pytest.fixture
+def images(tmp_path):
+    folder = tmp_path / "images"
+    folder.mkdir()
+    for seed in range(3):
+        write_image(folder / f"frame{seed}.png", draw(seed, 61, 193)[0])
+    return folder
+
+
+def fails(capsys, *argv: str) -> str:
+    """Run a command that must fail with one sentence."""
+    assert main(argv) == 2
+    message = capsys.readouterr().err.strip()
+    assert message.startswith(f"road_seg {argv[0]}: ") and "\n" not in message
+    return message
+
+
+def test_segment_writes_mask_and_overlay_of_every_image(images, tmp_path, weights):
+    out = tmp_path / "out"
+    assert main(["segment", str(images), "--out", str(out), "--weights", weights, "--alpha", "0.25"]) == 0
+    assert sorted(p.name for p in out.iterdir()) == sorted(
+        f"frame{i}_{kind}.png" for i in range(3) for kind in ("mask", "overlay")
+    )
+    frame = read_rgb(images / "frame1.png")
+    mask = cv2.imread(str(out / "frame1_mask.png"), cv2.IMREAD_UNCHANGED)
+    assert mask.shape == (61, 193) and mask.dtype == np.uint8
+    assert np.array_equal(mask, threshold_mask(RoadSegmenter.load(weights)(frame), 0.51))
+    overlay = read_rgb(out / "frame1_overlay.png")
+    assert np.array_equal(overlay[mask == 0], frame[mask == 0])
+    tint = frame[mask == 255] * 0.75 + np.array((0, 255, 0)) * 0.25
+    assert np.abs(overlay[mask == 255] - tint).max() <= 1
+
+
+def test_segment_threshold(images, tmp_path, weights):
+    for threshold, value in (("0.001", 255), ("1.0", 0)):
+        arguments = ["--out", str(tmp_path), "--weights", weights, "--threshold", threshold]
+        assert main(["segment", str(images / "frame0.png"), *arguments]) == 0
+        assert (cv2.imread(str(tmp_path / "frame0_mask.png"), cv2.IMREAD_UNCHANGED) == value).all()
+
+
+def test_segment_names_and_skips_what_it_cannot_read(images, tmp_path, weights, capsys):
+    (images / "broken.png").write_bytes(b"no image")
+    (images / "notes.txt").write_text("not looked at")
+    assert main(["segment", str(images), "--out", str(tmp_path / "out"), "--weights", weights]) == 1
+    captured = capsys.readouterr()
+    assert "broken.png" in captured.err and "notes.txt" not in captured.err
+    assert "3 of 4 files" in captured.out
+    assert len(list((tmp_path / "out").iterdir())) == 6
+
+
+def test_segment_reads_video(images, tmp_path, weights):
+    writer = cv2.VideoWriter(str(tmp_path / "drive.avi"), cv2.VideoWriter.fourcc(*"MJPG"), 5, (192, 60))
+    for seed in range(4):
+        writer.write(cv2.cvtColor(draw(seed)[0], cv2.COLOR_RGB2BGR))
+    writer.release()
+    out = tmp_path / "out"
+    assert main(["segment", str(tmp_path / "drive.avi"), "--out", str(out), "--weights", weights]) == 0
+    masks = sorted(out.glob("*_mask.png"))
+    assert [m.name for m in masks] == [f"drive_{i:06d}_mask.png" for i in range(4)]
+    assert cv2.imread(str(masks[0]), cv2.IMREAD_UNCHANGED).shape == (60, 192)
+    video = cv2.VideoCapture(str(out / "drive_overlay.mp4"))
+    assert video.get(cv2.CAP_PROP_FRAME_COUNT) == 4 and video.get(cv2.CAP_PROP_FPS) == 5
+
+
+def test_segment_bad_input(images, tmp_path, weights, capsys):
+    out = ["--out", str(tmp_path / "out")]
+    assert "there is no" in fails(capsys, "segment", str(tmp_path / "none"), *out)
+    (tmp_path / "empty").mkdir()
+    assert "has no image" in fails(capsys, "segment", str(tmp_path / "empty"), *out)
+    assert "--threshold" in fails(capsys, "segment", str(images), *out, "--threshold", "2")
+    assert "--alpha" in fails(capsys, "segment", str(images), *out, "--alpha", "-1")
+    assert "no weights file" in fails(capsys, "segment", str(images), *out, "--weights", "missing.safetensors")
+    write_image(images / "frame0.bmp", draw(0)[0])
+    assert "same mask" in fails(capsys, "segment", str(images), *out)
+
+
+def test_evaluate_writes_the_contract(tmp_path, weights, capsys):
+    root = write_folder(tmp_path / "kitti", ["um_000000", "uu_000001"])
+    file = tmp_path / "figures.json"
+    assert main(["evaluate", "--root", str(root), "--json", str(file), "--weights", weights]) == 0
+    figures = json.loads(file.read_text())
+    assert figures["frames"] == 2
+    keys = {"max_f", "average_precision", "precision", "recall", "fpr", "fnr", "iou", "threshold"}
+    for view in ("perspective", "bev"):
+        assert set(figures[view]) == keys
+        assert all(0 <= value <= 1 for value in figures[view].values())
+    assert {frame["name"] for frame in figures["per_frame"]} == {"um_000000", "uu_000001"}
+    assert "perspective" in capsys.readouterr().out
+
+
+def test_evaluate_takes_a_split_file(tmp_path, weights):
+    root = write_folder(tmp_path / "kitti", ["um_000000", "uu_000001"])
+    (tmp_path / "split.txt").write_text("# one\nuu_000001\n")
+    file = tmp_path / "figures.json"
+    options = ["--split", str(tmp_path / "split.txt"), "--json", str(file), "--weights", weights]
+    assert main(["evaluate", "--root", str(root), *options]) == 0
+    assert json.loads(file.read_text())["frames"] == 1
+
+
+def test_evaluate_without_calibration_has_no_birds_eye_view(tmp_path, weights):
+    root = write_folder(tmp_path / "kitti", ["um_000000"])
+    (root / "training" / "calib" / "um_000000.txt").unlink()
+    file = tmp_path / "figures.json"
+    assert main(["evaluate", "--root", str(root), "--json", str(file), "--weights", weights]) == 0
+    assert json.loads(file.read_text())["bev"] is None
+
+
+def test_evaluate_bad_input(tmp_path, weights, capsys):
+    assert "training/image_2" in fails(capsys, "evaluate", "--root", str(tmp_path), "--weights", weights)
+    root = write_folder(tmp_path / "kitti", ["um_000000"])
+    assert "lacks image or ground truth" in fails(capsys, "evaluate", "--root", str(root), "--split", "val")
+    assert "split file" in fails(capsys, "evaluate", "--root", str(root), "--split", "none.txt")
+    assert "must be auto, cpu, cuda" in fails(
+        capsys, "evaluate", "--root", str(root), "--weights", weights, "--device", "fpga"
+    )
+
+
+def test_train_bad_input(tmp_path, capsys):
+    assert "there is no recipe 'fast'" in fails(capsys, "train", "--recipe", "fast")
+    assert "give --data kitti_road:DIR" in fails(capsys, "train", "--recipe", "road")
+    assert "epochs is 'few'" in fails(capsys, "train", "--recipe", "road", "--epochs", "few")
+    assert "training/image_2" in fails(capsys, "train", "--recipe", "seed", "--data", f"kitti_road:{tmp_path}")
+    root = f"kitti_road:{write_folder(tmp_path, ['um_000000'])}"
+    assert "lacks image" in fails(capsys, "train", "--recipe", "seed", "--data", root)
+    assert "no data set 'mars'" in fails(
+        capsys, "train", "--recipe", "seed", "--data", root, "--data", "mars:x", "--samples", "{mars: 3}"
+    )
+
+
+def test_an_unknown_verb_is_exit_code_2(capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(["fly"])
+    assert stop.value.code == 2
+    capsys.readouterr()

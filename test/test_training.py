@@ -1,0 +1,278 @@
+"""Recipes, augmentation and a whole small training run: it learns, resumes bit for bit, and stops well."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+from tiny_kitti import write_folder
+
+from fcn_road_seg import checkpoint
+from fcn_road_seg.checkpoint import CheckpointError
+from fcn_road_seg.datasets.kitti_road import KittiRoad
+from fcn_road_seg.datasets.sample import Sample
+from fcn_road_seg.network import FCN8s, torchvision_names
+from fcn_road_seg.training import augmentation, loop
+from fcn_road_seg.training.encoder import load_encoder
+from fcn_road_seg.training.mixture import Mixture, MixtureBatches
+from fcn_road_seg.training.model import TrainingModel, build_optimizer, cross_entropy, set_learning_rate
+from fcn_road_seg.training.recipe import Recipe, RecipeError, check, load_recipe
+from fcn_road_seg.training.run_folder import RunFolder
+
+TINY = Recipe(
+    name="tiny",
+    samples={"kitti_road": 8},
+    fc_width=16,
+    network_width=96,
+    network_height=32,
+    epochs=2,
+    batch_size=4,
+    lr=3e-3,
+    encoder_lr=1e-4,
+    frozen_stages=3,
+    keep_prob=0.5,
+    std_init=0.001,
+    ema=0.5,
+    auxiliary_weight=0.4,
+    augment=True,
+    scale_min=0.8,
+    scale_max=1.3,
+    colour=0.3,
+    blur=0.3,
+    jpeg=0.3,
+)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory) -> tuple[KittiRoad, KittiRoad]:
+    root = write_folder(tmp_path_factory.mktemp("kitti"), [f"um_{i:06d}" for i in range(8)])
+    return KittiRoad(root, [f"um_{i:06d}" for i in range(6)]), KittiRoad(root, ["um_000006", "um_000007"])
+
+
+@pytest.fixture(scope="module")
+def encoder_weights(tmp_path_factory):
+    """A random encoder in torchvision's names, He-initialised for images of 0..255."""
+    torch.manual_seed(3)
+    network = FCN8s("atrous", 16)
+    tensors = {}
+    for theirs, ours in torchvision_names().items():
+        tensor = network.state_dict()[ours]
+        tensors[theirs] = torch.nn.init.kaiming_normal_(tensor) if tensor.ndim == 4 else torch.zeros_like(tensor)
+    tensors["features.0.weight"] = tensors["features.0.weight"] / 50
+    path = tmp_path_factory.mktemp("encoder") / "vgg16.safetensors"
+    save_file(tensors, path)
+    return path
+
+
+def run(recipe, data, folder, encoder_weights, **options) -> dict:
+    train_set, validation = data
+    return loop.train(recipe, {"kitti_road": train_set}, validation, RunFolder(folder), encoder_weights, **options)
+
+
+# --- recipes -----------------------------------------------------------------------------------
+
+
+def test_seed_is_the_write_ups_recipe():
+    recipe = load_recipe("seed")
+    assert (recipe.lr, recipe.encoder_lr, recipe.schedule) == (1e-4, 1e-4, "constant")
+    assert (recipe.keep_prob, recipe.epochs, recipe.batch_size, recipe.std_init) == (0.25, 25, 16, 0.01)
+    assert (recipe.network_width, recipe.network_height) == (576, 160)
+    assert (recipe.fc, recipe.augment, recipe.weight_decay, recipe.ema) == ("full", False, 0.0, 0.0)
+    assert list(recipe.samples) == ["kitti_road"]
+
+
+def test_road_mixes_three_data_sets_and_augments():
+    recipe = load_recipe("road")
+    assert set(recipe.samples) == {"kitti_road", "camvid", "synthetic"}
+    assert recipe.augment and recipe.encoder_lr < recipe.lr
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"epoch": 3}, "no field 'epoch'"),
+        ({"epochs": "many"}, "epochs is 'many'"),
+        ({"epochs": 0}, "at least 1"),
+        ({"network_width": 100}, "multiples of 32"),
+        ({"keep_prob": 0.0}, "keep_prob"),
+        ({"schedule": "step"}, "constant or cosine"),
+        ({"samples": {}}, "samples"),
+        ({"scale_min": 3.0}, "scale_min"),
+        ({"augment": 1}, "augment is 1"),
+        ({"epochs": True}, "epochs is True"),
+    ],
+)
+def test_wrong_fields_are_named(change, words):
+    with pytest.raises(RecipeError, match=words):
+        check(TINY, change)
+
+
+def test_recipe_files_that_are_none(tmp_path):
+    with pytest.raises(RecipeError, match="there are road, seed"):
+        load_recipe("nonsense")
+    file = tmp_path / "mine.yaml"
+    for text, words in (("a: [", "no YAML"), ("- 1", "no recipe"), ("epochs: 2", "incomplete")):
+        file.write_text(text)
+        with pytest.raises(RecipeError, match=words):
+            load_recipe(str(file))
+
+
+# --- what a frame goes through -----------------------------------------------------------------
+
+
+def test_augmentation_moves_image_and_label_together():
+    """Road is painted white and all else black, so image and label must tell the same story after any crop."""
+    label = np.zeros((120, 400), np.uint8)
+    label[60:, 100:260] = 1
+    sample = Sample(np.repeat(label[..., None] * 255, 3, axis=2), label, "painted")
+    recipe = check(TINY, {"colour": 0.0, "blur": 0.0, "jpeg": 0.0, "scale_min": 0.5, "scale_max": 2.0})
+    mixture = Mixture({"kitti_road": [sample]}, recipe)
+    disagreement, padded = [], 0
+    for k in range(40):
+        image, label, classes = mixture[("kitti_road", 0, k)]
+        assert image.shape == (3, 32, 96) and label.shape == classes.shape == (32, 96)
+        assert image.dtype == label.dtype == torch.uint8
+        valid = label != 255
+        padded += (~valid).any().item()
+        disagreement.append(((image[0] > 127) != (label == 1))[valid].float().mean().item())
+        assert (classes == 255).all()
+    assert max(disagreement) < 0.05 and padded > 5
+
+
+def test_frames_depend_on_their_address_alone(data):
+    mixture = Mixture({"kitti_road": data[0]}, TINY)
+    first = mixture[("kitti_road", 0, 0)]
+    torch.manual_seed(99)
+    mixture[("kitti_road", 1, 0)]
+    again = mixture[("kitti_road", 0, 0)]
+    assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
+    assert not torch.equal(first[0], mixture[("kitti_road", 0, 1)][0])
+
+
+def test_without_augmentation_a_frame_is_only_resized(data):
+    image, label, _ = Mixture({"kitti_road": data[0]}, check(TINY, {"augment": False}))[("kitti_road", 0, 0)]
+    assert image.shape == (3, 32, 96)
+    assert abs((label == 1).float().mean() - (data[0][0].label == 1).mean()) < 0.02
+
+
+def test_training_size_keeps_other_cameras_aspect_ratio():
+    recipe = load_recipe("road")
+    assert augmentation.training_size(recipe, 1242, 375) == (160, 576)
+    assert augmentation.training_size(recipe, 480, 360) == (256, 352)
+
+
+def test_an_epoch_draws_every_frame_and_keeps_data_sets_apart(data):
+    recipe = check(TINY, {"samples": {"kitti_road": 12, "camvid": 4}, "batch_size": 5})
+    mixture = Mixture({"kitti_road": data[0], "camvid": data[1]}, recipe)
+    batches = list(MixtureBatches(mixture, 0))
+    assert len(batches) == len(MixtureBatches(mixture, 0)) == 4
+    assert all(len({name for name, _, _ in batch}) == 1 for batch in batches)
+    addresses = [address for batch in batches for address in batch]
+    assert len(set(addresses)) == 16
+    counts = np.bincount([i for name, i, _ in addresses if name == "kitti_road"])
+    assert counts.tolist() == [2] * 6
+    assert batches == list(MixtureBatches(mixture, 0)) != list(MixtureBatches(mixture, 1))
+
+
+# --- the model ---------------------------------------------------------------------------------
+
+
+def test_ignored_pixels_have_no_loss():
+    logits = torch.randn(1, 2, 4, 4)
+    label = torch.full((1, 4, 4), 255, dtype=torch.uint8)
+    assert cross_entropy(logits, label).item() == 0
+    label[0, 0, 0] = 1
+    expected = -torch.log_softmax(logits[0, :, 0, 0], 0)[1]
+    torch.testing.assert_close(cross_entropy(logits, label), expected)
+
+
+def test_encoder_and_head_have_their_own_learning_rates():
+    model = TrainingModel(TINY)
+    optimizer = build_optimizer(model, TINY)
+    set_learning_rate(optimizer, check(TINY, {"warmup_steps": 10}), 4, 100)
+    rates = {id(p): group["lr"] for group in optimizer.param_groups for p in group["params"]}
+    parameters = dict(model.named_parameters())
+    assert rates[id(parameters["network.conv5_3.weight"])] == pytest.approx(0.5e-4)
+    assert rates[id(parameters["network.fc6.weight"])] == pytest.approx(1.5e-3)
+    assert rates[id(parameters["auxiliary.score_fr.weight"])] == pytest.approx(1.5e-3)
+    assert id(parameters["network.conv3_3.weight"]) not in rates
+    assert len(rates) == sum(p.requires_grad for p in model.parameters())
+    set_learning_rate(optimizer, check(TINY, {"schedule": "cosine"}), 50, 100)
+    assert optimizer.param_groups[0]["lr"] == pytest.approx(optimizer.param_groups[0]["base_lr"] / 2)
+
+
+def test_encoder_weights_that_are_none(tmp_path):
+    network = FCN8s("atrous", 16)
+    with pytest.raises(CheckpointError, match="--encoder-weights"):
+        load_encoder(network, tmp_path / "missing.safetensors")
+    save_file({"features.0.weight": torch.zeros(1)}, tmp_path / "other.safetensors")
+    with pytest.raises(CheckpointError, match="features.0.weight"):
+        load_encoder(network, tmp_path / "other.safetensors")
+
+
+def test_no_network_and_no_file_is_one_sentence(monkeypatch):
+    def offline(*_, **__):
+        raise OSError("name resolution failed")
+
+    monkeypatch.setattr("torchvision.models.VGG16_Weights.get_state_dict", offline)
+    with pytest.raises(CheckpointError, match="cannot download.*--encoder-weights FILE"):
+        load_encoder(FCN8s("atrous", 16))
+
+
+# --- whole runs --------------------------------------------------------------------------------
+
+
+def test_it_learns_and_leaves_everything_behind(data, encoder_weights, tmp_path):
+    recipe = check(TINY, {"samples": {"kitti_road": 24}, "epochs": 5})
+    best = run(recipe, data, tmp_path / "run", encoder_weights)
+    assert best["max_f"] > 0.8
+    with open(tmp_path / "run" / "log.csv") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 5 and float(rows[-1]["loss"]) < float(rows[0]["loss"])
+    assert list((tmp_path / "run").glob("events.out.tfevents.*"))
+    assert load_recipe(str(tmp_path / "run" / "recipe.yaml")) == check(recipe, {"name": "tiny"})
+    names = json.loads((tmp_path / "run" / "data.json").read_text())
+    assert names["validation"] == ["um_000006", "um_000007"]
+
+    loaded = checkpoint.load(tmp_path / "run" / "best.safetensors")
+    assert loaded.metadata.figures["validation"]["max_f"] == best["max_f"]
+    assert loaded.metadata.threshold == best["threshold"]
+    assert loaded.metadata.recipe["epochs"] == 5
+    assert loaded.metadata.data["kitti_road"]["frames"] == 6
+    assert len(loaded.metadata.data["validation"]["sha256"]) == 64
+
+
+def test_ctrl_c_leaves_usable_weights_and_resume_is_bit_for_bit(data, encoder_weights, tmp_path, monkeypatch):
+    run(TINY, data, tmp_path / "whole", encoder_weights)
+    steps = []
+
+    def interrupt(*args):
+        steps.append(args)
+        if len(steps) == 4:  # in the second epoch
+            raise KeyboardInterrupt
+        set_learning_rate(*args)
+
+    monkeypatch.setattr(loop, "set_learning_rate", interrupt)
+    run(TINY, data, tmp_path / "parts", encoder_weights)
+    assert len(steps) == 4
+    last = tmp_path / "parts" / "last.safetensors"
+    interrupted = checkpoint.load(last)
+    interrupted.network()
+
+    monkeypatch.undo()
+    run(TINY, data, tmp_path / "parts", None, resume=True)
+    assert interrupted.sha256 != checkpoint.load(last).sha256
+    assert checkpoint.load(last).sha256 == checkpoint.load(tmp_path / "whole" / "last.safetensors").sha256
+
+
+def test_a_run_is_not_overwritten(data, encoder_weights, tmp_path):
+    run(check(TINY, {"epochs": 1}), data, tmp_path / "run", encoder_weights)
+    with pytest.raises(CheckpointError, match="already holds a run"):
+        run(TINY, data, tmp_path / "run", encoder_weights)
+
+
+def test_nothing_to_resume(data, tmp_path):
+    with pytest.raises(CheckpointError, match="no run of this recipe to resume"):
+        run(TINY, data, tmp_path / "run", None, resume=True)
