@@ -11,11 +11,13 @@ from typing import Any, NamedTuple
 import cv2
 import numpy as np
 
+from fcn_road_seg.errors import UserError
+
 MAX_SIDE = 16384
 """Largest width and height, in pixels, that is taken for a camera's."""
 
 
-class ImageMessageError(ValueError):
+class ImageMessageError(UserError):
     """An image message that cannot be used; its text says why in one sentence."""
 
 

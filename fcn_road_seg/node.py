@@ -62,12 +62,7 @@ class RoadSegNode(LifecycleNode):
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Load the weights and run once, so that the first frame is not slow."""
         try:
-            self._segmenter = RoadSegmenter.load(
-                self._value("weights"),
-                "cuda" if self._value("require_cuda") else self._value("device"),
-                self._value("precision"),
-                self._value("network_width"),
-            )
+            self._segmenter = self._load()
             if self._value("warm_up_height") and self._value("warm_up_width"):
                 self._segmenter.warm_up(self._value("warm_up_height"), self._value("warm_up_width"))
         except Exception as error:  # rclpy would swallow it without a word
@@ -76,7 +71,8 @@ class RoadSegNode(LifecycleNode):
             return TransitionCallbackReturn.FAILURE
         segmenter = self._segmenter
         self.get_logger().info(
-            f"Weights {segmenter.checkpoint.path} on {segmenter.device_name} ({segmenter.device}, {segmenter.backend}), "
+            f"Weights {segmenter.checkpoint.path} "
+            f"on {segmenter.device_name} ({segmenter.device}, {segmenter.backend}), "
             f"precision {segmenter.precision}, network width {segmenter.network_width}, "
             f"threshold {self._threshold():.3f}"
         )
@@ -115,6 +111,16 @@ class RoadSegNode(LifecycleNode):
         """Configure and activate, if the parameter autostart says so."""
         if self._value("autostart") and self.trigger_configure() == TransitionCallbackReturn.SUCCESS:
             self.trigger_activate()
+
+    def _load(self) -> RoadSegmenter:
+        device = self._value("device")
+        if self._value("require_cuda"):
+            device = "cuda" if device == "auto" else device
+            if not device.startswith("cuda"):
+                raise parameters.ParameterError(f"require_cuda is true, but device is '{device}'")
+        return RoadSegmenter.load(
+            self._value("weights"), device, self._value("precision"), self._value("network_width")
+        )
 
     def _release(self) -> None:
         if self._segmenter is not None:

@@ -6,12 +6,14 @@
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from fcn_road_seg.errors import UserError
+
 Value = bool | int | float | str
 
 TYPE_NAMES = {bool: "bool", int: "integer", float: "double", str: "string"}
 
 
-class ParameterError(ValueError):
+class ParameterError(UserError):
     """A value that a parameter cannot take; its text says why in one sentence."""
 
 
@@ -46,7 +48,8 @@ class Parameter:
 
     def check(self, value: Any) -> None:
         """Raise ParameterError, in one sentence, if ``value`` is not of the type or not in the range."""
-        wanted = f"'{self.name}' is a {self.type_name}" + (f" ({self.range_text})" if self.range_text else "")
+        article = "an" if self.type_name == "integer" else "a"
+        wanted = f"'{self.name}' is {article} {self.type_name}" + (f" ({self.range_text})" if self.range_text else "")
         if type(value) is not type(self.default):
             hint = ", written with a decimal point" if isinstance(self.default, float) and type(value) is int else ""
             raise ParameterError(f"{wanted}{hint}, not {value!r}")
@@ -68,8 +71,7 @@ PARAMETERS = (
     Parameter(
         "device",
         "auto",
-        "Where the network runs. auto: CUDA if there is one, else the CPU.",
-        choices=("auto", "cpu", "cuda"),
+        "Where the network runs: auto (CUDA if there is one, else the CPU), cpu, cuda or cuda:N.",
     ),
     Parameter(
         "precision",

@@ -77,7 +77,10 @@ def test_extra_tensor(weights):
 
 
 def test_wrong_architecture(weights):
-    rewrite(weights, lambda _, header: header.update(metadata=header["metadata"].replace('"fc_width": 16', '"fc_width": 32')))
+    rewrite(
+        weights,
+        lambda _, header: header.update(metadata=header["metadata"].replace('"fc_width": 16', '"fc_width": 32')),
+    )
     assert "shape" in refused(weights)
 
 

@@ -89,7 +89,7 @@ def test_splits_hold_out_whole_scenes():
         if f"{kind}_{int(number) + 1:06d}" in {"_".join(f) for f in frames}
         and (f"{kind}_{number}" in val) != (f"{kind}_{int(number) + 1:06d}" in val)
     ]
-    assert len(parted) <= 7, parted
+    assert len(parted) <= 9, parted  # a random split of these frames would part about 35
 
 
 def test_a_missing_split_file_is_named(tmp_path):

@@ -61,9 +61,7 @@ def test_red_is_not_blue(segmenter):
 def test_answer_is_the_networks(segmenter):
     """At the network's own size there is no resize, so the answer is the sigmoid of the logits."""
     frame = noise(32, 64, 3)
-    x = torch.from_numpy(frame).permute(2, 0, 1)[None].float() - torch.tensor(
-        checkpoint.MEAN
-    ).view(1, 3, 1, 1)
+    x = torch.from_numpy(frame).permute(2, 0, 1)[None].float() - torch.tensor(checkpoint.MEAN).view(1, 3, 1, 1)
     with torch.inference_mode():
         logits = segmenter.checkpoint.network()(x)
     expected = torch.softmax(logits, 1)[0, 1].mul(255).round().numpy()

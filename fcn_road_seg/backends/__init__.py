@@ -42,7 +42,9 @@ def torch_device(name: str) -> torch.device:
     if device is None or device.type not in ("cpu", "cuda"):
         raise DeviceError(f"the device is {name!r}, but must be auto, cpu, cuda or cuda:N")
     if device.type == "cuda" and not torch.cuda.is_available():
-        built = f"this torch was built for CUDA {torch.version.cuda}" if torch.version.cuda else "this torch is CPU-only"
+        built = (
+            f"this torch was built for CUDA {torch.version.cuda}" if torch.version.cuda else "this torch is CPU-only"
+        )
         raise DeviceError(f"no CUDA device was found ({built}); install its driver or ask for the device cpu")
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise DeviceError(f"there is no {name}: this machine has {torch.cuda.device_count()} CUDA device(s)")

@@ -33,12 +33,11 @@ def run(args: argparse.Namespace) -> int:
     figures |= {"split": args.split, "device": segmenter.device_name, "precision": segmenter.precision}
     write_json(args.json, figures)
 
-    table = Table(title=f"{figures['frames']} frames, IoU at the weights' threshold {segmenter.threshold:.3f}")
-    table.add_column("")
-    for column in figures["perspective"]:
-        table.add_column(column, justify="right")
-    for view in ("perspective", "bev"):
-        if figures[view]:
-            table.add_row(view, *(f"{value:.4f}" for value in figures[view].values()))
+    views = [view for view in ("perspective", "bev") if figures[view]]
+    table = Table(
+        "", *views, title=f"{figures['frames']} frames, IoU at the weights' threshold {segmenter.threshold:.3f}"
+    )
+    for metric in figures["perspective"]:
+        table.add_row(metric, *(f"{figures[view][metric]:.4f}" for view in views))
     Console().print(table)
     return 0

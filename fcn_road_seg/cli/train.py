@@ -26,7 +26,9 @@ def add_parser(subparsers) -> argparse.ArgumentParser:
         metavar="NAME:PATH",
         help="where a data set of the recipe lies: kitti_road:DIR, camvid:DIR (synthetic needs no path); repeatable",
     )
-    parser.add_argument("--encoder-weights", metavar="FILE", help="VGG-16, safetensors (default: download torchvision's)")
+    parser.add_argument(
+        "--encoder-weights", metavar="FILE", help="VGG-16, safetensors (default: download torchvision's)"
+    )
     parser.add_argument("--out", type=Path, help="run folder (default: runs/RECIPE-TIME)")
     parser.add_argument("--resume", type=Path, metavar="RUN", help="go on with the run in this folder")
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda (default: %(default)s)")

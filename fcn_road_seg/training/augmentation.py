@@ -1,5 +1,7 @@
 """What a training frame goes through: scale and crop, flip, colour, blur, JPEG (torchvision v2)."""
 
+import math
+
 import torch
 from torchvision import tv_tensors
 from torchvision.transforms import InterpolationMode, v2
@@ -40,7 +42,7 @@ def training_size(recipe: Recipe, width: int, height: int) -> tuple[int, int]:
     return network_size(width, height, columns)[1], columns
 
 
-class ScaleAndCrop(v2.Transform):
+class ScaleAndCrop:
     """Show the frame at a random scale of its network size, and cut or pad it to `size`.
 
     At scale 1 a frame has the size at which the node's network would see it. What lies outside the
@@ -53,29 +55,32 @@ class ScaleAndCrop(v2.Transform):
     """
 
     def __init__(self, size: tuple[int, int], scale_min: float, scale_max: float, stretch: float = 1.15):
-        super().__init__()
         self.size, self.stretch = size, stretch
-        self.scales = torch.tensor([scale_min, scale_max]).log()
+        self.scale_min, self.scale_max = scale_min, scale_max
 
-    def make_params(self, flat_inputs: list) -> dict:
-        height, width = v2.query_size(flat_inputs)
-        low, high = self.scales
-        scale = torch.empty(1).uniform_(low, high).exp().item()
-        stretch = self.stretch ** torch.empty(1).uniform_(-1, 1).item()
-        columns, rows = network_size(width, height, self.size[1])
-        rows, columns = round(rows * scale), round(columns * scale * stretch)
-        top = torch.empty(1).uniform_(*sorted((0, rows - self.size[0]))).round().int().item()
-        left = torch.empty(1).uniform_(*sorted((0, columns - self.size[1]))).round().int().item()
-        return {"rows": rows, "columns": columns, "top": top, "left": left}
-
-    def transform(self, inpt, params: dict):
-        mask = isinstance(inpt, tv_tensors.Mask)
-        mode = InterpolationMode.NEAREST if mask else InterpolationMode.BILINEAR
-        resized = TF.resize(inpt, [params["rows"], params["columns"]], mode, antialias=not mask)
+    def __call__(self, image: tv_tensors.Image, *masks: tv_tensors.Mask) -> tuple:
         height, width = self.size
-        top, left = params["top"], params["left"]
-        cut = TF.crop(resized, max(top, 0), max(left, 0), min(height, params["rows"]), min(width, params["columns"]))
-        above, before = max(-top, 0), max(-left, 0)
-        below, behind = height - cut.shape[-2] - above, width - cut.shape[-1] - before
-        fill = IGNORE if mask else [round(m) for m in MEAN]
-        return TF.pad(cut, [before, above, behind, below], fill)
+        rows, columns = image.shape[-2:]
+        columns, rows = network_size(columns, rows, width)
+        scale = math.exp(uniform(math.log(self.scale_min), math.log(self.scale_max)))
+        rows = round(rows * scale)
+        columns = round(columns * scale * self.stretch ** uniform(-1, 1))
+        top = round(uniform(0, rows - height))  # negative where the frame is smaller than the result
+        left = round(uniform(0, columns - width))
+
+        def show(picture: torch.Tensor, mode: InterpolationMode, fill: int | list[int]) -> torch.Tensor:
+            picture = TF.resize(picture, [rows, columns], mode, antialias=mode == InterpolationMode.BILINEAR)
+            picture = TF.crop(picture, max(top, 0), max(left, 0), min(height, rows), min(width, columns))
+            above, before = max(-top, 0), max(-left, 0)
+            below, behind = height - picture.shape[-2] - above, width - picture.shape[-1] - before
+            return TF.pad(picture, [before, above, behind, below], fill)
+
+        return (
+            show(image, InterpolationMode.BILINEAR, [round(m) for m in MEAN]),
+            *(show(mask, InterpolationMode.NEAREST, IGNORE) for mask in masks),
+        )
+
+
+def uniform(low: float, high: float) -> float:
+    """A random number between the two, from torch's generator."""
+    return low + (high - low) * torch.rand(()).item()

@@ -1,0 +1,78 @@
+"""`road_seg demo`: a drive through the node over ROS 2, with figures, a video and a contact sheet."""
+
+import argparse
+import sys
+import tempfile
+from pathlib import Path
+
+from fcn_road_seg.cli.options import add_json_option, add_segmenter_options, write_json
+from fcn_road_seg.errors import UserError
+
+
+def add_parser(subparsers) -> argparse.ArgumentParser:
+    parser = subparsers.add_parser("demo", help="send a drive through the node over ROS 2, and show what came back")
+    parser.add_argument(
+        "--drive", type=Path, help="folder of images, video or KITTI raw drive (default: a synthetic drive)"
+    )
+    parser.add_argument("--out", type=Path, default=Path("demo_out"), help="folder for the results (%(default)s)")
+    parser.add_argument("--rate", type=float, default=10.0, help="frames per second (default: %(default)s)")
+    parser.add_argument("--frames", type=int, default=0, help="at most that many (default: 100 synthetic, 600 others)")
+    parser.add_argument("--seed", type=int, default=0, help="of the synthetic drive (default: %(default)s)")
+    add_segmenter_options(parser)
+    add_json_option(parser)
+    return parser
+
+
+def run(args: argparse.Namespace) -> int:
+    """0 when every frame was answered, else 1."""
+    if not 0 < args.rate <= 1000:
+        raise UserError(f"--rate is {args.rate}, but must be more than 0 and at most 1000")
+    if args.frames < 0:
+        raise UserError(f"--frames is {args.frames}, but must be at least 0")
+
+    from rich.console import Console
+    from rich.progress import Progress, track
+
+    from fcn_road_seg.demo.drive import open_drive
+    from fcn_road_seg.demo.report import figures, write_pictures
+    from fcn_road_seg.demo.run import lay_out, run_drive
+
+    drive = open_drive(args.drive, args.frames, args.rate, args.seed)
+    args.out.mkdir(parents=True, exist_ok=True)
+    parameters = {"device": args.device, "precision": args.precision, "network_width": args.network_width}
+    if args.weights:
+        parameters["weights"] = Path(args.weights).resolve()
+    console = Console(stderr=True)
+    with tempfile.TemporaryDirectory(prefix="road_seg_demo_") as folder:
+        on_disk = lay_out(drive, Path(folder), lambda frames: track(frames, "preparing", drive.count, console=console))
+        with Progress(console=console, refresh_per_second=4) as bar:
+            task = bar.add_task("driving", total=len(on_disk.files))
+            answers = run_drive(
+                on_disk, args.rate, parameters, args.out, lambda answered: bar.update(task, completed=answered)
+            )
+        result = figures(on_disk, args.rate, answers)
+        video, sheet = write_pictures(
+            on_disk, args.rate, answers, args.out, lambda frames: track(frames, "drawing", console=console)
+        )
+    write_json(args.json, result)
+    print(summary(result))
+    print(f"video           {video}\ncontact sheet   {sheet}")
+    unanswered = result["frames_sent"] - result["frames_answered"]
+    if unanswered:
+        print(f"road_seg demo: {unanswered} frames were not answered, the node is too slow", file=sys.stderr)
+    return 1 if unanswered else 0
+
+
+def summary(result: dict) -> str:
+    """The figures of a drive for people, a line each."""
+    iou = "the truth is not known" if result["iou"] is None else f"{result['iou']:.4f}"
+    lines = {
+        "drive": result["drive"],
+        "frames": f"{result['frames_sent']} sent, {result['frames_answered']} answered",
+        "latency": f"p50 {result['latency_p50_ms']} ms, p99 {result['latency_p99_ms']} ms, from stamp to mask",
+        "rate": f"{result['fps']} masks per second at {result['rate']:g} frames per second",
+        "device": f"{result['device_name']} ({result['device']}, {result['backend']}), {result['precision']}",
+        "weights": result["weights"],
+        "IoU": iou,
+    }
+    return "\n".join(f"{name:15} {text}" for name, text in lines.items())

@@ -1,0 +1,78 @@
+"""The processes that the demo starts and ends."""
+
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+from fcn_road_seg.errors import UserError
+
+STOP_SECONDS = 10
+NODE_SPEAKS = re.compile(
+    r"Weights (?P<weights>.+) on (?P<device_name>.+) \((?P<device>\S+), (?P<backend>\S+)\), "
+    r"precision (?P<precision>\w+), network width (?P<network_width>\d+), threshold (?P<threshold>[\d.]+)"
+)
+"""What the node logs once it is configured."""
+NODE_COMPLAINS = re.compile(r"(?:\[ERROR\] \[[\d.]+\] \[road_seg\]|road_seg_node): (?P<sentence>.+)")
+
+
+class DemoProcess:
+    """A Python module as a process of its own, with its words in a log file; a context manager that ends it."""
+
+    def __init__(self, module: str, arguments: list[str], log: Path, environment: dict[str, str]):
+        self.module = module
+        self.log = log
+        with log.open("w") as file:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", module, *arguments],
+                stdin=subprocess.DEVNULL,
+                stdout=file,
+                stderr=subprocess.STDOUT,
+                env=environment,
+            )
+
+    def __enter__(self) -> "DemoProcess":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def words(self) -> str:
+        """All that it said so far."""
+        return self.log.read_text(errors="replace")
+
+    def ended(self) -> bool:
+        """Whether it has ended well.
+
+        Raises:
+            UserError: it has ended otherwise.
+        """
+        code = self._process.poll()
+        if code:
+            last_line = (self.words().strip() or "without a word").splitlines()[-1]
+            raise UserError(f"{self.module} ended with code {code}: {last_line}")
+        return code == 0
+
+    def stop(self) -> int:
+        """End it with SIGINT, by force if it does not listen; its exit code."""
+        if self._process.poll() is None:
+            self._process.send_signal(signal.SIGINT)
+        try:
+            return self._process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            return self._process.wait()
+
+
+def node_process(parameters: dict[str, object], log: Path, environment: dict[str, str]) -> DemoProcess:
+    """The node, with parameters."""
+    arguments = ["--ros-args"]
+    for name, value in parameters.items():
+        arguments += ["-p", f"{name}:={value}"]
+    return DemoProcess("fcn_road_seg.node", arguments, log, environment)
+
+
+def camera_process(folder: Path, rate: float, log: Path, environment: dict[str, str]) -> DemoProcess:
+    """The camera, with the folder of frames that it publishes."""
+    return DemoProcess("fcn_road_seg.demo.camera", [str(folder), "--rate", str(rate)], log, environment)

@@ -1,0 +1,85 @@
+"""What came of a drive, in figures and pictures."""
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from fcn_road_seg.demo.run import Answers, DriveOnDisk
+from fcn_road_seg.image_file import write_image
+from fcn_road_seg.overlay import overlay
+from fcn_road_seg.video import VideoWriter
+
+SHEET_COLUMNS, SHEET_ROWS = 3, 4
+SHEET_WIDTH = 480
+"""Width in pixels of a picture on the contact sheet."""
+
+
+def figures(drive: DriveOnDisk, rate: float, answers: Answers) -> dict[str, object]:
+    """The figures of a drive, ready for JSON.
+
+    Latencies are milliseconds from the frame's stamp to the arrival of its mask in another process, None if none came;
+    iou is a fraction over the frames whose truth is known and that were answered, None if there are none.
+    """
+    latencies = [1000 * latency for latency in answers.latencies if latency is not None]
+    p50, p99 = (round(float(p), 2) for p in np.percentile(latencies, (50, 99))) if latencies else (None, None)
+    seconds = (answers.arrivals[-1] - answers.arrivals[0]) / 1e9 if len(answers.arrivals) > 1 else 0
+    return {
+        "drive": drive.name,
+        "rate": rate,
+        "frames_sent": len(answers.masks),
+        "frames_answered": len(latencies),
+        "latency_p50_ms": p50,
+        "latency_p99_ms": p99,
+        "fps": round((len(answers.arrivals) - 1) / seconds, 2) if seconds else None,
+        "iou": intersection_over_union(answers.masks, drive.roads),
+        **answers.node,
+        "network_width": int(answers.node["network_width"]),
+        "threshold": float(answers.node["threshold"]),
+    }
+
+
+def intersection_over_union(masks: list[np.ndarray | None], roads: list[np.ndarray | None]) -> float | None:
+    """IoU of the road over all frames together that have both a mask (0/255) and a truth (bool)."""
+    intersection = union = 0
+    for mask, road in zip(masks, roads, strict=False):
+        if mask is not None and road is not None:
+            intersection += np.count_nonzero((mask != 0) & road)
+            union += np.count_nonzero((mask != 0) | road)
+    return round(intersection / union, 4) if union else None
+
+
+def write_pictures(
+    drive: DriveOnDisk, rate: float, answers: Answers, out: Path, progress: Callable[[Iterable], Iterable]
+) -> tuple[Path, Path]:
+    """Write the overlay video and the contact sheet; a frame without an answer is shown untinted.
+
+    Returns:
+        The paths of the video (MP4) and of the sheet (PNG).
+    """
+    video, sheet = out / "overlay.mp4", out / "contact_sheet.png"
+    count = len(answers.masks)
+    chosen = set(np.linspace(0, count - 1, min(count, SHEET_COLUMNS * SHEET_ROWS)).round().astype(int).tolist())
+    pictures = []
+    with VideoWriter(video, rate) as writer:
+        for index in progress(range(count)):
+            frame = cv2.cvtColor(np.load(drive.files[index]), cv2.COLOR_BGR2RGB)
+            if index == 0:
+                size = frame.shape[1], frame.shape[0]
+            if answers.masks[index] is not None:
+                frame = overlay(frame, answers.masks[index])
+            frame = cv2.resize(frame, size)  # a video has one size
+            writer.write(frame)
+            if index in chosen:
+                height = max(1, round(SHEET_WIDTH * size[1] / size[0]))
+                pictures.append(cv2.resize(frame, (SHEET_WIDTH, height), interpolation=cv2.INTER_AREA))
+    write_image(sheet, contact_sheet(pictures))
+    return video, sheet
+
+
+def contact_sheet(pictures: list[np.ndarray]) -> np.ndarray:
+    """Pictures of one size, uint8 H x W x 3, side by side in rows; missing ones are black."""
+    columns = min(SHEET_COLUMNS, len(pictures))
+    pictures = pictures + [np.zeros_like(pictures[0])] * (-len(pictures) % columns)
+    return np.vstack([np.hstack(pictures[i : i + columns]) for i in range(0, len(pictures), columns)])

@@ -1,0 +1,49 @@
+"""Packaging for both ways in: colcon (ament_python) and pip."""
+
+from glob import glob
+
+from setuptools import find_packages, setup
+
+NAME = "fcn_road_seg"
+
+setup(
+    name=NAME,
+    version="0.1.0",
+    description="Real-time road segmentation: a ROS 2 node that runs an FCN-8s on camera frames",
+    maintainer="fcn_road_seg maintainers",
+    maintainer_email="maintainers@fcn-road-seg.example.org",
+    license="Apache-2.0",
+    python_requires=">=3.10",
+    packages=find_packages(include=[NAME, f"{NAME}.*"]),
+    package_data={
+        f"{NAME}.training": ["recipes/*.yaml"],
+        f"{NAME}.datasets": ["splits/*.txt"],
+    },
+    data_files=[
+        ("share/ament_index/resource_index/packages", [f"resource/{NAME}"]),
+        (f"share/{NAME}", ["package.xml"]),
+        (f"share/{NAME}/launch", glob("launch/*.launch.py")),
+        (f"share/{NAME}/config", glob("config/*.*")),
+        (f"share/{NAME}/models", glob("models/*.*")),
+    ],
+    # rclpy and the messages come with a ROS 2 installation (or from requirements.txt), never from here.
+    install_requires=[
+        "numpy>=1.24",
+        "opencv-python-headless>=4.6",
+        "pyyaml>=5.4",
+        "rich>=12",
+        "safetensors>=0.4",
+        "torch>=2.4",
+    ],
+    extras_require={
+        "train": ["tensorboard>=2.10", "torchvision>=0.19"],
+        "test": ["pytest>=7", "torchmetrics>=1.0"],
+    },
+    entry_points={
+        "console_scripts": [
+            f"road_seg = {NAME}.cli.main:main",
+            f"road_seg_node = {NAME}.node:main",
+        ],
+    },
+    zip_safe=False,
+)

@@ -1,0 +1,46 @@
+"""Fixtures for every test: a small checkpoint, and an environment that keeps ROS 2 traffic on this machine."""
+
+import itertools
+import os
+from pathlib import Path
+
+import pytest
+
+os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
+DOMAINS = itertools.count(os.getpid())
+
+
+@pytest.fixture(scope="session")
+def repository() -> Path:
+    """The source checkout."""
+    return Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="session")
+def small_weights(tmp_path_factory) -> Path:
+    """A checkpoint with random weights and a narrow network, whose answer differs from pixel to pixel."""
+    import torch
+
+    from fcn_road_seg.checkpoint import Metadata, save
+    from fcn_road_seg.network import FCN8s
+
+    torch.manual_seed(0)
+    path = tmp_path_factory.mktemp("weights") / "small.safetensors"
+    network = FCN8s("atrous", fc_width=16, std_init=1.0)
+    save(path, network, Metadata(fc="atrous", fc_width=16, network_width=128, threshold=0.5))
+    return path
+
+
+@pytest.fixture(scope="session")
+def shipped_weights(repository) -> Path:
+    """The weights that ship with the package."""
+    path = repository / "models" / "road_fcn8s.safetensors"
+    if not path.is_file():
+        pytest.skip("models/road_fcn8s.safetensors is not in this checkout")
+    return path
+
+
+@pytest.fixture(scope="module")
+def domain_id() -> int:
+    """A DDS domain for the tests of one module."""
+    return 1 + next(DOMAINS) % 100

@@ -1,0 +1,147 @@
+"""The node as its own process, and a ROS 2 node of the test's to talk to it over DDS."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import rclpy
+from lifecycle_msgs.srv import ChangeState, GetState
+from rcl_interfaces.srv import SetParameters
+from rclpy.context import Context
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.parameter import Parameter
+from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
+from sensor_msgs.msg import Image
+
+from fcn_road_seg.image_message import fill_image
+from fcn_road_seg.ros_environment import isolated_ros_environment
+
+TIMEOUT = 60  # seconds; long because other work may share the machine
+
+
+def qos(reliability: ReliabilityPolicy = ReliabilityPolicy.RELIABLE) -> QoSProfile:
+    return QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=10, reliability=reliability)
+
+
+class NodeProcess:
+    """road_seg_node, started with parameters, with its words in a file."""
+
+    def __init__(self, domain_id: int, log: Path, **parameters):
+        arguments = [f"{name}:={value}" for name, value in parameters.items()]
+        command = [sys.executable, "-m", "fcn_road_seg.node", "--ros-args"]
+        self.log = log
+        with log.open("w") as file:
+            self.process = subprocess.Popen(
+                command + [word for argument in arguments for word in ("-p", argument)],
+                stdout=file,
+                stderr=subprocess.STDOUT,
+                env=isolated_ros_environment(domain_id) | {"RCUTILS_LOGGING_BUFFERED_STREAM": "0"},
+            )
+
+    def words(self) -> str:
+        return self.log.read_text()
+
+    def wait_for_words(self, words: str) -> None:
+        deadline = time.monotonic() + TIMEOUT
+        while words not in self.words():
+            assert self.process.poll() is None, f"the node ended: {self.words()}"
+            assert time.monotonic() < deadline, f"'{words}' did not come: {self.words()}"
+            time.sleep(0.05)
+
+    def stop(self, number: int = signal.SIGINT) -> int:
+        self.process.send_signal(number)
+        try:
+            return self.process.wait(TIMEOUT)
+        finally:
+            if self.process.poll() is None:
+                self.process.kill()
+
+
+class Client:
+    """A camera and a viewer in one."""
+
+    def __init__(self, domain_id: int):
+        self._context = Context()
+        os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
+        rclpy.init(args=[], context=self._context, domain_id=domain_id)
+        self.node = rclpy.create_node("client", context=self._context)
+        self._executor = SingleThreadedExecutor(context=self._context)
+        self._executor.add_node(self.node)
+        self.masks: list[Image] = []
+        self.mask_sent: list[int] = []
+        """Source timestamps of the masks in nanoseconds."""
+        self.node.create_subscription(Image, "road_seg/mask", self._on_mask, qos())
+
+    def _on_mask(self, message: Image, info: dict) -> None:
+        self.masks.append(message)
+        self.mask_sent.append(info["source_timestamp"])
+
+    def close(self) -> None:
+        self.node.destroy_node()
+        rclpy.shutdown(context=self._context)
+
+    def spin_until(self, condition: Callable[[], object], what: str) -> None:
+        deadline = time.monotonic() + TIMEOUT
+        while not condition():
+            assert time.monotonic() < deadline, f"{what} did not happen in {TIMEOUT} s"
+            self._executor.spin_once(timeout_sec=0.05)
+
+    def spin_for(self, seconds: float) -> None:
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            self._executor.spin_once(timeout_sec=0.05)
+
+    def camera(self, reliability: ReliabilityPolicy = ReliabilityPolicy.RELIABLE, wait: bool = True):
+        """A publisher of images, which the node has found."""
+        publisher = self.node.create_publisher(Image, "image", qos(reliability))
+        if wait:
+            self.spin_until(lambda: publisher.get_subscription_count(), "the node's subscription to image")
+            self.spin_until(lambda: self.node.count_publishers("road_seg/mask"), "the node's publisher of masks")
+            self.spin_for(0.5)  # the other side of the match
+        return publisher
+
+    def answer(self, publisher, message: Image) -> Image:
+        """Publish a frame and wait for the mask with its stamp."""
+        publisher.publish(message)
+        self.spin_until(lambda: any(mask.header.stamp == message.header.stamp for mask in self.masks), "a mask")
+        return next(mask for mask in self.masks if mask.header.stamp == message.header.stamp)
+
+    def set_parameter(self, name: str, value) -> str:
+        """Set a parameter of the node; the reason if it refuses, else ''."""
+        request = SetParameters.Request(parameters=[Parameter(name, value=value).to_parameter_msg()])
+        (result,) = self._call(SetParameters, "road_seg/set_parameters", request).results
+        return "" if result.successful else result.reason
+
+    def state(self) -> str:
+        return self._call(GetState, "road_seg/get_state", GetState.Request()).current_state.label
+
+    def change_state(self, transition: str) -> bool:
+        request = ChangeState.Request()
+        request.transition.label = transition
+        return self._call(ChangeState, "road_seg/change_state", request).success
+
+    def _call(self, kind, name: str, request):
+        client = self.node.create_client(kind, name)
+        self.spin_until(client.service_is_ready, f"the service {name}")
+        future = client.call_async(request)
+        self.spin_until(future.done, f"an answer of {name}")
+        self.node.destroy_client(client)
+        return future.result()
+
+
+def frame_message(pixels: np.ndarray, encoding: str, seconds: int, frame_id: str = "front_camera") -> Image:
+    message = fill_image(Image(), pixels, encoding)
+    message.header.stamp.sec = seconds
+    message.header.stamp.nanosec = 123_456_789
+    message.header.frame_id = frame_id
+    return message
+
+
+def mask_pixels(message: Image) -> np.ndarray:
+    assert (message.encoding, message.step) == ("mono8", message.width)
+    return np.frombuffer(message.data, np.uint8).reshape(message.height, message.width)

@@ -1,0 +1,47 @@
+"""Shipped files are found wherever the package is installed."""
+
+import pytest
+
+from fcn_road_seg import share
+
+
+@pytest.fixture
+def installed(tmp_path, monkeypatch):
+    """Let share.py believe that it is not in a source checkout."""
+    module = tmp_path / "prefix" / "lib" / "python3.11" / "site-packages" / "fcn_road_seg" / "share.py"
+    module.parent.mkdir(parents=True)
+    monkeypatch.setattr(share, "__file__", str(module))
+    monkeypatch.setattr(share.sys, "prefix", str(tmp_path / "interpreter"))
+    monkeypatch.setenv("AMENT_PREFIX_PATH", f"{tmp_path / 'ament1'}:{tmp_path / 'ament2'}")
+    return tmp_path
+
+
+def ship(prefix):
+    file = prefix / "share" / "fcn_road_seg" / "config" / "road_seg.yaml"
+    file.parent.mkdir(parents=True)
+    file.touch()
+    return file
+
+
+def test_a_checkout_uses_its_own_files(repository):
+    assert share.share_path("config/road_seg.yaml") == repository / "config" / "road_seg.yaml"
+
+
+@pytest.mark.parametrize("prefix", ["prefix", "interpreter", "ament1", "ament2"])
+def test_an_installation_uses_its_prefix(installed, prefix):
+    file = ship(installed / prefix)
+    assert share.share_path("config/road_seg.yaml") == file
+
+
+def test_the_nearest_prefix_comes_first(installed):
+    ship(installed / "ament1")
+    ship(installed / "interpreter")
+    nearest = ship(installed / "prefix")
+    assert share.share_path("config/road_seg.yaml") == nearest
+
+
+def test_a_file_that_is_nowhere_is_named(installed):
+    with pytest.raises(FileNotFoundError) as error:
+        share.share_path("models/none.safetensors")
+    assert str(error.value).startswith("models/none.safetensors is neither in the source checkout nor in")
+    assert "\n" not in str(error.value)
