@@ -2,6 +2,7 @@
 
 import signal
 import sys
+from typing import TYPE_CHECKING
 
 import rclpy
 from rcl_interfaces.msg import SetParametersResult
@@ -14,9 +15,12 @@ from sensor_msgs.msg import Image
 from fcn_road_seg import parameters
 from fcn_road_seg.camera_subscription import CameraSubscription
 from fcn_road_seg.image_message import fill_image, image_to_rgb
+from fcn_road_seg.mask import threshold_mask
 from fcn_road_seg.overlay import overlay
 from fcn_road_seg.ros_environment import set_ros_defaults
-from fcn_road_seg.segmenter import RoadSegmenter, threshold_mask
+
+if TYPE_CHECKING:
+    from fcn_road_seg.segmenter import RoadSegmenter
 
 NODE_NAME = "road_seg"
 RETRY_HINT = f"mend that and configure again (ros2 lifecycle set /{NODE_NAME} configure)"
@@ -112,7 +116,10 @@ class RoadSegNode(LifecycleNode):
         if self._value("autostart") and self.trigger_configure() == TransitionCallbackReturn.SUCCESS:
             self.trigger_activate()
 
-    def _load(self) -> RoadSegmenter:
+    def _load(self) -> "RoadSegmenter":
+        # Importing torch takes seconds; here Ctrl-C ends the node cleanly meanwhile, because rclpy is up.
+        from fcn_road_seg.segmenter import RoadSegmenter
+
         device = self._value("device")
         if self._value("require_cuda"):
             device = "cuda" if device == "auto" else device
@@ -135,9 +142,7 @@ class RoadSegNode(LifecycleNode):
             probability = self._segmenter(frame)
         except ValueError as error:
             self._dropped += 1
-            self.get_logger().warning(
-                f"Frame dropped ({self._dropped} so far): {error}", throttle_duration_sec=1.0
-            )
+            self.get_logger().warning(f"Frame dropped ({self._dropped} so far): {error}", throttle_duration_sec=1.0)
             return
         mask = threshold_mask(probability, self._threshold())
         self._mask_publisher.publish(fill_image(Image(header=message.header), mask, "mono8"))

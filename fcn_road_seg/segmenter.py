@@ -79,9 +79,3 @@ class RoadSegmenter:
         self._backend = None
         if self.device.startswith("cuda"):
             torch.cuda.empty_cache()
-
-
-def threshold_mask(probability: np.ndarray, threshold: float) -> np.ndarray:
-    """P(road) x 255, uint8 -> mask, uint8: 255 where P(road) is at least `threshold` (0..1), else 0."""
-    level = max(1, round(threshold * 255))
-    return (probability >= level).view(np.uint8) * np.uint8(255)

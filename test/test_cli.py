@@ -11,9 +11,9 @@ from tiny_kitti import draw, write_folder
 from fcn_road_seg import checkpoint
 from fcn_road_seg.cli.main import main
 from fcn_road_seg.image_file import read_rgb, write_image
+from fcn_road_seg.mask import threshold_mask
 from fcn_road_seg.network import FCN8s
-from fcn_road_seg.segmenter import RoadSegmenter, threshold_mask
-
+from fcn_road_seg.segmenter import RoadSegmenter
 
 THRESHOLD = 0.2
 

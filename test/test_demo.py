@@ -59,7 +59,9 @@ def test_the_synthetic_drive_opens_with_its_truth():
     assert (frames[0].image != frames[1].image).any()
 
 
-@pytest.mark.parametrize("name, words", [("none", "there is no drive"), ("empty", "has neither images"), ("x", "video")])
+@pytest.mark.parametrize(
+    "name, words", [("none", "there is no drive"), ("empty", "has neither images"), ("x", "nor a video")]
+)
 def test_what_is_no_drive_is_named(tmp_path, name, words):
     (tmp_path / "empty").mkdir()
     (tmp_path / "x").write_text("no video")

@@ -11,8 +11,9 @@ from node_harness import Client, NodeProcess, frame_message, mask_pixels, qos
 from rclpy.qos import ReliabilityPolicy
 from sensor_msgs.msg import Image
 
+from fcn_road_seg.mask import threshold_mask
 from fcn_road_seg.overlay import overlay
-from fcn_road_seg.segmenter import RoadSegmenter, threshold_mask
+from fcn_road_seg.segmenter import RoadSegmenter
 
 # An odd size, with red, green and blue that differ.
 FRAME = np.random.default_rng(1).integers(0, 256, (61, 97, 3), np.uint8) // np.uint8([1, 2, 8])

@@ -6,8 +6,9 @@ import torch
 
 from fcn_road_seg import backends, checkpoint
 from fcn_road_seg.backends import DeviceError
+from fcn_road_seg.mask import threshold_mask
 from fcn_road_seg.network import FCN8s
-from fcn_road_seg.segmenter import RoadSegmenter, threshold_mask
+from fcn_road_seg.segmenter import RoadSegmenter
 
 
 @pytest.fixture(scope="module")

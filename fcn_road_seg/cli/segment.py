@@ -31,8 +31,8 @@ def run(args: argparse.Namespace) -> int:
     args.out.mkdir(parents=True, exist_ok=True)
 
     from fcn_road_seg.image_file import ImageFileError, read_rgb, write_image
+    from fcn_road_seg.mask import threshold_mask
     from fcn_road_seg.overlay import overlay
-    from fcn_road_seg.segmenter import threshold_mask
     from fcn_road_seg.video import VideoReader, VideoWriter
 
     def answer(frame, name: str):

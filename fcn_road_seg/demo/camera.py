@@ -15,6 +15,7 @@ import numpy as np
 import rclpy
 from rclpy.duration import Duration
 from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.signals import SignalHandlerOptions
 from sensor_msgs.msg import Image
 
 from fcn_road_seg.image_message import fill_image
@@ -59,19 +60,21 @@ def publish(folder: Path, rate: float, patience: float) -> bool:
 
 
 def main() -> int:
-    """Exit code 0, or 1 if nobody subscribed."""
+    """Exit code 0, 1 if nobody subscribed, 130 after SIGINT."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--rate", type=float, default=10.0, help="frames per second (default: %(default)s)")
     parser.add_argument("--patience", type=float, default=30.0, help="seconds to wait for a subscriber")
     args = parser.parse_args()
     set_ros_defaults()
-    rclpy.init(args=[])
+    rclpy.init(args=[], signal_handler_options=SignalHandlerOptions.NO)
     try:
         if publish(args.folder, args.rate, args.patience):
             return 0
         print(f"nobody subscribed to the camera within {args.patience:.0f} seconds", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        return 130
     finally:
         rclpy.try_shutdown()
 

@@ -84,6 +84,7 @@ def run_drive(
     set_ros_defaults()
     try:
         import rclpy
+        from rclpy.signals import SignalHandlerOptions
 
         from fcn_road_seg.demo.recorder import MaskRecorder
     except ImportError as error:
@@ -92,7 +93,7 @@ def run_drive(
     height, width = np.load(drive.files[0], mmap_mode="r").shape[:2]
     parameters = parameters | {"warm_up_width": width, "warm_up_height": height}
     environment = dict(os.environ)
-    rclpy.init(args=[])
+    rclpy.init(args=[], signal_handler_options=SignalHandlerOptions.NO)
     recorder = MaskRecorder()
     try:
         with node_process(parameters, logs / "node.log", environment) as node:
