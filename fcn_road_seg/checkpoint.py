@@ -1,7 +1,7 @@
 """A weights file and what it says of itself: safetensors, with one JSON object as metadata.
 
-Safetensors only: a pickle runs code when it is opened. Every file carries the SHA-256 of its tensors,
-so that a damaged or altered file is refused instead of driven with.
+Safetensors only: a pickle runs code when it is opened. Every file carries the SHA-256 of its metadata
+and tensors, so that a damaged or altered file is refused instead of driven with.
 """
 
 import hashlib
@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 
 from fcn_road_seg.errors import UserError
 from fcn_road_seg.network import FC_FORMS, FCN8s
-from fcn_road_seg.preprocess import MEAN
+from fcn_road_seg.preprocess import MAX_NETWORK_WIDTH, MEAN
 
 FORMAT = "fcn_road_seg"
 FORMAT_VERSION = 1
@@ -56,7 +56,7 @@ class Metadata:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A loaded weights file: its path, metadata, the SHA-256 of its tensors and the tensors."""
+    """A loaded weights file: its path, metadata, the SHA-256 of metadata and tensors, and the tensors."""
 
     path: Path
     metadata: Metadata
@@ -81,11 +81,12 @@ def save(path: str | Path, network: FCN8s, metadata: Metadata) -> None:
     for name, tensor in tensors.items():
         if not torch.isfinite(tensor).all():
             raise CheckpointError(f"{name} has values that FP16 cannot hold: the training went astray")
+    text = json.dumps(asdict(metadata), sort_keys=True)
     header = {
         "format": FORMAT,
         "format_version": str(FORMAT_VERSION),
-        "sha256": digest(tensors),
-        "metadata": json.dumps(asdict(metadata), sort_keys=True),
+        "sha256": digest(text, tensors),
+        "metadata": text,
     }
     path = Path(path)
     partial = path.with_name(path.name + ".partial")
@@ -121,14 +122,14 @@ def load(path: str | Path) -> Checkpoint:
     for name, shape in expected.items():
         if found[name] != shape:
             raise CheckpointError(f"{path}: {name} has the shape {found[name]}, but the network needs {shape}")
-    if digest(tensors) != header.get("sha256"):
-        raise CheckpointError(f"{path} was damaged or altered (its tensors' SHA-256 differs): fetch it again")
+    if digest(header["metadata"], tensors) != header.get("sha256"):
+        raise CheckpointError(f"{path} was damaged or altered (its SHA-256 differs): fetch it again")
     return Checkpoint(path, metadata, header["sha256"], tensors)
 
 
-def digest(tensors: dict[str, torch.Tensor]) -> str:
-    """SHA-256, in hex, over the tensors' names, dtypes, shapes and bytes, in the names' order."""
-    sha = hashlib.sha256()
+def digest(metadata: str, tensors: dict[str, torch.Tensor]) -> str:
+    """SHA-256, in hex, over the metadata and the tensors' names, dtypes, shapes and bytes, in the names' order."""
+    sha = hashlib.sha256(metadata.encode() + b"\n")
     for name in sorted(tensors):
         tensor = tensors[name].contiguous()
         sha.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
@@ -157,10 +158,10 @@ def _metadata(path: Path, header: dict[str, str]) -> Metadata:
         metadata = Metadata(**{k: v for k, v in values.items() if k in known})
         sound = (
             metadata.fc in FC_FORMS
+            and all(type(n) is int for n in (metadata.classes, metadata.fc_width, metadata.network_width))
             and metadata.classes == 2
             and 0 < metadata.fc_width <= 4096
-            and metadata.network_width > 0
-            and metadata.network_width % 32 == 0
+            and metadata.network_width in range(32, MAX_NETWORK_WIDTH + 1, 32)
             and 0 <= metadata.threshold <= 1
         )
     except (KeyError, TypeError, ValueError, AttributeError):
@@ -180,6 +181,6 @@ def _why_unreadable(path: Path, error: Exception) -> str:
             start = file.read(2)
     except OSError as os_error:
         return f"cannot read {path}: {os_error.strerror}"
-    if start in (b"PK", b"\x80\x02"):
+    if start == b"PK" or start in (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05"):  # torch's zip; bare pickles
         return f"{path} is a pickle, which can run code when opened: only safetensors files are loaded"
     return f"{path} is no whole safetensors file ({error}): fetch it again"

@@ -113,7 +113,9 @@ class RoadSegNode(LifecycleNode):
 
     def start(self) -> None:
         """Configure and activate, if the parameter autostart says so."""
-        if self._value("autostart") and self.trigger_configure() == TransitionCallbackReturn.SUCCESS:
+        if not self._value("autostart") or self.trigger_configure() != TransitionCallbackReturn.SUCCESS:
+            return
+        if self.context.ok():  # not interrupted meanwhile
             self.trigger_activate()
 
     def _load(self) -> "RoadSegmenter":

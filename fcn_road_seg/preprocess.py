@@ -12,6 +12,7 @@ from fcn_road_seg.network import STRIDE
 # Mean of ImageNet's training images, RGB, in units of 0..255 (Simonyan, Zisserman 2014). VGG-16's
 # weights expect RGB 0..255 minus this mean, not divided by anything.
 MEAN = (123.68, 116.779, 103.939)
+MAX_NETWORK_WIDTH = 4096  # pixels
 MAX_ASPECT = 2  # a network input is at most this many times as high as it is wide
 
 
@@ -33,13 +34,21 @@ def resize(image: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
     return F.interpolate(image, (height, width), mode="bilinear", antialias=True)
 
 
+def normalise(image: torch.Tensor, dtype: torch.dtype = torch.float32) -> torch.Tensor:
+    """RGB 0..255, N x 3 x H x W -> the same minus the mean, channels-last, of `dtype`."""
+    red, green, blue = MEAN
+    x = image.to(torch.float32, copy=True, memory_format=torch.channels_last)
+    x[:, 0] -= red
+    x[:, 1] -= green
+    x[:, 2] -= blue
+    return x.to(dtype)
+
+
 def to_input(frame: torch.Tensor, size: tuple[int, int], dtype: torch.dtype) -> torch.Tensor:
     """uint8 RGB frames, N x 3 x H x W -> mean-free network input of `size` (width, height) and `dtype`."""
     if frame.is_cuda:
         frame = frame.to(torch.float16)  # CUDA has no uint8 resize
-    image = resize(frame, size).to(torch.float32)
-    mean = torch.tensor(MEAN, device=frame.device).view(1, 3, 1, 1)
-    return (image - mean).to(dtype).contiguous(memory_format=torch.channels_last)
+    return normalise(resize(frame, size), dtype)
 
 
 def to_probability(logits: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:

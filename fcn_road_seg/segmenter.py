@@ -8,7 +8,8 @@ import torch
 from fcn_road_seg import backends
 from fcn_road_seg.checkpoint import Checkpoint, load
 from fcn_road_seg.errors import UserError
-from fcn_road_seg.preprocess import network_size
+from fcn_road_seg.network import STRIDE
+from fcn_road_seg.preprocess import MAX_NETWORK_WIDTH, network_size
 from fcn_road_seg.share import share_path
 
 SHIPPED_WEIGHTS = "models/road_fcn8s.safetensors"
@@ -25,8 +26,10 @@ class RoadSegmenter:
     """
 
     def __init__(self, checkpoint: Checkpoint, device: str = "auto", precision: str = "auto", network_width: int = 0):
-        if network_width < 0 or network_width % 32:
-            raise UserError(f"the network width is {network_width}, but must be a multiple of 32")
+        if network_width not in range(0, MAX_NETWORK_WIDTH + 1, STRIDE):
+            raise UserError(
+                f"the network width is {network_width}, but must be a multiple of {STRIDE} up to {MAX_NETWORK_WIDTH}"
+            )
         self.checkpoint = checkpoint
         self.threshold = checkpoint.metadata.threshold
         self.network_width = network_width or checkpoint.metadata.network_width

@@ -42,7 +42,7 @@ def refused(path) -> str:
     with pytest.raises(CheckpointError) as error:
         checkpoint.load(path)
     assert "\n" not in str(error.value)
-    return str(error.value)
+    return str(error.value).replace(str(path), "FILE")  # pytest names the folder after the test
 
 
 def test_round_trip(network, weights):

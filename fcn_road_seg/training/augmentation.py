@@ -17,8 +17,12 @@ def build(recipe: Recipe, width: int, height: int) -> v2.Transform:
     """Image (uint8 3 x H x W) and masks (uint8 H x W) -> the same at their training size, see `training_size`."""
     size = training_size(recipe, width, height)
     if not recipe.augment:
-        return v2.Resize(size, antialias=True)
-    steps = [ScaleAndCrop(size, recipe.scale_min, recipe.scale_max), v2.RandomHorizontalFlip()]
+        return ScaleAndCrop(size, size)
+    stretch = 1.15
+    steps = [
+        ScaleAndCrop(size, network_size(width, height, size[1])[::-1], recipe.scale_min, recipe.scale_max, stretch)
+    ]
+    steps.append(v2.RandomHorizontalFlip())
     if recipe.colour:
         c = recipe.colour
         steps.append(v2.ColorJitter(brightness=c, contrast=c, saturation=c, hue=c / 10))
@@ -45,27 +49,27 @@ def training_size(recipe: Recipe, width: int, height: int) -> tuple[int, int]:
 class ScaleAndCrop:
     """Show the frame at a random scale of its network size, and cut or pad it to `size`.
 
-    At scale 1 a frame has the size at which the node's network would see it. What lies outside the
-    frame is the mean colour and is ignored by the loss.
+    At scale 1 a frame has the size at which the node's network would see it. The frame's lower edge
+    stays the lower edge: what a crop cuts off is sky, not road. What lies outside the frame is the
+    mean colour and is ignored by the loss.
 
     Args:
         size: height and width of the result, pixels.
+        full: height and width at scale 1.
         scale_min, scale_max: the scale's range; its logarithm is uniform.
         stretch: the width is multiplied by up to this factor, or divided by it.
     """
 
-    def __init__(self, size: tuple[int, int], scale_min: float, scale_max: float, stretch: float = 1.15):
-        self.size, self.stretch = size, stretch
-        self.scale_min, self.scale_max = scale_min, scale_max
+    def __init__(self, size: tuple, full: tuple, scale_min: float = 1.0, scale_max: float = 1.0, stretch: float = 1.0):
+        self.size, self.full = size, full
+        self.scale_min, self.scale_max, self.stretch = scale_min, scale_max, stretch
 
     def __call__(self, image: tv_tensors.Image, *masks: tv_tensors.Mask) -> tuple:
         height, width = self.size
-        rows, columns = image.shape[-2:]
-        columns, rows = network_size(columns, rows, width)
         scale = math.exp(uniform(math.log(self.scale_min), math.log(self.scale_max)))
-        rows = round(rows * scale)
-        columns = round(columns * scale * self.stretch ** uniform(-1, 1))
-        top = round(uniform(0, rows - height))  # negative where the frame is smaller than the result
+        rows = round(self.full[0] * scale)
+        columns = round(self.full[1] * scale * self.stretch ** uniform(-1, 1))
+        top = rows - height  # negative where the frame is smaller than the result
         left = round(uniform(0, columns - width))
 
         def show(picture: torch.Tensor, mode: InterpolationMode, fill: int | list[int]) -> torch.Tensor:
@@ -75,9 +79,10 @@ class ScaleAndCrop:
             below, behind = height - picture.shape[-2] - above, width - picture.shape[-1] - before
             return TF.pad(picture, [before, above, behind, below], fill)
 
+        # NEAREST_EXACT samples where BILINEAR does; NEAREST is half a pixel of the result off.
         return (
             show(image, InterpolationMode.BILINEAR, [round(m) for m in MEAN]),
-            *(show(mask, InterpolationMode.NEAREST, IGNORE) for mask in masks),
+            *(show(mask, InterpolationMode.NEAREST_EXACT, IGNORE) for mask in masks),
         )
 
 

@@ -67,6 +67,7 @@ def train(
         recipe=asdict(recipe),
         seed=recipe.seed,
         data={name: frames_digest(source) for name, source in {**sources, "validation": validation}.items()},
+        threshold=best.get("threshold", 0.5),
         git_revision=git_revision(),
     )
 
@@ -106,7 +107,7 @@ def train(
                 folder.save_state(parts, optimizer, epoch + 1, best)
                 progress.console.print("  ".join(f"{k} {v:.4g}" for k, v in row.items()), soft_wrap=True)
         except KeyboardInterrupt:
-            checkpoint.save(folder.last, shipped, metadata)
+            checkpoint.save(folder.last, shipped, replace(metadata, figures={}))  # nobody measured these weights
             progress.console.print(f"Stopped. {folder.last} can be used; --resume repeats the unfinished epoch.")
     return best
 
@@ -125,10 +126,12 @@ def validate(weights: Path, validation: KittiRoad, device: str) -> dict[str, flo
 
 
 def frames_digest(frames: Iterable[Sample]) -> dict:
-    """Number of frames, and the SHA-256 of their names, pixels and labels in order."""
+    """Number of frames, and the SHA-256 of their names, pixels, labels and classes in order."""
     sha, count = hashlib.sha256(), 0
     for sample in frames:
-        for part in (sample.name.encode(), sample.image.data, sample.label.data):
-            sha.update(part)
+        sha.update(sample.name.encode())
+        for part in (sample.image, sample.label, sample.classes):
+            if part is not None:
+                sha.update(part.data)
         count += 1
     return {"frames": count, "sha256": sha.hexdigest()}

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from fcn_road_seg.datasets import camvid
 from fcn_road_seg.datasets.sample import IGNORE
 from fcn_road_seg.network import VGG16_STAGES, FCN8s, SkipHead
-from fcn_road_seg.preprocess import MEAN
+from fcn_road_seg.preprocess import normalise
 from fcn_road_seg.training.recipe import Recipe
 
 
@@ -32,9 +32,7 @@ class TrainingModel(nn.Module):
 
     def forward(self, image: torch.Tensor, label: torch.Tensor, classes: torch.Tensor) -> torch.Tensor:
         """Mean loss per counted pixel of uint8 images, N x 3 x h x w, and masks, N x h x w (255 = ignore)."""
-        mean = torch.tensor(MEAN, device=image.device).view(1, 3, 1, 1)
-        x = (image.float() - mean).contiguous(memory_format=torch.channels_last)
-        features = self.network.features(x)
+        features = self.network.features(normalise(image))
         loss = cross_entropy(self.network.head(*features), label)
         if self.auxiliary_weight and (classes != IGNORE).any():
             loss = loss + self.auxiliary_weight * cross_entropy(self.auxiliary(*features), classes)
