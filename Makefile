@@ -23,7 +23,7 @@ lint: $(READY)
 	$(VENV)/bin/ruff check .
 
 clean:
-	rm -rf build install log dist *.egg-info .pytest_cache .ruff_cache "$(OUT)"
+	rm -rf build install log dist *.egg-info .pytest_cache .ruff_cache demo_out
 	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
 
 venv: $(READY)

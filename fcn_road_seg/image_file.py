@@ -11,20 +11,34 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
 
 
 class ImageFileError(UserError):
-    """An image file that cannot be read or written; the message names it."""
+    """An image or video file that cannot be read; the message names it."""
 
 
 def read_rgb(path: str | Path) -> np.ndarray:
-    """Read an image file as uint8 H x W x 3 RGB (grey and 16-bit images are converted)."""
-    image = cv2.imread(str(path), cv2.IMREAD_COLOR)
+    """Read an image file as uint8 H x W x 3 RGB.
+
+    Grey and 16-bit images are converted. The pixels are taken as they are stored: an EXIF orientation
+    is not applied, so that a mask fits its file.
+
+    Raises:
+        ImageFileError: OpenCV cannot read it.
+    """
+    try:
+        image = cv2.imread(str(path), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
+    except cv2.error:  # such as more pixels than OpenCV's limit
+        image = None
     if image is None:
         raise ImageFileError(f"{path} is missing or no image that OpenCV can read")
     return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
 
 
 def write_image(path: str | Path, image: np.ndarray) -> None:
-    """Write uint8 H x W x 3 RGB or H x W grey; the suffix of the path chooses the format."""
+    """Write uint8 H x W x 3 RGB or H x W grey; the suffix of the path chooses the format.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
     if image.ndim == 3:
         image = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
     if not cv2.imwrite(str(path), image):
-        raise ImageFileError(f"cannot write {path}: is its folder there and writable?")
+        raise OSError(f"cannot write {path}: is its folder there and writable, and the disk not full?")

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from fcn_road_seg.segmenter import RoadSegmenter
 
 NODE_NAME = "road_seg"
-RETRY_HINT = f"mend that and configure again (ros2 lifecycle set /{NODE_NAME} configure)"
 
 
 class RoadSegNode(LifecycleNode):
@@ -71,7 +70,10 @@ class RoadSegNode(LifecycleNode):
                 self._segmenter.warm_up(self._value("warm_up_height"), self._value("warm_up_width"))
         except Exception as error:  # rclpy would swallow it without a word
             self._release()
-            self.get_logger().error(f"Not configured: {error}; {RETRY_HINT}")
+            command = f"ros2 lifecycle set {self.get_fully_qualified_name()}"
+            self.get_logger().error(
+                f"Not configured: {error}; mend that, then {command} configure and {command} activate"
+            )
             return TransitionCallbackReturn.FAILURE
         segmenter = self._segmenter
         self.get_logger().info(

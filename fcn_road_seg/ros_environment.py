@@ -2,6 +2,7 @@
 
 import os
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 from fcn_road_seg.share import share_path
@@ -17,7 +18,8 @@ def set_ros_defaults() -> None:
       this interpreter's prefix.
     """
     if not any(name in os.environ for name in (FAST_DDS_PROFILE, "FASTRTPS_DEFAULT_PROFILES_FILE")):
-        os.environ[FAST_DDS_PROFILE] = str(share_path("config/fastdds_profile.xml"))
+        with suppress(FileNotFoundError):  # without it large frames need RELIABLE cameras, and the node still runs
+            os.environ[FAST_DDS_PROFILE] = str(share_path("config/fastdds_profile.xml"))
     if "AMENT_PREFIX_PATH" not in os.environ and (Path(sys.prefix) / "share" / "ament_index").is_dir():
         os.environ["AMENT_PREFIX_PATH"] = sys.prefix
 

@@ -32,12 +32,20 @@ class VideoReader:
         return self._length
 
     def __iter__(self) -> Iterator[np.ndarray]:
+        """The frames, once.
+
+        Raises:
+            ImageFileError: after the last frame that can be read, if the file claims more or has none.
+        """
+        count = 0
         while True:
             read, frame = self._capture.read()
             if not read:
                 break
+            count += 1
             yield cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)
-        self._capture.release()
+        if count < max(1, self._length):
+            raise ImageFileError(f"{self.path} claims {self._length} frames, but only {count} can be read")
 
 
 class VideoWriter:
@@ -54,13 +62,13 @@ class VideoWriter:
         """Append a frame.
 
         Raises:
-            ImageFileError: the file cannot be written.
+            OSError: the file cannot be written.
         """
         if self._writer is None:
             size = frame.shape[1], frame.shape[0]
             self._writer = cv2.VideoWriter(str(self.path), cv2.VideoWriter.fourcc(*"mp4v"), self.rate, size)
             if not self._writer.isOpened():
-                raise ImageFileError(f"cannot write the video {self.path}")
+                raise OSError(f"cannot write the video {self.path} of {size[0]}x{size[1]} pixels")
         self._writer.write(cv2.cvtColor(frame, cv2.COLOR_RGB2BGR))
 
     def __exit__(self, *_: object) -> None:

@@ -1,7 +1,7 @@
 """Start the road segmentation node: ros2 launch fcn_road_seg road_seg.launch.py image:=/camera/image_raw"""
 
 from launch import LaunchDescription
-from launch.actions import DeclareLaunchArgument, OpaqueFunction, SetEnvironmentVariable
+from launch.actions import DeclareLaunchArgument, OpaqueFunction
 from launch.substitutions import EnvironmentVariable, LaunchConfiguration, PathJoinSubstitution
 from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
@@ -32,6 +32,7 @@ def node(context):
         for name in ("weights", "device")
         if LaunchConfiguration(name).perform(context)
     }
+    profile = PathJoinSubstitution([SHARE, "config", "fastdds_profile.xml"])
     return [
         Node(
             package="fcn_road_seg",
@@ -40,6 +41,7 @@ def node(context):
             namespace=LaunchConfiguration("namespace"),
             parameters=[LaunchConfiguration("params_file"), overrides],
             remappings=[("image", LaunchConfiguration("image"))],
+            additional_env={FAST_DDS_PROFILE: EnvironmentVariable(FAST_DDS_PROFILE, default_value=profile)},
             ros_arguments=["--log-level", LaunchConfiguration("log_level")],
             respawn=LaunchConfiguration("respawn"),
             respawn_delay=2.0,
@@ -50,14 +52,12 @@ def node(context):
 
 def generate_launch_description():
     """What ros2 launch asks for."""
-    profile = PathJoinSubstitution([SHARE, "config", "fastdds_profile.xml"])
     return LaunchDescription(
         [
             *(
                 DeclareLaunchArgument(name, default_value=default, description=description)
                 for name, (default, description) in ARGUMENTS.items()
             ),
-            SetEnvironmentVariable(FAST_DDS_PROFILE, EnvironmentVariable(FAST_DDS_PROFILE, default_value=profile)),
             OpaqueFunction(function=node),
         ]
     )

@@ -6,10 +6,11 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from tiny_kitti import draw, write_folder
+from tiny_kitti import CALIBRATION, draw, write_folder
 
 from fcn_road_seg import checkpoint
 from fcn_road_seg.cli.main import main
+from fcn_road_seg.datasets.kitti_road import split_names
 from fcn_road_seg.image_file import read_rgb, write_image
 from fcn_road_seg.mask import threshold_mask
 from fcn_road_seg.network import FCN8s
@@ -38,10 +39,10 @@ def images(tmp_path):
 
 
 def fails(capsys, *argv: str) -> str:
-    """Run a command that must fail with one sentence."""
+    """Run a command that must fail with one sentence, after whatever progress it showed."""
     assert main(argv) == 2
-    message = capsys.readouterr().err.strip()
-    assert message.startswith(f"road_seg {argv[0]}: ") and "\n" not in message
+    message = capsys.readouterr().err.strip().splitlines()[-1]
+    assert message.startswith(f"road_seg {argv[0]}: ")
     return message
 
 
@@ -140,7 +141,7 @@ def test_evaluate_bad_input(tmp_path, weights, capsys):
     assert "training/image_2" in fails(capsys, "evaluate", "--root", str(tmp_path), "--weights", weights)
     root = write_folder(tmp_path / "kitti", ["um_000000"])
     assert "lacks image or ground truth" in fails(capsys, "evaluate", "--root", str(root), "--split", "val")
-    assert "split file" in fails(capsys, "evaluate", "--root", str(root), "--split", "none.txt")
+    assert "cannot read none.txt" in fails(capsys, "evaluate", "--root", str(root), "--split", "none.txt")
     assert "must be auto, cpu, cuda" in fails(
         capsys, "evaluate", "--root", str(root), "--weights", weights, "--device", "fpga"
     )
@@ -163,3 +164,76 @@ def test_an_unknown_verb_is_exit_code_2(capsys):
         main(["fly"])
     assert stop.value.code == 2
     capsys.readouterr()
+
+
+def test_segment_does_not_write_over_its_inputs(images, tmp_path, weights, capsys):
+    assert "choose another --out" in fails(capsys, "segment", str(images), "--out", str(images))
+    (tmp_path / "drive.mp4").write_bytes(b"")
+    write_image(tmp_path / "drive_000000.png", draw(0)[0])
+    inputs = str(tmp_path / "drive.mp4"), str(tmp_path / "drive_000000.png")
+    assert "same mask" in fails(capsys, "segment", *inputs, "--out", str(tmp_path / "out"))
+    twice = str(images), str(images / "frame0.png")
+    assert main(["segment", *twice, "--out", str(tmp_path / "out"), "--weights", weights]) == 0
+    assert "3 of 3 files" in capsys.readouterr().out
+
+
+def test_segment_says_when_a_video_is_cut_short(images, tmp_path, weights, capsys):
+    writer = cv2.VideoWriter(str(tmp_path / "drive.avi"), cv2.VideoWriter.fourcc(*"MJPG"), 5, (192, 60))
+    for seed in range(8):
+        writer.write(cv2.cvtColor(draw(seed)[0], cv2.COLOR_RGB2BGR))
+    writer.release()
+    content = (tmp_path / "drive.avi").read_bytes()
+    (tmp_path / "drive.avi").write_bytes(content[: len(content) // 2])
+    arguments = ["segment", str(tmp_path / "drive.avi"), "--out", str(tmp_path / "out"), "--weights", weights]
+    assert main(arguments) == 1
+    assert "drive.avi claims 8 frames" in capsys.readouterr().err
+
+
+def test_segment_ends_when_it_cannot_write(images, tmp_path, weights, capsys):
+    (tmp_path / "out" / "frame1_mask.png").mkdir(parents=True)
+    arguments = ["segment", str(images), "--out", str(tmp_path / "out"), "--weights", weights]
+    assert main(arguments) == 2
+    assert "cannot write" in capsys.readouterr().err
+
+
+def test_a_rotated_photo_keeps_its_stored_size(tmp_path, weights):
+    from PIL import Image
+
+    exif = Image.Exif()
+    exif[0x0112] = 6  # orientation: rotate by 90 degrees to show
+    Image.fromarray(draw(0)[0]).save(tmp_path / "photo.jpg", exif=exif)
+    assert main(["segment", str(tmp_path / "photo.jpg"), "--out", str(tmp_path / "out"), "--weights", weights]) == 0
+    assert Image.open(tmp_path / "out" / "photo_mask.png").size == (192, 60)
+
+
+def test_resume_takes_the_run_as_it_is(tmp_path, capsys):
+    assert "there is no run to resume" in fails(capsys, "train", "--resume", str(tmp_path))
+    (tmp_path / "recipe.yaml").write_text("samples: {kitti_road: 1}\nfc_width: 16\n")
+    assert "leave out" in fails(capsys, "train", "--resume", str(tmp_path), "--lr", "1e-3")
+    root = write_folder(tmp_path / "kitti", split_names("train") + split_names("val"))
+    for content in (b"", b"junk" * 100):
+        (tmp_path / "state.safetensors").write_bytes(content)
+        arguments = "--resume", str(tmp_path), "--data", f"kitti_road:{root}"
+        assert "no run of this recipe" in fails(capsys, "train", *arguments)
+
+
+def test_json_that_cannot_be_written_is_refused_before_the_work(tmp_path, capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(["evaluate", "--root", str(tmp_path), "--json", str(tmp_path / "none" / "x.json")])
+    assert stop.value.code == 2
+    assert "cannot write" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("calibration", [b"\xff\xfe", b"P2: 1 2 3\n", CALIBRATION.replace("1", "0").encode()])
+def test_evaluate_names_a_broken_calibration(tmp_path, weights, capsys, calibration):
+    root = write_folder(tmp_path / "kitti", ["um_000000"])
+    (root / "training" / "calib" / "um_000000.txt").write_bytes(calibration)
+    assert "calib" in fails(capsys, "evaluate", "--root", str(root), "--weights", weights)
+
+
+def test_evaluate_without_any_road_says_so(tmp_path, weights, capsys):
+    root = write_folder(tmp_path / "kitti", ["um_000000"])
+    label = np.zeros((60, 192, 3), np.uint8)
+    label[..., 0] = 255
+    write_image(root / "training" / "gt_image_2" / "um_road_000000.png", label)
+    assert "no road" in fails(capsys, "evaluate", "--root", str(root), "--weights", weights)

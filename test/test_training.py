@@ -95,19 +95,29 @@ def test_road_mixes_three_data_sets_and_augments():
     [
         ({"epoch": 3}, "no field 'epoch'"),
         ({"epochs": "many"}, "epochs is 'many'"),
-        ({"epochs": 0}, "at least 1"),
-        ({"network_width": 100}, "multiples of 32"),
+        ({"epochs": 0}, "epochs is 0, but must be within 1"),
+        ({"epochs": True}, "epochs is True"),
+        ({"network_width": 100}, "steps of 32"),
         ({"keep_prob": 0.0}, "keep_prob"),
-        ({"schedule": "step"}, "constant or cosine"),
+        ({"schedule": "step"}, "constant, cosine"),
+        ({"fc": "dense"}, "atrous, full"),
+        ({"lr": -1.0}, "lr is -1.0"),
+        ({"lr": float("nan")}, "lr is nan"),
+        ({"frozen_stages": 9}, "frozen_stages is 9"),
+        ({"seed": -1}, "seed is -1"),
         ({"samples": {}}, "samples"),
+        ({"samples": {"kitti_road": True}}, "samples"),
         ({"scale_min": 3.0}, "scale_min"),
         ({"augment": 1}, "augment is 1"),
-        ({"epochs": True}, "epochs is True"),
     ],
 )
 def test_wrong_fields_are_named(change, words):
     with pytest.raises(RecipeError, match=words):
         check(TINY, change)
+
+
+def test_a_number_may_be_written_as_people_do():
+    assert check(TINY, {"lr": "1e-4", "ema": 0}).lr == 1e-4
 
 
 def test_recipe_files_that_are_none(tmp_path):
@@ -118,6 +128,9 @@ def test_recipe_files_that_are_none(tmp_path):
         file.write_text(text)
         with pytest.raises(RecipeError, match=words):
             load_recipe(str(file))
+    file.write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(RecipeError, match="no YAML"):
+        load_recipe(str(file))
 
 
 # --- what a frame goes through -----------------------------------------------------------------
@@ -288,7 +301,8 @@ def test_ctrl_c_leaves_usable_weights_and_resume_is_bit_for_bit(data, encoder_we
         set_learning_rate(*args)
 
     monkeypatch.setattr(loop, "set_learning_rate", interrupt)
-    run(TINY, data, tmp_path / "parts", encoder_weights)
+    with pytest.raises(KeyboardInterrupt):
+        run(TINY, data, tmp_path / "parts", encoder_weights)
     assert len(steps) == 4
     last = tmp_path / "parts" / "last.safetensors"
     interrupted = checkpoint.load(last)

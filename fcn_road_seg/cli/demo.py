@@ -27,6 +27,8 @@ def run(args: argparse.Namespace) -> int:
     """0 when every frame was answered, else 1."""
     if not 0 < args.rate <= 1000:
         raise UserError(f"--rate is {args.rate}, but must be more than 0 and at most 1000")
+    if args.seed < 0:
+        raise UserError(f"--seed is {args.seed}, but must be at least 0")
     if args.frames < 0:
         raise UserError(f"--frames is {args.frames}, but must be at least 0")
 

@@ -22,7 +22,15 @@ def load_segmenter(args: argparse.Namespace):
 
 
 def add_json_option(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there as JSON")
+    parser.add_argument("--json", type=json_path, metavar="FILE", help="write the figures there as JSON")
+
+
+def json_path(text: str) -> Path:
+    """A path whose folder is there, so that a long run does not end without its figures."""
+    path = Path(text)
+    if path.is_dir() or not path.parent.is_dir():
+        raise argparse.ArgumentTypeError(f"cannot write {text}: name a file in a folder that is there")
+    return path
 
 
 def write_json(path: Path | None, figures: dict | list) -> None:

@@ -1,6 +1,7 @@
 """`road_seg segment`: masks and overlays of images, folders and videos."""
 
 import argparse
+import re
 import sys
 from pathlib import Path
 
@@ -25,7 +26,7 @@ def run(args: argparse.Namespace) -> int:
         raise UserError(f"--threshold is {args.threshold}, but must be in 0..1")
     if not 0 <= args.alpha <= 1:
         raise UserError(f"--alpha is {args.alpha}, but must be in 0..1")
-    files = find_files(args.input)
+    files = find_files(args.input, args.out)
     segmenter = load_segmenter(args)
     threshold = args.threshold or segmenter.threshold
     args.out.mkdir(parents=True, exist_ok=True)
@@ -43,7 +44,7 @@ def run(args: argparse.Namespace) -> int:
     unreadable = 0
     for file in progress(files, "segmenting"):
         try:
-            if file.suffix.lower() in SUFFIXES:
+            if is_image(file):
                 write_image(args.out / f"{file.stem}_overlay.png", answer(read_rgb(file), file.stem))
                 continue
             video = VideoReader(file)
@@ -57,16 +58,21 @@ def run(args: argparse.Namespace) -> int:
     return 1 if unreadable else 0
 
 
-def find_files(inputs: list[Path]) -> list[Path]:
-    """The images of every folder, and every file named.
+def is_image(path: Path) -> bool:
+    return path.suffix.lower() in SUFFIXES
+
+
+def find_files(inputs: list[Path], out: Path) -> list[Path]:
+    """The images of every folder, and every file named, each once.
 
     Raises:
-        UserError: an input is missing, a folder has no images, or two files would write the same mask.
+        UserError: an input is missing, a folder has no images, an input lies in the folder `out`, or two
+            files would write the same mask.
     """
     files = []
     for path in inputs:
         if path.is_dir():
-            images = sorted(p for p in path.iterdir() if p.suffix.lower() in SUFFIXES)
+            images = sorted(p for p in path.iterdir() if is_image(p))
             if not images:
                 raise UserError(f"the folder {path} has no image ({', '.join(SUFFIXES)})")
             files += images
@@ -74,8 +80,15 @@ def find_files(inputs: list[Path]) -> list[Path]:
             files.append(path)
         else:
             raise UserError(f"there is no {path}")
+    files = list(dict.fromkeys(file.resolve() for file in files))
     seen: dict[str, Path] = {}
     for file in files:
+        if file.parent == out.resolve():
+            raise UserError(f"{file} lies in the folder for the results: choose another --out")
         if seen.setdefault(file.stem, file) != file:
             raise UserError(f"{seen[file.stem]} and {file} would write the same mask: segment them separately")
+    for file in files:
+        numbered = [other for stem, other in seen.items() if re.fullmatch(re.escape(file.stem) + r"_\d{6}", stem)]
+        if numbered and not is_image(file):
+            raise UserError(f"{file} and {numbered[0]} would write the same mask: segment them separately")
     return files

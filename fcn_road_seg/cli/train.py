@@ -9,7 +9,8 @@ import yaml
 
 from fcn_road_seg.cli.options import add_json_option, progress, write_json
 from fcn_road_seg.datasets.sample import DatasetError
-from fcn_road_seg.training.recipe import Recipe, check, load_recipe
+from fcn_road_seg.errors import UserError
+from fcn_road_seg.training.recipe import Recipe, RecipeError, check, load_recipe
 
 
 def add_parser(subparsers) -> argparse.ArgumentParser:
@@ -43,9 +44,14 @@ def add_parser(subparsers) -> argparse.ArgumentParser:
 
 
 def run(args: argparse.Namespace) -> int:
-    recipe = load_recipe(str(args.resume / "recipe.yaml") if args.resume else args.recipe)
-    given = {f.name: getattr(args, f.name) for f in fields(Recipe) if getattr(args, f.name, None) is not None}
-    recipe = check(recipe, {name: yaml.safe_load(text) for name, text in given.items()})
+    recipe = chosen_recipe(args)
+    if args.workers < 0:
+        raise RecipeError(f"--workers is {args.workers}, but must be 0 or more")
+    try:
+        import torchvision  # noqa: F401
+        from torch.utils import tensorboard  # noqa: F401
+    except ImportError as error:
+        raise UserError(f"training needs torchvision and tensorboard ({error}): install them with pip") from None
 
     from fcn_road_seg.backends import torch_device
     from fcn_road_seg.datasets.kitti_road import KittiRoad, split_names
@@ -68,6 +74,21 @@ def run(args: argparse.Namespace) -> int:
     )
     write_json(args.json, {"best": best, "seconds": time.monotonic() - began})
     return 0
+
+
+def chosen_recipe(args: argparse.Namespace) -> Recipe:
+    """The recipe named, with the fields given as options; that of the run to resume, unchanged."""
+    given = {f.name: getattr(args, f.name) for f in fields(Recipe) if getattr(args, f.name, None) is not None}
+    if args.resume:
+        if given or args.out:
+            raise RecipeError("--resume goes on with a run as it is: leave out --out and the recipe's fields")
+        if not (args.resume / "recipe.yaml").is_file():
+            raise RecipeError(f"there is no run to resume in {args.resume}")
+        return load_recipe(str(args.resume / "recipe.yaml"))
+    try:
+        return check(load_recipe(args.recipe), {name: yaml.safe_load(text) for name, text in given.items()})
+    except yaml.YAMLError:
+        raise RecipeError(f"one of these is no value for a field of a recipe: {', '.join(given.values())}") from None
 
 
 def open_source(name: str, path: str, recipe: Recipe):

@@ -97,21 +97,13 @@ def split_names(split: str) -> list[str]:
 
 def read_names(path: str | Path) -> list[str]:
     """Frame names of a split file: one a line, `#` starts a comment."""
-    try:
-        lines = Path(path).read_text().splitlines()
-    except OSError as error:
-        raise DatasetError(f"cannot read the split file {path}: {error.strerror}") from None
-    return [name for line in lines if (name := line.split("#")[0].strip())]
+    return [name for line in _lines(path) if (name := line.split("#")[0].strip())]
 
 
 def read_calibration(path: str | Path) -> dict[str, np.ndarray]:
     """A KITTI calibration file -> its matrices by name (`P2`, `R0_rect`, `Tr_cam_to_road`, ...), float64."""
-    try:
-        lines = Path(path).read_text().splitlines()
-    except OSError as error:
-        raise DatasetError(f"cannot read the calibration {path}: {error.strerror}") from None
     matrices = {}
-    for line in lines:
+    for line in _lines(path):
         name, _, numbers = line.partition(":")
         if numbers.strip():
             try:
@@ -119,3 +111,10 @@ def read_calibration(path: str | Path) -> dict[str, np.ndarray]:
             except ValueError:
                 raise DatasetError(f"{path}: {name} is no matrix of three rows of numbers") from None
     return matrices
+
+
+def _lines(path: str | Path) -> list[str]:
+    try:
+        return Path(path).read_text().splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise DatasetError(f"cannot read {path}: {getattr(error, 'strerror', None) or 'it is no text'}") from None

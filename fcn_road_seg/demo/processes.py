@@ -14,6 +14,11 @@ NODE_SPEAKS = re.compile(
     r"precision (?P<precision>\w+), network width (?P<network_width>\d+), threshold (?P<threshold>[\d.]+)"
 )
 """What the node logs once it is configured."""
+PLAIN_LOG = {
+    "RCUTILS_CONSOLE_OUTPUT_FORMAT": "[{severity}] [{time}] [{name}]: {message}",
+    "RCUTILS_COLORIZED_OUTPUT": "0",
+}
+"""The log's form that these expressions read, whatever the user's is."""
 NODE_COMPLAINS = re.compile(r"(?:\[ERROR\] \[[\d.]+\] \[road_seg\]|road_seg_node): (?P<sentence>.+)")
 
 
@@ -29,7 +34,7 @@ class DemoProcess:
                 stdin=subprocess.DEVNULL,
                 stdout=file,
                 stderr=subprocess.STDOUT,
-                env=environment,
+                env=environment | PLAIN_LOG,
             )
 
     def __enter__(self) -> "DemoProcess":

@@ -26,12 +26,14 @@ class BirdsEyeView:
     """
 
     def __init__(self, calibration: dict[str, np.ndarray]):
-        for name in ("P2", "R0_rect", "Tr_cam_to_road"):
-            if name not in calibration:
-                raise DatasetError(f"the calibration lacks {name}")
+        for name, columns in (("P2", 4), ("R0_rect", 3), ("Tr_cam_to_road", 4)):
+            if calibration.get(name, np.empty(0)).shape != (3, columns):
+                raise DatasetError(f"the calibration has no {name} of 3 x {columns} numbers")
         rectify, camera_to_road = np.eye(4), np.eye(4)
         rectify[:3, :3] = calibration["R0_rect"]
         camera_to_road[:3] = calibration["Tr_cam_to_road"]
+        if abs(np.linalg.det(camera_to_road)) < 1e-6:
+            raise DatasetError("the calibration's Tr_cam_to_road is no rigid motion: its determinant is 0")
         to_image = calibration["P2"] @ rectify @ np.linalg.inv(camera_to_road)
         x = np.arange(X_RANGE[0] + RESOLUTION / 2, X_RANGE[1], RESOLUTION)
         z = np.arange(Z_RANGE[1] - RESOLUTION / 2, Z_RANGE[0], -RESOLUTION)  # far cells are in the top rows

@@ -4,7 +4,7 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
-from fcn_road_seg.datasets.sample import IGNORE, ROAD
+from fcn_road_seg.datasets.sample import IGNORE, ROAD, DatasetError
 
 LEVELS = 256  # a probability is a uint8, so these are all the thresholds there are
 
@@ -53,10 +53,10 @@ class PixelCounts:
         """The metrics of all frames added; a pixel is road where its probability is at least the threshold.
 
         Raises:
-            ValueError: no pixel of road or none of anything else was counted.
+            DatasetError: no pixel of road or none of anything else was counted.
         """
         if not self.road.sum() or not self.other.sum():
-            raise ValueError("these frames hold no road or nothing but road, so they measure nothing")
+            raise DatasetError("these frames hold no road or nothing but road, so they measure nothing")
         tp = np.cumsum(self.road[::-1])[::-1].astype(np.float64)  # tp[k]: road pixels with probability >= k
         fp = np.cumsum(self.other[::-1])[::-1].astype(np.float64)
         recall = tp / tp[0]

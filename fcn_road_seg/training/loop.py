@@ -7,6 +7,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 import torch
+from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from torch.optim.swa_utils import AveragedModel
 from torch.utils.data import DataLoader
@@ -43,7 +44,10 @@ def train(
         workers: processes that read and augment.
 
     Returns:
-        The best epoch's row of the log. Ctrl-C ends early and leaves a usable `last.safetensors`.
+        The best epoch's row of the log.
+
+    Raises:
+        KeyboardInterrupt: Ctrl-C; `last.safetensors` is as far as the training came.
     """
     torch.manual_seed(recipe.seed)
     model = TrainingModel(recipe)
@@ -71,11 +75,15 @@ def train(
         git_revision=git_revision(),
     )
 
+    kind = torch.device(device).type
+    dtype = torch.bfloat16 if kind == "cpu" or torch.cuda.is_bf16_supported() else torch.float16
+    scaler = torch.amp.GradScaler(kind, enabled=recipe.autocast and dtype == torch.float16)
     mixture = Mixture(sources, recipe)
     steps_per_epoch = len(MixtureBatches(mixture, 0))
     steps = recipe.epochs * steps_per_epoch
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()
-    with Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn()) as progress:
+    console = Console(stderr=True)
+    with Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), console=console) as progress:
         bar = progress.add_task(recipe.name, total=steps, completed=first_epoch * steps_per_epoch)
         try:
             for epoch in range(first_epoch, recipe.epochs):
@@ -84,11 +92,12 @@ def train(
                 batches = MixtureBatches(mixture, epoch)
                 for batch in DataLoader(mixture, batch_sampler=batches, num_workers=workers):
                     set_learning_rate(optimizer, recipe, epoch * steps_per_epoch + len(losses), steps)
-                    with torch.autocast(torch.device(device).type, torch.bfloat16, enabled=recipe.autocast):
+                    with torch.autocast(kind, dtype, enabled=recipe.autocast):
                         loss = model(*(part.to(device) for part in batch))
                     optimizer.zero_grad()
-                    loss.backward()
-                    optimizer.step()
+                    scaler.scale(loss).backward()
+                    scaler.step(optimizer)
+                    scaler.update()
                     if average:
                         average.update_parameters(model.network)
                     losses.append(loss.item())
@@ -109,6 +118,7 @@ def train(
         except KeyboardInterrupt:
             checkpoint.save(folder.last, shipped, replace(metadata, figures={}))  # nobody measured these weights
             progress.console.print(f"Stopped. {folder.last} can be used; --resume repeats the unfinished epoch.")
+            raise
     return best
 
 

@@ -1,12 +1,15 @@
 """Training recipes: every number of a training run, as data."""
 
-from dataclasses import dataclass, fields, replace
+import math
+from contextlib import suppress
+from dataclasses import Field, dataclass, field, fields, replace
 from pathlib import Path
 from typing import get_origin
 
 import yaml
 
 from fcn_road_seg.errors import UserError
+from fcn_road_seg.network import VGG16_STAGES
 
 FOLDER = Path(__file__).parent / "recipes"
 
@@ -15,36 +18,46 @@ class RecipeError(UserError):
     """A recipe that does not exist or has a field that is wrong; the message says which."""
 
 
+def within(default: float | int, low: float, high: float = math.inf, step: int = 1):
+    """A number from `low` to `high`; an integer is a multiple of `step`."""
+    return field(default=default, metadata={"range": (low, high, step)})
+
+
+def one_of(*choices: str):
+    """One of a few words, the first by default."""
+    return field(default=choices[0], metadata={"choices": choices})
+
+
 @dataclass(frozen=True)
 class Recipe:
     """One training run. Each field is a key of the YAML file and an option of `road_seg train`."""
 
     name: str
     samples: dict[str, int]  # frames per epoch drawn from each data set
-    fc: str = "atrous"  # form of fc6/fc7: full or atrous
-    fc_width: int = 0  # channels of fc6/fc7; 0 = 4096 (full) or 1024 (atrous)
-    network_width: int = 576  # pixels
-    network_height: int = 160  # pixels
-    epochs: int = 25
-    batch_size: int = 16
-    lr: float = 1e-4  # Adam's learning rate of fc6, fc7 and the head
-    encoder_lr: float = 1e-4  # Adam's learning rate of the VGG-16 stages that are not frozen
-    frozen_stages: int = 0  # this many VGG-16 stages keep their ImageNet weights
-    weight_decay: float = 0.0  # decoupled (AdamW)
-    schedule: str = "constant"  # constant, or cosine: to zero over the run after the warm-up
-    warmup_steps: int = 0  # the learning rate rises linearly over these
-    keep_prob: float = 0.25  # share of fc6/fc7 activations that dropout keeps
-    std_init: float = 0.01  # of the score layers
-    autocast: bool = False  # BF16 arithmetic (FP16 with loss scaling is not needed) with FP32 weights
-    ema: float = 0.0  # decay per step of the averaged weights that are validated and saved; 0 = off
-    auxiliary_weight: float = 0.0  # of the loss on CamVid's eleven classes, by a head that is not shipped
+    fc: str = one_of("atrous", "full")  # form of fc6/fc7
+    fc_width: int = within(0, 0, 4096)  # channels of fc6/fc7; 0 = 4096 (full) or 1024 (atrous)
+    network_width: int = within(576, 32, 4096, 32)  # pixels
+    network_height: int = within(160, 32, 4096, 32)  # pixels
+    epochs: int = within(25, 1)
+    batch_size: int = within(16, 1)
+    lr: float = within(1e-4, 0, 1)  # Adam's learning rate of fc6, fc7 and the head
+    encoder_lr: float = within(1e-4, 0, 1)  # Adam's learning rate of the VGG-16 stages that are not frozen
+    frozen_stages: int = within(0, 0, len(VGG16_STAGES))  # this many VGG-16 stages keep their ImageNet weights
+    weight_decay: float = within(0.0, 0, 1)  # decoupled (AdamW)
+    schedule: str = one_of("constant", "cosine")  # cosine: to zero over the run after the warm-up
+    warmup_steps: int = within(0, 0)  # the learning rate rises linearly over these
+    keep_prob: float = within(0.25, 0.01, 1)  # share of fc6/fc7 activations that dropout keeps
+    std_init: float = within(0.01, 0, 1)  # of the score layers
+    autocast: bool = False  # BF16 arithmetic (FP16 on a GPU without it) with FP32 weights
+    ema: float = within(0.0, 0, 0.99999)  # decay per step of the averaged weights that are validated and saved; 0 = off
+    auxiliary_weight: float = within(0.0, 0, 100)  # of the loss on CamVid's classes, by a head that is not shipped
     augment: bool = False
-    scale_min: float = 1.0  # scale and crop: the frame is shown at scale_min..scale_max times its network size
-    scale_max: float = 1.0
-    colour: float = 0.0  # strength of brightness, contrast and saturation changes, 0..1
-    blur: float = 0.0  # probability of a Gaussian blur
-    jpeg: float = 0.0  # probability of JPEG compression
-    seed: int = 0
+    scale_min: float = within(1.0, 0.1, 10)  # scale and crop: the frame is shown at scale_min..scale_max times
+    scale_max: float = within(1.0, 0.1, 10)  # its network size
+    colour: float = within(0.0, 0, 1)  # strength of brightness, contrast and saturation changes
+    blur: float = within(0.0, 0, 1)  # probability of a Gaussian blur
+    jpeg: float = within(0.0, 0, 1)  # probability of JPEG compression
+    seed: int = within(0, 0, 2**31)
 
 
 def load_recipe(name: str) -> Recipe:
@@ -57,7 +70,7 @@ def load_recipe(name: str) -> Recipe:
         raise RecipeError(f"there is no recipe {name!r}; there are {known}, or name a YAML file")
     try:
         values = yaml.safe_load(path.read_text())
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise RecipeError(f"{path} is no YAML: {str(error).splitlines()[0]}") from None
     if not isinstance(values, dict):
         raise RecipeError(f"{path} holds no recipe: it must be a list of `field: value`")
@@ -70,32 +83,35 @@ def check(recipe: type[Recipe] | Recipe, values: dict) -> Recipe:
     Raises:
         RecipeError: a field is unknown, missing, of another type or out of its range.
     """
-    types = {f.name: f.type for f in fields(Recipe)}
-    for key, value in values.items():
-        if key not in types:
-            raise RecipeError(f"a recipe has no field {key!r}; it has {', '.join(types)}")
-        wanted = get_origin(types[key]) or types[key]
-        if not isinstance(value, (int, float) if wanted is float else wanted) or (
-            isinstance(value, bool) and wanted is not bool
-        ):
-            raise RecipeError(f"{key} is {value!r}, but must be of the type {wanted.__name__}")
+    known = {f.name: f for f in fields(Recipe)}
+    for key in values:
+        if key not in known:
+            raise RecipeError(f"a recipe has no field {key!r}; it has {', '.join(known)}")
+    values = {key: _checked(known[key], value) for key, value in values.items()}
     try:
         recipe = recipe(**values) if isinstance(recipe, type) else replace(recipe, **values)
     except TypeError as error:
         raise RecipeError(f"the recipe is incomplete: {error}") from None
-    rules = {
-        "samples must name a data set and a number of frames above 0 for each": recipe.samples
-        and all(isinstance(n, int) and n > 0 for n in recipe.samples.values()),
-        "network_width and network_height must be multiples of 32": recipe.network_width > 0
-        and recipe.network_height > 0
-        and recipe.network_width % 32 == recipe.network_height % 32 == 0,
-        "epochs and batch_size must be at least 1": recipe.epochs >= 1 and recipe.batch_size >= 1,
-        "keep_prob must be above 0 and at most 1": 0 < recipe.keep_prob <= 1,
-        "schedule must be constant or cosine": recipe.schedule in ("constant", "cosine"),
-        "scale_min and scale_max must be above 0 and in order": 0 < recipe.scale_min <= recipe.scale_max,
-        "ema must be in 0..1 (without 1)": 0 <= recipe.ema < 1,
-    }
-    for sentence, holds in rules.items():
-        if not holds:
-            raise RecipeError(f"recipe {recipe.name}: {sentence}")
+    if not recipe.samples or not all(type(n) is int and n > 0 for n in recipe.samples.values()):
+        raise RecipeError("samples must name a data set and a number of frames above 0 for each")
+    if recipe.scale_min > recipe.scale_max:
+        raise RecipeError(f"scale_min is {recipe.scale_min}, which is more than scale_max, {recipe.scale_max}")
     return recipe
+
+
+def _checked(known: Field, value: object) -> object:
+    wanted = get_origin(known.type) or known.type
+    if wanted is float and type(value) in (int, str):  # YAML reads 1e-4, without a point, as a word
+        with suppress(ValueError):
+            value = float(value)
+    if type(value) is not wanted:
+        raise RecipeError(f"{known.name} is {value!r}, but must be of the type {wanted.__name__}")
+    choices = known.metadata.get("choices", (value,))
+    if value not in choices:
+        raise RecipeError(f"{known.name} is {value!r}, but must be one of {', '.join(choices)}")
+    if "range" in known.metadata:
+        low, high, step = known.metadata["range"]
+        if not (low <= value <= high) or value % step and step > 1:
+            steps = f", in steps of {step}" if step > 1 else ""
+            raise RecipeError(f"{known.name} is {value!r}, but must be within {low} and {high}{steps}")
+    return value

@@ -30,6 +30,7 @@ class RunFolder:
         self.path = Path(path)
         self.best, self.last = self.path / "best.safetensors", self.path / "last.safetensors"
         self._state = self.path / "state.safetensors"
+        self._board: SummaryWriter | None = None
 
     def start(self, recipe: Recipe, data: dict[str, Sequence]) -> None:
         """Make the folder and write the snapshot.
@@ -37,7 +38,7 @@ class RunFolder:
         Raises:
             CheckpointError: it already holds a run.
         """
-        if self._state.exists():
+        if (self.path / "recipe.yaml").exists():
             raise CheckpointError(f"{self.path} already holds a run: --resume it or choose another folder")
         self.path.mkdir(parents=True, exist_ok=True)
         (self.path / "recipe.yaml").write_text(yaml.safe_dump(asdict(recipe), sort_keys=False))
@@ -53,9 +54,11 @@ class RunFolder:
             if new:
                 writer.writeheader()
             writer.writerow(row)
-        with SummaryWriter(str(self.path)) as board:
-            for name, value in row.items():
-                board.add_scalar(name, value, row["epoch"])
+        if self._board is None:
+            self._board = SummaryWriter(str(self.path))
+        for name, value in row.items():
+            self._board.add_scalar(name, value, row["epoch"])
+        self._board.flush()
 
     def save_state(self, parts: list[nn.Module], optimizer: torch.optim.Optimizer, epoch: int, best: dict) -> None:
         """Write all that the next epoch depends on, whole or not at all."""
@@ -80,21 +83,24 @@ class RunFolder:
             for i, part in enumerate(parts):
                 prefix = f"part{i}."
                 part.load_state_dict({k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)})
-        except (OSError, SafetensorError, RuntimeError) as error:
+            slots: dict[int, dict[str, torch.Tensor]] = {}
+            for name, tensor in tensors.items():
+                if name.startswith("optimizer."):
+                    _, index, slot = name.split(".")
+                    slots.setdefault(int(index), {})[slot] = tensor
+            optimizer.load_state_dict({"state": slots, "param_groups": optimizer.state_dict()["param_groups"]})
+            return numbers["epoch"], numbers["best"]
+        except (OSError, SafetensorError, RuntimeError, TypeError, KeyError, ValueError) as error:
             why = str(error).splitlines()[0]
             raise CheckpointError(f"there is no run of this recipe to resume in {self.path} ({why})") from None
-        slots: dict[int, dict[str, torch.Tensor]] = {}
-        for name, tensor in tensors.items():
-            if name.startswith("optimizer."):
-                _, index, slot = name.split(".")
-                slots.setdefault(int(index), {})[slot] = tensor
-        optimizer.load_state_dict({"state": slots, "param_groups": optimizer.state_dict()["param_groups"]})
-        return numbers["epoch"], numbers["best"]
 
 
 def git_revision() -> str:
     """The repository's revision, with "-dirty" where files differ from it; "unknown" outside one."""
-    command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--abbrev=12"]
+    root = Path(__file__).parents[2]
+    if not (root / "package.xml").exists() or not (root / ".git").exists():
+        return "unknown"  # installed somewhere, perhaps inside another repository
+    command = ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=12"]
     try:
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
     except (OSError, subprocess.CalledProcessError):
