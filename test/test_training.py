@@ -31,6 +31,7 @@ TINY = Recipe(
     epochs=2,
     batch_size=4,
     lr=3e-3,
+    upscore_lr=1e-2,
     encoder_lr=1e-4,
     frozen_stages=3,
     keep_prob=0.5,
@@ -179,6 +180,16 @@ def test_a_crop_keeps_the_frames_lower_edge():
         assert (label[-1][label[-1] != 255] == 1).all() and not (label[:16] == 1).any()
 
 
+def test_the_last_rows_of_other_data_sets_are_ignored():
+    sample = Sample(np.zeros((100, 300, 3), np.uint8), np.ones((100, 300), np.uint8), "all road")
+    recipe = check(TINY, {"augment": False, "ignore_bottom": 0.1, "network_width": 288, "network_height": 96})
+    mixture = Mixture({"kitti_road": [sample], "camvid": [sample]}, recipe)
+    assert (mixture[("kitti_road", 0, 0)][1] == 1).all()
+    label = mixture[("camvid", 0, 0)][1]
+    assert (label[:86] == 1).all() and (label[88:] == 255).all()
+    assert (sample.label == 1).all()
+
+
 def test_training_and_the_node_see_the_same_input(data):
     """Without augmentation a training frame is, to the bit, what `to_input` makes of it."""
     mixture = Mixture({"kitti_road": data[0]}, check(TINY, {"augment": False}))
@@ -242,6 +253,7 @@ def test_encoder_and_head_have_their_own_learning_rates():
     parameters = dict(model.named_parameters())
     assert rates[id(parameters["network.conv5_3.weight"])] == pytest.approx(0.5e-4)
     assert rates[id(parameters["network.fc6.weight"])] == pytest.approx(1.5e-3)
+    assert rates[id(parameters["network.head.upscore8.weight"])] == pytest.approx(5e-3)
     assert rates[id(parameters["auxiliary.score_fr.weight"])] == pytest.approx(1.5e-3)
     assert id(parameters["network.conv3_3.weight"]) not in rates
     assert len(rates) == sum(p.requires_grad for p in model.parameters())

@@ -46,13 +46,15 @@ def cross_entropy(logits: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
 
 
 def build_optimizer(model: TrainingModel, recipe: Recipe) -> torch.optim.Optimizer:
-    """Adam with decoupled weight decay; one group for the encoder, one for all that starts at random."""
-    groups = {recipe.encoder_lr: [], recipe.lr: []} if recipe.encoder_lr != recipe.lr else {recipe.lr: []}
+    """Adam with decoupled weight decay; the encoder, the transposed convolutions and the rest have a rate each."""
+    groups = {"conv": [], "upscore": [], "other": []}
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
-            groups[recipe.encoder_lr if name.startswith("network.conv") else recipe.lr].append(parameter)
+            layer = name.split(".")[-2]
+            groups[next((kind for kind in ("conv", "upscore") if layer.startswith(kind)), "other")].append(parameter)
+    rates = {"conv": recipe.encoder_lr, "upscore": recipe.upscore_lr or recipe.lr, "other": recipe.lr}
     return torch.optim.AdamW(
-        [{"params": parameters, "base_lr": lr} for lr, parameters in groups.items()],
+        [{"params": parameters, "base_lr": rates[kind]} for kind, parameters in groups.items() if parameters],
         weight_decay=recipe.weight_decay,
     )
 

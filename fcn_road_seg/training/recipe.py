@@ -41,6 +41,7 @@ class Recipe:
     epochs: int = within(25, 1)
     batch_size: int = within(16, 1)
     lr: float = within(1e-4, 0, 1)  # Adam's learning rate of fc6, fc7 and the head
+    upscore_lr: float = within(0.0, 0, 1)  # of the transposed convolutions, which start as interpolation; 0 = lr
     encoder_lr: float = within(1e-4, 0, 1)  # Adam's learning rate of the VGG-16 stages that are not frozen
     frozen_stages: int = within(0, 0, len(VGG16_STAGES))  # this many VGG-16 stages keep their ImageNet weights
     weight_decay: float = within(0.0, 0, 1)  # decoupled (AdamW)
@@ -57,6 +58,7 @@ class Recipe:
     colour: float = within(0.0, 0, 1)  # strength of brightness, contrast and saturation changes
     blur: float = within(0.0, 0, 1)  # probability of a Gaussian blur
     jpeg: float = within(0.0, 0, 1)  # probability of JPEG compression
+    ignore_bottom: float = within(0.0, 0, 0.5)  # share of the height, see `mixture.Mixture`
     seed: int = within(0, 0, 2**31)
 
 
