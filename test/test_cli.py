@@ -152,6 +152,7 @@ def test_train_bad_input(tmp_path, capsys):
     assert "give --data kitti_road:DIR" in fails(capsys, "train", "--recipe", "road")
     assert "epochs is 'few'" in fails(capsys, "train", "--recipe", "road", "--epochs", "few")
     assert "training/image_2" in fails(capsys, "train", "--recipe", "seed", "--data", f"kitti_road:{tmp_path}")
+    assert "does not train on 'kiti'" in fails(capsys, "train", "--recipe", "seed", "--data", "kiti:/data")
     root = f"kitti_road:{write_folder(tmp_path, ['um_000000'])}"
     assert "lacks image" in fails(capsys, "train", "--recipe", "seed", "--data", root)
     assert "no data set 'mars'" in fails(

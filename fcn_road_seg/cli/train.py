@@ -59,6 +59,8 @@ def run(args: argparse.Namespace) -> int:
     from fcn_road_seg.training.run_folder import RunFolder
 
     paths = dict(item.partition(":")[::2] for item in args.data)
+    for name in paths.keys() - recipe.samples.keys() - {"kitti_road"}:
+        raise DatasetError(f"recipe {recipe.name} does not train on {name!r}, but on {', '.join(recipe.samples)}")
     if "kitti_road" not in paths:
         raise DatasetError("validation needs KITTI Road: give --data kitti_road:DIR")
     began = time.monotonic()
