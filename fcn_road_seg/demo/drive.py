@@ -62,7 +62,7 @@ def open_drive(path: Path | None, frames: int = 0, rate: float = 10.0, seed: int
 def _synthetic(count: int, rate: float, seed: int) -> Drive:
     from fcn_road_seg.datasets.synthetic import SyntheticDrive
 
-    drive = SyntheticDrive(seed=seed, frames=count, rate=rate)
+    drive = SyntheticDrive(seed=seed, frames=count, rate=rate, scene="residential", weather="sun")
     return Drive(f"synthetic drive {seed}", count, (DriveFrame(drive[i].image, drive[i].road) for i in range(count)))
 
 

@@ -19,7 +19,7 @@ class Mixture(Dataset):
     What happens to a frame depends on that address and the recipe's seed alone, so neither the number
     of loader processes nor a resumed run changes it.
 
-    KITTI's annotators left the last rows of nearly every frame out (3 to 6 of 375 are "not road"), others
+    KITTI's annotators left the last rows of nearly every frame out (1 to 6 of 375 are "not road"), others
     did not. The recipe's `ignore_bottom` takes those rows from the other data sets' labels, so that they
     do not contradict KITTI's.
     """
