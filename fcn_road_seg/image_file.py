@@ -21,12 +21,15 @@ def read_rgb(path: str | Path) -> np.ndarray:
     is not applied, so that a mask fits its file.
 
     Raises:
-        ImageFileError: OpenCV cannot read it.
+        ImageFileError: it is missing, cut off, or OpenCV cannot read it.
     """
     try:
-        image = cv2.imread(str(path), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
-    except cv2.error:  # such as more pixels than OpenCV's limit
-        image = None
+        content = Path(path).read_bytes()
+        image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
+    except (OSError, cv2.error):  # OpenCV raises for an empty file and for more pixels than its limit
+        content, image = b"", None
+    if content.startswith(b"\xff\xd8") and content.rfind(b"\xff\xd9") < content.rfind(b"\xff\xda"):
+        raise ImageFileError(f"{path} is a JPEG that was cut off")  # no end after its last scan; OpenCV paints it grey
     if image is None:
         raise ImageFileError(f"{path} is missing or no image that OpenCV can read")
     return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)

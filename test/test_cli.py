@@ -72,11 +72,15 @@ def test_segment_threshold(images, tmp_path, weights):
 
 def test_segment_names_and_skips_what_it_cannot_read(images, tmp_path, weights, capsys):
     (images / "broken.png").write_bytes(b"no image")
+    (images / "empty.png").write_bytes(b"")
+    write_image(images / "half.jpg", draw(0)[0])
+    (images / "half.jpg").write_bytes((images / "half.jpg").read_bytes()[:-800])
     (images / "notes.txt").write_text("not looked at")
     assert main(["segment", str(images), "--out", str(tmp_path / "out"), "--weights", weights]) == 1
     captured = capsys.readouterr()
-    assert "broken.png" in captured.err and "notes.txt" not in captured.err
-    assert "3 of 4 files" in captured.out
+    assert all(name in captured.err for name in ("broken.png", "empty.png", "half.jpg is a JPEG that was cut off"))
+    assert "notes.txt" not in captured.err
+    assert "3 of 6 files" in captured.out
     assert len(list((tmp_path / "out").iterdir())) == 6
 
 
