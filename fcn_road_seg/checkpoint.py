@@ -14,7 +14,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from fcn_road_seg.errors import UserError
-from fcn_road_seg.network import FC_FORMS, FCN8s
+from fcn_road_seg.network import FC_FORMS, STRIDE, FCN8s
 from fcn_road_seg.preprocess import MAX_NETWORK_WIDTH, MEAN
 
 FORMAT = "fcn_road_seg"
@@ -161,7 +161,7 @@ def _metadata(path: Path, header: dict[str, str]) -> Metadata:
             and all(type(n) is int for n in (metadata.classes, metadata.fc_width, metadata.network_width))
             and metadata.classes == 2
             and 0 < metadata.fc_width <= 4096
-            and metadata.network_width in range(32, MAX_NETWORK_WIDTH + 1, 32)
+            and metadata.network_width in range(STRIDE, MAX_NETWORK_WIDTH + 1, STRIDE)
             and 0 <= metadata.threshold <= 1
         )
     except (KeyError, TypeError, ValueError, AttributeError):

@@ -14,6 +14,16 @@ class ImageFileError(UserError):
     """An image or video file that cannot be read; the message names it."""
 
 
+def is_image(path: Path) -> bool:
+    """Whether the file's name says that it is an image."""
+    return path.suffix.lower() in SUFFIXES
+
+
+def images_in(folder: Path) -> list[Path]:
+    """The images of a folder, by name; there may be none."""
+    return sorted(path for path in folder.iterdir() if is_image(path))
+
+
 def read_rgb(path: str | Path) -> np.ndarray:
     """Read an image file as uint8 H x W x 3 RGB.
 

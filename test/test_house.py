@@ -19,6 +19,10 @@ def test_the_node_imports_no_torch():
     assert run("import sys, fcn_road_seg.node; print('torch' in sys.modules)") == "False"
 
 
+def test_a_command_starts_without_torch():
+    assert run("import sys, fcn_road_seg.cli.main; print('torch' in sys.modules)") == "False"
+
+
 def test_everything_else_imports_without_ros(repository):
     files = (repository / "fcn_road_seg").rglob("*.py")
     names = {".".join(f.relative_to(repository / "fcn_road_seg").with_suffix("").parts) for f in files}

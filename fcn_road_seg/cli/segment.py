@@ -7,7 +7,7 @@ from pathlib import Path
 
 from fcn_road_seg.cli.options import add_segmenter_options, load_segmenter, progress
 from fcn_road_seg.errors import UserError
-from fcn_road_seg.image_file import SUFFIXES
+from fcn_road_seg.image_file import SUFFIXES, images_in, is_image
 
 
 def add_parser(subparsers) -> argparse.ArgumentParser:
@@ -58,10 +58,6 @@ def run(args: argparse.Namespace) -> int:
     return 1 if unreadable else 0
 
 
-def is_image(path: Path) -> bool:
-    return path.suffix.lower() in SUFFIXES
-
-
 def find_files(inputs: list[Path], out: Path) -> list[Path]:
     """The images of every folder, and every file named, each once.
 
@@ -72,7 +68,7 @@ def find_files(inputs: list[Path], out: Path) -> list[Path]:
     files = []
     for path in inputs:
         if path.is_dir():
-            images = sorted(p for p in path.iterdir() if is_image(p))
+            images = images_in(path)
             if not images:
                 raise UserError(f"the folder {path} has no image ({', '.join(SUFFIXES)})")
             files += images
@@ -87,8 +83,8 @@ def find_files(inputs: list[Path], out: Path) -> list[Path]:
             raise UserError(f"{file} lies in the folder for the results: choose another --out")
         if seen.setdefault(file.stem, file) != file:
             raise UserError(f"{seen[file.stem]} and {file} would write the same mask: segment them separately")
-    for file in files:
-        numbered = [other for stem, other in seen.items() if re.fullmatch(re.escape(file.stem) + r"_\d{6}", stem)]
-        if numbered and not is_image(file):
-            raise UserError(f"{file} and {numbered[0]} would write the same mask: segment them separately")
+    for stem, file in seen.items():  # a video's masks are numbered
+        video = seen.get(stem[:-7]) if re.search(r"_\d{6}\Z", stem) else None
+        if video and not is_image(video):
+            raise UserError(f"{video} and {file} would write the same mask: segment them separately")
     return files

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from fcn_road_seg.errors import UserError
-from fcn_road_seg.image_file import SUFFIXES, read_rgb
+from fcn_road_seg.image_file import SUFFIXES, images_in, read_rgb
 from fcn_road_seg.video import VideoReader
 
 KITTI_CAMERAS = ("image_02", "image_03", "image_00", "image_01")
@@ -31,7 +31,7 @@ class Drive(NamedTuple):
 
     name: str
     count: int
-    """Frames that it should have; a video's header can promise more than there are."""
+    """Frames that it should have, for a progress bar."""
     frames: Iterable[DriveFrame]
 
 
@@ -71,7 +71,7 @@ def _images(folder: Path) -> list[Path]:
         if camera.is_dir():
             folder = camera
             break
-    images = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
+    images = images_in(folder)
     if not images:
         raise UserError(f"{folder} has neither images ({', '.join(SUFFIXES)}) nor a KITTI raw drive's image_02/data")
     return images

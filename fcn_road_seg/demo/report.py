@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 
 from fcn_road_seg.demo.run import Answers, DriveOnDisk
+from fcn_road_seg.evaluation.metrics import PixelCounts
 from fcn_road_seg.image_file import write_image
 from fcn_road_seg.overlay import overlay
 from fcn_road_seg.video import VideoWriter
@@ -42,12 +43,12 @@ def figures(drive: DriveOnDisk, rate: float, answers: Answers) -> dict[str, obje
 
 def intersection_over_union(masks: list[np.ndarray | None], roads: list[np.ndarray | None]) -> float | None:
     """IoU of the road over all frames together that have both a mask (0/255) and a truth (bool)."""
-    intersection = union = 0
+    counts = PixelCounts()
     for mask, road in zip(masks, roads, strict=False):
         if mask is not None and road is not None:
-            intersection += np.count_nonzero((mask != 0) & road)
-            union += np.count_nonzero((mask != 0) | road)
-    return round(intersection / union, 4) if union else None
+            counts.add(mask, road.astype(np.uint8))
+    iou = counts.iou(threshold=0.5)
+    return None if iou is None else round(iou, 4)
 
 
 def write_pictures(

@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 
 from fcn_road_seg.datasets.sample import IGNORE, ROAD, DatasetError
+from fcn_road_seg.mask import threshold_level
 
 LEVELS = 256  # a probability is a uint8, so these are all the thresholds there are
 
@@ -49,6 +50,13 @@ class PixelCounts:
         self.road += other.road
         self.other += other.other
 
+    def iou(self, threshold: float) -> float | None:
+        """Intersection over union of the road at a threshold (0..1); None where there is neither road nor answer."""
+        level = threshold_level(threshold)
+        hits = self.road[level:].sum()
+        union = self.road.sum() + self.other[level:].sum()
+        return float(hits / union) if union else None
+
     def metrics(self, threshold: float = 0.5) -> RoadMetrics:
         """The metrics of all frames added; a pixel is road where its probability is at least the threshold.
 
@@ -63,7 +71,6 @@ class PixelCounts:
         precision = np.divide(tp, tp + fp, out=np.zeros_like(tp), where=tp + fp > 0)
         f1 = 2 * tp / (tp + fp + tp[0])
         best = int(np.argmax(f1))
-        own = max(1, round(threshold * 255))
         return RoadMetrics(
             max_f=float(f1[best]),
             average_precision=float(
@@ -73,6 +80,6 @@ class PixelCounts:
             recall=float(recall[best]),
             fpr=float(fp[best] / fp[0]),
             fnr=float(1 - recall[best]),
-            iou=float(tp[own] / (tp[0] + fp[own])),
+            iou=self.iou(threshold),
             threshold=best / 255,
         )

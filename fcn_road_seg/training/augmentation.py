@@ -1,6 +1,7 @@
 """What a training frame goes through: scale and crop, flip, colour, blur, JPEG (torchvision v2)."""
 
 import math
+from collections.abc import Callable
 
 import torch
 from torchvision import tv_tensors
@@ -13,16 +14,16 @@ from fcn_road_seg.preprocess import MEAN, network_size
 from fcn_road_seg.training.recipe import Recipe
 
 
-def build(recipe: Recipe, width: int, height: int) -> v2.Transform:
+def build(recipe: Recipe, width: int, height: int) -> Callable[..., tuple]:
     """Image (uint8 3 x H x W) and masks (uint8 H x W) -> the same at their training size, see `training_size`."""
     size = training_size(recipe, width, height)
     if not recipe.augment:
         return ScaleAndCrop(size, size)
-    stretch = 1.15
+    full = network_size(width, height, size[1])[::-1]
     steps = [
-        ScaleAndCrop(size, network_size(width, height, size[1])[::-1], recipe.scale_min, recipe.scale_max, stretch)
+        ScaleAndCrop(size, full, recipe.scale_min, recipe.scale_max, stretch=1.15),
+        v2.RandomHorizontalFlip(),
     ]
-    steps.append(v2.RandomHorizontalFlip())
     if recipe.colour:
         c = recipe.colour
         steps.append(v2.ColorJitter(brightness=c, contrast=c, saturation=c, hue=c / 10))

@@ -9,7 +9,6 @@ from typing import get_origin
 import yaml
 
 from fcn_road_seg.errors import UserError
-from fcn_road_seg.network import VGG16_STAGES
 
 FOLDER = Path(__file__).parent / "recipes"
 
@@ -43,7 +42,7 @@ class Recipe:
     lr: float = within(1e-4, 0, 1)  # Adam's learning rate of fc6, fc7 and the head
     upscore_lr: float = within(0.0, 0, 1)  # of the transposed convolutions, which start as interpolation; 0 = lr
     encoder_lr: float = within(1e-4, 0, 1)  # Adam's learning rate of the VGG-16 stages that are not frozen
-    frozen_stages: int = within(0, 0, len(VGG16_STAGES))  # this many VGG-16 stages keep their ImageNet weights
+    frozen_stages: int = within(0, 0, 5)  # this many of VGG-16's five stages keep their ImageNet weights
     weight_decay: float = within(0.0, 0, 1)  # decoupled (AdamW)
     schedule: str = one_of("constant", "cosine")  # cosine: to zero over the run after the warm-up
     warmup_steps: int = within(0, 0)  # the learning rate rises linearly over these

@@ -117,7 +117,6 @@ def shade_side(side, pixels, beyond, width):
     """
     flat, raised = beyond
     colour = material_colour(side.bands[0].material, pixels, side.bands[0].tint)
-    start = 0.0
     for previous, band in zip(side.bands, side.bands[1:], strict=False):
         start = previous.end
         chosen, where = pixels.subset(raised > start - width)

@@ -57,7 +57,6 @@ class RoadRegion:
         first = int(np.clip((s - BEHIND - centreline.start) / STEP, 0, len(centreline.s) - 2))
         part = slice(first, int((s + AHEAD - centreline.start) / STEP) + 1)
         self.start, self.s0 = centreline.s[first], s
-        self._world = (x, y, heading)
         dx, dy = centreline.x[part] - x, centreline.y[part] - y
         self.x = (dx * np.cos(heading) + dy * np.sin(heading)).astype(np.float32)
         self.y = (-dx * np.sin(heading) + dy * np.cos(heading)).astype(np.float32)
