@@ -12,13 +12,14 @@ from tiny_kitti import write_folder
 from fcn_road_seg import checkpoint
 from fcn_road_seg.checkpoint import CheckpointError
 from fcn_road_seg.datasets.kitti_road import KittiRoad
-from fcn_road_seg.datasets.sample import Sample
+from fcn_road_seg.datasets.sample import DatasetError, Sample
 from fcn_road_seg.network import FCN8s, torchvision_names
 from fcn_road_seg.preprocess import normalise, to_input
 from fcn_road_seg.training import augmentation, loop
 from fcn_road_seg.training.encoder import load_encoder
 from fcn_road_seg.training.mixture import Mixture, MixtureBatches
 from fcn_road_seg.training.model import TrainingModel, build_optimizer, cross_entropy, set_learning_rate
+from fcn_road_seg.training.pseudo_labels import PseudoLabelled, mean_probability
 from fcn_road_seg.training.recipe import Recipe, RecipeError, check, load_recipe
 from fcn_road_seg.training.run_folder import RunFolder
 
@@ -85,10 +86,12 @@ def test_seed_is_the_write_ups_recipe():
     assert list(recipe.samples) == ["kitti_road"]
 
 
-def test_road_mixes_three_data_sets_and_augments():
-    recipe = load_recipe("road")
-    assert set(recipe.samples) == {"kitti_road", "camvid", "synthetic"}
-    assert recipe.augment and recipe.encoder_lr < recipe.lr
+def test_road_is_its_teachers_recipe_and_self_training():
+    road, teacher = load_recipe("road"), load_recipe("teacher")
+    assert set(teacher.samples) == {"kitti_road", "camvid", "synthetic"}
+    assert set(road.samples) == {*teacher.samples, "unlabelled"}
+    assert road.augment and road.encoder_lr < road.lr
+    assert check(road, {"name": "teacher", "samples": teacher.samples}) == teacher
 
 
 @pytest.mark.parametrize(
@@ -122,7 +125,7 @@ def test_a_number_may_be_written_as_people_do():
 
 
 def test_recipe_files_that_are_none(tmp_path):
-    with pytest.raises(RecipeError, match="there are road, seed"):
+    with pytest.raises(RecipeError, match="there are road, seed, teacher"):
         load_recipe("nonsense")
     file = tmp_path / "mine.yaml"
     for text, words in (("a: [", "no YAML"), ("- 1", "no recipe"), ("epochs: 2", "incomplete")):
@@ -337,3 +340,46 @@ def test_a_run_is_not_overwritten(data, encoder_weights, tmp_path):
 def test_nothing_to_resume(data, tmp_path):
     with pytest.raises(CheckpointError, match="no run of this recipe to resume"):
         run(TINY, data, tmp_path / "run", None, resume=True)
+
+
+# --- self-training -----------------------------------------------------------------------------
+
+
+def test_pseudo_labels_are_where_the_teacher_is_sure(data, encoder_weights, tmp_path):
+    recipe = check(TINY, {"samples": {"kitti_road": 24}, "epochs": 5})
+    run(recipe, data, tmp_path / "teacher", encoder_weights)
+    teacher = tmp_path / "teacher" / "last.safetensors"
+    folder = data[0].root / "training" / "image_2"
+    frames = PseudoLabelled([folder, folder], teacher, confidence=0.7, device="cpu")
+    assert len(frames) == len(frames.names) == 16 and frames.names[:2] == ["um_000000", "um_000001"]
+    assert frames.teacher == checkpoint.load(teacher).sha256
+
+    truth = KittiRoad(data[0].root)
+    sure, right = [], []
+    for sample, labelled in zip(frames, truth, strict=False):
+        assert np.array_equal(sample.image, labelled.image)
+        counted = (sample.label != 255) & (labelled.label != 255)
+        sure.append(counted.mean())
+        right.append((sample.label == labelled.label)[counted].mean())
+    assert 0.3 < np.mean(sure) < 1 and np.mean(right) > 0.9
+
+    student = check(recipe, {"samples": {"kitti_road": 4, "unlabelled": 8}, "epochs": 1})
+    sources = {"kitti_road": data[0], "unlabelled": frames}
+    loop.train(student, sources, data[1], RunFolder(tmp_path / "student"), encoder_weights)
+    said = checkpoint.load(tmp_path / "student" / "last.safetensors").metadata.data["unlabelled"]
+    assert said["frames"] == 16 and said["teacher"] == frames.teacher
+
+
+def test_a_teachers_mean_answer_is_in_the_frames_own_pixels():
+    image = np.zeros((2, 4, 3), np.uint8)
+    image[:, 0] = 200
+    answers = [lambda frame: frame[..., 0], lambda frame: np.zeros(frame.shape[:2], np.uint8)]
+    mean = mean_probability(answers, image)
+    assert mean.dtype == np.float32
+    np.testing.assert_allclose(mean, np.where(np.arange(4) == 0, 100 / 255, 0) * np.ones((2, 1)), rtol=1e-6)
+
+
+def test_no_images_to_label_is_one_sentence(tmp_path):
+    for folder in (tmp_path, tmp_path / "missing"):
+        with pytest.raises(DatasetError, match="is no folder of images"):
+            PseudoLabelled([folder], "unused.safetensors", 0.9)

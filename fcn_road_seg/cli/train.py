@@ -3,6 +3,7 @@
 import argparse
 import time
 from dataclasses import MISSING, fields
+from functools import partial
 from pathlib import Path
 
 import yaml
@@ -25,8 +26,10 @@ def add_parser(subparsers) -> argparse.ArgumentParser:
         action="append",
         default=[],
         metavar="NAME:PATH",
-        help="where a data set of the recipe lies: kitti_road:DIR, camvid:DIR (synthetic needs no path); repeatable",
+        help="where a data set of the recipe lies: kitti_road:DIR, camvid:DIR, unlabelled:DIR of images, as often as "
+        "there are folders (synthetic needs no path)",
     )
+    parser.add_argument("--teacher", metavar="FILE", help="weights that label the recipe's unlabelled frames")
     parser.add_argument(
         "--encoder-weights", metavar="FILE", help="VGG-16, safetensors (default: download torchvision's)"
     )
@@ -58,16 +61,21 @@ def run(args: argparse.Namespace) -> int:
     from fcn_road_seg.training.loop import train
     from fcn_road_seg.training.run_folder import RunFolder
 
-    paths = dict(item.partition(":")[::2] for item in args.data)
+    paths: dict[str, list[str]] = {}
+    for item in args.data:
+        name, _, path = item.partition(":")
+        paths.setdefault(name, []).append(path)
     for name in paths.keys() - recipe.samples.keys() - {"kitti_road"}:
         raise DatasetError(f"recipe {recipe.name} does not train on {name!r}, but on {', '.join(recipe.samples)}")
+    if args.teacher and "unlabelled" not in recipe.samples:
+        raise DatasetError(f"recipe {recipe.name} has no unlabelled frames for a teacher to label: leave out --teacher")
     if "kitti_road" not in paths:
         raise DatasetError("validation needs KITTI Road: give --data kitti_road:DIR")
     began = time.monotonic()
     best = train(
         recipe,
-        {name: open_source(name, paths.get(name, ""), recipe) for name in recipe.samples},
-        KittiRoad(paths["kitti_road"], split_names("val")),
+        {name: open_source(name, paths.get(name, []), recipe, args) for name in recipe.samples},
+        KittiRoad(paths["kitti_road"][0], split_names("val")),
         RunFolder(args.resume or args.out or Path("runs") / time.strftime(f"{recipe.name}-%Y%m%d-%H%M%S")),
         args.encoder_weights,
         bool(args.resume),
@@ -93,21 +101,30 @@ def chosen_recipe(args: argparse.Namespace) -> Recipe:
         raise RecipeError(f"one of these is no value for a field of a recipe: {', '.join(given.values())}") from None
 
 
-def open_source(name: str, path: str, recipe: Recipe):
+def open_source(name: str, paths: list[str], recipe: Recipe, args: argparse.Namespace):
     """The training frames of a data set by its name in recipes."""
     if name == "synthetic":
         from fcn_road_seg.datasets.synthetic import SyntheticRoad
 
         frames = SyntheticRoad(recipe.samples[name], recipe.seed)
         return [frames[i] for i in progress(range(len(frames)), "drawing synthetic scenes")]
-    if not path:
+    if not paths:
         raise DatasetError(f"recipe {recipe.name} trains on {name}: give --data {name}:DIR")
+    if name == "unlabelled":
+        from fcn_road_seg.training.pseudo_labels import PseudoLabelled
+
+        if not args.teacher:
+            raise DatasetError(f"recipe {recipe.name} trains on unlabelled frames: give --teacher FILE to label them")
+        track = partial(progress, description="labelling frames")
+        return PseudoLabelled(paths, args.teacher, recipe.confidence, args.device, track)
+    if len(paths) > 1:
+        raise DatasetError(f"--data {name} is given {len(paths)} times, but only unlabelled may have several folders")
     if name == "kitti_road":
         from fcn_road_seg.datasets.kitti_road import KittiRoad, split_names
 
-        return KittiRoad(path, split_names("train"))
+        return KittiRoad(paths[0], split_names("train"))
     if name == "camvid":
         from fcn_road_seg.datasets.camvid import CamVid
 
-        return CamVid(path)
-    raise DatasetError(f"there is no data set {name!r}; there are kitti_road, camvid and synthetic")
+        return CamVid(paths[0])
+    raise DatasetError(f"there is no data set {name!r}; there are kitti_road, camvid, synthetic and unlabelled")

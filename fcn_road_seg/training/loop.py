@@ -136,7 +136,7 @@ def validate(weights: Path, validation: KittiRoad, device: str) -> dict[str, flo
 
 
 def frames_digest(frames: Iterable[Sample]) -> dict:
-    """Number of frames, and the SHA-256 of their names, pixels, labels and classes in order."""
+    """Number of frames, and the SHA-256 of their names, pixels, labels and classes in order; who labelled them."""
     sha, count = hashlib.sha256(), 0
     for sample in frames:
         sha.update(sample.name.encode())
@@ -144,4 +144,5 @@ def frames_digest(frames: Iterable[Sample]) -> dict:
             if part is not None:
                 sha.update(part.data)
         count += 1
-    return {"frames": count, "sha256": sha.hexdigest()}
+    teacher = {"teacher": frames.teacher} if hasattr(frames, "teacher") else {}
+    return {"frames": count, "sha256": sha.hexdigest(), **teacher}

@@ -51,6 +51,7 @@ class Recipe:
     autocast: bool = False  # BF16 arithmetic (FP16 on a GPU without it) with FP32 weights
     ema: float = within(0.0, 0, 0.99999)  # decay per step of the averaged weights that are validated and saved; 0 = off
     auxiliary_weight: float = within(0.0, 0, 100)  # of the loss on CamVid's classes, by a head that is not shipped
+    confidence: float = within(0.9, 0.5, 1)  # how sure a teacher must be of an unlabelled frame's pixel
     augment: bool = False
     scale_min: float = within(1.0, 0.1, 10)  # scale and crop: the frame is shown at scale_min..scale_max times
     scale_max: float = within(1.0, 0.1, 10)  # its network size

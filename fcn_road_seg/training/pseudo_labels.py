@@ -1,0 +1,77 @@
+"""Frames without labels, labelled by weights that were trained before (self-training)."""
+
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from fcn_road_seg import checkpoint
+from fcn_road_seg.datasets.sample import IGNORE, NOT_ROAD, ROAD, DatasetError, Sample
+from fcn_road_seg.image_file import images_in, read_rgb
+from fcn_road_seg.network import STRIDE
+from fcn_road_seg.segmenter import RoadSegmenter
+
+SCALES = (1.0, 1.22, 1.44)  # of the teacher's network width
+
+
+class PseudoLabelled(Sequence):
+    """The images of folders, labelled where a teacher is sure and ignored elsewhere.
+
+    The teacher sees each frame at three sizes and mirrored (test-time augmentation); the mean of the six
+    answers says how sure it is. The student sees one size, and augmented, so it has something to learn.
+    Lee, "Pseudo-Label", 2013; Xie et al., "Self-training with Noisy Student", 2020.
+
+    Args:
+        folders: of images.
+        teacher: the teacher's weights file.
+        confidence: P(road) from which a pixel is road, and 1 - P(road) from which it is not.
+        track: wraps the frames' paths, for a progress bar.
+
+    Attributes:
+        teacher: SHA-256 of the teacher's weights.
+
+    Raises:
+        DatasetError: a folder is missing or has no image.
+        CheckpointError: the teacher is refused.
+    """
+
+    def __init__(
+        self,
+        folders: Sequence[str | Path],
+        teacher: str | Path,
+        confidence: float,
+        device: str = "auto",
+        track: Callable[[Iterable], Iterable] = iter,
+    ):
+        paths: list[Path] = []
+        for folder in map(Path, folders):
+            images = images_in(folder) if folder.is_dir() else []
+            if not images:
+                raise DatasetError(f"{folder} is no folder of images")
+            paths += images
+        weights = checkpoint.load(teacher)
+        widths = [round(scale * weights.metadata.network_width / STRIDE) * STRIDE for scale in SCALES]
+        segmenters = [RoadSegmenter(weights, device, network_width=width) for width in widths]
+        self.teacher = weights.sha256
+        self.names = [path.stem for path in paths]
+        self._samples = []
+        for path in track(paths):
+            image = read_rgb(path)
+            road = mean_probability(segmenters, image)
+            label = np.full(road.shape, IGNORE, np.uint8)
+            label[road >= confidence] = ROAD
+            label[road <= 1 - confidence] = NOT_ROAD
+            self._samples.append(Sample(image, label, path.stem))
+
+    def __len__(self) -> int:
+        return len(self._samples)
+
+    def __getitem__(self, index: int) -> Sample:
+        return self._samples[index]
+
+
+def mean_probability(segmenters: Sequence[Callable], image: np.ndarray) -> np.ndarray:
+    """Mean P(road), float32 H x W, of what segmenters say to a frame and to its mirror image."""
+    mirrored = np.ascontiguousarray(image[:, ::-1])
+    answers = [segment(image) for segment in segmenters] + [segment(mirrored)[:, ::-1] for segment in segmenters]
+    return np.mean(answers, axis=0, dtype=np.float32) / 255
