@@ -24,6 +24,7 @@ setup(
         (f"share/{NAME}", ["package.xml"]),
         (f"share/{NAME}/launch", glob("launch/*.launch.py")),
         (f"share/{NAME}/config", glob("config/*.*")),
+        (f"share/{NAME}/config/sros2", glob("config/sros2/*.xml")),
         (f"share/{NAME}/models", glob("models/*.*")),
     ],
     # rclpy and the messages come with a ROS 2 installation (or from requirements.txt), never from here.
@@ -42,7 +43,7 @@ setup(
     entry_points={
         "console_scripts": [
             f"road_seg = {NAME}.cli.main:main",
-            f"road_seg_node = {NAME}.node:main",
+            f"road_seg_node = {NAME}.node_main:main",
         ],
     },
     zip_safe=False,

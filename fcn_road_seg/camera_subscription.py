@@ -1,14 +1,16 @@
 """A subscription to a camera that takes the reliability the camera offers."""
 
 from collections.abc import Callable
+from typing import Any
 
 from rclpy.clock import Clock, ClockType
+from rclpy.event_handler import SubscriptionEventCallbacks
 from rclpy.node import Node
 from rclpy.qos import HistoryPolicy, QoSPolicyKind, QoSProfile, ReliabilityPolicy
 from rclpy.qos_overriding_options import QoSOverridingOptions
-from sensor_msgs.msg import Image
 
 from fcn_road_seg.parameters import Parameter, declare
+from fcn_road_seg.qos import OVERRIDABLE, clash_reporter
 
 TOPIC = "image"
 CHECK_PERIOD = 0.5
@@ -27,7 +29,7 @@ class CameraSubscription:
     following.
     """
 
-    def __init__(self, node: Node, callback: Callable[[Image], None]):
+    def __init__(self, node: Node, callback: Callable[[Any, dict], None]):
         self._node = node
         self._callback = callback
         self._topic = node.resolve_topic_name(TOPIC)
@@ -45,8 +47,9 @@ class CameraSubscription:
             ),
         )
 
-    def start(self) -> None:
-        """Subscribe."""
+    def start(self, message_type: type) -> None:
+        """Subscribe to messages of a type."""
+        self._message_type = message_type
         self._subscribe(self._wanted())
         self._timer = self._node.create_timer(CHECK_PERIOD, self._follow, clock=Clock(clock_type=ClockType.STEADY_TIME))
 
@@ -71,13 +74,19 @@ class CameraSubscription:
         return ReliabilityPolicy.RELIABLE if all_reliable else ReliabilityPolicy.BEST_EFFORT
 
     def _subscribe(self, reliability: ReliabilityPolicy) -> None:
-        policies = (QoSPolicyKind.HISTORY, QoSPolicyKind.DEPTH, QoSPolicyKind.DURABILITY)
+        policies = [kind for kind in OVERRIDABLE if kind != QoSPolicyKind.RELIABILITY]
         self._subscription = self._node.create_subscription(
-            Image,
+            self._message_type,
             TOPIC,
             self._callback,
             QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=1, reliability=reliability),
             qos_overriding_options=QoSOverridingOptions(policy_kinds=policies),
+            event_callbacks=SubscriptionEventCallbacks(incompatible_qos=self._on_clash),
         )
         self._reliability = reliability
         self._node.get_logger().info(f"Listening to {self._topic} ({reliability.name.lower()})")
+
+    def _on_clash(self, event: Any) -> None:
+        if event.last_policy_kind == QoSPolicyKind.RELIABILITY and self._override == "follow":
+            return self._follow()
+        clash_reporter(self._node, self._topic, lambda: self._subscription.qos_profile, "subscription")(event)

@@ -1,4 +1,4 @@
-"""The base of every error whose message is meant for the user."""
+"""Errors whose message is meant for the user."""
 
 
 class UserError(ValueError):
@@ -6,3 +6,15 @@ class UserError(ValueError):
 
     The commands print it and exit with code 2; anything else that is raised is a fault of the program.
     """
+
+
+class FrameError(UserError):
+    """A frame that gets no mask, and the next one may; `reason` is the word that it is counted under."""
+
+    def __init__(self, reason: str, text: str):
+        super().__init__(text)
+        self.reason = reason
+
+
+class DeviceLostError(RuntimeError):
+    """The device answers no more in this process: only a new one brings it back."""

@@ -1,5 +1,6 @@
 """Image files <-> RGB arrays. OpenCV thinks in BGR; this is the only place that turns it round."""
 
+import struct
 from pathlib import Path
 
 import cv2
@@ -8,6 +9,7 @@ import numpy as np
 from fcn_road_seg.errors import UserError
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
+_PNG = b"\x89PNG\r\n\x1a\n"
 
 
 class ImageFileError(UserError):
@@ -25,24 +27,71 @@ def images_in(folder: Path) -> list[Path]:
 
 
 def read_rgb(path: str | Path) -> np.ndarray:
-    """Read an image file as uint8 H x W x 3 RGB.
-
-    Grey and 16-bit images are converted. The pixels are taken as they are stored: an EXIF orientation
-    is not applied, so that a mask fits its file.
+    """Read an image file as uint8 H x W x 3 RGB, as ``decode_rgb`` does.
 
     Raises:
         ImageFileError: it is missing, cut off, or OpenCV cannot read it.
     """
     try:
         content = Path(path).read_bytes()
+    except OSError:
+        content = b""
+    try:
+        return decode_rgb(content)
+    except ImageFileError as error:
+        raise ImageFileError(f"{path} is {error}") from None
+
+
+def decode_rgb(content: bytes) -> np.ndarray:
+    """The picture in the bytes of an image file, as uint8 H x W x 3 RGB.
+
+    Grey and 16-bit images are converted. The pixels are taken as they are stored: an EXIF orientation
+    is not applied, so that a mask fits its file.
+
+    Raises:
+        ImageFileError: it is cut off, or OpenCV cannot read it; the message ends a sentence that names it.
+    """
+    if content.startswith(_PNG) and not _png_ends(content):
+        raise ImageFileError("a PNG that was cut off")  # OpenCV would make room for all that its last chunk promises
+    try:
         image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
-    except (OSError, cv2.error):  # OpenCV raises for an empty file and for more pixels than its limit
+    except cv2.error:  # OpenCV raises for an empty file and for more pixels than its limit
         content, image = b"", None
     if content.startswith(b"\xff\xd8") and content.rfind(b"\xff\xd9") < content.rfind(b"\xff\xda"):
-        raise ImageFileError(f"{path} is a JPEG that was cut off")  # no end after its last scan; OpenCV paints it grey
+        raise ImageFileError("a JPEG that was cut off")  # no end after its last scan; OpenCV paints it grey
     if image is None:
-        raise ImageFileError(f"{path} is missing or no image that OpenCV can read")
+        raise ImageFileError("missing or no image that OpenCV can read")
     return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+
+
+def jpeg_or_png_size(content: bytes) -> tuple[int, int] | None:
+    """Width and height, in pixels, that the header of a JPEG or PNG states; None if it is no such header."""
+    if content.startswith(_PNG + b"\0\0\0\rIHDR") and len(content) >= 24:
+        return struct.unpack_from(">II", content, 16)
+    at = 2
+    while content.startswith(b"\xff\xd8") and at + 9 <= len(content) and content[at] == 0xFF:
+        marker, length = struct.unpack_from(">BH", content, at + 1)
+        if marker == 0xFF:  # a fill byte
+            at += 1
+        elif marker < 0xC0 or 0xD0 <= marker <= 0xDA:  # has no length, or is the first scan already
+            return None
+        elif marker > 0xDA or marker in (0xC4, 0xC8, 0xCC):  # everything but a start of frame
+            at += 2 + length
+        else:
+            height, width = struct.unpack_from(">HH", content, at + 5)
+            return width, height
+    return None
+
+
+def _png_ends(content: bytes) -> bool:
+    """Whether all chunks of a PNG are there, up to its end."""
+    at = len(_PNG)
+    while at + 12 <= len(content):
+        length, kind = struct.unpack_from(">I4s", content, at)
+        at += 12 + length
+        if kind == b"IEND":
+            return at <= len(content)
+    return False
 
 
 def write_image(path: str | Path, image: np.ndarray) -> None:

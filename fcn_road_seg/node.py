@@ -1,42 +1,53 @@
 """The ROS 2 node: camera images in, road masks out. ROS and nothing of torch."""
 
-import signal
-import sys
+import gc
+import time
 from typing import TYPE_CHECKING
 
+import numpy as np
 import rclpy
+from diagnostic_msgs.msg import DiagnosticArray
 from rcl_interfaces.msg import SetParametersResult
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.clock import Clock, ClockType
+from rclpy.event_handler import PublisherEventCallbacks
 from rclpy.lifecycle import LifecycleNode, LifecyclePublisher, LifecycleState, TransitionCallbackReturn
-from rclpy.qos import HistoryPolicy, QoSPolicyKind, QoSProfile, ReliabilityPolicy
+from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.qos_overriding_options import QoSOverridingOptions
-from sensor_msgs.msg import Image
+from rclpy.time import Time
+from sensor_msgs.msg import CompressedImage, Image
 
 from fcn_road_seg import parameters
 from fcn_road_seg.camera_subscription import CameraSubscription
-from fcn_road_seg.image_message import fill_image, image_to_rgb
+from fcn_road_seg.diagnostics import ERROR, OK, FrameStatistics, Report, device_report, diagnostic_array
+from fcn_road_seg.errors import DeviceLostError, FrameError
+from fcn_road_seg.image_message import compressed_to_rgb, fill_image, image_to_rgb
 from fcn_road_seg.mask import threshold_mask
 from fcn_road_seg.overlay import overlay
-from fcn_road_seg.ros_environment import set_ros_defaults
+from fcn_road_seg.qos import OVERRIDABLE, clash_reporter
 
 if TYPE_CHECKING:
     from fcn_road_seg.segmenter import RoadSegmenter
 
 NODE_NAME = "road_seg"
+TRANSPORTS = {"raw": (Image, image_to_rgb), "compressed": (CompressedImage, compressed_to_rgb)}
+"""By the parameter image_transport: the type of the topic image, and what decodes it."""
 
 
 class RoadSegNode(LifecycleNode):
     """Segments the road in every frame that it has time for: always the newest one.
 
     Topics (their names can be remapped; every output carries the header of the frame it belongs to):
-        image: sensor_msgs/Image, subscribed, KEEP_LAST 1, see CameraSubscription for its reliability.
+        image: sensor_msgs/Image or CompressedImage, subscribed, KEEP_LAST 1, see CameraSubscription.
         ~/mask: sensor_msgs/Image mono8, 255 = road, RELIABLE, KEEP_LAST 1. Goes out first.
         ~/overlay: sensor_msgs/Image bgr8, the frame with the road tinted; made only while somebody subscribes.
+
+        /diagnostics: diagnostic_msgs/DiagnosticArray, once a second in every state, see `diagnostics`.
 
     The executor has one thread and inference runs in the callback, so DDS's queue of one frame is the only queue.
 
     Raises:
         ParameterError: a parameter was started with a value that it cannot take.
+        SystemExit: by a callback, when the device answers no more.
     """
 
     def __init__(self):
@@ -47,18 +58,29 @@ class RoadSegNode(LifecycleNode):
         self._overlay_publisher = self._publisher("~/overlay")
         self._camera = CameraSubscription(self, self._on_image)
         self._segmenter: RoadSegmenter | None = None
-        self._dropped = 0
+        self._statistics = FrameStatistics()
+        self._state = "unconfigured"
+        self._fault = ""  # why it is not in the state that it was told to go to
+        self._diagnostics_publisher = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
+        self.create_timer(1.0, self._diagnose, clock=Clock(clock_type=ClockType.STEADY_TIME))
         self.add_on_set_parameters_callback(self._on_set_parameters)
 
     def _publisher(self, topic: str) -> LifecyclePublisher:
         """A publisher of images, RELIABLE and KEEP_LAST 1 unless the parameters qos_overrides.<topic> say otherwise."""
         qos = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=1, reliability=ReliabilityPolicy.RELIABLE)
-        policies = (QoSPolicyKind.HISTORY, QoSPolicyKind.DEPTH, QoSPolicyKind.RELIABILITY, QoSPolicyKind.DURABILITY)
-        overriding = QoSOverridingOptions(policy_kinds=policies)
+        name = self.resolve_topic_name(topic)
+        report = clash_reporter(self, name, lambda: publisher.qos_profile, "publisher")
         try:
-            return self.create_lifecycle_publisher(Image, topic, qos, qos_overriding_options=overriding)
+            publisher = self.create_lifecycle_publisher(
+                Image,
+                topic,
+                qos,
+                qos_overriding_options=QoSOverridingOptions(policy_kinds=OVERRIDABLE),
+                event_callbacks=PublisherEventCallbacks(incompatible_qos=report),
+            )
         except RuntimeError as error:
             raise parameters.ParameterError(f"{topic}: {error}") from None
+        return publisher
 
     # Lifecycle
 
@@ -68,13 +90,12 @@ class RoadSegNode(LifecycleNode):
             self._segmenter = self._load()
             if self._value("warm_up_height") and self._value("warm_up_width"):
                 self._segmenter.warm_up(self._value("warm_up_height"), self._value("warm_up_width"))
+        except DeviceLostError as error:
+            raise self._end(error) from None
         except Exception as error:  # rclpy would swallow it without a word
             self._release()
             command = f"ros2 lifecycle set {self.get_fully_qualified_name()}"
-            self.get_logger().error(
-                f"Not configured: {error}; mend that, then {command} configure and {command} activate"
-            )
-            return TransitionCallbackReturn.FAILURE
+            return self._fail(f"Not configured: {error}; mend that, then {command} configure and {command} activate")
         segmenter = self._segmenter
         self.get_logger().info(
             f"Weights {segmenter.checkpoint.path} "
@@ -82,36 +103,54 @@ class RoadSegNode(LifecycleNode):
             f"precision {segmenter.precision}, network width {segmenter.network_width}, "
             f"threshold {self._threshold():.3f}"
         )
-        return super().on_configure(state)
+        if segmenter.cuda_not_had:
+            self.get_logger().warning(f"Running on the CPU: {segmenter.cuda_not_had}")
+        return self._reached("inactive", super().on_configure(state))
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Start listening to the camera."""
+        message_type, self._decode = TRANSPORTS[self._value("image_transport")]
+        self._statistics.restart()
         try:
-            self._camera.start()
+            self._camera.start(message_type)
         except Exception as error:  # as above
-            self.get_logger().error(f"Not activated: {error}")
-            return TransitionCallbackReturn.FAILURE
-        return super().on_activate(state)
+            return self._fail(f"Not activated: {error}")
+        return self._reached("active", super().on_activate(state))
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Stop listening to the camera."""
         self._camera.stop()
-        return super().on_deactivate(state)
+        return self._reached("inactive", super().on_deactivate(state))
 
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Free the network."""
         self._release()
-        return super().on_cleanup(state)
+        return self._reached("unconfigured", super().on_cleanup(state))
 
     def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Stop and free everything."""
         self._camera.stop()
         self._release()
-        return super().on_shutdown(state)
+        return self._reached("finalized", super().on_shutdown(state))
 
     def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Back to unconfigured, from where the node can be configured again."""
-        return self.on_shutdown(state)
+        """Stop and free everything; back to unconfigured, from where the node can be configured again."""
+        self.on_shutdown(state)
+        self._state = "unconfigured"
+        self._fail(f"A transition from {state.label} failed and everything was freed: configure the node again")
+        return TransitionCallbackReturn.SUCCESS
+
+    def _reached(self, state: str, result: TransitionCallbackReturn) -> TransitionCallbackReturn:
+        self._state, self._fault = state, ""
+        return result
+
+    def _fail(self, sentence: str) -> TransitionCallbackReturn:
+        self._fault = sentence
+        self.get_logger().error(sentence)
+        return TransitionCallbackReturn.FAILURE
+
+    def _end(self, error: DeviceLostError) -> SystemExit:
+        return SystemExit(f"road_seg_node: {error}; the node ends, so that it can be started anew")
 
     def start(self) -> None:
         """Configure and activate, if the parameter autostart says so."""
@@ -137,22 +176,59 @@ class RoadSegNode(LifecycleNode):
         if self._segmenter is not None:
             self._segmenter.close()
             self._segmenter = None
+            gc.collect()
 
     # A frame
 
-    def _on_image(self, message: Image) -> None:
+    def _on_image(self, message: Image | CompressedImage, info: dict) -> None:
+        began = time.perf_counter()
+        stamp = Time.from_msg(message.header.stamp).nanoseconds
+        publisher = repr(info.get("publisher_gid"))
+        self._statistics.arrived(stamp, publisher, info.get("publication_sequence_number"))
+        age_at_arrival = self._age(stamp)
         try:
-            frame = image_to_rgb(message)
+            self._refuse_if_old(age_at_arrival)
+            frame = self._decode(message)
+            decoded = time.perf_counter()
             probability = self._segmenter(frame)
-        except ValueError as error:
-            self._dropped += 1
-            self.get_logger().warning(f"Frame dropped ({self._dropped} so far): {error}", throttle_duration_sec=1.0)
+        except FrameError as error:
+            count = self._statistics.drop(error.reason, str(error))
+            self.get_logger().warning(f"Frame dropped ({count} so far): {error}", throttle_duration_sec=1.0)
             return
+        except DeviceLostError as error:
+            raise self._end(error) from None
+        answered = time.perf_counter()
         mask = threshold_mask(probability, self._threshold())
+        thresholded = time.perf_counter()
         self._mask_publisher.publish(fill_image(Image(header=message.header), mask, "mono8"))
+        seconds = {"decode": decoded - began, **self._segmenter.seconds, "publish": time.perf_counter() - thresholded}
+        seconds["postprocess"] += thresholded - answered
+        road_fraction = np.count_nonzero(mask) / mask.size
+        self._statistics.answered(seconds, age_at_arrival, self._age(stamp), road_fraction)
         if self._overlay_publisher.get_subscription_count():
             picture = overlay(frame, mask, self._value("overlay_alpha"))[:, :, ::-1]
             self._overlay_publisher.publish(fill_image(Image(header=message.header), picture, "bgr8"))
+
+    def _age(self, stamp: int) -> float | None:
+        """Seconds since a stamp in nanoseconds; None without a stamp, or with a simulated clock that has not begun."""
+        now = self.get_clock().now().nanoseconds
+        return (now - stamp) / 1e9 if stamp and now else None
+
+    def _refuse_if_old(self, age: float | None) -> None:
+        limit = self._value("max_age_ms")
+        if limit and age is not None and 1000 * age > limit:
+            raise FrameError("age", f"it is {1000 * age:.0f} ms old, but max_age_ms is {limit:g}")
+
+    # Diagnostics
+
+    def _diagnose(self) -> None:
+        reports = [Report("state", ERROR if self._fault else OK, self._fault or self._state, {"state": self._state})]
+        if self._segmenter is not None:
+            reports.append(device_report(self._segmenter))
+        if self._state == "active":
+            reports += self._statistics.reports()
+        stamp = self.get_clock().now().to_msg()
+        self._diagnostics_publisher.publish(diagnostic_array(stamp, self.get_fully_qualified_name(), reports))
 
     # Parameters
 
@@ -170,32 +246,3 @@ class RoadSegNode(LifecycleNode):
         except parameters.ParameterError as error:
             return SetParametersResult(successful=False, reason=str(error))
         return SetParametersResult(successful=True)
-
-
-def main() -> int:
-    """Run the node until SIGINT or SIGTERM; the process's exit code: 0, or 2 for a parameter it cannot take."""
-    set_ros_defaults()
-    rclpy.init()
-    node = None
-    try:
-        node = RoadSegNode()
-        executor = SingleThreadedExecutor()
-        executor.add_node(node)
-        node.start()
-        executor.spin()
-    except parameters.ParameterError as error:
-        print(f"road_seg_node: {error}", file=sys.stderr)
-        return 2
-    except (KeyboardInterrupt, ExternalShutdownException):
-        pass
-    finally:
-        for number in (signal.SIGINT, signal.SIGTERM):  # Ctrl-C under a launcher comes twice
-            signal.signal(number, signal.SIG_IGN)
-        if node is not None:
-            node.destroy_node()
-        rclpy.try_shutdown()
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -123,6 +123,20 @@ PARAMETERS = (
         maximum=1.0,
     ),
     Parameter(
+        "image_transport",
+        "raw",
+        "Type of the topic image: raw is sensor_msgs/Image, compressed is sensor_msgs/CompressedImage (JPEG, PNG).",
+        choices=("raw", "compressed"),
+    ),
+    Parameter(
+        "max_age_ms",
+        0.0,
+        "A frame that is older than this when its turn comes is dropped and counted. 0.0: no frame is too old.",
+        changes="while running",
+        minimum=0.0,
+        maximum=600000.0,
+    ),
+    Parameter(
         "autostart",
         True,
         "Configure and activate at start, with no lifecycle manager.",

@@ -1,13 +1,14 @@
 """RoadSegmenter: a uint8 frame in, a uint8 road probability out."""
 
 from pathlib import Path
+from typing import NoReturn
 
 import numpy as np
 import torch
 
 from fcn_road_seg import backends
 from fcn_road_seg.checkpoint import Checkpoint, load
-from fcn_road_seg.errors import UserError
+from fcn_road_seg.errors import DeviceLostError, FrameError, UserError
 from fcn_road_seg.network import STRIDE
 from fcn_road_seg.preprocess import MAX_NETWORK_WIDTH, network_size
 from fcn_road_seg.share import share_path
@@ -23,6 +24,7 @@ class RoadSegmenter:
         threshold: P(road), 0..1, from which the checkpoint counts a pixel as road.
         network_width: width in pixels at which the network runs.
         backend, device, device_name, precision: what it runs on in truth, for logs and diagnostics.
+        cuda_not_had: why "auto" took the CPU although the machine has a GPU; else empty.
     """
 
     def __init__(self, checkpoint: Checkpoint, device: str = "auto", precision: str = "auto", network_width: int = 0):
@@ -38,6 +40,9 @@ class RoadSegmenter:
         self.device = self._backend.device_string
         self.device_name = self._backend.device_name
         self.precision = self._backend.precision
+        self.cuda_not_had = ""
+        if device == "auto" and self.device == "cpu" and backends.nvidia_gpu_is_here():
+            self.cuda_not_had = f"this machine has an NVIDIA GPU, but {backends.torch_build()} and found none"
 
     @classmethod
     def load(
@@ -65,13 +70,40 @@ class RoadSegmenter:
         return cls(load(path), device, precision, network_width or 0)
 
     def __call__(self, frame: np.ndarray) -> np.ndarray:
-        """P(road) x 255, uint8 H x W, of a frame, uint8 H x W x 3 RGB (any size, any strides)."""
+        """P(road) x 255, uint8 H x W, of a frame, uint8 H x W x 3 RGB (any size, any strides).
+
+        Raises:
+            FrameError: out of memory, or the network failed; the next frame may do.
+            DeviceLostError: no frame will do any more in this process.
+        """
         if frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] != 3 or 0 in frame.shape:
             raise ValueError(f"a frame is uint8 H x W x 3, but this one is {frame.dtype} {frame.shape}")
         if self._backend is None:
             raise RuntimeError("this segmenter was closed")
         height, width = frame.shape[:2]
-        return self._backend(frame, network_size(width, height, self.network_width))
+        try:
+            return self._backend(frame, network_size(width, height, self.network_width))
+        except (RuntimeError, MemoryError) as error:
+            fault = error
+        # Outside the except block the error's traceback no longer holds the frame's tensors.
+        return self._raise(fault.with_traceback(None), f"{width}x{height}")
+
+    def _raise(self, fault: Exception, size: str) -> NoReturn:
+        words = str(fault).strip().split("\n")[0]
+        if not self._backend.works():
+            raise DeviceLostError(f"{self.device_name} ({self.device}) works no more: {words}")
+        if isinstance(fault, (MemoryError, torch.cuda.OutOfMemoryError)) or "can't allocate memory" in words:
+            raise FrameError("memory", f"{self.device} has not enough memory for a frame of {size}: {words}")
+        raise FrameError("inference", f"the network failed on a frame of {size}: {words}")
+
+    @property
+    def seconds(self) -> dict[str, float]:
+        """What preprocess, network and postprocess took for the last frame."""
+        return self._backend.seconds
+
+    def memory(self) -> int | None:
+        """Bytes of GPU memory in use; None on the CPU."""
+        return self._backend.memory()
 
     def warm_up(self, height: int, width: int) -> None:
         """Run once on a grey frame of this size, so that the first real one is not slow."""

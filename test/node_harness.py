@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import rclpy
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from lifecycle_msgs.srv import ChangeState, GetState
 from rcl_interfaces.srv import SetParameters
 from rclpy.context import Context
@@ -29,11 +30,12 @@ def qos(reliability: ReliabilityPolicy = ReliabilityPolicy.RELIABLE) -> QoSProfi
 
 
 class NodeProcess:
-    """road_seg_node, started with parameters, with its words in a file."""
+    """road_seg_node, started with parameters, with its words in a file; `prelude` is Python that runs before it."""
 
-    def __init__(self, domain_id: int, log: Path, **parameters):
+    def __init__(self, domain_id: int, log: Path, prelude: str = "", **parameters):
         arguments = [f"{name}:={value}" for name, value in parameters.items()]
-        command = [sys.executable, "-m", "fcn_road_seg.node", "--ros-args"]
+        program = f"import sys\n{prelude}\nfrom fcn_road_seg.node_main import main\nsys.exit(main())"
+        command = [sys.executable, "-c", program, "--ros-args"]
         self.log = log
         with log.open("w") as file:
             self.process = subprocess.Popen(
@@ -42,6 +44,11 @@ class NodeProcess:
                 stderr=subprocess.STDOUT,
                 env=isolated_ros_environment(domain_id) | {"RCUTILS_LOGGING_BUFFERED_STREAM": "0"},
             )
+
+    def resident(self) -> int:
+        """Bytes of memory that it holds."""
+        pages = int(Path(f"/proc/{self.process.pid}/statm").read_text().split()[1])
+        return pages * os.sysconf("SC_PAGE_SIZE")
 
     def words(self) -> str:
         return self.log.read_text()
@@ -96,9 +103,17 @@ class Client:
         while time.monotonic() < deadline:
             self._executor.spin_once(timeout_sec=0.05)
 
-    def camera(self, reliability: ReliabilityPolicy = ReliabilityPolicy.RELIABLE, wait: bool = True):
+    def diagnostics(self) -> dict[str, DiagnosticStatus]:
+        """The node's next statuses, by subject."""
+        arrived: list[DiagnosticArray] = []
+        subscription = self.node.create_subscription(DiagnosticArray, "/diagnostics", arrived.append, 10)
+        self.spin_until(lambda: arrived, "a message on /diagnostics")
+        self.node.destroy_subscription(subscription)
+        return {status.name.removeprefix("/road_seg: "): status for status in arrived[-1].status}
+
+    def camera(self, reliability=ReliabilityPolicy.RELIABLE, wait: bool = True, kind: type = Image):
         """A publisher of images, which the node has found."""
-        publisher = self.node.create_publisher(Image, "image", qos(reliability))
+        publisher = self.node.create_publisher(kind, "image", qos(reliability))
         if wait:
             self.spin_until(lambda: publisher.get_subscription_count(), "the node's subscription to image")
             self.spin_until(lambda: self.node.count_publishers("road_seg/mask"), "the node's publisher of masks")

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-ROS_MODULES = {"node", "camera_subscription", "demo.camera", "demo.recorder"}
+ROS_MODULES = {"node", "camera_subscription", "qos", "demo.camera", "demo.recorder", "doctor.graph"}
 
 
 def run(code: str) -> str:

@@ -2,6 +2,7 @@
 
 import signal
 
+import cv2
 import numpy as np
 import pytest
 
@@ -9,7 +10,7 @@ pytest.importorskip("rclpy", reason="ROS 2 is not installed")
 
 from node_harness import Client, NodeProcess, frame_message, mask_pixels, qos
 from rclpy.qos import ReliabilityPolicy
-from sensor_msgs.msg import Image
+from sensor_msgs.msg import CompressedImage, Image
 
 from fcn_road_seg.mask import threshold_mask
 from fcn_road_seg.overlay import overlay
@@ -129,6 +130,46 @@ def test_what_is_read_at_configure_is_refused_in_a_sentence(client):
     assert "read-only" in client.set_parameter("autostart", False)
 
 
+def test_diagnostics_say_what_came_in_and_what_it_runs_on(client, camera, segmenter, small_weights):
+    client.answer(camera, frame_message(FRAME, "rgb8", 62))
+    statuses = client.diagnostics()
+    assert set(statuses) == {"state", "device", "frames", "latency", "road"}
+    assert statuses["state"].message == "active"
+    device = {value.key: value.value for value in statuses["device"].values}
+    assert (device["device"], device["precision"]) == (segmenter.device, segmenter.precision)
+    assert device["weights SHA-256"] == segmenter.checkpoint.sha256 and device["weights"] == str(small_weights)
+    frames = {value.key: value.value for value in statuses["frames"].values}
+    assert frames["frames dropped: encoding"] == "1" and int(frames["frames answered"]) >= 6
+    assert frames["last stamp (s)"] == "62.123456789"
+    latency = {value.key for value in statuses["latency"].values}
+    for stage in ("decode", "preprocess", "network", "postprocess", "publish", "age at publish"):
+        assert {f"{stage} p50 (ms)", f"{stage} p99 (ms)"} <= latency
+    assert "use_sim_time" in statuses["latency"].message  # the test's stamps are of 1970
+    client.spin_for(2.0)
+    assert client.diagnostics()["frames"].message.startswith("no image has come for")
+
+
+def test_an_old_frame_is_dropped_and_one_without_a_stamp_is_not(client, camera, node):
+    assert client.set_parameter("max_age_ms", 60_000.0) == ""
+    now = client.node.get_clock().now().seconds_nanoseconds()[0]
+    answered = len(client.masks)
+    camera.publish(frame_message(FRAME, "rgb8", now - 100))
+    node.wait_for_words("ms old, but max_age_ms is 60000")
+    client.answer(camera, frame_message(FRAME, "rgb8", now))
+    unstamped = frame_message(FRAME, "rgb8", 0)
+    unstamped.header.stamp.nanosec = 0
+    client.answer(camera, unstamped)
+    assert len(client.masks) == answered + 2
+    assert client.set_parameter("max_age_ms", 0.0) == ""
+
+
+def test_stamps_that_go_back_are_answered_and_counted(client, camera):
+    for seconds in (65, 64):
+        client.answer(camera, frame_message(FRAME, "rgb8", seconds))
+    frames = {value.key: value.value for value in client.diagnostics()["frames"].values}
+    assert int(frames["stamps that went back"]) >= 1
+
+
 def test_the_subscription_follows_the_cameras_reliability(client, camera, segmenter):
     def subscribed() -> list[ReliabilityPolicy]:
         return [info.qos_profile.reliability for info in client.node.get_subscriptions_info_by_topic("/image")]
@@ -154,6 +195,25 @@ def test_deactivate_stops_and_activate_resumes(client, camera):
     client.answer(camera, frame_message(FRAME, "rgb8", 80))
 
 
+def test_a_compressed_camera_is_decoded_here(domain_id, client, camera, segmenter, threshold):
+    assert client.change_state("deactivate") and client.change_state("cleanup")
+    assert client.set_parameter("image_transport", "compressed") == ""
+    assert client.change_state("configure") and client.change_state("activate")
+    compressed = Client(domain_id)  # DDS knows a topic by one type in each process
+    message = CompressedImage(format="rgb8; png compressed bgr8")
+    message.header.stamp.sec = 85
+    message.data = cv2.imencode(".png", FRAME[:, :, ::-1])[1].tobytes()
+    mask = compressed.answer(compressed.camera(kind=CompressedImage), message)
+    compressed.close()
+    np.testing.assert_array_equal(mask_pixels(mask), threshold_mask(segmenter(FRAME), threshold))
+    assert client.change_state("deactivate") and client.change_state("cleanup")
+    assert client.set_parameter("image_transport", "raw") == ""
+    assert client.change_state("configure") and client.change_state("activate")
+    client.spin_until(camera.get_subscription_count, "a new subscription")
+    client.spin_for(0.5)
+    client.answer(camera, frame_message(FRAME, "rgb8", 86))
+
+
 def test_a_failed_configure_says_why_and_the_next_one_works(domain_id, small_weights, tmp_path):
     domain_id = domain_id % 100 + 1
     node = NodeProcess(domain_id, tmp_path / "log", weights=tmp_path / "none.safetensors")
@@ -161,6 +221,8 @@ def test_a_failed_configure_says_why_and_the_next_one_works(domain_id, small_wei
     try:
         node.wait_for_words(f"Not configured: there is no weights file {tmp_path / 'none.safetensors'}")
         assert client.state() == "unconfigured"
+        state = client.diagnostics()["state"]
+        assert state.level == state.ERROR and "there is no weights file" in state.message
         assert client.set_parameter("weights", str(small_weights)) == ""
         assert client.change_state("configure")
         assert client.change_state("activate")

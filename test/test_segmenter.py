@@ -1,11 +1,15 @@
 """RoadSegmenter: any frame in, an aligned probability of its exact size out."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
 
 from fcn_road_seg import backends, checkpoint
 from fcn_road_seg.backends import DeviceError
+from fcn_road_seg.errors import DeviceLostError, FrameError
 from fcn_road_seg.mask import threshold_mask
 from fcn_road_seg.network import FCN8s
 from fcn_road_seg.segmenter import RoadSegmenter
@@ -138,3 +142,92 @@ def test_cuda_fp16_agrees_with_cpu(weights, segmenter):
     assert (on_gpu.device, on_gpu.precision, on_gpu.backend) == ("cuda", "fp16", "torch-cuda")
     frame = noise(375, 1242, 3)
     assert np.abs(on_gpu(frame).astype(int) - segmenter(frame)).max() <= 3
+
+
+# --- faults ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("fault", "reason", "words"),
+    [
+        (torch.cuda.OutOfMemoryError("CUDA out of memory.\nmore"), "memory", "not enough memory for a frame of 40x30"),
+        (MemoryError(), "memory", "not enough memory"),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory: 9 bytes"), "memory", "can't allocate memory"),
+        (RuntimeError("cuDNN error\nmore"), "inference", "the network failed on a frame of 40x30: cuDNN error"),
+    ],
+)
+def test_a_fault_drops_the_frame_in_a_sentence_and_the_next_is_answered(weights, fault, reason, words, monkeypatch):
+    segmenter = RoadSegmenter.load(weights, "cpu")
+
+    def fail(*_):
+        raise fault
+
+    with monkeypatch.context() as patch, pytest.raises(FrameError) as error:
+        patch.setattr(segmenter._backend, "_network", fail)
+        segmenter(noise(30, 40, 3))
+    assert error.value.reason == reason and words in str(error.value) and "\n" not in str(error.value)
+    assert segmenter(noise(30, 40, 3)).shape == (30, 40)
+
+
+def test_a_device_that_is_lost_is_another_error(weights, monkeypatch):
+    segmenter = RoadSegmenter.load(weights, "cpu")
+
+    def fail(*_):
+        raise RuntimeError("CUDA error: unspecified launch failure")
+
+    monkeypatch.setattr(segmenter._backend, "_network", fail)
+    monkeypatch.setattr(segmenter._backend, "works", lambda: False)
+    with pytest.raises(DeviceLostError, match="works no more: CUDA error: unspecified launch failure"):
+        segmenter(noise(30, 40, 3))
+
+
+def test_the_stages_of_a_frame_are_timed(segmenter):
+    segmenter(noise(60, 80, 3))
+    assert list(segmenter.seconds) == ["preprocess", "network", "postprocess"]
+    assert all(seconds > 0 for seconds in segmenter.seconds.values())
+    assert segmenter.memory() is None
+
+
+@pytest.mark.cuda
+def test_cuda_out_of_memory_passes_and_closing_frees(weights):
+    if not torch.cuda.is_available():
+        pytest.skip("no CUDA device")
+    before = torch.cuda.memory_allocated()
+    segmenter = RoadSegmenter.load(weights, "cuda", network_width=4096)
+    small = noise(32, 32, 3)
+    first = segmenter(small)
+    assert segmenter.memory() > before and all(seconds > 0 for seconds in segmenter.seconds.values())
+    torch.cuda.empty_cache()
+    total = torch.cuda.get_device_properties(0).total_memory
+    torch.cuda.set_per_process_memory_fraction((torch.cuda.memory_reserved() + 2**26) / total)
+    try:
+        with pytest.raises(FrameError) as error:
+            segmenter(noise(8000, 4000, 3))
+    finally:
+        torch.cuda.set_per_process_memory_fraction(1.0)
+    assert error.value.reason == "memory"
+    np.testing.assert_array_equal(segmenter(small), first)
+    segmenter.close()
+    assert torch.cuda.memory_allocated() == before
+
+
+@pytest.mark.cuda
+def test_a_sticky_cuda_error_is_told_from_others(weights):
+    """In a process of its own, because the error stays."""
+    if not torch.cuda.is_available():
+        pytest.skip("no CUDA device")
+    program = f"""
+import numpy, torch
+from fcn_road_seg.errors import DeviceLostError
+from fcn_road_seg.segmenter import RoadSegmenter
+segmenter = RoadSegmenter.load({str(weights)!r}, "cuda")
+frame = numpy.zeros((32, 32, 3), numpy.uint8)
+segmenter(frame)
+torch.zeros(4, device="cuda")[torch.tensor([9], device="cuda")]  # an assertion on the device
+try:
+    segmenter(frame)
+except DeviceLostError as error:
+    print("lost:", error)
+"""
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert result.stdout.startswith("lost: "), result.stdout + result.stderr

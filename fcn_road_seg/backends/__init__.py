@@ -42,13 +42,20 @@ def torch_device(name: str) -> torch.device:
     if device is None or device.type not in ("cpu", "cuda"):
         raise DeviceError(f"the device is {name!r}, but must be auto, cpu, cuda or cuda:N")
     if device.type == "cuda" and not torch.cuda.is_available():
-        built = (
-            f"this torch was built for CUDA {torch.version.cuda}" if torch.version.cuda else "this torch is CPU-only"
-        )
-        raise DeviceError(f"no CUDA device was found ({built}); install its driver or ask for the device cpu")
+        raise DeviceError(f"no CUDA device was found ({torch_build()}); install its driver or ask for the device cpu")
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise DeviceError(f"there is no {name}: this machine has {torch.cuda.device_count()} CUDA device(s)")
     return device
+
+
+def torch_build() -> str:
+    """What this torch was built for, in words."""
+    return f"this torch was built for CUDA {torch.version.cuda}" if torch.version.cuda else "this torch is CPU-only"
+
+
+def nvidia_gpu_is_here(root: Path = Path("/")) -> bool:
+    """Whether the machine has an NVIDIA GPU with a driver or is a Jetson, whatever torch makes of it."""
+    return any((root / file).exists() for file in ("proc/driver/nvidia/version", "dev/nvidia0", "etc/nv_tegra_release"))
 
 
 def cpu_has_bf16() -> bool:

@@ -9,16 +9,11 @@ from pathlib import Path
 from fcn_road_seg.errors import UserError
 
 STOP_SECONDS = 10
-NODE_SPEAKS = re.compile(
-    r"Weights (?P<weights>.+) on (?P<device_name>.+) \((?P<device>\S+), (?P<backend>\S+)\), "
-    r"precision (?P<precision>\w+), network width (?P<network_width>\d+), threshold (?P<threshold>[\d.]+)"
-)
-"""What the node logs once it is configured."""
 PLAIN_LOG = {
     "RCUTILS_CONSOLE_OUTPUT_FORMAT": "[{severity}] [{time}] [{name}]: {message}",
     "RCUTILS_COLORIZED_OUTPUT": "0",
 }
-"""The log's form that these expressions read, whatever the user's is."""
+"""The log's form that the next expression reads, whatever the user's is."""
 NODE_COMPLAINS = re.compile(r"(?:\[ERROR\] \[[\d.]+\] \[road_seg\]|road_seg_node): (?P<sentence>.+)")
 
 
@@ -75,7 +70,7 @@ def node_process(parameters: dict[str, object], log: Path, environment: dict[str
     arguments = ["--ros-args"]
     for name, value in parameters.items():
         arguments += ["-p", f"{name}:={value}"]
-    return DemoProcess("fcn_road_seg.node", arguments, log, environment)
+    return DemoProcess("fcn_road_seg.node_main", arguments, log, environment)
 
 
 def camera_process(folder: Path, rate: float, log: Path, environment: dict[str, str]) -> DemoProcess:

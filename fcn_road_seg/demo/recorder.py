@@ -1,10 +1,11 @@
-"""Collects the node's masks and when they came."""
+"""Collects the node's masks, when they came, and what the node runs on."""
 
 import time
 from typing import NamedTuple
 
 import numpy as np
 import rclpy
+from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.node import Node
 from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import Image
@@ -20,9 +21,10 @@ class RecordedMask(NamedTuple):
 
 
 class MaskRecorder(Node):
-    """Subscribes to the node's mask.
+    """Subscribes to the node's mask, and to what it says of itself.
 
     Attributes:
+        device: the figures of the node's status "device", empty until it has come.
         masks: the masks that came, by the stamp (nanoseconds) of the frame that each belongs to.
         latest: time.monotonic() of the last one, or of the start.
     """
@@ -30,7 +32,9 @@ class MaskRecorder(Node):
     def __init__(self):
         super().__init__("recorder")
         self.masks: dict[int, RecordedMask] = {}
+        self.device: dict[str, str] = {}
         self.latest = time.monotonic()
+        self.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, 10)
         qos = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=100, reliability=ReliabilityPolicy.RELIABLE)
         self.create_subscription(Image, "road_seg/mask", self._on_mask, qos)
 
@@ -41,6 +45,11 @@ class MaskRecorder(Node):
         self.masks[stamp] = RecordedMask(arrival, mask)
         self.latest = time.monotonic()
 
+    def _on_diagnostics(self, message: DiagnosticArray) -> None:
+        for status in message.status:
+            if status.name == "/road_seg: device":
+                self.device = {value.key: value.value for value in status.values}
+
     def node_listens(self) -> bool:
-        """Whether the node is active: it hears the camera and this recorder hears it."""
-        return bool(self.count_subscribers("image") and self.count_publishers("road_seg/mask"))
+        """Whether the node is active: it hears the camera, and this recorder hears it and knows what it runs on."""
+        return bool(self.device and self.count_subscribers("image") and self.count_publishers("road_seg/mask"))

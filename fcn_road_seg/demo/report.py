@@ -12,6 +12,7 @@ from fcn_road_seg.image_file import write_image
 from fcn_road_seg.overlay import overlay
 from fcn_road_seg.video import VideoWriter
 
+NODE_FIGURES = "weights", "device", "device name", "backend", "precision"
 SHEET_COLUMNS, SHEET_ROWS = 3, 4
 SHEET_WIDTH = 480
 """Width in pixels of a picture on the contact sheet."""
@@ -35,9 +36,9 @@ def figures(drive: DriveOnDisk, rate: float, answers: Answers) -> dict[str, obje
         "latency_p99_ms": p99,
         "fps": round((len(answers.arrivals) - 1) / seconds, 2) if seconds else None,
         "iou": intersection_over_union(answers.masks, drive.roads),
-        **answers.node,
-        "network_width": int(answers.node["network_width"]),
-        "threshold": float(answers.node["threshold"]),
+        **{name.replace(" ", "_"): answers.node[name] for name in NODE_FIGURES},
+        "network_width": int(answers.node["network width"]),
+        "threshold": float(answers.node["weights threshold"]),
     }
 
 

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 
 from fcn_road_seg.demo.drive import Drive, DriveFrame
-from fcn_road_seg.demo.processes import NODE_COMPLAINS, NODE_SPEAKS, DemoProcess, camera_process, node_process
+from fcn_road_seg.demo.processes import NODE_COMPLAINS, DemoProcess, camera_process, node_process
 from fcn_road_seg.errors import UserError
 from fcn_road_seg.ros_environment import isolated_ros_environment, set_ros_defaults
 
@@ -40,7 +40,7 @@ class Answers(NamedTuple):
     arrivals: list[int]
     """Nanoseconds since the epoch, of the masks that came, ascending."""
     node: dict[str, str]
-    """What the node runs on, in its own words: weights, device_name, device, backend, precision, ..."""
+    """What the node runs on: the figures of its status "device", see `diagnostics.device_report`."""
 
 
 def lay_out(drive: Drive, folder: Path, progress: Callable[[Iterable], Iterable]) -> DriveOnDisk:
@@ -109,7 +109,6 @@ def run_drive(
                 node.ended()
                 rclpy.spin_once(recorder, timeout_sec=0.1)
             progress(len(recorder.masks))
-            description = NODE_SPEAKS.search(node.words()).groupdict()
             code = node.stop()
             if code:
                 raise UserError(f"the node did not end cleanly on SIGINT: its exit code is {code}")
@@ -121,7 +120,7 @@ def run_drive(
         masks=[answer and answer.mask for answer in found],
         latencies=[answer and (answer.arrival - stamp) / 1e9 for answer, stamp in zip(found, stamps, strict=True)],
         arrivals=sorted(answer.arrival for answer in found if answer),
-        node=description,
+        node=recorder.device,
     )
 
 

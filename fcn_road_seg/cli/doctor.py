@@ -1,0 +1,76 @@
+"""`road_seg doctor`: what is wrong with the environment and the running graph, and what to do."""
+
+import argparse
+import os
+from collections import Counter
+from collections.abc import Iterator
+
+from fcn_road_seg.cli.options import add_json_option, write_json
+from fcn_road_seg.errors import UserError
+
+COLOURS = {"ok": "green", "warning": "yellow", "error": "bold red"}
+LEAST_SECONDS = 2
+
+
+def add_parser(subparsers) -> argparse.ArgumentParser:
+    parser = subparsers.add_parser("doctor", help="say what is wrong with the environment and the running node")
+    parser.add_argument("--weights", default="", help="safetensors file (default: the one that ships)")
+    parser.add_argument(
+        "--node", default="road_seg", help="name of the node, or /namespace/name (default: %(default)s)"
+    )
+    parser.add_argument("--image", default="", metavar="TOPIC", help="the camera's topic (default: the node's)")
+    parser.add_argument("--seconds", type=float, default=5.0, help="how long to listen (default: %(default)g)")
+    parser.add_argument("--no-graph", action="store_true", help="look at the environment only")
+    add_json_option(parser)
+    return parser
+
+
+def run(args: argparse.Namespace) -> int:
+    """0 when all is well, 1 when anything is not, warnings included."""
+    if not LEAST_SECONDS <= args.seconds <= 3600:  # diagnostics come once a second
+        raise UserError(f"--seconds is {args.seconds:g}, but must be in {LEAST_SECONDS}..3600")
+
+    from rich.console import Console
+    from rich.text import Text
+
+    console = Console(highlight=False, soft_wrap=True)
+    findings = []
+    for finding in examine(args):
+        findings.append(finding)
+        status = Text(f"{finding.status:7}", COLOURS[finding.status])
+        console.print(status, Text(f" {finding.check}: {finding.text}"), sep="")
+        if finding.status != "ok":
+            console.print(Text(f"        -> {finding.advice}"))
+    statuses = Counter(finding.status for finding in findings)
+    healthy = set(statuses) == {"ok"}
+    summary = f"Not all is well; errors: {statuses['error']}, warnings: {statuses['warning']}."
+    console.print("All is well." if healthy else summary)
+    write_json(args.json, {"healthy": healthy, "findings": [finding._asdict() for finding in findings]})
+    return 0 if healthy else 1
+
+
+def examine(args: argparse.Namespace) -> Iterator:
+    """The findings, as they are made."""
+    from fcn_road_seg.doctor import environment, ros_settings
+    from fcn_road_seg.doctor.finding import warning
+    from fcn_road_seg.ros_environment import set_ros_defaults
+
+    variables = dict(os.environ)
+    yield from environment.examine(args.weights)
+    connected = True
+    for finding in ros_settings.examine(variables):
+        connected &= finding.status != "error"
+        yield finding
+    yield from ros_settings.examine_transport(variables)
+    if args.no_graph:
+        return
+    if not connected:
+        yield warning("graph", "The running nodes were not examined.", "mend the errors above and run this again")
+        return
+    set_ros_defaults()
+
+    from fcn_road_seg.doctor.graph import Graph
+    from fcn_road_seg.doctor.running import examine as examine_running
+
+    with Graph() as graph:
+        yield from examine_running(graph, args.node, args.image, args.seconds)

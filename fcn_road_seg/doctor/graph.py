@@ -1,0 +1,155 @@
+"""The running ROS 2 graph: nodes, topics, their QoS, a node's state, and what comes on topics."""
+
+import time
+from collections.abc import Callable
+from typing import NamedTuple
+
+import rclpy
+from diagnostic_msgs.msg import DiagnosticArray
+from lifecycle_msgs.srv import GetState
+from rclpy.context import Context
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.node import NodeNameNonExistentError
+from rclpy.parameter import Parameter
+from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.signals import SignalHandlerOptions
+from rclpy.topic_endpoint_info import TopicEndpointInfo
+from sensor_msgs.msg import CompressedImage, Image
+
+from fcn_road_seg.doctor.heard import Stream
+
+NAME = "road_seg_doctor"
+MESSAGES = {"sensor_msgs/msg/Image": Image, "sensor_msgs/msg/CompressedImage": CompressedImage}
+SETTLE_SECONDS = 1.0
+"""From the first sight of a node to the knowledge of its topics."""
+ANSWER_SECONDS = 3.0
+
+
+class Endpoint(NamedTuple):
+    """A publisher or subscription: the node's fully qualified name, the type, the QoS policies' names."""
+
+    node: str
+    type: str
+    reliability: str
+    durability: str
+
+
+class Graph:
+    """A node of our own that looks round; a context manager.
+
+    Call `set_ros_defaults` before. It has a context of its own, so that other ROS nodes may be in this process.
+    """
+
+    def __enter__(self) -> "Graph":
+        self._context = Context()
+        rclpy.init(args=[], context=self._context, signal_handler_options=SignalHandlerOptions.NO)
+        self._node = rclpy.create_node(NAME, context=self._context, enable_rosout=False, start_parameter_services=False)
+        self._executor = SingleThreadedExecutor(context=self._context)
+        self._executor.add_node(self._node)
+        return self
+
+    def __exit__(self, *_) -> None:
+        self._executor.shutdown()
+        self._node.destroy_node()
+        rclpy.shutdown(context=self._context)
+
+    def discover(self, found: Callable[[], object], seconds: float) -> None:
+        """Look round until `found`, or for `seconds`, and a little longer; use the simulated clock if there is one."""
+        self._spin(seconds, found)
+        self._spin(SETTLE_SECONDS)
+        if self._node.count_publishers("/clock"):
+            self._node.set_parameters([Parameter("use_sim_time", value=True)])
+
+    def nodes(self) -> list[str]:
+        """Fully qualified names, of hidden nodes and this one none; two nodes of one name are there twice."""
+        pairs = self._node.get_node_names_and_namespaces()
+        return sorted(full_name(n, namespace) for n, namespace in pairs if not n.startswith("_") and n != NAME)
+
+    def topics(self, kind: str) -> list[str]:
+        """Topics of a type that somebody publishes."""
+        return sorted(
+            topic
+            for topic, kinds in self._node.get_topic_names_and_types()
+            if kind in kinds and any(publisher.type == kind for publisher in self.publishers(topic))
+        )
+
+    def subscribed(self, node: str) -> dict[str, list[str]]:
+        """The topics that a node subscribes to, with their types."""
+        return self._by_node(self._node.get_subscriber_names_and_types_by_node, node)
+
+    def published(self, node: str) -> dict[str, list[str]]:
+        """The topics that a node publishes, with their types."""
+        return self._by_node(self._node.get_publisher_names_and_types_by_node, node)
+
+    def publishers(self, topic: str) -> list[Endpoint]:
+        return [endpoint(info) for info in self._node.get_publishers_info_by_topic(topic)]
+
+    def subscriptions(self, topic: str) -> list[Endpoint]:
+        return [endpoint(info) for info in self._node.get_subscriptions_info_by_topic(topic)]
+
+    def state(self, node: str) -> str | None:
+        """The lifecycle state, such as "active"; None if the node does not answer."""
+        client = self._node.create_client(GetState, f"{node}/get_state")
+        try:
+            if not self._spin(ANSWER_SECONDS, client.service_is_ready):
+                return None
+            future = client.call_async(GetState.Request())
+            return future.result().current_state.label if self._spin(ANSWER_SECONDS, future.done) else None
+        finally:
+            self._node.destroy_client(client)
+
+    def listen(self, seconds: float, topics: dict[str, str]) -> tuple[dict[str, Stream], list[tuple[str, int, str]]]:
+        """Hear topics of images, given with their types, and /diagnostics.
+
+        Returns:
+            The images of each topic; and name, level and message of each diagnostic status.
+        """
+        streams = {topic: Stream() for topic in topics}
+        statuses: list[tuple[str, int, str]] = []
+
+        def on_diagnostics(message: DiagnosticArray) -> None:
+            statuses.extend((status.name, status.level[0], status.message) for status in message.status)
+
+        subscriptions = [self._subscribe(DiagnosticArray, "/diagnostics", on_diagnostics)]
+        for topic, kind in topics.items():
+            subscriptions.append(self._subscribe(MESSAGES[kind], topic, self._adder(streams[topic])))
+        self._spin(seconds)
+        for subscription in subscriptions:
+            self._node.destroy_subscription(subscription)
+        return streams, statuses
+
+    def _adder(self, stream: Stream) -> Callable:
+        return lambda message: stream.add(message, self._node.get_clock().now().nanoseconds)
+
+    def _subscribe(self, kind: type, topic: str, callback: Callable):
+        all_reliable = all(publisher.reliability == "RELIABLE" for publisher in self.publishers(topic))
+        reliability = ReliabilityPolicy.RELIABLE if all_reliable else ReliabilityPolicy.BEST_EFFORT
+        qos = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=30, reliability=reliability)
+        return self._node.create_subscription(kind, topic, callback, qos)
+
+    def _spin(self, seconds: float, until: Callable[[], object] = lambda: False) -> bool:
+        end = time.monotonic() + seconds
+        while not until():
+            if time.monotonic() >= end:
+                return False
+            self._executor.spin_once(timeout_sec=0.05)
+        return True
+
+    def _by_node(self, look_up: Callable, node: str) -> dict[str, list[str]]:
+        namespace, _, name = node.rpartition("/")
+        try:
+            return dict(look_up(name, namespace or "/"))
+        except NodeNameNonExistentError:  # it went meanwhile
+            return {}
+
+
+def full_name(name: str, namespace: str) -> str:
+    """A node's fully qualified name."""
+    return f"{namespace.rstrip('/')}/{name}"
+
+
+def endpoint(info: TopicEndpointInfo) -> Endpoint:
+    """What matters of rclpy's description."""
+    qos = info.qos_profile
+    node = full_name(info.node_name, info.node_namespace)
+    return Endpoint(node, info.topic_type, qos.reliability.name, qos.durability.name)

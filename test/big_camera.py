@@ -1,0 +1,41 @@
+"""A camera of 1242x375 bgr8 frames (1.4 MB) for tests, a process of its own.
+
+    python test/big_camera.py RELIABILITY FRAMES RATE [--profile]
+
+Starts once somebody subscribes. With --profile it uses the Fast DDS profile that ships, else Fast DDS's defaults.
+"""
+
+import os
+import sys
+import time
+
+import numpy as np
+import rclpy
+from rclpy.duration import Duration
+from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
+from sensor_msgs.msg import Image
+
+from fcn_road_seg.image_message import fill_image
+from fcn_road_seg.ros_environment import set_ros_defaults
+
+reliability, frames, rate = sys.argv[1], int(sys.argv[2]), float(sys.argv[3])
+if "--profile" in sys.argv:
+    set_ros_defaults()
+else:
+    os.environ.pop("FASTDDS_DEFAULT_PROFILES_FILE", None)
+rclpy.init(args=[])
+node = rclpy.create_node("big_camera")
+qos = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=5, reliability=ReliabilityPolicy[reliability.upper()])
+publisher = node.create_publisher(Image, "image", qos)
+while not publisher.get_subscription_count():
+    time.sleep(0.02)
+time.sleep(1.5)  # the other side's match, and the time a subscription needs to follow
+message = fill_image(Image(), np.random.default_rng(0).integers(0, 256, (375, 1242, 3), np.uint8), "bgr8")
+start = time.monotonic()
+for index in range(frames):
+    time.sleep(max(0.0, start + index / rate - time.monotonic()))
+    message.header.stamp = node.get_clock().now().to_msg()
+    publisher.publish(message)
+publisher.wait_for_all_acked(Duration(seconds=2))
+time.sleep(1.0)
+rclpy.try_shutdown()

@@ -1,0 +1,190 @@
+"""What can go wrong around the node: memory, the device, QoS, signals. Each as a process, over DDS."""
+
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+pytest.importorskip("rclpy", reason="ROS 2 is not installed")
+
+from node_harness import Client, NodeProcess, frame_message, qos
+from rclpy.qos import DurabilityPolicy, ReliabilityPolicy
+from sensor_msgs.msg import Image
+
+FRAME = np.random.default_rng(1).integers(0, 256, (40, 64, 3), np.uint8)
+
+FAULTS = """
+import torch
+from fcn_road_seg.backends.torch_eager import TorchEager
+call = TorchEager.__call__
+def faulty(self, frame, size):
+    if frame.shape[1] == 31:
+        raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+    if frame.shape[1] == 32:
+        raise RuntimeError("cuDNN error: CUDNN_STATUS_EXECUTION_FAILED\\nand more")
+    if frame.shape[1] == 33:
+        TorchEager.works = lambda self: False
+        raise RuntimeError("CUDA error: an illegal memory access was encountered")
+    return call(self, frame, size)
+TorchEager.__call__ = faulty
+"""
+"""Faults of the GPU, injected by the width of the frame."""
+
+
+@pytest.fixture(scope="module")
+def node(domain_id, small_weights, tmp_path_factory):
+    log = tmp_path_factory.mktemp("node") / "log"
+    reliable = {"qos_overrides./image.subscription.reliability": "reliable"}
+    node = NodeProcess(domain_id, log, FAULTS, weights=small_weights, **reliable)
+    node.wait_for_words("Listening to /image")
+    yield node
+    if node.process.poll() is None:
+        node.stop()
+
+
+@pytest.fixture(scope="module")
+def client(domain_id, node):
+    client = Client(domain_id)
+    yield client
+    client.close()
+
+
+@pytest.fixture(scope="module")
+def camera(client):
+    return client.camera()
+
+
+def test_out_of_memory_drops_the_frame_and_not_the_node(client, camera, node):
+    answered = len(client.masks)
+    for width, seconds in ((31, 10), (32, 11)):
+        camera.publish(frame_message(FRAME[:, :width], "rgb8", seconds))
+        client.spin_for(1.5)
+    client.answer(camera, frame_message(FRAME, "rgb8", 12))
+    assert [mask.header.stamp.sec for mask in client.masks[answered:]] == [12]
+    node.wait_for_words("not enough memory for a frame of 31x40: CUDA out of memory")
+    node.wait_for_words("the network failed on a frame of 32x40: cuDNN error: CUDNN_STATUS_EXECUTION_FAILED")
+    frames = {value.key: value.value for value in client.diagnostics()["frames"].values}
+    assert (frames["frames dropped: memory"], frames["frames dropped: inference"]) == ("1", "1")
+
+
+def test_a_viewer_that_asks_for_more_is_told(client, node):
+    profile = qos()
+    profile.durability = DurabilityPolicy.TRANSIENT_LOCAL
+    subscription = client.node.create_subscription(Image, "road_seg/mask", lambda message: None, profile)
+    client.spin_for(1.0)
+    client.node.destroy_subscription(subscription)
+    node.wait_for_words(
+        "QoS clash on /road_seg/mask: this node's publisher has durability volatile, but the subscriber /client has "
+        "transient_local, so it gets nothing. Set the parameter qos_overrides./road_seg/mask.publisher.durability to "
+        "transient_local, or change the subscriber"
+    )
+
+
+def test_a_camera_that_offers_less_is_told(client, node):
+    publisher = client.camera(ReliabilityPolicy.BEST_EFFORT, wait=False)
+    client.spin_for(1.0)
+    client.node.destroy_publisher(publisher)
+    node.wait_for_words(
+        "QoS clash on /image: this node's subscription has reliability reliable, but the publisher /client has "
+        "best_effort, so nothing is heard of it. Set the parameter "
+        "qos_overrides./image.subscription.reliability to best_effort, or change the publisher"
+    )
+
+
+def test_a_device_that_is_lost_ends_the_process(client, camera, node):
+    answered = len(client.masks)
+    camera.publish(frame_message(FRAME[:, :33], "rgb8", 20))
+    assert node.process.wait(60) == 1
+    client.spin_for(0.5)
+    assert len(client.masks) == answered
+    assert "works no more: CUDA error: an illegal memory access was encountered; the node ends" in node.words()
+    assert "Traceback" not in node.words()
+
+
+def test_cleaning_up_frees_the_memory(domain_id, shipped_weights, tmp_path):
+    domain_id = domain_id % 100 + 1
+    node = NodeProcess(domain_id, tmp_path / "log", device="cpu")
+    client = Client(domain_id)
+    try:
+        node.wait_for_words("Listening to /image")
+        sizes = []
+        for _ in range(3):
+            configured = node.resident()
+            assert client.change_state("deactivate") and client.change_state("cleanup")
+            sizes.append((configured, node.resident()))
+            assert client.change_state("configure") and client.change_state("activate")
+        configured = node.resident()
+        assert client.change_state("shutdown")
+        assert client.state() == "finalized"
+        sizes.append((configured, node.resident()))
+    finally:
+        client.close()
+        assert node.stop() == 0
+    freed = [before - after for before, after in sizes]
+    weights = shipped_weights.stat().st_size  # FP16; in memory as much in BF16, twice in FP32
+    assert min(freed) > 0.8 * weights, sizes
+    assert sizes[-1][1] < 1.1 * sizes[0][1], sizes
+
+
+def test_an_error_in_a_transition_leaves_a_node_that_can_be_configured(domain_id, small_weights, tmp_path):
+    fault = """
+from fcn_road_seg.camera_subscription import CameraSubscription
+stop, calls = CameraSubscription.stop, []
+def faulty(self):
+    calls.append(self)
+    if len(calls) == 1:
+        raise RuntimeError("no")
+    stop(self)
+CameraSubscription.stop = faulty
+"""
+    domain_id = domain_id % 100 + 1
+    node = NodeProcess(domain_id, tmp_path / "log", fault, weights=small_weights)
+    client = Client(domain_id)
+    try:
+        camera = client.camera()
+        client.answer(camera, frame_message(FRAME, "rgb8", 1))
+        client.change_state("deactivate")
+        assert client.state() == "unconfigured"
+        node.wait_for_words("A transition from active failed and everything was freed: configure the node again")
+        client.spin_until(lambda: not camera.get_subscription_count(), "the end of the subscription")
+        assert client.change_state("configure") and client.change_state("activate")
+        client.spin_until(camera.get_subscription_count, "a new subscription")
+        client.spin_for(0.5)
+        client.answer(camera, frame_message(FRAME, "rgb8", 2))
+    finally:
+        client.close()
+        assert node.stop() == 0
+
+
+def test_a_gpu_that_must_be_there(domain_id, small_weights, tmp_path):
+    torch = pytest.importorskip("torch")
+    if torch.cuda.is_available():
+        pytest.skip("this machine has CUDA")
+    domain_id = domain_id % 100 + 1
+    node = NodeProcess(domain_id, tmp_path / "log", weights=small_weights, require_cuda="true")
+    client = Client(domain_id)
+    try:
+        node.wait_for_words("Not configured: no CUDA device was found")
+        assert client.state() == "unconfigured"
+        assert client.set_parameter("require_cuda", False) == ""
+        assert client.change_state("configure") and client.change_state("activate")
+        client.answer(client.camera(), frame_message(FRAME, "rgb8", 1))
+    finally:
+        client.close()
+        assert node.stop() == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("delay", [0.3, 0.8])
+def test_a_signal_while_it_starts_ends_it_without_a_traceback(delay, number):
+    process = subprocess.Popen(
+        [sys.executable, "-m", "fcn_road_seg.node_main"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    time.sleep(delay)
+    process.send_signal(number)
+    words, _ = process.communicate(timeout=60)
+    assert "Traceback" not in words
+    assert process.returncode in (0, -number)  # the signal itself, before Python runs our first line
