@@ -1,6 +1,7 @@
 """The node as its own process: what goes in and out over DDS."""
 
 import signal
+from xml.etree import ElementTree
 
 import cv2
 import numpy as np
@@ -168,6 +169,22 @@ def test_stamps_that_go_back_are_answered_and_counted(client, camera):
         client.answer(camera, frame_message(FRAME, "rgb8", seconds))
     frames = {value.key: value.value for value in client.diagnostics()["frames"].values}
     assert int(frames["stamps that went back"]) >= 1
+
+
+def test_the_security_policy_is_what_the_node_has(client, camera, repository):
+    root = ElementTree.parse(repository / "config" / "sros2" / "road_seg.xml")
+
+    def allowed(kind: str, action: str) -> set[str]:
+        names = [entry.text for group in root.iter(f"{kind}s") if group.get(action) for entry in group.iter(kind)]
+        return {name.replace("~", "/road_seg") if name.startswith(("~", "/")) else f"/{name}" for name in names}
+
+    def there(look_up) -> set[str]:
+        return {name for name, _ in look_up("road_seg", "/")}
+
+    assert there(client.node.get_publisher_names_and_types_by_node) == allowed("topic", "publish")
+    subscribed = there(client.node.get_subscriber_names_and_types_by_node)
+    assert subscribed | {"/clock", "/parameter_events"} == allowed("topic", "subscribe")  # clock: with use_sim_time
+    assert there(client.node.get_service_names_and_types_by_node) == allowed("service", "reply")
 
 
 def test_the_subscription_follows_the_cameras_reliability(client, camera, segmenter):

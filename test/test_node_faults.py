@@ -12,6 +12,7 @@ pytest.importorskip("rclpy", reason="ROS 2 is not installed")
 
 from node_harness import Client, NodeProcess, frame_message, qos
 from rclpy.qos import DurabilityPolicy, ReliabilityPolicy
+from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import Image
 
 FRAME = np.random.default_rng(1).integers(0, 256, (40, 64, 3), np.uint8)
@@ -154,6 +155,37 @@ CameraSubscription.stop = faulty
         client.spin_until(camera.get_subscription_count, "a new subscription")
         client.spin_for(0.5)
         client.answer(camera, frame_message(FRAME, "rgb8", 2))
+    finally:
+        client.close()
+        assert node.stop() == 0
+
+
+def test_with_simulated_time_ages_are_the_bags_and_a_loop_is_no_harm(domain_id, small_weights, tmp_path):
+    domain_id = domain_id % 100 + 1
+    node = NodeProcess(domain_id, tmp_path / "log", weights=small_weights, use_sim_time="true", max_age_ms=500.0)
+    client = Client(domain_id)
+    clock = client.node.create_publisher(Clock, "/clock", 1)
+
+    def at(seconds: int) -> None:
+        message = Clock()
+        message.clock.sec = seconds
+        clock.publish(message)
+        client.spin_for(0.5)
+
+    try:
+        camera = client.camera()
+        client.answer(camera, frame_message(FRAME, "rgb8", 7))  # before the clock begins an age is not known
+        client.spin_until(clock.get_subscription_count, "the node's subscription to /clock")
+        client.spin_for(0.5)
+        at(1000)
+        client.answer(camera, frame_message(FRAME, "rgb8", 1000))
+        camera.publish(frame_message(FRAME, "rgb8", 990))
+        node.wait_for_words("ms old, but max_age_ms is 500")
+        at(100)
+        client.answer(camera, frame_message(FRAME, "rgb8", 100))
+        frames = {value.key: value.value for value in client.diagnostics()["frames"].values}
+        assert (frames["frames answered"], frames["frames dropped: age"]) == ("3", "1")
+        assert frames["stamps that went back"] == "2"
     finally:
         client.close()
         assert node.stop() == 0
