@@ -4,13 +4,20 @@ from collections.abc import Callable
 from typing import Any
 
 from rclpy.clock import Clock, ClockType
-from rclpy.event_handler import SubscriptionEventCallbacks
 from rclpy.node import Node
 from rclpy.qos import HistoryPolicy, QoSPolicyKind, QoSProfile, ReliabilityPolicy
 from rclpy.qos_overriding_options import QoSOverridingOptions
 
 from fcn_road_seg.parameters import Parameter, declare
-from fcn_road_seg.qos import OVERRIDABLE, clash_reporter
+from fcn_road_seg.qos import OVERRIDABLE, SubscriptionEventCallbacks, clash_reporter
+
+try:
+    from rclpy.subscription import MessageInfo  # noqa: F401
+except ImportError:  # ROS 2 Humble
+    TELLS_INFO = False
+else:
+    TELLS_INFO = True
+"""Whether rclpy tells a callback, besides the message, who sent it as its how manieth."""
 
 TOPIC = "image"
 CHECK_PERIOD = 0.5
@@ -78,7 +85,7 @@ class CameraSubscription:
         self._subscription = self._node.create_subscription(
             self._message_type,
             TOPIC,
-            self._callback,
+            self._callback if TELLS_INFO else lambda message: self._callback(message, {}),
             QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=1, reliability=reliability),
             qos_overriding_options=QoSOverridingOptions(policy_kinds=policies),
             event_callbacks=SubscriptionEventCallbacks(incompatible_qos=self._on_clash),

@@ -53,6 +53,11 @@ class Metadata:
     figures: dict = field(default_factory=dict)
     git_revision: str = "unknown"
 
+    @property
+    def max_f(self) -> float | None:
+        """MaxF on the validation frames, 0..1; None where nobody measured it."""
+        return self.figures.get("validation", {}).get("max_f")
+
 
 @dataclass(frozen=True)
 class Checkpoint:
@@ -163,6 +168,7 @@ def _metadata(path: Path, header: dict[str, str]) -> Metadata:
             and 0 < metadata.fc_width <= 4096
             and metadata.network_width in range(STRIDE, MAX_NETWORK_WIDTH + 1, STRIDE)
             and 0 <= metadata.threshold <= 1
+            and isinstance(metadata.max_f, float | int | None)
         )
     except (KeyError, TypeError, ValueError, AttributeError):
         sound = False

@@ -16,5 +16,10 @@ class FrameError(UserError):
         self.reason = reason
 
 
+def first_line(error: BaseException) -> str:
+    """What an exception says, without the rest of the story."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
+
+
 class DeviceLostError(RuntimeError):
     """The device answers no more in this process: only a new one brings it back."""

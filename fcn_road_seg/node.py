@@ -2,6 +2,7 @@
 
 import gc
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -9,21 +10,21 @@ import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.clock import Clock, ClockType
-from rclpy.event_handler import PublisherEventCallbacks
-from rclpy.lifecycle import LifecycleNode, LifecyclePublisher, LifecycleState, TransitionCallbackReturn
+from rclpy.exceptions import ParameterException
+from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from rclpy.publisher import Publisher
 from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.qos_overriding_options import QoSOverridingOptions
-from rclpy.time import Time
 from sensor_msgs.msg import CompressedImage, Image
 
 from fcn_road_seg import parameters
 from fcn_road_seg.camera_subscription import CameraSubscription
 from fcn_road_seg.diagnostics import ERROR, OK, FrameStatistics, Report, device_report, diagnostic_array
-from fcn_road_seg.errors import DeviceLostError, FrameError
+from fcn_road_seg.errors import DeviceLostError, FrameError, first_line
 from fcn_road_seg.image_message import compressed_to_rgb, fill_image, image_to_rgb
 from fcn_road_seg.mask import threshold_mask
 from fcn_road_seg.overlay import overlay
-from fcn_road_seg.qos import OVERRIDABLE, clash_reporter
+from fcn_road_seg.qos import OVERRIDABLE, PublisherEventCallbacks, clash_reporter
 
 if TYPE_CHECKING:
     from fcn_road_seg.segmenter import RoadSegmenter
@@ -54,32 +55,31 @@ class RoadSegNode(LifecycleNode):
         super().__init__(NODE_NAME)
         for parameter in parameters.PARAMETERS:
             parameters.declare(self, parameter)
-        self._mask_publisher = self._publisher("~/mask")
-        self._overlay_publisher = self._publisher("~/overlay")
+        self._mask_publisher = self._publisher(self.create_lifecycle_publisher, Image, "~/mask")
+        self._overlay_publisher = self._publisher(self.create_lifecycle_publisher, Image, "~/overlay")
+        self._diagnostics_publisher = self._publisher(self.create_publisher, DiagnosticArray, "/diagnostics", depth=10)
         self._camera = CameraSubscription(self, self._on_image)
         self._segmenter: RoadSegmenter | None = None
         self._statistics = FrameStatistics()
-        self._state = "unconfigured"
         self._fault = ""  # why it is not in the state that it was told to go to
-        self._diagnostics_publisher = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
         self.create_timer(1.0, self._diagnose, clock=Clock(clock_type=ClockType.STEADY_TIME))
         self.add_on_set_parameters_callback(self._on_set_parameters)
 
-    def _publisher(self, topic: str) -> LifecyclePublisher:
-        """A publisher of images, RELIABLE and KEEP_LAST 1 unless the parameters qos_overrides.<topic> say otherwise."""
-        qos = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=1, reliability=ReliabilityPolicy.RELIABLE)
+    def _publisher(self, create: Callable, message_type: type, topic: str, depth: int = 1) -> Publisher:
+        """A publisher, RELIABLE and KEEP_LAST unless the parameters qos_overrides.<topic> say otherwise."""
+        qos = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=depth, reliability=ReliabilityPolicy.RELIABLE)
         name = self.resolve_topic_name(topic)
         report = clash_reporter(self, name, lambda: publisher.qos_profile, "publisher")
         try:
-            publisher = self.create_lifecycle_publisher(
-                Image,
+            publisher = create(
+                message_type,
                 topic,
                 qos,
                 qos_overriding_options=QoSOverridingOptions(policy_kinds=OVERRIDABLE),
                 event_callbacks=PublisherEventCallbacks(incompatible_qos=report),
             )
-        except RuntimeError as error:
-            raise parameters.ParameterError(f"{topic}: {error}") from None
+        except (RuntimeError, ParameterException) as error:
+            raise parameters.ParameterError(f"qos_overrides.{name}.publisher: {error}") from None
         return publisher
 
     # Lifecycle
@@ -95,7 +95,8 @@ class RoadSegNode(LifecycleNode):
         except Exception as error:  # rclpy would swallow it without a word
             self._release()
             command = f"ros2 lifecycle set {self.get_fully_qualified_name()}"
-            return self._fail(f"Not configured: {error}; mend that, then {command} configure and {command} activate")
+            why = first_line(error)
+            return self._fail(f"Not configured: {why}; mend that, then {command} configure and {command} activate")
         segmenter = self._segmenter
         self.get_logger().info(
             f"Weights {segmenter.checkpoint.path} "
@@ -105,7 +106,8 @@ class RoadSegNode(LifecycleNode):
         )
         if segmenter.cuda_not_had:
             self.get_logger().warning(f"Running on the CPU: {segmenter.cuda_not_had}")
-        return self._reached("inactive", super().on_configure(state))
+        self._fault = ""
+        return super().on_configure(state)
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Start listening to the camera."""
@@ -114,35 +116,31 @@ class RoadSegNode(LifecycleNode):
         try:
             self._camera.start(message_type)
         except Exception as error:  # as above
-            return self._fail(f"Not activated: {error}")
-        return self._reached("active", super().on_activate(state))
+            return self._fail(f"Not activated: {first_line(error)}")
+        self._fault = ""
+        return super().on_activate(state)
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Stop listening to the camera."""
         self._camera.stop()
-        return self._reached("inactive", super().on_deactivate(state))
+        return super().on_deactivate(state)
 
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Free the network."""
         self._release()
-        return self._reached("unconfigured", super().on_cleanup(state))
+        return super().on_cleanup(state)
 
     def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Stop and free everything."""
         self._camera.stop()
         self._release()
-        return self._reached("finalized", super().on_shutdown(state))
+        return super().on_shutdown(state)
 
     def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Stop and free everything; back to unconfigured, from where the node can be configured again."""
         self.on_shutdown(state)
-        self._state = "unconfigured"
         self._fail(f"A transition from {state.label} failed and everything was freed: configure the node again")
         return TransitionCallbackReturn.SUCCESS
-
-    def _reached(self, state: str, result: TransitionCallbackReturn) -> TransitionCallbackReturn:
-        self._state, self._fault = state, ""
-        return result
 
     def _fail(self, sentence: str) -> TransitionCallbackReturn:
         self._fault = sentence
@@ -173,30 +171,42 @@ class RoadSegNode(LifecycleNode):
         )
 
     def _release(self) -> None:
-        if self._segmenter is not None:
-            self._segmenter.close()
-            self._segmenter = None
+        segmenter, self._segmenter = self._segmenter, None
+        if segmenter is not None:
+            try:
+                segmenter.close()
+            except DeviceLostError as error:
+                raise self._end(error) from None
             gc.collect()
 
     # A frame
 
     def _on_image(self, message: Image | CompressedImage, info: dict) -> None:
-        began = time.perf_counter()
-        stamp = Time.from_msg(message.header.stamp).nanoseconds
-        publisher = repr(info.get("publisher_gid"))
-        self._statistics.arrived(stamp, publisher, info.get("publication_sequence_number"))
-        age_at_arrival = self._age(stamp)
         try:
-            self._refuse_if_old(age_at_arrival)
-            frame = self._decode(message)
-            decoded = time.perf_counter()
-            probability = self._segmenter(frame)
-        except FrameError as error:
-            count = self._statistics.drop(error.reason, str(error))
-            self.get_logger().warning(f"Frame dropped ({count} so far): {error}", throttle_duration_sec=1.0)
-            return
+            self._answer(message, info)
         except DeviceLostError as error:
             raise self._end(error) from None
+        except FrameError as error:
+            self._drop(error.reason, str(error))
+        except MemoryError:
+            self._drop("memory", "there is not enough memory for it")
+        except Exception as error:  # a fault of this program or a library must not end the drive
+            self._drop("fault", f"{type(error).__name__}: {first_line(error)}")
+
+    def _answer(self, message: Image | CompressedImage, info: dict) -> None:
+        began = time.perf_counter()
+        stamp = max(message.header.stamp.sec * 10**9 + message.header.stamp.nanosec, 0)  # negative: none either
+        publisher = info.get("publisher_gid")
+        # Without the publisher, in ROS 2 before Kilted, two cameras' numbers would be mixed up.
+        sequence = None if publisher is None else info.get("publication_sequence_number")
+        self._statistics.arrived(stamp, repr(publisher), sequence)
+        age_at_arrival = self._age(stamp)
+        limit = self._value("max_age_ms")
+        if limit and age_at_arrival is not None and 1000 * age_at_arrival > limit:
+            raise FrameError("age", f"it is {1000 * age_at_arrival:.0f} ms old, but max_age_ms is {limit:g}")
+        frame = self._decode(message)
+        decoded = time.perf_counter()
+        probability = self._segmenter(frame)
         answered = time.perf_counter()
         mask = threshold_mask(probability, self._threshold())
         thresholded = time.perf_counter()
@@ -209,23 +219,23 @@ class RoadSegNode(LifecycleNode):
             picture = overlay(frame, mask, self._value("overlay_alpha"))[:, :, ::-1]
             self._overlay_publisher.publish(fill_image(Image(header=message.header), picture, "bgr8"))
 
+    def _drop(self, reason: str, sentence: str) -> None:
+        count = self._statistics.drop(reason, sentence)
+        self.get_logger().warning(f"Frame dropped ({count} so far): {sentence}", throttle_duration_sec=1.0)
+
     def _age(self, stamp: int) -> float | None:
         """Seconds since a stamp in nanoseconds; None without a stamp, or with a simulated clock that has not begun."""
         now = self.get_clock().now().nanoseconds
         return (now - stamp) / 1e9 if stamp and now else None
 
-    def _refuse_if_old(self, age: float | None) -> None:
-        limit = self._value("max_age_ms")
-        if limit and age is not None and 1000 * age > limit:
-            raise FrameError("age", f"it is {1000 * age:.0f} ms old, but max_age_ms is {limit:g}")
-
     # Diagnostics
 
     def _diagnose(self) -> None:
-        reports = [Report("state", ERROR if self._fault else OK, self._fault or self._state, {"state": self._state})]
+        _, state = self._state_machine.current_state
+        reports = [Report("state", ERROR if self._fault else OK, self._fault or state, {"state": state})]
         if self._segmenter is not None:
             reports.append(device_report(self._segmenter))
-        if self._state == "active":
+        if state == "active":
             reports += self._statistics.reports()
         stamp = self.get_clock().now().to_msg()
         self._diagnostics_publisher.publish(diagnostic_array(stamp, self.get_fully_qualified_name(), reports))

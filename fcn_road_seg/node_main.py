@@ -16,6 +16,7 @@ def main() -> int:
         signal.signal(number, lambda *_: sys.exit(0))  # until rclpy, which takes a second to import, has its own
 
     import rclpy
+    from rclpy.exceptions import ParameterException
     from rclpy.executors import SingleThreadedExecutor
 
     from fcn_road_seg.node import RoadSegNode
@@ -31,7 +32,7 @@ def main() -> int:
         executor.add_node(node)
         node.start()
         executor.spin()
-    except ParameterError as error:
+    except (ParameterError, ParameterException) as error:
         print(f"road_seg_node: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:

@@ -8,7 +8,7 @@ import torch
 
 from fcn_road_seg import backends
 from fcn_road_seg.checkpoint import Checkpoint, load
-from fcn_road_seg.errors import DeviceLostError, FrameError, UserError
+from fcn_road_seg.errors import DeviceLostError, FrameError, UserError, first_line
 from fcn_road_seg.network import STRIDE
 from fcn_road_seg.preprocess import MAX_NETWORK_WIDTH, network_size
 from fcn_road_seg.share import share_path
@@ -35,7 +35,12 @@ class RoadSegmenter:
         self.checkpoint = checkpoint
         self.threshold = checkpoint.metadata.threshold
         self.network_width = network_width or checkpoint.metadata.network_width
-        self._backend = backends.create(checkpoint.network(), device, precision)
+        try:
+            self._backend = backends.create(checkpoint.network(), device, precision)
+        except RuntimeError as error:
+            if "CUDA error" in str(error):
+                raise DeviceLostError(f"{device} works no more: {first_line(error)}") from None
+            raise UserError(f"the network cannot be put on {device}: {first_line(error)}") from None
         self.backend = self._backend.name
         self.device = self._backend.device_string
         self.device_name = self._backend.device_name
@@ -89,7 +94,7 @@ class RoadSegmenter:
         return self._raise(fault.with_traceback(None), f"{width}x{height}")
 
     def _raise(self, fault: Exception, size: str) -> NoReturn:
-        words = str(fault).strip().split("\n")[0]
+        words = first_line(fault)
         if not self._backend.works():
             raise DeviceLostError(f"{self.device_name} ({self.device}) works no more: {words}")
         if isinstance(fault, (MemoryError, torch.cuda.OutOfMemoryError)) or "can't allocate memory" in words:
@@ -110,7 +115,14 @@ class RoadSegmenter:
         self(np.full((height, width, 3), 128, np.uint8))
 
     def close(self) -> None:
-        """Free the network's memory; the segmenter cannot be called afterwards."""
+        """Free the network's memory; the segmenter cannot be called afterwards.
+
+        Raises:
+            DeviceLostError: the device answers no more.
+        """
         self._backend = None
-        if self.device.startswith("cuda"):
-            torch.cuda.empty_cache()
+        try:
+            if self.device.startswith("cuda"):
+                torch.cuda.empty_cache()
+        except RuntimeError as error:
+            raise DeviceLostError(f"{self.device_name} ({self.device}) works no more: {first_line(error)}") from None

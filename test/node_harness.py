@@ -25,8 +25,8 @@ from fcn_road_seg.ros_environment import isolated_ros_environment
 TIMEOUT = 60  # seconds; long because other work may share the machine
 
 
-def qos(reliability: ReliabilityPolicy = ReliabilityPolicy.RELIABLE) -> QoSProfile:
-    return QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=10, reliability=reliability)
+def qos(reliability: ReliabilityPolicy = ReliabilityPolicy.RELIABLE, depth: int = 10) -> QoSProfile:
+    return QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=depth, reliability=reliability)
 
 
 class NodeProcess:
@@ -79,6 +79,7 @@ class Client:
         self.node = rclpy.create_node("client", context=self._context)
         self._executor = SingleThreadedExecutor(context=self._context)
         self._executor.add_node(self.node)
+        self._clients = {}
         self.masks: list[Image] = []
         self.mask_sent: list[int] = []
         """Source timestamps of the masks in nanoseconds."""
@@ -141,11 +142,11 @@ class Client:
         return self._call(ChangeState, "road_seg/change_state", request).success
 
     def _call(self, kind, name: str, request):
-        client = self.node.create_client(kind, name)
-        self.spin_until(client.service_is_ready, f"the service {name}")
-        future = client.call_async(request)
+        if name not in self._clients:
+            self._clients[name] = self.node.create_client(kind, name)
+        self.spin_until(self._clients[name].service_is_ready, f"the service {name}")
+        future = self._clients[name].call_async(request)
         self.spin_until(future.done, f"an answer of {name}")
-        self.node.destroy_client(client)
         return future.result()
 
 

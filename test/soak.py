@@ -21,7 +21,7 @@ from fcn_road_seg.datasets.synthetic import SyntheticDrive
 
 RATE, LOOP, SIZE_CHANGE = 10, 20, 7  # Hz, seconds, seconds
 SIZES = (1242, 375), (640, 480), (1280, 720), (1241, 376)
-DOMAIN_ID = 93
+DOMAIN_ID = 101
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 parser.add_argument("--minutes", type=float, default=30)
@@ -52,6 +52,7 @@ with tempfile.TemporaryDirectory() as folder:
                 print(f"{len(resident)} min: {masks} masks, {resident[-1]:.1f} MB", flush=True)
         client.spin_for(1.0)
         masks += len(client.masks)
+        resident.append(node.resident() / 1e6)
     finally:
         client.close()
         code = node.stop()

@@ -1,5 +1,6 @@
 """Whole camera frames, 1.4 MB each, over DDS: what arrives with which QoS, and that the node follows."""
 
+import itertools
 import subprocess
 import sys
 from pathlib import Path
@@ -24,7 +25,7 @@ def test_with_the_profile_that_ships_every_best_effort_frame_arrives(domain_id):
     client = Client(domain_id)
     arrived = []
     try:
-        client.node.create_subscription(Image, "image", arrived.append, qos(ReliabilityPolicy.BEST_EFFORT))
+        client.node.create_subscription(Image, "image", arrived.append, qos(ReliabilityPolicy.BEST_EFFORT, 100))
         process = camera(domain_id, "best_effort", "100", "20", "--profile")
         client.spin_until(lambda: process.poll() is not None, "the camera's end")
     finally:
@@ -53,12 +54,14 @@ def test_the_node_follows_cameras_on_fast_dds_defaults(domain_id, small_weights,
         node.wait_for_words("Listening to /image (reliable)")
         client.spin_until(lambda: client.node.count_publishers("road_seg/mask"), "the node's publisher of masks")
         assert drive("reliable") >= 38  # one may be replaced by the next while other work holds the machine
-        assert drive("best_effort") >= 1  # Fast DDS loses most of them on its defaults: nothing more can be asked
+        # Of these Fast DDS loses nearly all on its defaults: nothing more can be asked than that one comes some time.
+        assert any(drive("best_effort") for _ in range(8))
         assert "Listening to /image (best_effort)" in node.words()
         assert drive("reliable") >= 38
-        assert drive("best_effort", "reliable") >= 1
+        assert any(drive("best_effort", "reliable") for _ in range(8))
         listened = [line.rpartition("(")[2] for line in node.words().splitlines() if "Listening" in line]
-        assert listened[:4] == ["reliable)", "best_effort)", "reliable)", "best_effort)"]
+        assert [key for key, _ in itertools.groupby(listened)] == listened  # never the same twice in a row
+        assert "best_effort)" in listened[listened.index("best_effort)") + 2 :]
     finally:
         client.close()
         assert node.stop() == 0

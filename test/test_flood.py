@@ -27,11 +27,12 @@ def test_under_a_flood_the_newest_frame_is_answered_and_nothing_grows(domain_id,
         (folder / f"{index:06d}.npy").symlink_to(tmp_path / f"{index % 10}.npy")
     node = NodeProcess(domain_id, tmp_path / "log", weights=shipped_weights)
     client = Client(domain_id)
-    resident, replies, late = [], [], []
+    resident, replies = [], []
     camera = None
     try:
         node.wait_for_words("Listening to /image")
         client.spin_until(lambda: client.node.count_publishers("road_seg/mask"), "the node's publisher of masks")
+        assert client.state() == "active" and client.set_parameter("overlay_alpha", 0.5) == ""
         camera = subprocess.Popen(
             [sys.executable, "-m", "fcn_road_seg.demo.camera", folder, "--rate", str(RATE)],
             stdout=(tmp_path / "stamps").open("w"),
@@ -45,7 +46,6 @@ def test_under_a_flood_the_newest_frame_is_answered_and_nothing_grows(domain_id,
                 replies.append(time.monotonic() - began)
             resident.append(node.resident())
             latency = client.diagnostics()["latency"]
-            late.append(latency.message if latency.level != latency.OK else "")
         figures = {value.key: float(value.value) for value in latency.values}
     finally:
         if camera is not None and camera.poll() is None:
@@ -63,8 +63,9 @@ def test_under_a_flood_the_newest_frame_is_answered_and_nothing_grows(domain_id,
     print(report)
     sent = [int(line) for line in (tmp_path / "stamps").read_text().split()]
     assert set(stamps) <= set(sent) and all(a < b for a, b in itertools.pairwise(stamps)), report
+    assert len(sent) == SECONDS * RATE and (sent[-1] - sent[0]) / 1e9 < 1.2 * SECONDS, "the camera made no flood"
     assert len(stamps) > SECONDS, report
     assert max(replies) < 1.0, report
     assert max(resident[2:]) < 1.05 * resident[2], report
-    # A queue of two frames more would double the age; the node judges itself by the bound: a period and an inference.
-    assert sum(map(bool, late)) <= len(late) // 4, (late, report)
+    # A period, an inference, and 15 ms on the way; one frame more in a queue would add another inference.
+    assert np.median(ages) < 1000 / RATE + figures["processing p99 (ms)"] + 15, report

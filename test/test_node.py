@@ -106,12 +106,15 @@ def test_bad_messages_are_dropped_in_words_and_the_next_frame_is_answered(client
     unknown = frame_message(FRAME, "rgb8", 51)
     unknown.encoding = "32SC4"
     empty = Image()
+    before_our_time = frame_message(FRAME, "rgb8", -1)
     answered = len(client.masks)
-    for message in (short, unknown, empty):
+    for message, words in ((short, "18042 bytes, but"), (unknown, "'32SC4' is depth"), (empty, "0x0")):
         camera.publish(message)
-        client.spin_for(0.3)
+        client.spin_for(1.2)  # the log speaks once a second
+        node.wait_for_words(words)
+    assert client.answer(camera, before_our_time)
     client.answer(camera, frame_message(FRAME, "rgb8", 52))
-    assert len(client.masks) == answered + 1
+    assert len(client.masks) == answered + 2
     node.wait_for_words("Frame dropped (1 so far): 62 rows of 291 bytes make 18042 bytes, but 17751 came")
 
 

@@ -1,8 +1,6 @@
 """What can go wrong around the node: memory, the device, QoS, signals. Each as a process, over DDS."""
 
 import signal
-import subprocess
-import sys
 import time
 
 import numpy as np
@@ -10,7 +8,9 @@ import pytest
 
 pytest.importorskip("rclpy", reason="ROS 2 is not installed")
 
+from diagnostic_msgs.msg import DiagnosticArray
 from node_harness import Client, NodeProcess, frame_message, qos
+from rclpy.duration import Duration
 from rclpy.qos import DurabilityPolicy, ReliabilityPolicy
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import Image
@@ -24,6 +24,8 @@ call = TorchEager.__call__
 def faulty(self, frame, size):
     if frame.shape[1] == 31:
         raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+    if frame.shape[1] == 30:
+        raise KeyError("a fault of ours")
     if frame.shape[1] == 32:
         raise RuntimeError("cuDNN error: CUDNN_STATUS_EXECUTION_FAILED\\nand more")
     if frame.shape[1] == 33:
@@ -60,7 +62,7 @@ def camera(client):
 
 def test_out_of_memory_drops_the_frame_and_not_the_node(client, camera, node):
     answered = len(client.masks)
-    for width, seconds in ((31, 10), (32, 11)):
+    for width, seconds in ((31, 10), (32, 11), (30, 11)):
         camera.publish(frame_message(FRAME[:, :width], "rgb8", seconds))
         client.spin_for(1.5)
     client.answer(camera, frame_message(FRAME, "rgb8", 12))
@@ -68,28 +70,57 @@ def test_out_of_memory_drops_the_frame_and_not_the_node(client, camera, node):
     node.wait_for_words("not enough memory for a frame of 31x40: CUDA out of memory")
     node.wait_for_words("the network failed on a frame of 32x40: cuDNN error: CUDNN_STATUS_EXECUTION_FAILED")
     frames = {value.key: value.value for value in client.diagnostics()["frames"].values}
-    assert (frames["frames dropped: memory"], frames["frames dropped: inference"]) == ("1", "1")
+    assert [frames[f"frames dropped: {reason}"] for reason in ("memory", "inference", "fault")] == ["1", "1", "1"]
+    node.wait_for_words("KeyError: 'a fault of ours'")
 
 
-def test_a_viewer_that_asks_for_more_is_told(client, node):
+@pytest.mark.parametrize(
+    ("topic", "kind", "policies", "words"),
+    [
+        (
+            "road_seg/mask",
+            Image,
+            {"durability": DurabilityPolicy.TRANSIENT_LOCAL},
+            [
+                "QoS clash on /road_seg/mask: this node's publisher has durability volatile",
+                "transient_local, so it gets "
+                "nothing. Set the parameter qos_overrides./road_seg/mask.publisher.durability to transient_local",
+            ],
+        ),
+        (
+            "road_seg/mask",
+            Image,
+            {"deadline": Duration(seconds=1)},
+            [
+                "QoS clash on /road_seg/mask: a subscriber and this node's publisher differ in deadline, so it gets "
+                "nothing. Change the subscriber"
+            ],
+        ),
+        (
+            "/diagnostics",
+            DiagnosticArray,
+            {"durability": DurabilityPolicy.TRANSIENT_LOCAL},
+            ["Set the parameter qos_overrides./diagnostics.publisher.durability to transient_local"],
+        ),
+    ],
+)
+def test_a_viewer_that_asks_for_more_is_told(client, node, topic, kind, policies, words):
     profile = qos()
-    profile.durability = DurabilityPolicy.TRANSIENT_LOCAL
-    subscription = client.node.create_subscription(Image, "road_seg/mask", lambda message: None, profile)
+    for policy, value in policies.items():
+        setattr(profile, policy, value)
+    subscription = client.node.create_subscription(kind, topic, lambda message: None, profile)
     client.spin_for(1.0)
     client.node.destroy_subscription(subscription)
-    node.wait_for_words(
-        "QoS clash on /road_seg/mask: this node's publisher has durability volatile, but the subscriber /client has "
-        "transient_local, so it gets nothing. Set the parameter qos_overrides./road_seg/mask.publisher.durability to "
-        "transient_local, or change the subscriber"
-    )
+    for part in words:
+        node.wait_for_words(part)
 
 
 def test_a_camera_that_offers_less_is_told(client, node):
     publisher = client.camera(ReliabilityPolicy.BEST_EFFORT, wait=False)
     client.spin_for(1.0)
     client.node.destroy_publisher(publisher)
+    node.wait_for_words("QoS clash on /image: this node's subscription has reliability reliable")
     node.wait_for_words(
-        "QoS clash on /image: this node's subscription has reliability reliable, but the publisher /client has "
         "best_effort, so nothing is heard of it. Set the parameter "
         "qos_overrides./image.subscription.reliability to best_effort, or change the publisher"
     )
@@ -210,13 +241,49 @@ def test_a_gpu_that_must_be_there(domain_id, small_weights, tmp_path):
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize("delay", [0.3, 0.8])
-def test_a_signal_while_it_starts_ends_it_without_a_traceback(delay, number):
-    process = subprocess.Popen(
-        [sys.executable, "-m", "fcn_road_seg.node_main"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
+@pytest.mark.parametrize("words, delay", [("python runs", 0.2), ("python runs", 0.6), ("ROS runs", 0.3)])
+def test_a_signal_while_it_starts_ends_it_without_a_traceback(domain_id, tmp_path, words, delay, number):
+    prelude = """
+import fcn_road_seg.ros_environment as environment, fcn_road_seg.node_main
+print("python runs", flush=True)
+defaults = environment.set_ros_defaults
+def speak():
+    defaults()
+    print("ROS runs", flush=True)
+environment.set_ros_defaults = speak
+"""
+    node = NodeProcess(domain_id % 100 + 1, tmp_path / "log", prelude)
+    node.wait_for_words(words)
     time.sleep(delay)
-    process.send_signal(number)
-    words, _ = process.communicate(timeout=60)
-    assert "Traceback" not in words
-    assert process.returncode in (0, -number)  # the signal itself, before Python runs our first line
+    assert node.stop(number) == 0
+    assert "Traceback" not in node.words()
+
+
+@pytest.mark.parametrize(
+    "parameter, value",
+    [("qos_overrides./road_seg/mask.publisher.depth", "five"), ("use_sim_time", "5"), ("max_age_ms", "-1.0")],
+)
+def test_a_parameter_that_cannot_be_is_a_sentence(domain_id, tmp_path, parameter, value):
+    node = NodeProcess(domain_id % 100 + 1, tmp_path / "log", **{parameter: value})
+    assert node.process.wait(60) == 2
+    assert node.words().startswith("road_seg_node: ") and len(node.words().splitlines()) == 1
+
+
+def test_outputs_take_their_qos_from_parameters(domain_id, small_weights, tmp_path):
+    domain_id = domain_id % 100 + 1
+    overrides = {
+        "qos_overrides./road_seg/mask.publisher.durability": "transient_local",
+        "qos_overrides./road_seg/mask.publisher.reliability": "best_effort",
+        "qos_overrides./image.subscription.depth": 3,
+    }
+    node = NodeProcess(domain_id, tmp_path / "log", weights=small_weights, **overrides)
+    client = Client(domain_id)
+    try:
+        client.spin_until(lambda: client.node.count_publishers("road_seg/mask"), "the node's publisher of masks")
+        profile = client.node.get_publishers_info_by_topic("/road_seg/mask")[0].qos_profile
+        assert profile.durability == DurabilityPolicy.TRANSIENT_LOCAL
+        assert profile.reliability == ReliabilityPolicy.BEST_EFFORT
+        node.wait_for_words("Listening to /image")
+    finally:
+        client.close()
+        assert node.stop() == 0

@@ -9,7 +9,7 @@ from types import ModuleType
 from typing import Any
 
 from fcn_road_seg.doctor.finding import Finding, error, ok, warning
-from fcn_road_seg.errors import UserError
+from fcn_road_seg.errors import UserError, first_line
 
 OLDEST_PYTHON, NEWEST_PYTHON = (3, 10), (3, 12)
 OLDEST_TORCH = (2, 4)
@@ -120,11 +120,6 @@ def check_weights(weights: str = "") -> Finding:
             "name a file of this program with --weights" if weights else "install the package anew, models/ included"
         )
         return error("weights", f"{fault}.", advice)
-    max_f = checkpoint.metadata.figures.get("validation", {}).get("max_f")
+    max_f = checkpoint.metadata.max_f
     figure = "" if max_f is None else f", MaxF {100 * max_f:.2f} % on its validation frames"
     return ok("weights", f"{checkpoint.path}, SHA-256 {checkpoint.sha256[:12]}{figure}.")
-
-
-def first_line(fault: BaseException) -> str:
-    """What an exception says, without the rest of the story."""
-    return (str(fault).strip().splitlines() or [type(fault).__name__])[0].rstrip(".")

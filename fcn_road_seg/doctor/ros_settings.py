@@ -7,8 +7,8 @@ import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from fcn_road_seg.doctor.environment import first_line
 from fcn_road_seg.doctor.finding import Finding, error, ok, warning
+from fcn_road_seg.errors import first_line
 from fcn_road_seg.ros_environment import FAST_DDS_PROFILE
 from fcn_road_seg.share import share_path
 

@@ -31,9 +31,11 @@ def examine(graph: "Graph", name: str = "road_seg", image: str = "", seconds: fl
     graph.discover(lambda: matching(graph.nodes(), name), DISCOVERY_SECONDS)
     node = yield from find_node(graph, name)
     state = (yield from check_state(graph, node)) if node else None
-    if not node and not image:
-        return
     active = state == "active"
+    if not active and not image:  # it subscribes to nothing, so that its camera's topic is not known
+        if node:
+            yield from judge_diagnostics(node, graph.listen(seconds, {})[1], expected=False)
+        return
     topic, kind = image_topic(graph, node, image)
     if image and topic != absolute(image):
         advice = f"start the node with --ros-args -r image:={image} (launch: image:={image})"
