@@ -18,6 +18,7 @@ setup(
     package_data={
         f"{NAME}.training": ["recipes/*.yaml"],
         f"{NAME}.datasets": ["splits/*.txt"],
+        f"{NAME}.view": ["*.html"],
     },
     data_files=[
         ("share/ament_index/resource_index/packages", [f"resource/{NAME}"]),
@@ -33,17 +34,21 @@ setup(
         "opencv-python-headless>=4.6",
         "pyyaml>=5.4",
         "rich>=12",
+        "rosbags>=0.11",
         "safetensors>=0.4",
         "torch>=2.4",
     ],
     extras_require={
         "train": ["tensorboard>=2.10", "torchvision>=0.19"],
-        "test": ["pytest>=7", "torchmetrics>=1.0"],
+        "ray": ["ray>=2.9"],
+        "view": ["foxglove-sdk>=0.30"],
+        "test": ["pytest>=7", "torchmetrics>=1.0", "websockets>=13"],
     },
     entry_points={
         "console_scripts": [
             f"road_seg = {NAME}.cli.main:main",
             f"road_seg_node = {NAME}.node_main:main",
+            f"road_seg_camera = {NAME}.camera_node:main",
         ],
     },
     zip_safe=False,

@@ -1,53 +1,20 @@
-"""The executable road_seg_node: from the first line to the last, Ctrl-C and SIGTERM end it with code 0."""
+"""The executable road_seg_node; see `RoadSegNode`."""
 
-import signal
 import sys
 
-SIGNALS = signal.SIGINT, signal.SIGTERM
+from fcn_road_seg.ros_process import run
+
+
+def make():
+    """The node; imported here so that a signal meanwhile ends the process cleanly."""
+    from fcn_road_seg.node import RoadSegNode
+
+    return RoadSegNode()
 
 
 def main() -> int:
-    """Run the node until SIGINT or SIGTERM.
-
-    Returns:
-        0, or 2 for a parameter that cannot be. A device that answers no more ends it with code 1.
-    """
-    for number in SIGNALS:
-        signal.signal(number, lambda *_: sys.exit(0))  # until rclpy, which takes a second to import, has its own
-
-    import rclpy
-    from rclpy.exceptions import ParameterException
-    from rclpy.executors import SingleThreadedExecutor
-
-    from fcn_road_seg.node import RoadSegNode
-    from fcn_road_seg.parameters import ParameterError
-    from fcn_road_seg.ros_environment import set_ros_defaults
-
-    set_ros_defaults()
-    rclpy.init()
-    node = None
-    try:
-        node = RoadSegNode()
-        executor = SingleThreadedExecutor()
-        executor.add_node(node)
-        node.start()
-        executor.spin()
-    except (ParameterError, ParameterException) as error:
-        print(f"road_seg_node: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        pass
-    except Exception:
-        if rclpy.ok():
-            raise
-        # else a signal came, and whatever was being done with ROS failed for that
-    finally:
-        for number in SIGNALS:  # Ctrl-C under a launcher comes twice
-            signal.signal(number, signal.SIG_IGN)
-        if node is not None:
-            node.destroy_node()
-        rclpy.try_shutdown()
-    return 0
+    """The process's exit code: 0, 1 when the device answers no more, 2 for a parameter that cannot be."""
+    return run("road_seg_node", make)
 
 
 if __name__ == "__main__":

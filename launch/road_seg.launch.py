@@ -1,63 +1,90 @@
-"""Start the road segmentation node: ros2 launch fcn_road_seg road_seg.launch.py image:=/camera/image_raw"""
+"""Start the road segmentation node: ros2 launch fcn_road_seg road_seg.launch.py image:=/camera/image_raw
+
+The node configures and activates itself, also after a respawn. With autostart:=false it waits for a lifecycle manager,
+such as Nav2's. It is a LifecycleNode: a launch file that includes this one hears its transitions (OnStateTransition).
+"""
 
 from launch import LaunchDescription
-from launch.actions import DeclareLaunchArgument, OpaqueFunction
+from launch.actions import DeclareLaunchArgument, OpaqueFunction, SetEnvironmentVariable
+from launch.conditions import IfCondition
 from launch.substitutions import EnvironmentVariable, LaunchConfiguration, PathJoinSubstitution
-from launch_ros.actions import Node
+from launch_ros.actions import LifecycleNode, Node
 from launch_ros.parameter_descriptions import ParameterValue
 from launch_ros.substitutions import FindPackageShare
 
 SHARE = FindPackageShare("fcn_road_seg")
 FAST_DDS_PROFILE = "FASTDDS_DEFAULT_PROFILES_FILE"
+RVIZ_IMAGE, RVIZ_OUTPUTS = "/camera/image_raw", "/road_seg"  # the topics in config/road_seg.rviz
 
 ARGUMENTS = {
-    "image": ("image", "Topic of the camera (sensor_msgs/msg/Image)."),
-    "params_file": (
-        PathJoinSubstitution([SHARE, "config", "road_seg.yaml"]),
-        "YAML file with the node's parameters.",
-    ),
-    "weights": ("", "Weights file; empty: what params_file says."),
-    "device": ("", "auto, cpu or cuda; empty: what params_file says."),
+    "image": ("image", "Topic of the camera."),
+    "image_transport": ("", "raw, or compressed for a topic of JPEG or PNG images; empty: what params_file says."),
+    "params_file": (PathJoinSubstitution([SHARE, "config", "road_seg.yaml"]), "YAML file with the node's parameters."),
+    "weights": ("", "Weights file (.safetensors); empty: what params_file says."),
+    "device": ("", "auto, cpu, cuda or cuda:N; empty: what params_file says."),
+    "autostart": ("", "true, or false to wait for a lifecycle manager; empty: what params_file says."),
+    "use_sim_time": ("", "true to take the time from /clock; empty: what params_file says."),
     "namespace": ("", "Namespace of the node and its topics."),
     "name": ("road_seg", "Name of the node."),
     "respawn": ("true", "Start the node again if it dies."),
     "log_level": ("info", "debug, info, warn, error or fatal."),
+    "rviz": ("false", "Start rviz2 on the camera, the mask and the overlay."),
 }
+OVERRIDES = {"weights": str, "device": str, "image_transport": str, "autostart": bool, "use_sim_time": bool}
+"""Arguments that are parameters of the node, and their types."""
 
 
-def node(context):
-    """The node's action; an argument that is empty leaves the params file's value."""
-    overrides = {
-        name: ParameterValue(LaunchConfiguration(name), value_type=str)
-        for name in ("weights", "device")
+def given(context, names):
+    """The parameters among the arguments that are not empty."""
+    return {
+        name: ParameterValue(LaunchConfiguration(name), value_type=OVERRIDES[name])
+        for name in names
         if LaunchConfiguration(name).perform(context)
     }
-    profile = PathJoinSubstitution([SHARE, "config", "fastdds_profile.xml"])
-    return [
-        Node(
-            package="fcn_road_seg",
-            executable="road_seg_node",
-            name=LaunchConfiguration("name"),
-            namespace=LaunchConfiguration("namespace"),
-            parameters=[LaunchConfiguration("params_file"), overrides],
-            remappings=[("image", LaunchConfiguration("image"))],
-            additional_env={FAST_DDS_PROFILE: EnvironmentVariable(FAST_DDS_PROFILE, default_value=profile)},
-            ros_arguments=["--log-level", LaunchConfiguration("log_level")],
-            respawn=LaunchConfiguration("respawn"),
-            respawn_delay=2.0,
-            output="screen",
-        )
-    ]
+
+
+def start(context):
+    """The node, and rviz2 if asked for."""
+    image, name, namespace = (LaunchConfiguration(argument) for argument in ("image", "name", "namespace"))
+    outputs = name.perform(context)
+    node = LifecycleNode(
+        package="fcn_road_seg",
+        executable="road_seg_node",
+        name=name,
+        namespace=namespace,
+        parameters=[LaunchConfiguration("params_file"), given(context, OVERRIDES)],
+        remappings=[("image", image)],
+        ros_arguments=["--log-level", LaunchConfiguration("log_level")],
+        respawn=LaunchConfiguration("respawn"),
+        respawn_delay=2.0,
+        output="screen",
+    )
+    rviz = Node(
+        package="rviz2",
+        executable="rviz2",
+        namespace=namespace,
+        arguments=["--display-config", PathJoinSubstitution([SHARE, "config", "road_seg.rviz"])],
+        parameters=[given(context, ["use_sim_time"])],
+        remappings=[
+            (RVIZ_IMAGE, image.perform(context).removesuffix("/compressed")),
+            *((f"{RVIZ_OUTPUTS}/{topic}", f"{outputs}/{topic}") for topic in ("mask", "overlay")),
+        ],
+        condition=IfCondition(LaunchConfiguration("rviz")),
+    )
+    return [node, rviz]
 
 
 def generate_launch_description():
     """What ros2 launch asks for."""
+    profile = PathJoinSubstitution([SHARE, "config", "fastdds_profile.xml"])
     return LaunchDescription(
         [
             *(
                 DeclareLaunchArgument(name, default_value=default, description=description)
                 for name, (default, description) in ARGUMENTS.items()
             ),
-            OpaqueFunction(function=node),
+            # Without it Fast DDS loses most camera frames that are not RELIABLE on both sides.
+            SetEnvironmentVariable(FAST_DDS_PROFILE, EnvironmentVariable(FAST_DDS_PROFILE, default_value=profile)),
+            OpaqueFunction(function=start),
         ]
     )

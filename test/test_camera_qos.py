@@ -18,7 +18,9 @@ from fcn_road_seg.ros_environment import isolated_ros_environment
 
 def camera(domain_id: int, *arguments: str) -> subprocess.Popen:
     program = Path(__file__).with_name("big_camera.py")
-    return subprocess.Popen([sys.executable, program, *arguments], env=isolated_ros_environment(domain_id))
+    return subprocess.Popen(
+        [sys.executable, program, *arguments], env=isolated_ros_environment(domain_id), stdout=subprocess.DEVNULL
+    )
 
 
 def test_with_the_profile_that_ships_every_best_effort_frame_arrives(domain_id):

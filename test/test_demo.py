@@ -9,14 +9,20 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from rosbags.typesys import Stores, get_typestore
 
-from fcn_road_seg.demo.drive import open_drive
-from fcn_road_seg.demo.report import contact_sheet, intersection_over_union
+from fcn_road_seg.bags.reader import open_bag
+from fcn_road_seg.bags.writer import new_bag
+from fcn_road_seg.demo.bag import IMAGE, write_drive
+from fcn_road_seg.demo.drive import Drive, DriveFrame, open_drive
+from fcn_road_seg.demo.report import contact_sheet, figures
+from fcn_road_seg.demo.run import Answers
 from fcn_road_seg.errors import UserError
 from fcn_road_seg.image_file import write_image
 from fcn_road_seg.video import VideoWriter
 
 FRAMES = np.random.default_rng(0).integers(0, 256, (3, 48, 64, 3), np.uint8)
+ROADS = FRAMES[..., 0] > 127
 
 
 def demo(*arguments) -> subprocess.CompletedProcess:
@@ -69,11 +75,31 @@ def test_what_is_no_drive_is_named(tmp_path, name, words):
         open_drive(tmp_path / name)
 
 
-def test_iou_is_over_all_frames_with_mask_and_truth():
-    mask = np.uint8([[255, 255], [0, 0]])
-    road = np.array([[True, False], [True, False]])
-    assert intersection_over_union([mask, None, mask], [road, road, None]) == pytest.approx(1 / 3, abs=1e-4)
-    assert intersection_over_union([mask], [None]) is None
+def test_figures_are_of_the_recording_and_compare_with_segment(tmp_path):
+    drive = write_drive(
+        Drive("three", 3, [DriveFrame(f, r) for f, r in zip(FRAMES, ROADS, strict=True)]), tmp_path / "drive", 10, iter
+    )
+    assert [stamp % 10**9 for stamp in drive.stamps] == [0, 10**8, 2 * 10**8] and round(drive.rate, 6) == 10
+    np.testing.assert_array_equal(list(drive.frames()), FRAMES)
+    store = get_typestore(Stores.LATEST)
+    mask = np.uint8(ROADS[2]) * np.uint8(255)
+    mask[0] = 255 - mask[0]
+    with new_bag(tmp_path / "recording") as writer:  # the second frame has no answer, the third one differs in a row
+        connection = writer.add_connection("/road_seg/mask", IMAGE, typestore=store)
+        for stamp, pixels in ((drive.stamps[0], np.uint8(ROADS[0]) * np.uint8(255)), (drive.stamps[2], mask)):
+            types = store.types
+            header = types["std_msgs/msg/Header"](types["builtin_interfaces/msg/Time"](*divmod(stamp, 10**9)), "camera")
+            message = types[IMAGE](header, 48, 64, "mono8", 0, 64, pixels.ravel())
+            writer.write(connection, stamp, store.serialize_cdr(message, IMAGE))
+    device = dict.fromkeys(("weights", "device", "device name", "backend", "precision"), "x")
+    device |= {"network width": "576", "weights threshold": "0.5"}
+    answers = Answers(tmp_path / "recording", drive.stamps, [0.1, None, 0.3], [10**9, 2 * 10**9], device)
+    segmented = iter([np.uint8(ROADS[0]) * np.uint8(255), np.uint8(ROADS[2]) * np.uint8(255)])
+    result = figures(drive, 10, answers, lambda frame: next(segmented))
+    assert (result["frames_sent"], result["frames_answered"], result["frames_equal"]) == (3, 2, 1)
+    assert result["latency_p50_ms"] == 200 and result["fps"] == 1
+    both = np.stack([ROADS[0], mask != 0]), np.stack([ROADS[0], ROADS[2]])
+    assert result["iou"] == pytest.approx((both[0] & both[1]).sum() / (both[0] | both[1]).sum(), abs=1e-4)
 
 
 def test_a_contact_sheet_has_rows_of_three():
@@ -89,20 +115,42 @@ def test_every_frame_of_a_drive_is_answered(small_weights, tmp_path):
     out = tmp_path / "out"
     result = demo("--frames", 8, "--rate", 2, "--weights", small_weights, "--out", out, "--json", tmp_path / "json")
     assert result.returncode == 0, result.stdout + result.stderr
-    figures = json.loads((tmp_path / "json").read_text())
-    assert (figures["frames_sent"], figures["frames_answered"]) == (8, 8)
-    assert 0 < figures["latency_p50_ms"] <= figures["latency_p99_ms"] < 2000
-    assert figures["fps"] == pytest.approx(2, rel=0.3)
-    assert 0 <= figures["iou"] <= 1
-    assert figures["weights"] == str(small_weights)
-    assert figures["device"].startswith(("cpu", "cuda")) and figures["precision"] in ("fp32", "bf16", "fp16")
-    assert figures["network_width"] == 128 and figures["threshold"] == 0.5
+    said = json.loads((tmp_path / "json").read_text())
+    assert (said["frames_sent"], said["frames_answered"], said["frames_equal"]) == (8, 8, 8)
+    assert 0 < said["latency_p50_ms"] <= said["latency_p99_ms"] < 2000
+    assert said["fps"] == pytest.approx(2, rel=0.3)
+    assert 0 <= said["iou"] <= 1
+    assert said["weights"] == str(small_weights)
+    assert said["device"].startswith(("cpu", "cuda")) and said["precision"] in ("fp32", "bf16", "fp16")
+    assert said["network_width"] == 128 and said["threshold"] == 0.5
     video = cv2.VideoCapture(str(out / "overlay.mp4"))
     assert video.get(cv2.CAP_PROP_FRAME_COUNT) == 8
     assert video.get(cv2.CAP_PROP_FRAME_WIDTH) == 1242
     assert cv2.imread(str(out / "contact_sheet.png")).shape == (3 * 145, 3 * 480, 3)
     assert "8 sent, 8 answered" in result.stdout
     assert str(out / "overlay.mp4") in result.stdout and str(out / "contact_sheet.png") in result.stdout
+
+
+def test_a_kitti_drive_goes_through_bag_player_node_and_recording(repository, shipped_weights, tmp_path):
+    """The deployed node's masks, read back from the bag, are those of road_seg segment."""
+    pytest.importorskip("rclpy", reason="ROS 2 is not installed")
+    drive = repository.parent / "shared/data/kitti_raw/2011_09_26/2011_09_26_drive_0000_sync"
+    if not drive.is_dir():
+        pytest.skip("needs the KITTI raw clip in ../shared")
+    result = demo("--drive", drive, "--frames", 10, "--rate", 3, "--out", tmp_path / "out", "--json", tmp_path / "json")
+    assert result.returncode == 0, result.stdout + result.stderr
+    said = json.loads((tmp_path / "json").read_text())
+    assert (said["frames_sent"], said["frames_answered"], said["frames_equal"]) == (10, 10, 10)
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    images = [drive / "image_02" / "data" / f"{index:010d}.png" for index in range(10)]
+    command = [sys.executable, "-m", "fcn_road_seg.cli.main", "segment", *images, "--out", tmp_path / "masks"]
+    subprocess.run(command, check=True, capture_output=True, timeout=180, env=environment)
+    with open_bag(tmp_path / "out" / "recording") as bag:
+        for image, (connection, stamp, data) in zip(images, bag.messages(), strict=True):
+            message = bag.deserialize(data, connection.msgtype)
+            assert message.header.stamp.sec * 10**9 + message.header.stamp.nanosec == stamp
+            mask = cv2.imread(str(tmp_path / "masks" / f"{image.stem}_mask.png"), cv2.IMREAD_UNCHANGED)
+            np.testing.assert_array_equal(message.data.reshape(375, 1242), mask)
 
 
 def test_a_node_that_cannot_start_ends_the_demo_with_a_sentence(tmp_path):

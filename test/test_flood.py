@@ -4,6 +4,7 @@ import itertools
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,17 +15,11 @@ from node_harness import Client, NodeProcess
 
 from fcn_road_seg.ros_environment import isolated_ros_environment
 
+BIG_CAMERA = Path(__file__).with_name("big_camera.py")
 SECONDS, RATE = 60, 100
 
 
 def test_under_a_flood_the_newest_frame_is_answered_and_nothing_grows(domain_id, shipped_weights, tmp_path):
-    folder = tmp_path / "frames"
-    folder.mkdir()
-    pictures = np.random.default_rng(0).integers(0, 256, (10, 375, 1242, 3), np.uint8)
-    for index, picture in enumerate(pictures):
-        np.save(tmp_path / f"{index}.npy", picture)
-    for index in range(SECONDS * RATE):
-        (folder / f"{index:06d}.npy").symlink_to(tmp_path / f"{index % 10}.npy")
     node = NodeProcess(domain_id, tmp_path / "log", weights=shipped_weights)
     client = Client(domain_id)
     resident, replies = [], []
@@ -34,7 +29,7 @@ def test_under_a_flood_the_newest_frame_is_answered_and_nothing_grows(domain_id,
         client.spin_until(lambda: client.node.count_publishers("road_seg/mask"), "the node's publisher of masks")
         assert client.state() == "active" and client.set_parameter("overlay_alpha", 0.5) == ""
         camera = subprocess.Popen(
-            [sys.executable, "-m", "fcn_road_seg.demo.camera", folder, "--rate", str(RATE)],
+            [sys.executable, BIG_CAMERA, "reliable", str(SECONDS * RATE), str(RATE), "--profile"],
             stdout=(tmp_path / "stamps").open("w"),
             env=isolated_ros_environment(domain_id),
         )

@@ -5,7 +5,17 @@ import sys
 
 import pytest
 
-ROS_MODULES = {"node", "camera_subscription", "qos", "demo.camera", "demo.recorder", "doctor.graph"}
+ROS_MODULES = {
+    "node",
+    "camera_subscription",
+    "qos",
+    "synthetic_camera",
+    "bags.play",
+    "bags.publishers",
+    "demo.recorder",
+    "doctor.graph",
+    "view.listener",
+}
 
 
 def run(code: str) -> str:

@@ -1,52 +1,295 @@
-"""The launch files name only what exists."""
+"""The launch files name only what exists, and start what they should."""
 
+import argparse
 import ast
+import importlib
+import json
+import os
 import re
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
 from fcn_road_seg.parameters import BY_NAME
+from fcn_road_seg.ros_environment import isolated_ros_environment
 
-LAUNCH_FILE = "launch/road_seg.launch.py"
-
-
-def constants(repository) -> dict[str, list]:
-    """Keyword -> the string constants that the launch file gives it."""
-    found: dict[str, list] = {}
-    for node in ast.walk(ast.parse((repository / LAUNCH_FILE).read_text())):
-        if isinstance(node, ast.keyword) and isinstance(node.value, ast.Constant):
-            found.setdefault(node.arg, []).append(node.value.value)
-    return found
+FILES = ["demo", "replay", "road_seg"]
+MODULES = {"launch", "launch_ros", "ament_index_python", "atexit", "pathlib", "shutil", "tempfile"}
+"""What a launch file may import: nothing that could download, evaluate or compute."""
 
 
-def test_it_names_executables_files_and_parameters_that_exist(repository):
-    text = (repository / LAUNCH_FILE).read_text()
-    found = constants(repository)
-    assert found["package"] == ["fcn_road_seg"]
-    for executable in found["executable"]:
-        assert f"{executable} = " in (repository / "setup.py").read_text()
-    files = re.findall(r'SHARE, "(\w+)", "([\w.]+)"', text)
-    assert files
-    for folder, name in files:
-        assert (repository / folder / name).is_file()
-    (overrides,) = re.findall(r"for name in \(([^)]*)\)", text)
-    for name in re.findall(r'"(\w+)"', overrides):
-        assert name in BY_NAME
+class LaunchFile:
+    """A launch file as its syntax tree."""
+
+    def __init__(self, path: Path):
+        self.tree = ast.parse(path.read_text())
+
+    def of(self, kind: type) -> list:
+        return [node for node in ast.walk(self.tree) if isinstance(node, kind)]
+
+    def table(self, name: str) -> dict:
+        """A dict that the file assigns to `name`: its keys, and of each value the constants in it."""
+        for node in self.of(ast.Assign):
+            if getattr(node.targets[0], "id", "") == name:
+                return {
+                    key.value: [part.value for part in ast.walk(value) if isinstance(part, ast.Constant)]
+                    for key, value in zip(node.value.keys, node.value.values, strict=True)
+                }
+        return {}
+
+    def calls(self, name: str) -> list[ast.Call]:
+        return [call for call in self.of(ast.Call) if getattr(call.func, "id", "") == name]
 
 
-def test_it_starts_the_node_as_asked(repository):
-    launch = pytest.importorskip("launch", reason="the ROS 2 package launch is not installed")
+@pytest.fixture(params=FILES)
+def launch_file(request, repository) -> LaunchFile:
+    return LaunchFile(repository / "launch" / f"{request.param}.launch.py")
+
+
+def test_every_launch_file_is_tested(repository):
+    assert sorted(path.name for path in (repository / "launch").iterdir()) == [f"{name}.launch.py" for name in FILES]
+
+
+def test_executables_exist(launch_file, repository):
+    named = set()
+    for call in launch_file.of(ast.Call):
+        values = {word.arg: word.value.value for word in call.keywords if isinstance(word.value, ast.Constant)}
+        if "executable" in values:
+            named.add((values["package"], values["executable"]))
+    setup = (repository / "setup.py").read_text()
+    for package, executable in named - {("rviz2", "rviz2")}:
+        assert package == "fcn_road_seg"
+        entry = re.search(rf'"{executable} = {{NAME}}([\w.]+):(\w+)"', setup)
+        assert entry, f"{executable} is no entry point in setup.py"
+        assert callable(getattr(importlib.import_module(f"fcn_road_seg{entry[1]}"), entry[2]))
+
+
+def test_files_exist(launch_file, repository):
+    paths = [
+        [part.value for part in parts.elts[1:]]
+        for parts in launch_file.of(ast.List)
+        if parts.elts and getattr(parts.elts[0], "id", "") == "SHARE"
+    ]
+    assert paths
+    for path in paths:
+        assert repository.joinpath(*path).is_file(), path
+
+
+def test_parameters_exist(repository):
+    overrides = LaunchFile(repository / "launch" / "road_seg.launch.py").table("OVERRIDES")
+    assert overrides and overrides.keys() <= BY_NAME.keys() | {"use_sim_time"}
+
+
+def test_a_node_that_dies_is_started_again(repository):
+    assert LaunchFile(repository / "launch" / "road_seg.launch.py").table("ARGUMENTS")["respawn"][0] == "true"
+
+
+def test_the_demo_s_arguments_are_the_camera_s_parameters(repository):
+    pytest.importorskip("rclpy", reason="ROS 2 is not installed")
+    from fcn_road_seg.synthetic_camera import PARAMETERS
+
+    parameters = {parameter.name: parameter for parameter in PARAMETERS}
+    arguments = LaunchFile(repository / "launch" / "demo.launch.py").table("CAMERA")
+    assert arguments
+    for name, (default, description) in arguments.items():
+        assert default == str(parameters[name].default)
+        assert all(choice in description for choice in parameters[name].choices)
+
+
+@pytest.mark.parametrize(
+    "verb, words",
+    [
+        ("play", ["BAG", "--clock", "--rate", "1.0", "--loop"]),
+        ("kitti-to-bag", ["DRIVE", "--out", "BAG"]),
+    ],
+)
+def test_the_replay_s_commands_take_what_they_are_given(verb, words, repository):
+    text = (repository / "launch" / "replay.launch.py").read_text()
+    assert all(f'"{word}"' in text for word in [verb, *words] if word.startswith("--") or word == verb)
+    parser = argparse.ArgumentParser()
+    module = importlib.import_module(f"fcn_road_seg.cli.{verb.replace('-', '_')}")
+    module.add_parser(parser.add_subparsers())
+    parser.parse_args([verb, *words])
+
+
+def test_every_process_has_the_fast_dds_profile(launch_file):
+    (description,) = launch_file.calls("LaunchDescription")
+    actions = [getattr(action, "func", None) and action.func.id for action in description.args[0].elts]
+    starting = [
+        actions.index(name) for name in ("Node", "OpaqueFunction", "IncludeLaunchDescription") if name in actions
+    ]
+    assert actions.index("SetEnvironmentVariable") < min(starting)
+    (setting,) = launch_file.calls("SetEnvironmentVariable")
+    assert "FAST_DDS_PROFILE" in ast.unparse(setting)
+    assert "FASTDDS_DEFAULT_PROFILES_FILE" in [constant.value for constant in launch_file.of(ast.Constant)]
+
+
+def test_nothing_is_downloaded_or_evaluated(launch_file):
+    imported = {alias.name for node in launch_file.of(ast.Import) for alias in node.names}
+    imported |= {node.module for node in launch_file.of(ast.ImportFrom)}
+    assert {module.split(".")[0] for module in imported} <= MODULES
+    assert not any(launch_file.calls(name) for name in ("eval", "exec", "__import__", "open"))
+
+
+# With the real launch
+
+SAY_WHAT_CAME = """#!{python}
+import json, os, sys
+files = [sys.argv[i + 1] for i, word in enumerate(sys.argv) if word == "--params-file"]
+texts = [open(file).read() for file in files]
+print(json.dumps([sys.argv, texts, os.environ.get("FASTDDS_DEFAULT_PROFILES_FILE")]))
+"""
+RUN_THE_NODE = "#!{python}\nfrom fcn_road_seg.node_main import main\nraise SystemExit(main())\n"
+LAUNCH = """
+import sys
+from launch import LaunchService
+from launch.actions import IncludeLaunchDescription
+service = LaunchService(noninteractive=True)
+arguments = [word.split(":=") for word in sys.argv[2:]]
+service.include_launch_description(IncludeLaunchDescription(sys.argv[1], launch_arguments=arguments))
+sys.exit(service.run())
+"""
+
+
+class Launched:
+    """What a launch file did."""
+
+    def __init__(self, code: int, words: str):
+        self.code, self.words = code, words
+        lines = re.findall(r"^\[([\w-]+)-\d+\] (\[\[.*)$", words, re.MULTILINE)
+        self.processes = {name: json.loads(text) for name, text in lines}
+        """Of each executable: its command line, the texts of its parameter files, its Fast DDS profile."""
+
+    def command(self, executable: str) -> str:
+        return " ".join(self.processes[executable][0][1:])
+
+    def parameters(self, executable: str) -> str:
+        """The parameters that the launch file adds to the params file, in YAML."""
+        return self.processes[executable][1][-1]
+
+
+@pytest.fixture
+def launch(repository, tmp_path, domain_id):
+    """Run a launch file over executables that say how they were called; the node can be the real one."""
     pytest.importorskip("launch_ros", reason="the ROS 2 package launch_ros is not installed")
-    from launch.actions import DeclareLaunchArgument
-    from launch.launch_description_sources import get_launch_description_from_python_launch_file
-    from launch_ros.actions import Node
 
-    description = get_launch_description_from_python_launch_file(str(repository / LAUNCH_FILE))
-    arguments = {action.name: action for action in description.entities if isinstance(action, DeclareLaunchArgument)}
-    assert {"image", "params_file", "weights", "device", "namespace", "respawn", "log_level"} <= arguments.keys()
-    assert all(argument.description for argument in arguments.values())
-    context = launch.LaunchContext()
-    context.launch_configurations.update(dict.fromkeys(arguments, "x"), respawn="true")
-    (started,) = description.entities[-1].execute(context)
-    assert isinstance(started, Node)
-    assert (started.node_package, started.node_executable) == ("fcn_road_seg", "road_seg_node")
+    def run(name: str, *arguments: str, node: str = SAY_WHAT_CAME, ros2bag: bool = False) -> Launched:
+        programs = {f"fcn_road_seg/{name}": SAY_WHAT_CAME for name in ("road_seg_camera", "road_seg")}
+        programs |= {"fcn_road_seg/road_seg_node": node, "rviz2/rviz2": SAY_WHAT_CAME}
+        if ros2bag:
+            programs["ros2bag/ros2"] = SAY_WHAT_CAME
+        for program, text in programs.items():
+            package = program.split("/")[0]
+            file = tmp_path / "lib" / program
+            for folder in (file.parent, tmp_path / "share/ament_index/resource_index/packages", tmp_path / "share"):
+                folder.mkdir(parents=True, exist_ok=True)
+            file.write_text(text.format(python=sys.executable))
+            file.chmod(0o755)
+            (tmp_path / "share/ament_index/resource_index/packages" / package).touch()
+        (tmp_path / "share/fcn_road_seg").symlink_to(repository)
+        environment = isolated_ros_environment(domain_id) | {
+            "AMENT_PREFIX_PATH": os.pathsep.join([str(tmp_path), os.environ.get("AMENT_PREFIX_PATH", sys.prefix)]),
+            "PATH": os.pathsep.join([str(tmp_path / "lib/ros2bag"), os.environ["PATH"]]),
+            "OVERRIDE_LAUNCH_PROCESS_OUTPUT": "screen",
+            "PYTHONPATH": os.pathsep.join([str(repository), os.environ.get("PYTHONPATH", "")]),
+            "ROS_LOG_DIR": str(tmp_path / "log"),
+            "TMPDIR": str(tmp_path),
+        }
+        environment.pop("FASTDDS_DEFAULT_PROFILES_FILE", None)
+        command = [sys.executable, "-c", LAUNCH, str(repository / "launch" / f"{name}.launch.py"), *arguments]
+        result = subprocess.run(
+            command,
+            env=environment,
+            cwd=tmp_path,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=60,
+        )
+        return Launched(result.returncode, result.stdout)
+
+    return run
+
+
+def test_the_node_starts_as_its_params_file_says(launch, repository):
+    launched = launch("road_seg", "respawn:=false", "image:=/cam/image")
+    assert launched.code == 0, launched.words
+    (_, params, profile) = launched.processes["road_seg_node"]
+    assert Path(profile).read_text() == (repository / "config/fastdds_profile.xml").read_text()
+    assert params[0] == (repository / "config/road_seg.yaml").read_text()
+    assert all(
+        word not in params[-1] or len(params) == 1 for word in ("weights", "device", "autostart", "use_sim_time")
+    )
+    assert "image:=/cam/image" in launched.command("road_seg_node")
+    assert "rviz2" not in launched.processes
+
+
+def test_arguments_become_parameters_names_and_remappings(launch):
+    arguments = "image:=cam/compressed image_transport:=compressed weights:=w.safetensors device:=cpu autostart:=false"
+    names = "namespace:=front name:=seg log_level:=warn rviz:=true use_sim_time:=true respawn:=false"
+    launched = launch("road_seg", *arguments.split(), *names.split())
+    assert launched.code == 0, launched.words
+    node, rviz = launched.command("road_seg_node"), launched.command("rviz2")
+    for words in ("__node:=seg", "__ns:=/front", "image:=cam/compressed", "--log-level warn"):
+        assert words in node
+    parameters = launched.parameters("road_seg_node")
+    for line in ("weights: w.safetensors", "device: cpu", "image_transport: compressed", "autostart: false"):
+        assert line in parameters
+    assert "use_sim_time: true" in parameters and "use_sim_time: true" in launched.parameters("rviz2")
+    for words in ("road_seg.rviz", "__ns:=/front", "/camera/image_raw:=cam ", "/road_seg/mask:=seg/mask"):
+        assert words in rviz + " "
+    assert "/road_seg/overlay:=seg/overlay" in rviz
+    assert launched.processes["rviz2"][2] == launched.processes["road_seg_node"][2] is not None
+
+
+def test_the_demo_starts_camera_and_node(launch):
+    launched = launch("demo", "respawn:=false", "rate:=5", "seed:=3", "namespace:=front", "device:=cpu")
+    assert launched.code == 0, launched.words
+    assert launched.processes.keys() == {"road_seg_camera", "road_seg_node"}
+    parameters = launched.parameters("road_seg_camera")
+    for line in ("rate: 5.0", "seed: 3", "frames: 40", "weather: sun"):
+        assert line in parameters
+    assert "__ns:=/front" in launched.command("road_seg_camera")
+    assert "image:=camera/image_raw" in launched.command("road_seg_node")
+    assert "device: cpu" in launched.parameters("road_seg_node")
+    assert launched.processes["road_seg_camera"][2] == launched.processes["road_seg_node"][2] is not None
+
+
+def test_a_drive_becomes_a_bag_that_is_played_when_the_node_is_active(launch, small_weights, tmp_path):
+    (tmp_path / "drive").mkdir()
+    launched = launch("replay", "drive:=drive", f"weights:={small_weights}", node=RUN_THE_NODE)
+    assert launched.code == 0, launched.words
+    moments = ["Listening to /kitti/camera_color_left/image_raw", '"kitti-to-bag", "drive", "--out"', '"play", "']
+    places = [launched.words.find(moment) for moment in moments]
+    assert -1 not in places and places == sorted(places), launched.words
+    out = re.search(r'"--out", "([^"]+)"', launched.words)[1]
+    assert launched.command("road_seg") == f"play {out} --clock --rate 1.0"
+    assert not Path(out).parent.exists()
+    assert launched.processes["road_seg"][2].endswith("fastdds_profile.xml")
+
+
+def test_ros2_bag_play_is_used_where_it_is(launch, small_weights, tmp_path):
+    (tmp_path / "bag").mkdir()
+    arguments = ["bag:=bag", "rate:=0.5", "loop:=true", f"weights:={small_weights}"]
+    launched = launch("replay", *arguments, node=RUN_THE_NODE, ros2bag=True)
+    assert launched.code == 0, launched.words
+    command = launched.command("ros2")
+    assert command.startswith("bag play bag --rate 0.5 --loop --clock 100 --qos-profile-overrides-path ")
+    assert "road_seg" not in launched.processes
+
+
+@pytest.mark.parametrize(
+    "arguments, words",
+    [
+        ([], "name either a bag or a KITTI drive"),
+        (["bag:=none"], "there is no none"),
+        (["bag:=.", "weights:=none"], "the node could not be configured"),
+    ],
+)
+def test_a_replay_that_cannot_be_ends_with_a_sentence(launch, arguments, words):
+    launched = launch("replay", *arguments, node=RUN_THE_NODE)
+    assert launched.code == 1
+    assert words in launched.words and "Traceback" not in launched.words
+    assert "road_seg" not in launched.processes

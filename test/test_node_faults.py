@@ -244,7 +244,7 @@ def test_a_gpu_that_must_be_there(domain_id, small_weights, tmp_path):
 @pytest.mark.parametrize("words, delay", [("python runs", 0.2), ("python runs", 0.6), ("ROS runs", 0.3)])
 def test_a_signal_while_it_starts_ends_it_without_a_traceback(domain_id, tmp_path, words, delay, number):
     prelude = """
-import fcn_road_seg.ros_environment as environment, fcn_road_seg.node_main
+import fcn_road_seg.ros_environment as environment
 print("python runs", flush=True)
 defaults = environment.set_ros_defaults
 def speak():

@@ -10,7 +10,17 @@ from pathlib import Path
 
 import pytest
 
-SHIPPED = ["package.xml", "launch/road_seg.launch.py", "config/road_seg.yaml", "config/fastdds_profile.xml"]
+SHIPPED = [
+    "package.xml",
+    "launch/road_seg.launch.py",
+    "launch/replay.launch.py",
+    "launch/demo.launch.py",
+    "config/road_seg.yaml",
+    "config/road_seg.rviz",
+    "config/fastdds_profile.xml",
+    "config/tf_static_qos_overrides.yaml",
+    "config/sros2/road_seg.xml",
+]
 
 
 def run(command, cwd) -> str:
@@ -36,7 +46,7 @@ def assert_complete(prefix: Path, site_packages: Path, repository: Path) -> None
     assert (share / "fcn_road_seg" / "models" / "road_fcn8s.safetensors").read_bytes() == b"weights"
     for file in SHIPPED:
         assert (share / "fcn_road_seg" / file).read_text() == (repository / file).read_text()
-    for pattern in ("**/*.py", "training/recipes/*.yaml", "datasets/splits/*.txt"):
+    for pattern in ("**/*.py", "**/*.html", "training/recipes/*.yaml", "datasets/splits/*.txt"):
         expected = {path.relative_to(repository) for path in (repository / "fcn_road_seg").glob(pattern)}
         assert expected, pattern
         assert expected <= {path.relative_to(site_packages) for path in (site_packages / "fcn_road_seg").glob(pattern)}
@@ -46,7 +56,7 @@ def test_pip_installs_everything(source, repository, tmp_path):
     command = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--no-build-isolation", "--no-compile"]
     run([*command, "--target", str(tmp_path), "."], source)
     assert_complete(tmp_path, tmp_path, repository)
-    for script in ("road_seg", "road_seg_node"):
+    for script in ("road_seg", "road_seg_node", "road_seg_camera"):
         assert (tmp_path / "bin" / script).is_file()
 
 
@@ -59,7 +69,7 @@ def test_colcon_puts_the_node_where_ros2_run_looks(source, repository, tmp_path)
     prefix = tmp_path / "install" / "fcn_road_seg"
     (site_packages,) = prefix.glob("lib/python*/site-packages")
     assert_complete(prefix, site_packages, repository)
-    for script in ("road_seg", "road_seg_node"):
+    for script in ("road_seg", "road_seg_node", "road_seg_camera"):
         assert (prefix / "lib" / "fcn_road_seg" / script).is_file()
 
 

@@ -91,7 +91,7 @@ def test_road_is_its_teachers_recipe_and_self_training():
     assert set(teacher.samples) == {"kitti_road", "camvid", "synthetic"}
     assert set(road.samples) == {*teacher.samples, "unlabelled"}
     assert road.augment and road.encoder_lr < road.lr
-    assert check(road, {"name": "teacher", "samples": teacher.samples}) == teacher
+    assert check(road, {"name": "teacher", "samples": teacher.samples, "epochs": teacher.epochs}) == teacher
 
 
 @pytest.mark.parametrize(

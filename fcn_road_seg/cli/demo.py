@@ -4,9 +4,13 @@ import argparse
 import sys
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from fcn_road_seg.cli.options import add_json_option, add_segmenter_options, write_json
+from fcn_road_seg.cli.options import add_json_option, add_segmenter_options, load_segmenter, write_json
 from fcn_road_seg.errors import UserError
+
+if TYPE_CHECKING:
+    import numpy as np
 
 
 def add_parser(subparsers) -> argparse.ArgumentParser:
@@ -24,7 +28,7 @@ def add_parser(subparsers) -> argparse.ArgumentParser:
 
 
 def run(args: argparse.Namespace) -> int:
-    """0 when every frame was answered, else 1."""
+    """0 when every frame was answered with the mask that `road_seg segment` gives it, else 1."""
     if not 0 < args.rate <= 1000:
         raise UserError(f"--rate is {args.rate}, but must be more than 0 and at most 1000")
     if args.seed < 0:
@@ -35,9 +39,11 @@ def run(args: argparse.Namespace) -> int:
     from rich.console import Console
     from rich.progress import Progress, track
 
+    from fcn_road_seg.demo.bag import write_drive
     from fcn_road_seg.demo.drive import open_drive
     from fcn_road_seg.demo.report import figures, write_pictures
-    from fcn_road_seg.demo.run import lay_out, run_drive
+    from fcn_road_seg.demo.run import run_drive
+    from fcn_road_seg.mask import threshold_mask
 
     drive = open_drive(args.drive, args.frames, args.rate, args.seed)
     args.out.mkdir(parents=True, exist_ok=True)
@@ -46,23 +52,40 @@ def run(args: argparse.Namespace) -> int:
         parameters["weights"] = Path(args.weights).resolve()
     console = Console(stderr=True)
     with tempfile.TemporaryDirectory(prefix="road_seg_demo_") as folder:
-        on_disk = lay_out(drive, Path(folder), lambda frames: track(frames, "preparing", drive.count, console=console))
+        in_bag = write_drive(
+            drive,
+            Path(folder) / "drive",
+            args.rate,
+            lambda frames: track(frames, "preparing", drive.count, console=console),
+        )
+        total = len(in_bag.stamps)
         with Progress(console=console, refresh_per_second=4) as bar:
-            task = bar.add_task("driving", total=len(on_disk.files))
+            task = bar.add_task("driving", total=total)
             answers = run_drive(
-                on_disk, args.rate, parameters, args.out, lambda answered: bar.update(task, completed=answered)
+                in_bag, args.rate, parameters, args.out, lambda answered: bar.update(task, completed=answered)
             )
-        result = figures(on_disk, args.rate, answers)
+        segmenter = load_segmenter(args)
+        with Progress(console=console, refresh_per_second=4) as bar:
+            task = bar.add_task("comparing", total=total)
+
+            def segment(frame: "np.ndarray") -> "np.ndarray":
+                bar.advance(task)
+                return threshold_mask(segmenter(frame), segmenter.threshold)
+
+            result = figures(in_bag, args.rate, answers, segment)
         video, sheet = write_pictures(
-            on_disk, args.rate, answers, args.out, lambda frames: track(frames, "drawing", console=console)
+            in_bag, args.rate, answers, args.out, lambda pairs: track(pairs, "drawing", total, console=console)
         )
     write_json(args.json, result)
     print(summary(result))
-    print(f"video           {video}\ncontact sheet   {sheet}")
+    print(f"video           {video}\ncontact sheet   {sheet}\nrecorded masks  {answers.recording}")
     unanswered = result["frames_sent"] - result["frames_answered"]
+    different = result["frames_answered"] - result["frames_equal"]
     if unanswered:
         print(f"road_seg demo: {unanswered} frames were not answered, the node is too slow", file=sys.stderr)
-    return 1 if unanswered else 0
+    if different:
+        print(f"road_seg demo: {different} masks are not what road_seg segment gives", file=sys.stderr)
+    return 1 if unanswered or different else 0
 
 
 def summary(result: dict) -> str:
@@ -71,7 +94,8 @@ def summary(result: dict) -> str:
     lines = {
         "drive": result["drive"],
         "frames": f"{result['frames_sent']} sent, {result['frames_answered']} answered",
-        "latency": f"p50 {result['latency_p50_ms']} ms, p99 {result['latency_p99_ms']} ms, from stamp to mask",
+        "masks": f"{result['frames_equal']} are pixel for pixel those of road_seg segment",
+        "latency": f"p50 {result['latency_p50_ms']} ms, p99 {result['latency_p99_ms']} ms, from frame to mask",
         "rate": f"{result['fps']} masks per second at {result['rate']:g} frames per second",
         "device": f"{result['device_name']} ({result['device']}, {result['backend']}), {result['precision']}",
         "weights": result["weights"],

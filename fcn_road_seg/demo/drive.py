@@ -33,6 +33,8 @@ class Drive(NamedTuple):
     count: int
     """Frames that it should have, for a progress bar."""
     frames: Iterable[DriveFrame]
+    kitti: tuple[int, Path] | None = None
+    """Camera and folder of a KITTI raw drive that has stamps and a calibration."""
 
 
 def open_drive(path: Path | None, frames: int = 0, rate: float = 10.0, seed: int = 0) -> Drive:
@@ -52,7 +54,8 @@ def open_drive(path: Path | None, frames: int = 0, rate: float = 10.0, seed: int
     limit = frames or MOST_FRAMES
     if path.is_dir():
         images = _images(path)[:limit]
-        return Drive(path.resolve().name, len(images), (DriveFrame(read_rgb(image), None) for image in images))
+        frames = (DriveFrame(read_rgb(image), None) for image in images)
+        return Drive(path.resolve().name, len(images), frames, _kitti(path))
     if not path.exists():
         raise UserError(f"there is no drive {path}: name a folder of images, a KITTI raw drive or a video")
     video = VideoReader(path)
@@ -64,6 +67,13 @@ def _synthetic(count: int, rate: float, seed: int) -> Drive:
 
     drive = SyntheticDrive(seed=seed, frames=count, rate=rate, scene="residential", weather="sun")
     return Drive(f"synthetic drive {seed}", count, (DriveFrame(drive[i].image, drive[i].road) for i in range(count)))
+
+
+def _kitti(path: Path) -> tuple[int, Path] | None:
+    if not (path.resolve().parent / "calib_cam_to_cam.txt").is_file():
+        return None
+    cameras = [name for name in KITTI_CAMERAS if (path / name / "timestamps.txt").is_file()]
+    return (int(cameras[0][-1]), path) if cameras else None
 
 
 def _images(folder: Path) -> list[Path]:

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from fcn_road_seg.demo.bag import DriveInBag
 from fcn_road_seg.errors import UserError
 
 STOP_SECONDS = 10
@@ -73,6 +74,8 @@ def node_process(parameters: dict[str, object], log: Path, environment: dict[str
     return DemoProcess("fcn_road_seg.node_main", arguments, log, environment)
 
 
-def camera_process(folder: Path, rate: float, log: Path, environment: dict[str, str]) -> DemoProcess:
-    """The camera, with the folder of frames that it publishes."""
-    return DemoProcess("fcn_road_seg.demo.camera", [str(folder), "--rate", str(rate)], log, environment)
+def player_process(drive: DriveInBag, rate: float, out: Path, environment: dict[str, str]) -> DemoProcess:
+    """`road_seg play` of a drive as ``image`` at `rate` frames per second; its figures go to `out`/player.json."""
+    arguments = ["play", str(drive.path), "--topics", drive.topic, "--remap", f"{drive.topic}:=/image"]
+    arguments += ["--rate", str(rate / drive.rate), "--wait", "30", "--json", str(out / "player.json")]
+    return DemoProcess("fcn_road_seg.cli.main", arguments, out / "player.log", environment)

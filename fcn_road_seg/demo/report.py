@@ -6,7 +6,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from fcn_road_seg.demo.run import Answers, DriveOnDisk
+from fcn_road_seg.demo.bag import DriveInBag
+from fcn_road_seg.demo.run import Answers
 from fcn_road_seg.evaluation.metrics import PixelCounts
 from fcn_road_seg.image_file import write_image
 from fcn_road_seg.overlay import overlay
@@ -18,42 +19,45 @@ SHEET_WIDTH = 480
 """Width in pixels of a picture on the contact sheet."""
 
 
-def figures(drive: DriveOnDisk, rate: float, answers: Answers) -> dict[str, object]:
+def figures(
+    drive: DriveInBag, rate: float, answers: Answers, segment: Callable[[np.ndarray], np.ndarray]
+) -> dict[str, object]:
     """The figures of a drive, ready for JSON.
 
-    Latencies are milliseconds from the frame's stamp to the arrival of its mask in another process, None if none came;
-    iou is a fraction over the frames whose truth is known and that were answered, None if there are none.
+    Latencies are milliseconds from publishing a frame to the arrival of its mask in another process, None if none came;
+    frames_equal counts recorded masks that are, in every pixel, what `segment` gives for the frame (uint8 H x W x 3
+    RGB -> mask, uint8 H x W); iou is a fraction over the frames whose truth is known and that were answered, None if
+    there are none.
     """
+    counts, answered, equal = PixelCounts(), 0, 0
+    for frame, mask, road in zip(drive.frames(), answers.masks(), drive.roads, strict=False):
+        if mask is not None:
+            answered += 1
+            equal += np.array_equal(mask, segment(frame))
+            if road is not None:
+                counts.add(mask, road.astype(np.uint8))
+    iou = counts.iou(threshold=0.5)
     latencies = [1000 * latency for latency in answers.latencies if latency is not None]
     p50, p99 = (round(float(p), 2) for p in np.percentile(latencies, (50, 99))) if latencies else (None, None)
     seconds = (answers.arrivals[-1] - answers.arrivals[0]) / 1e9 if len(answers.arrivals) > 1 else 0
     return {
         "drive": drive.name,
         "rate": rate,
-        "frames_sent": len(answers.masks),
-        "frames_answered": len(latencies),
+        "frames_sent": len(answers.stamps),
+        "frames_answered": answered,
+        "frames_equal": equal,
         "latency_p50_ms": p50,
         "latency_p99_ms": p99,
         "fps": round((len(answers.arrivals) - 1) / seconds, 2) if seconds else None,
-        "iou": intersection_over_union(answers.masks, drive.roads),
+        "iou": None if iou is None else round(iou, 4),
         **{name.replace(" ", "_"): answers.node[name] for name in NODE_FIGURES},
         "network_width": int(answers.node["network width"]),
         "threshold": float(answers.node["weights threshold"]),
     }
 
 
-def intersection_over_union(masks: list[np.ndarray | None], roads: list[np.ndarray | None]) -> float | None:
-    """IoU of the road over all frames together that have both a mask (0/255) and a truth (bool)."""
-    counts = PixelCounts()
-    for mask, road in zip(masks, roads, strict=False):
-        if mask is not None and road is not None:
-            counts.add(mask, road.astype(np.uint8))
-    iou = counts.iou(threshold=0.5)
-    return None if iou is None else round(iou, 4)
-
-
 def write_pictures(
-    drive: DriveOnDisk, rate: float, answers: Answers, out: Path, progress: Callable[[Iterable], Iterable]
+    drive: DriveInBag, rate: float, answers: Answers, out: Path, progress: Callable[[Iterable], Iterable]
 ) -> tuple[Path, Path]:
     """Write the overlay video and the contact sheet; a frame without an answer is shown untinted.
 
@@ -61,16 +65,16 @@ def write_pictures(
         The paths of the video (MP4) and of the sheet (PNG).
     """
     video, sheet = out / "overlay.mp4", out / "contact_sheet.png"
-    count = len(answers.masks)
+    count = len(answers.stamps)
     chosen = set(np.linspace(0, count - 1, min(count, SHEET_COLUMNS * SHEET_ROWS)).round().astype(int).tolist())
     pictures = []
     with VideoWriter(video, rate) as writer:
-        for index in progress(range(count)):
-            frame = cv2.cvtColor(np.load(drive.files[index]), cv2.COLOR_BGR2RGB)
+        pairs = zip(drive.frames(), answers.masks(), strict=False)
+        for index, (frame, mask) in enumerate(progress(pairs)):
             if index == 0:
                 size = frame.shape[1], frame.shape[0]
-            if answers.masks[index] is not None:
-                frame = overlay(frame, answers.masks[index])
+            if mask is not None:
+                frame = overlay(frame, mask)
             frame = cv2.resize(frame, size)  # a video has one size
             writer.write(frame)
             if index in chosen:

@@ -1,80 +1,67 @@
-"""A drive through the node: frames on disk, camera and node as processes, masks back."""
+"""A drive through the node: bag -> player -> node -> recorded bag, each a process of its own."""
 
+import json
 import os
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-import cv2
 import numpy as np
 
-from fcn_road_seg.demo.drive import Drive, DriveFrame
-from fcn_road_seg.demo.processes import NODE_COMPLAINS, DemoProcess, camera_process, node_process
+from fcn_road_seg.bags.reader import open_bag
+from fcn_road_seg.bags.writer import new_bag
+from fcn_road_seg.demo.bag import DriveInBag
+from fcn_road_seg.demo.processes import NODE_COMPLAINS, DemoProcess, node_process, player_process
 from fcn_road_seg.errors import UserError
 from fcn_road_seg.ros_environment import isolated_ros_environment, set_ros_defaults
 
 START_SECONDS = 120
 """Longest wait for the node to load its weights."""
 LAST_MASK_SECONDS = 3
-"""Longest wait for another mask when the camera has ended."""
-
-
-class DriveOnDisk(NamedTuple):
-    """A drive, rendered and decoded before it starts so that nothing but the node works while it runs."""
-
-    name: str
-    files: list[Path]
-    """One .npy file per frame, uint8 H x W x 3 BGR."""
-    roads: list[np.ndarray | None]
-    """bool H x W per frame, or None."""
+"""Longest wait for another mask when the player has ended."""
 
 
 class Answers(NamedTuple):
     """What came of a drive; lists have one entry per frame that was sent."""
 
-    masks: list[np.ndarray | None]
-    """uint8 H x W, 0 or 255; None for a frame without an answer."""
+    recording: Path
+    """The bag with the masks that came."""
+    stamps: list[int]
     latencies: list[float | None]
-    """Seconds from the frame's stamp to the arrival of its mask."""
+    """Seconds from publishing the frame to the arrival of its mask; None for a frame without an answer."""
     arrivals: list[int]
     """Nanoseconds since the epoch, of the masks that came, ascending."""
     node: dict[str, str]
     """What the node runs on: the figures of its status "device", see `diagnostics.device_report`."""
 
-
-def lay_out(drive: Drive, folder: Path, progress: Callable[[Iterable], Iterable]) -> DriveOnDisk:
-    """Write a drive's frames into a folder.
-
-    Raises:
-        UserError: the drive has no frame.
-    """
-    files: list[Path] = []
-    roads: list[np.ndarray | None] = []
-    frame: DriveFrame
-    for index, frame in enumerate(progress(drive.frames)):
-        files.append(folder / f"{index:06d}.npy")
-        np.save(files[-1], cv2.cvtColor(frame.image, cv2.COLOR_RGB2BGR))
-        roads.append(frame.road)
-    if not files:
-        raise UserError(f"{drive.name} has no frame")
-    return DriveOnDisk(drive.name, files, roads)
+    def masks(self) -> Iterator[np.ndarray | None]:
+        """uint8 H x W, 0 or 255, of every frame that was sent, read back from the recording; None for no answer."""
+        with open_bag(self.recording) as bag:
+            recorded = bag.messages()
+            connection, stamp, data = next(recorded, (None, None, b""))
+            for wanted in self.stamps:
+                if stamp != wanted:
+                    yield None
+                    continue
+                message = bag.deserialize(data, connection.msgtype)
+                yield np.asarray(message.data).reshape(message.height, message.width)
+                connection, stamp, data = next(recorded, (None, None, b""))
 
 
 def run_drive(
-    drive: DriveOnDisk,
+    drive: DriveInBag,
     rate: float,
     parameters: dict[str, object],
-    logs: Path,
+    out: Path,
     progress: Callable[[int], None] = lambda answered: None,
 ) -> Answers:
-    """Send a drive through the node over ROS 2, on this machine only, and collect its masks.
+    """Play a drive to the node over ROS 2, on this machine only, and record its masks in the bag `out`/recording.
 
     Args:
-        drive: its folder is what the camera process publishes.
         rate: frames per second.
         parameters: of the node.
-        logs: folder for node.log and camera.log.
+        out: folder for the recording, which is replaced, and for node.log and player.log.
         progress: called with the number of masks so far, about ten times a second.
 
     Raises:
@@ -86,40 +73,47 @@ def run_drive(
         import rclpy
         from rclpy.signals import SignalHandlerOptions
 
-        from fcn_road_seg.demo.recorder import MaskRecorder
+        from fcn_road_seg.demo.recorder import Recorder
     except ImportError as error:
         raise UserError(f"this needs ROS 2 ({error}): use make demo, or source a ROS 2 installation first") from None
 
-    height, width = np.load(drive.files[0], mmap_mode="r").shape[:2]
+    height, width = next(drive.frames()).shape[:2]
     parameters = parameters | {"warm_up_width": width, "warm_up_height": height}
     environment = dict(os.environ)
+    recording = out / "recording"
     rclpy.init(args=[], signal_handler_options=SignalHandlerOptions.NO)
-    recorder = MaskRecorder()
     try:
-        with node_process(parameters, logs / "node.log", environment) as node:
-            _wait_until_active(node, recorder)
-            with camera_process(drive.files[0].parent, rate, logs / "camera.log", environment) as camera:
-                while not camera.ended():
+        with new_bag(recording, force=True) as writer:
+            recorder = Recorder(writer)
+            with node_process(parameters, out / "node.log", environment) as node:
+                _wait_until_active(node, recorder)
+                with player_process(drive, rate, out, environment) as player:
+                    while not player.ended():
+                        node.ended()
+                        rclpy.spin_once(recorder, timeout_sec=0.1)
+                        progress(len(recorder.received))
+                played = json.loads((out / "player.json").read_text())["messages"].get(drive.topic, 0)
+                quiet_since, answered = time.monotonic(), -1
+                while len(recorder.received) < played and time.monotonic() - quiet_since < LAST_MASK_SECONDS:
                     node.ended()
                     rclpy.spin_once(recorder, timeout_sec=0.1)
-                    progress(len(recorder.masks))
-                stamps = [int(line) for line in camera.words().split()]
-            recorder.latest = time.monotonic()
-            while len(recorder.masks) < len(stamps) and time.monotonic() - recorder.latest < LAST_MASK_SECONDS:
-                node.ended()
-                rclpy.spin_once(recorder, timeout_sec=0.1)
-            progress(len(recorder.masks))
-            code = node.stop()
-            if code:
-                raise UserError(f"the node did not end cleanly on SIGINT: its exit code is {code}")
+                    if len(recorder.received) > answered:
+                        quiet_since, answered = time.monotonic(), len(recorder.received)
+                progress(len(recorder.received))
+                code = node.stop()
+                if code:
+                    raise UserError(f"the node did not end cleanly on SIGINT: its exit code is {code}")
+            recorder.destroy_node()
     finally:
-        recorder.destroy_node()
         rclpy.try_shutdown()
-    found = [recorder.masks.get(stamp) for stamp in stamps]
+    sent, received = recorder.sent, recorder.received
     return Answers(
-        masks=[answer and answer.mask for answer in found],
-        latencies=[answer and (answer.arrival - stamp) / 1e9 for answer, stamp in zip(found, stamps, strict=True)],
-        arrivals=sorted(answer.arrival for answer in found if answer),
+        recording,
+        stamps=drive.stamps[:played],
+        latencies=[
+            (received[s] - sent[s]) / 1e9 if s in received and s in sent else None for s in drive.stamps[:played]
+        ],
+        arrivals=sorted(received.values()),
         node=recorder.device,
     )
 

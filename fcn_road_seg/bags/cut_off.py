@@ -1,0 +1,273 @@
+"""Bag files that rosbags refuses because they were cut off, read from their start as far as they go.
+
+Each class has what rosbags' readers have: `path`, `connections`, `message_count`, `start_time`, `end_time` (one past
+the last message), `messages()`; besides, `cut_off`, one sentence, or "" if the file turns out to be whole.
+"""
+
+import bz2
+import os
+import shutil
+import sqlite3
+import struct
+import sys
+from collections import Counter
+from collections.abc import Collection, Iterator
+from contextlib import closing
+from io import BytesIO
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, BinaryIO
+
+from lz4.frame import LZ4FrameDecompressor
+from rosbags.interfaces import (
+    Connection,
+    ConnectionExtRosbag1,
+    ConnectionExtRosbag2,
+    MessageDefinition,
+    MessageDefinitionFormat,
+)
+from rosbags.rosbag2.metadata import parse_qos
+from rosbags.typesys.msg import normalize_msgtype
+
+if sys.version_info >= (3, 14):
+    from compression.zstd import ZstdDecompressor, ZstdError
+else:
+    from backports.zstd import ZstdDecompressor, ZstdError
+
+MAX_RECORD = 2**30
+"""Bytes; a longer record is taken for damage."""
+_FORMATS = {"ros2msg": MessageDefinitionFormat.MSG, "ros2idl": MessageDefinitionFormat.IDL}
+_DECOMPRESSORS = {"lz4": LZ4FrameDecompressor, "bz2": bz2.BZ2Decompressor, "zstd": ZstdDecompressor}
+
+
+class CutOffFile:
+    """Walks the file once for the figures, and once for each `messages()`."""
+
+    def __init__(self, path: Path):
+        self.path = path
+        self.cut_off = ""
+        self._found: dict[int, Connection] = {}
+
+    def __enter__(self) -> "CutOffFile":
+        """Walk the file.
+
+        Raises:
+            ValueError: it has nothing that can be read.
+        """
+        counts: Counter[int] = Counter()
+        self.start_time, self.end_time = 2**63 - 1, 0
+        for at, time, _ in self._walk():
+            counts[at] += 1
+            self.start_time, self.end_time = min(self.start_time, time), max(self.end_time, time + 1)
+        if not self._found:
+            raise ValueError("it was cut off before its first message")
+        self.message_count = counts.total()
+        self.connections = [c._replace(msgcount=counts[c.id]) for c in self._found.values()]
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Nothing stays open."""
+
+    def messages(
+        self, connections: Collection[Connection], start: int | None = None, stop: int | None = None
+    ) -> Iterator[tuple[Connection, int, bytes]]:
+        """Connection, time (ns) and bytes of the messages, in the order of recording."""
+        wanted = {connection.id: connection for connection in connections}
+        for at, time, data in self._walk():
+            if at in wanted and (start is None or time >= start) and (stop is None or time < stop):
+                yield wanted[at], time, data
+
+    def _walk(self) -> Iterator[tuple[int, int, bytes]]:
+        """Connection id, time and bytes of every message; fills `_found` and `cut_off` on the way."""
+        raise NotImplementedError
+
+    def _stop(self, what: str = "ends in the middle of a record") -> None:
+        self.cut_off = f"{self.path} {what}: the recorder was stopped before it finished, or the file was damaged"
+
+
+class McapRecords(CutOffFile):
+    """MCAP (https://mcap.dev/spec) without its footer, summary and index."""
+
+    def _walk(self) -> Iterator[tuple[int, int, bytes]]:
+        with self.path.open("rb") as stream:
+            stream.seek(8)  # the magic
+            yield from self._records(stream)
+
+    def _records(self, stream: BinaryIO, schemas: dict[int, tuple[str, MessageDefinition]] | None = None):
+        in_chunk, schemas = schemas is not None, {} if schemas is None else schemas
+        while head := stream.read(9):
+            op, size = struct.unpack("<BQ", head) if len(head) == 9 else (0, 0)
+            data = stream.read(min(size, MAX_RECORD))
+            fields = BytesIO(data)
+            try:
+                if op == 0x06:  # a chunk, maybe not all of it
+                    fields.seek(28)
+                    compression = _string(fields)
+                    fields.seek(8, 1)
+                    yield from self._records(BytesIO(_unpacked(compression, fields.read())), schemas)
+                if op == 0 or len(data) < size:
+                    return self._stop()
+                if op == 0x01 and (profile := _string(fields)) not in ("ros2", ""):
+                    raise ValueError(f"it is an MCAP of {profile}, not of ROS 2")
+                if op == 0x03:
+                    at, name, encoding = *_unpack("<H", fields), _string(fields), _string(fields)
+                    form = _FORMATS.get(encoding, MessageDefinitionFormat.NONE)
+                    schemas[at] = name, MessageDefinition(form, _string(fields))
+                elif op == 0x04:
+                    self._add(*_unpack("<HH", fields), fields, schemas)
+                elif op == 0x05:
+                    at, _, time, _ = _unpack("<HIQQ", fields)
+                    yield at, time, fields.read()
+                elif op == 0x02:  # the footer: the file is whole
+                    return None
+            except (struct.error, UnicodeDecodeError, KeyError, EOFError):
+                return self._stop("is damaged")
+        return None if in_chunk else self._stop()
+
+    def _add(self, at: int, schema: int, fields: BinaryIO, schemas: dict[int, tuple[str, MessageDefinition]]) -> None:
+        topic, encoding = _string(fields), _string(fields)
+        (end,) = _unpack("<I", fields)
+        end += fields.tell()
+        metadata = {}
+        while fields.tell() < end:
+            key = _string(fields)
+            metadata[key] = _string(fields)
+        msgtype, definition = schemas[schema] if schema else ("", MessageDefinition(MessageDefinitionFormat.NONE, ""))
+        extension = ConnectionExtRosbag2(encoding, parse_qos(metadata.get("offered_qos_profiles", "")))
+        self._found.setdefault(at, Connection(at, topic, msgtype, definition, "", 0, extension, self))
+
+
+class Ros1Records(CutOffFile):
+    """A ROS 1 bag, version 2.0 (http://wiki.ros.org/Bags/Format/2.0), without its index."""
+
+    def _walk(self) -> Iterator[tuple[int, int, bytes]]:
+        with self.path.open("rb") as stream:
+            stream.readline()
+            yield from self._records(stream)
+
+    def _records(self, stream: BinaryIO) -> Iterator[tuple[int, int, bytes]]:
+        while head := stream.read(4):
+            try:
+                header = _ros1_fields(stream.read(min(*struct.unpack("<I", head), MAX_RECORD)))
+                (size,) = _unpack("<I", stream)
+                data = stream.read(min(size, MAX_RECORD))
+                op = header["op"][0]
+                if op == 5:  # a chunk, maybe not all of it
+                    yield from self._records(BytesIO(_unpacked(header["compression"].decode(), data)))
+                if len(data) < size:
+                    return self._stop()
+                if op == 7:
+                    self._add(struct.unpack("<I", header["conn"])[0], header["topic"].decode(), _ros1_fields(data))
+                elif op == 2:
+                    seconds, nanoseconds = struct.unpack("<II", header["time"])
+                    yield struct.unpack("<I", header["conn"])[0], seconds * 10**9 + nanoseconds, data
+            except (struct.error, ValueError, KeyError, IndexError, EOFError):
+                return self._stop()
+        if stream.seekable() and not isinstance(stream, BytesIO):
+            self._stop("has no index")
+        return None
+
+    def _add(self, at: int, topic: str, fields: dict[str, bytes]) -> None:
+        extension = ConnectionExtRosbag1(None, int(fields.get("latching") == b"1"))
+        definition = MessageDefinition(MessageDefinitionFormat.MSG, fields["message_definition"].decode())
+        msgtype = normalize_msgtype(fields["type"].decode())
+        self._found.setdefault(at, Connection(at, topic, msgtype, definition, "", 0, extension, self))
+
+
+class SqliteRows(CutOffFile):
+    """rosbag2's SQLite file with a journal, or with pages missing; read in the order of its rows, without an index."""
+
+    @staticmethod
+    def has_journal(path: Path) -> bool:
+        """Whether transactions were under way when the recorder was stopped."""
+        return any(journal.is_file() and journal.stat().st_size for journal in SqliteRows._journals(path))
+
+    @staticmethod
+    def _journals(path: Path) -> list[Path]:
+        return [path.with_name(path.name + end) for end in ("-wal", "-journal")]
+
+    def __enter__(self) -> "SqliteRows":
+        self._folder = None
+        self._file = self.path
+        journals = [file for file in self._journals(self.path) if file.is_file()]
+        size, page = self.path.stat().st_size, self._page_size()
+        if size % page or self.has_journal(self.path):
+            # SQLite takes a page that was cut off for a whole one, and writes to a file when it recovers it.
+            self._folder = TemporaryDirectory(prefix="road_seg_bag_")
+            self._file = Path(self._folder.name) / self.path.name
+            shutil.copyfile(self.path, self._file)
+            os.truncate(self._file, size - size % page)
+            for file in journals:
+                shutil.copyfile(file, self._file.with_name(file.name))
+            self._stop("has a journal" if journals else "ends in the middle of a page")
+        super().__enter__()
+        return self
+
+    def _page_size(self) -> int:
+        with self.path.open("rb") as file:
+            size = int.from_bytes(file.read(18)[16:], "big")
+        return {0: 512, 1: 65536}.get(size, size)
+
+    def __exit__(self, *_: object) -> None:
+        if self._folder:
+            self._folder.cleanup()
+
+    def _walk(self) -> Iterator[tuple[int, int, bytes]]:
+        mode = "mode=rw" if self._folder else "immutable=1"
+        with closing(sqlite3.connect(f"{self._file.resolve().as_uri()}?{mode}", uri=True)) as database:
+            database.row_factory = sqlite3.Row
+            try:
+                database.execute("PRAGMA writable_schema=ON")  # SQLite's own way into a file whose end is missing
+                self._find(database)
+                yield from (
+                    tuple(r) for r in database.execute("SELECT topic_id,timestamp,data FROM messages ORDER BY id")
+                )
+            except sqlite3.Error as fault:
+                self._stop(f"cannot be read to its end ({fault})")
+
+    def _find(self, database: sqlite3.Connection) -> None:
+        definitions: dict[str, Any] = {}
+        if database.execute("SELECT 1 FROM sqlite_master WHERE name='message_definitions'").fetchone():
+            definitions = {row["topic_type"]: row for row in database.execute("SELECT * FROM message_definitions")}
+        for row in map(dict, database.execute("SELECT * FROM topics ORDER BY id")):
+            definition = MessageDefinition(MessageDefinitionFormat.NONE, "")
+            if (known := definitions.get(row["type"])) and known["encoding"] in _FORMATS:
+                definition = MessageDefinition(_FORMATS[known["encoding"]], known["encoded_message_definition"])
+            extension = ConnectionExtRosbag2(
+                row["serialization_format"], parse_qos(row.get("offered_qos_profiles", ""))
+            )
+            digest = row.get("type_description_hash", "")
+            self._found[row["id"]] = Connection(
+                row["id"], row["name"], row["type"], definition, digest, 0, extension, self
+            )
+
+
+def _unpack(form: str, stream: BinaryIO) -> tuple[int, ...]:
+    return struct.unpack(form, stream.read(struct.calcsize(form)))
+
+
+def _string(stream: BinaryIO) -> str:
+    """A length of 4 bytes and as many bytes of UTF-8."""
+    (size,) = _unpack("<I", stream)
+    return stream.read(size).decode()
+
+
+def _unpacked(compression: str, data: bytes) -> bytes:
+    """All that can be had of compressed bytes whose end may be missing."""
+    if compression in ("", "none"):
+        return data
+    try:
+        return _DECOMPRESSORS[compression]().decompress(data)
+    except (ZstdError, RuntimeError, OSError) as fault:  # of zstd, lz4, bz2
+        raise EOFError(str(fault)) from None
+
+
+def _ros1_fields(header: bytes) -> dict[str, bytes]:
+    """The fields name=value of a ROS 1 record's header."""
+    fields, at = {}, 0
+    while at < len(header):
+        (size,) = struct.unpack_from("<I", header, at)
+        name, _, value = header[at + 4 : at + 4 + size].partition(b"=")
+        fields[name.decode()] = value
+        at += 4 + size
+    return fields

@@ -1,0 +1,74 @@
+"""Keys from a terminal, without Enter. The terminal gets back what it had."""
+
+import os
+import select
+import sys
+import termios
+import time
+import tty
+from contextlib import suppress
+
+PAUSE = "pause"
+STEP = "step"
+MEANINGS = {b" ": PAUSE, b"s": STEP, b"\x1b[C": STEP, b"\x1bOC": STEP}
+"""Space; s; the right arrow, in both modes that terminals have."""
+LONGEST_SLEEP = 0.1
+
+
+class Keys:
+    """A context manager; `active` is whether there is a terminal to read from. Without one it only waits."""
+
+    def __init__(self, stream=None):
+        stream = sys.stdin if stream is None else stream
+        try:
+            self._fd = stream.fileno()
+            self.active = os.isatty(self._fd)
+        except (AttributeError, OSError, ValueError):  # no stdin, or one that is closed or not a file
+            self.active = False
+
+    def __enter__(self) -> "Keys":
+        if self.active and self._in_foreground():
+            self._settings = termios.tcgetattr(self._fd)
+            tty.setcbreak(self._fd, termios.TCSANOW)
+        else:
+            self.active = False  # a job in the background that touched the terminal would be stopped
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.active and self._in_foreground():
+            with suppress(termios.error):  # the terminal is gone
+                termios.tcsetattr(self._fd, termios.TCSANOW, self._settings)
+
+    def _in_foreground(self) -> bool:
+        try:
+            return os.tcgetpgrp(self._fd) == os.getpgrp()
+        except OSError:  # not the terminal that controls this process
+            return True
+
+    def wait(self, seconds: float) -> list[str]:
+        """The meanings of the keys pressed; returns at the first ones, or after `seconds`."""
+        if not self.active:
+            time.sleep(seconds)
+            return []
+        if not self._in_foreground():
+            time.sleep(min(seconds, LONGEST_SLEEP))
+            return []
+        if not select.select([self._fd], [], [], seconds)[0]:
+            return []
+        try:
+            pressed = os.read(self._fd, 256)
+        except OSError:
+            pressed = b""
+        if not pressed:  # the terminal is gone
+            self.active = False
+        return parse(pressed)
+
+
+def parse(pressed: bytes) -> list[str]:
+    """What was pressed, in order; other keys mean nothing."""
+    meanings = []
+    while pressed:
+        known = next((key for key in MEANINGS if pressed.startswith(key)), None)
+        meanings += [MEANINGS[known]] if known else []
+        pressed = pressed[len(known or b"x") :]
+    return meanings

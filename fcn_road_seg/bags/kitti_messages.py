@@ -1,0 +1,186 @@
+"""ROS messages of a KITTI drive, in CDR, through rosbags' types; no ROS is needed.
+
+Frames (REP-103, REP-105), all rigid on the vehicle:
+
+    base_link                 on the road below the Velodyne (its nominal place if there is no calibration), x forward,
+                              y left, z up; level with the rectified cameras, which are 1.65 m above it
+    camera_*_*_optical        optical centre of a rectified camera, x right, y down, z forward
+    velo_link, imu_link       KITTI's own frames of the Velodyne and the GPS/IMU: x forward, y left, z up
+
+A camera_info's P projects points of its own header's frame. Left cameras, and right ones without their partner, have a
+frame of their own and P = [K | 0]. The right camera of a pair is, as sensor_msgs/CameraInfo and stereo_image_proc
+have it, in the left one's frame, with Tx = -fx * baseline in P.
+"""
+
+from typing import Any
+
+import cv2
+import numpy as np
+from rosbags.typesys import Stores, get_typestore
+
+from fcn_road_seg.bags.kitti import Reading, read_oxts, read_points
+from fcn_road_seg.bags.kitti_calibration import Calibration, KittiError
+from fcn_road_seg.image_file import ImageFileError, decode_rgb
+
+CAMERAS = ("camera_gray_left", "camera_gray_right", "camera_color_left", "camera_color_right")
+"""kitti2bag's names of cameras 0 to 3."""
+LEFT_OF = {1: 0, 3: 2}
+CAMERA_HEIGHT = 1.65
+"""Metres above the road, of every camera; KITTI's sensor setup."""
+CAMERA_AHEAD = 0.27
+"""Metres that camera 0 is in front of the Velodyne; KITTI's sensor setup. A calibration goes before it."""
+_OPTICAL_TO_BASE = np.array([[0.0, 0.0, 1.0], [-1.0, 0.0, 0.0], [0.0, -1.0, 0.0]])
+
+
+class KittiMessages:
+    """Makes the messages of one drive.
+
+    Args:
+        calibration: of the drive.
+        cameras: the cameras that the bag holds.
+    """
+
+    def __init__(self, calibration: Calibration, cameras: list[int]):
+        self.calibration = calibration
+        self.cameras = cameras
+        self.typestore = get_typestore(Stores.LATEST)
+        self._types = self.typestore.types
+
+    def frame_camera(self, camera: int) -> int:
+        """The camera whose optical frame this camera's messages are in: itself, or the left one of its pair."""
+        left = LEFT_OF.get(camera, camera)
+        return left if left in self.cameras else camera
+
+    def image(self, camera: int, reading: Reading, compressed: bool) -> tuple[bytes, bytes]:
+        """The Image (bgr8; mono8 of cameras 0 and 1) or CompressedImage (the file's bytes), and its CameraInfo.
+
+        Raises:
+            KittiError: the file is no image, or not of the rectified images' size.
+        """
+        content = reading.path.read_bytes()
+        try:
+            pixels = decode_rgb(content)
+        except ImageFileError as error:
+            raise KittiError(f"{reading.path} is {error}") from None
+        height, width = pixels.shape[:2]
+        rectified = self.calibration.sizes.get(camera, (width, height))
+        if (width, height) != rectified:
+            raise KittiError(
+                f"{reading.path} is {width}x{height}, but rectified images of camera {camera} are "
+                f"{rectified[0]}x{rectified[1]}: a ..._sync drive has them, ..._extract does not"
+            )
+        info = self._camera_info(camera, reading, width, height)
+        if compressed:
+            form = "png" if content.startswith(b"\x89PNG") else "jpeg"
+            data = np.frombuffer(content, np.uint8)
+            return self._message(
+                "sensor_msgs/msg/CompressedImage", self._camera_header(camera, reading), form, data
+            ), info
+        encoding, pixels = ("mono8", pixels[..., 0]) if camera < 2 else ("bgr8", pixels[..., ::-1])
+        step = pixels[0].size
+        data = np.ascontiguousarray(pixels).reshape(-1)
+        header = self._camera_header(camera, reading)
+        return self._message("sensor_msgs/msg/Image", header, height, width, encoding, 0, step, data), info
+
+    def transforms(self, stamp: int) -> bytes:
+        """/tf_static: a tf2_msgs/TFMessage with all frames of the drive."""
+        calibration, base = self.calibration, np.eye(4)
+        base[:3, :3] = _OPTICAL_TO_BASE
+        base[:3, 3] = CAMERA_AHEAD, 0, CAMERA_HEIGHT
+        if calibration.velo_to_rect is not None:
+            base[:2, 3] = -(_OPTICAL_TO_BASE @ calibration.velo_to_rect[:3, 3])[:2]
+        frames = []
+        for camera in self.cameras:
+            optical = base.copy()
+            optical[:3, 3] -= _OPTICAL_TO_BASE @ _shift(calibration.projections[camera])
+            frames.append(("base_link", f"{CAMERAS[camera]}_optical", optical))
+        if calibration.velo_to_rect is not None:
+            frames.append(("base_link", "velo_link", base @ calibration.velo_to_rect))
+            if calibration.imu_to_velo is not None:
+                frames.append(("velo_link", "imu_link", calibration.imu_to_velo))
+        return self._message("tf2_msgs/msg/TFMessage", [self._transform(stamp, *frame) for frame in frames])
+
+    def cloud(self, reading: Reading) -> bytes:
+        """A sensor_msgs/PointCloud2 in velo_link: x, y, z in metres and intensity 0 to 1, float32."""
+        points = read_points(reading.path)
+        field = self._types["sensor_msgs/msg/PointField"]
+        fields = [field(name, 4 * i, field.FLOAT32, 1) for i, name in enumerate(("x", "y", "z", "intensity"))]
+        header, data = self._header(reading.stamp, "velo_link"), points.reshape(-1).view(np.uint8)
+        n = len(points)
+        return self._message("sensor_msgs/msg/PointCloud2", header, 1, n, fields, False, 16, 16 * n, data, True)
+
+    def fix_and_imu(self, reading: Reading) -> tuple[bytes, bytes]:
+        """A sensor_msgs/NavSatFix and a sensor_msgs/Imu in imu_link.
+
+        The Imu has the body's own accelerations (with gravity, REP-145) and rates, and the attitude in ENU. Of the
+        accuracies KITTI states the position's only, as one figure: it is taken for all three axes.
+        """
+        values = read_oxts(reading.path)
+        latitude, longitude, altitude, roll, pitch, yaw = values[:6]
+        status = self._types["sensor_msgs/msg/NavSatStatus"]
+        fix = self._types["sensor_msgs/msg/NavSatFix"]
+        header = self._header(reading.stamp, "imu_link")
+        fix_bytes = self._message(
+            "sensor_msgs/msg/NavSatFix",
+            header,
+            status(status.STATUS_FIX, status.SERVICE_GPS),
+            latitude,
+            longitude,
+            altitude,
+            (np.eye(3) * values[23] ** 2).reshape(-1),
+            fix.COVARIANCE_TYPE_APPROXIMATED,
+        )
+        (rx, ry, rz), vector, unknown = np.eye(3), self._types["geometry_msgs/msg/Vector3"], np.zeros(9)
+        attitude = cv2.Rodrigues(rz * yaw)[0] @ cv2.Rodrigues(ry * pitch)[0] @ cv2.Rodrigues(rx * roll)[0]
+        orientation = self._quaternion(attitude)
+        rates, accelerations = vector(*values[17:20]), vector(*values[11:14])
+        return fix_bytes, self._message(
+            "sensor_msgs/msg/Imu", header, orientation, unknown, rates, unknown, accelerations, unknown
+        )
+
+    def _camera_info(self, camera: int, reading: Reading, width: int, height: int) -> bytes:
+        intrinsics = reading.projection[:, :3]
+        projection = np.column_stack([intrinsics, np.zeros(3)])
+        if (left := self.frame_camera(camera)) != camera:
+            baseline = _shift(self.calibration.projections[camera]) - _shift(self.calibration.projections[left])
+            projection[:2, 3] = intrinsics[0, 0] * baseline[0], intrinsics[1, 1] * baseline[1]  # the message has Tz = 0
+        return self._message(
+            "sensor_msgs/msg/CameraInfo",
+            self._camera_header(camera, reading),
+            height,
+            width,
+            "plumb_bob",
+            np.zeros(5),
+            intrinsics.reshape(-1),
+            np.eye(3).reshape(-1),
+            projection.reshape(-1),
+            0,
+            0,
+            self._types["sensor_msgs/msg/RegionOfInterest"](0, 0, 0, 0, False),
+        )
+
+    def _camera_header(self, camera: int, reading: Reading) -> Any:
+        return self._header(reading.stamp, f"{CAMERAS[self.frame_camera(camera)]}_optical")
+
+    def _header(self, stamp: int, frame_id: str) -> Any:
+        time = self._types["builtin_interfaces/msg/Time"](*divmod(stamp, 10**9))
+        return self._types["std_msgs/msg/Header"](time, frame_id)
+
+    def _transform(self, stamp: int, parent: str, child: str, pose: np.ndarray) -> Any:
+        translation = self._types["geometry_msgs/msg/Vector3"](*pose[:3, 3])
+        transform = self._types["geometry_msgs/msg/Transform"](translation, self._quaternion(pose[:3, :3]))
+        return self._types["geometry_msgs/msg/TransformStamped"](self._header(stamp, parent), child, transform)
+
+    def _quaternion(self, rotation: np.ndarray) -> Any:
+        vector = cv2.Rodrigues(rotation)[0].reshape(3)
+        angle = np.linalg.norm(vector)
+        xyz = vector * (0.5 if angle < 1e-9 else np.sin(angle / 2) / angle)
+        return self._types["geometry_msgs/msg/Quaternion"](*xyz, np.cos(angle / 2))
+
+    def _message(self, name: str, *fields: Any) -> bytes:
+        return self.typestore.serialize_cdr(self._types[name](*fields), name)
+
+
+def _shift(projection: np.ndarray) -> np.ndarray:
+    """What is added to a point of the rectified camera 0 to have it in this camera's own frame, in metres."""
+    return np.linalg.solve(projection[:, :3], projection[:, 3])

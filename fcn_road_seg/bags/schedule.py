@@ -1,0 +1,98 @@
+"""Bag time against this machine's steady clock: when a message is due, and how late it went out."""
+
+import time
+from array import array
+from collections import deque
+from collections.abc import Callable
+
+import numpy as np
+
+from fcn_road_seg.errors import UserError
+
+SECOND = 1_000_000_000
+"""In nanoseconds."""
+SLIP = SECOND // 10
+"""A message that is later than this moves the schedule, so that those after it keep their spacing."""
+REMEMBERED = 1_000_000
+"""Latenesses kept for the figures: the last ones of a replay that loops for days."""
+
+
+def played_range(start_ns: int, end_ns: int, start: float, duration: float | None) -> tuple[int, int | None, int]:
+    """The part of a bag that is played.
+
+    Args:
+        start_ns, end_ns: time of the bag's first and last message.
+        start: seconds from `start_ns`.
+        duration: seconds from there; None: to the end.
+
+    Returns:
+        Start; stop, exclusive, or None for the bag's end; and the time at which the part is over. Bag time, ns.
+
+    Raises:
+        UserError: the start lies behind the bag's end.
+    """
+    begin = start_ns + round(start * SECOND)
+    if begin > end_ns:
+        raise UserError(
+            f"the bag has no message {start:g} s after its start; it is {(end_ns - start_ns) / SECOND:g} s long"
+        )
+    stop = None if duration is None else begin + round(duration * SECOND)
+    return begin, stop, min(end_ns, stop or end_ns)
+
+
+class Schedule:
+    """Maps bag time to the steady clock; both in int nanoseconds.
+
+    Args:
+        rate: seconds of the bag per second.
+        clock: the steady clock.
+    """
+
+    def __init__(self, rate: float, clock: Callable[[], int] = time.monotonic_ns):
+        self.rate = rate
+        self.clock = clock
+        self.slips = 0
+        self._bag_ns = 0
+        self._steady_ns = clock()
+        self._paused = False
+        self._latenesses: deque[int] = deque(maxlen=REMEMBERED)
+
+    @property
+    def paused(self) -> bool:
+        return self._paused
+
+    def anchor(self, bag_ns: int) -> None:
+        """Let `bag_ns` be now."""
+        self._bag_ns = bag_ns
+        self._steady_ns = self.clock()
+
+    def due(self, bag_ns: int) -> int:
+        """The steady time of a bag time, unless a pause comes between."""
+        return self._steady_ns + round((bag_ns - self._bag_ns) / self.rate)
+
+    def bag_time(self) -> int:
+        """The bag time of this moment; it stands still during a pause."""
+        if self._paused:
+            return self._bag_ns
+        return self._bag_ns + round((self.clock() - self._steady_ns) * self.rate)
+
+    def toggle(self) -> None:
+        """Pause, or go on from where the pause began."""
+        self.anchor(self.bag_time())
+        self._paused = not self._paused
+
+    def count(self, bag_ns: int) -> None:
+        """Count a message that is about to go out; if it is very late, what follows is moved by as much."""
+        late = self.clock() - self.due(bag_ns)
+        self._latenesses.append(late)
+        if late > SLIP:
+            self.slips += 1
+            self.anchor(bag_ns)
+
+    def lateness_ms(self) -> dict[str, float | None]:
+        """p50, p99 and max of the latenesses in milliseconds; None if nothing was sent."""
+        if not self._latenesses:
+            return {"p50": None, "p99": None, "max": None}
+        latenesses = np.frombuffer(array("q", self._latenesses), np.int64) / 1e6
+        p50, p99 = np.percentile(latenesses, (50, 99))
+        return {"p50": round(p50, 3), "p99": round(p99, 3), "max": round(latenesses.max(), 3)}

@@ -1,0 +1,150 @@
+"""Segmenting several bags at once: in processes of this machine, or as Ray tasks on a cluster."""
+
+import multiprocessing
+import multiprocessing.connection
+import os
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fcn_road_seg.errors import UserError
+
+if TYPE_CHECKING:
+    from fcn_road_seg.bags.segment_bag import Job, Report
+    from fcn_road_seg.segmenter import RoadSegmenter
+
+Event = Callable[[int, str, Any], None]
+"""Is told which job (counted from 0) reports what; besides `Report`'s words there are ("done", figures) for a job that
+has ended well and ("failed", sentence) for one that has not."""
+
+
+@dataclass(frozen=True)
+class Network:
+    """What RoadSegmenter.load takes."""
+
+    weights: str | Path = ""
+    device: str = "auto"
+    precision: str = "auto"
+    network_width: int = 0
+
+    def load(self) -> "RoadSegmenter":
+        from fcn_road_seg.segmenter import RoadSegmenter
+
+        return RoadSegmenter.load(self.weights, self.device, self.precision, self.network_width)
+
+
+def run_here(jobs: Sequence["Job"], network: Network, event: Event) -> None:
+    """One job after another, in this process, with one network."""
+    from fcn_road_seg.bags.segment_bag import segment_bag
+
+    segmenter = network.load()
+    for i, job in enumerate(jobs):
+        _told(
+            lambda report, job=job: segment_bag(job, segmenter, report), lambda kind, value, i=i: event(i, kind, value)
+        )
+
+
+def run_processes(jobs: Sequence["Job"], network: Network, workers: int, event: Event) -> None:
+    """A process for each job, `workers` at a time; torch's threads are divided among them.
+
+    When the caller is interrupted, the processes are ended and clean up after themselves.
+    """
+    context = multiprocessing.get_context("spawn")
+    waiting = list(enumerate(jobs))
+    running: dict[Any, tuple[int, Any]] = {}
+    try:
+        while waiting or running:
+            while waiting and len(running) < workers:
+                i, job = waiting.pop(0)
+                ours, theirs = context.Pipe(duplex=False)
+                process = context.Process(target=_process, args=(job, network, workers, theirs))
+                process.start()
+                theirs.close()
+                running[ours] = i, process
+            for pipe in multiprocessing.connection.wait(list(running)):
+                i, process = running[pipe]
+                try:
+                    kind, value = pipe.recv()
+                except EOFError:  # it was killed; most often there was not enough memory
+                    process.join()
+                    kind, value = "failed", f"{jobs[i].bag}: its process ended with {process.exitcode}"
+                event(i, kind, value)
+                if kind in ("done", "failed"):
+                    del running[pipe]
+                    process.join()
+    finally:
+        for _, process in running.values():
+            process.terminate()
+        for _, process in running.values():
+            process.join()
+
+
+def run_ray(jobs: Sequence["Job"], network: Network, address: str, event: Event) -> None:
+    """Every job as a task on a Ray cluster, whose machines see the bags and the weights under the same paths.
+
+    Args:
+        address: as `ray.init` takes it: "auto", "host:port", "ray://host:port", or "local" to start one here.
+
+    Raises:
+        UserError: Ray is not installed, or there is no cluster at that address.
+    """
+    try:
+        import ray
+    except ImportError:
+        raise UserError("--ray needs Ray, which is not installed: pip install 'fcn_road_seg[ray]'") from None
+    try:
+        ray.init(address=address, log_to_driver=False)
+    except (ConnectionError, ValueError, RuntimeError) as error:
+        raise UserError(f"there is no Ray cluster at {address}: {' '.join(str(error).split())}") from None
+    try:
+        gpus = 1 if network.device != "cpu" and ray.cluster_resources().get("GPU") else 0  # without, Ray hides them
+        task = ray.remote(num_cpus=1, num_gpus=gpus)(_task)
+        running = {task.remote(job, network): i for i, job in enumerate(jobs)}
+        while running:
+            for done in ray.wait(list(running))[0]:
+                i = running.pop(done)
+                try:
+                    events = ray.get(done)
+                except ray.exceptions.RayError as error:
+                    events = [("failed", f"{jobs[i].bag}: {' '.join(str(error).split())}")]
+                for kind, value in events:
+                    event(i, kind, value)
+    finally:
+        ray.shutdown()
+
+
+def _task(job: "Job", network: Network) -> list[tuple[str, Any]]:
+    """What a job reported, but for its single frames."""
+    from fcn_road_seg.bags.segment_bag import segment_bag
+
+    events: list[tuple[str, Any]] = []
+    _told(lambda report: segment_bag(job, network.load(), report), lambda *event: events.append(event))
+    last = [event for event in events if event[0] == "frame"][-1:]
+    return [event for event in events if event[0] == "frames"] + last + [e for e in events if e[0][:5] != "frame"]
+
+
+def _process(job: "Job", network: Network, workers: int, pipe: Any) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent too, which then ends this process
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that what is half-written goes
+    import cv2
+    import torch
+
+    from fcn_road_seg.bags.segment_bag import segment_bag
+
+    threads = max(1, min(torch.get_num_threads(), len(os.sched_getaffinity(0))) // workers)
+    torch.set_num_threads(threads)
+    cv2.setNumThreads(threads)
+    _told(lambda report: segment_bag(job, network.load(), report), lambda *event: pipe.send(event))
+
+
+def _told(work: "Callable[[Report], dict[str, Any]]", report: "Report") -> None:
+    """Do a job, and report how it ended."""
+    try:
+        figures = work(report)
+    except (UserError, OSError) as error:
+        report("failed", str(error))
+    else:
+        report("done", figures)

@@ -1,0 +1,105 @@
+"""`road_seg kitti-to-bag`: KITTI drives as rosbag2 bags."""
+
+import argparse
+from pathlib import Path
+
+from fcn_road_seg.cli.options import add_json_option, write_json
+
+
+def add_parser(subparsers) -> argparse.ArgumentParser:
+    parser = subparsers.add_parser("kitti-to-bag", help="KITTI raw drives or KITTI Road folders as rosbag2 bags")
+    parser.add_argument(
+        "drives", type=Path, nargs="+", metavar="DRIVE", help="a ..._sync folder of KITTI raw, or a KITTI Road folder"
+    )
+    parser.add_argument(
+        "--out", type=Path, required=True, help="the bag; of several drives, the folder that gets a bag for each"
+    )
+    parser.add_argument(
+        "--camera", type=int, choices=range(4), action="append", help="may be repeated (default: all that are there)"
+    )
+    parser.add_argument("--compressed", action="store_true", help="the image files' own bytes (JPEG, PNG), not pixels")
+    parser.add_argument("--storage", choices=("mcap", "sqlite3"), default="mcap", help="default: %(default)s")
+    parser.add_argument("--workers", type=_workers, default=1, metavar="N", help="drives at a time (default: 1)")
+    parser.add_argument("--force", action="store_true", help="replace bags that are there already")
+    add_json_option(parser)
+    return parser
+
+
+def run(args: argparse.Namespace) -> int:
+    import threading
+    import time
+    from concurrent.futures import ThreadPoolExecutor, as_completed
+
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from fcn_road_seg.bags.kitti import open_drive
+    from fcn_road_seg.bags.kitti_to_bag import count, write_bag
+    from fcn_road_seg.bags.writer import check_out
+    from fcn_road_seg.errors import UserError
+
+    bags = {args.out if len(args.drives) == 1 else args.out / path.resolve().name: path for path in args.drives}
+    if len(bags) < len(args.drives):
+        raise UserError("two drives have the same name, so their bags would too: convert them one at a time")
+    for bag in bags:
+        check_out(bag, args.force)
+    stop = threading.Event()
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    figures, errors = [], []
+
+    with Progress(*columns, console=Console(stderr=True)) as bars, ThreadPoolExecutor(args.workers) as pool:
+
+        def convert(bag: Path) -> dict:
+            begin = time.monotonic()
+            drive = open_drive(bags[bag], args.camera)
+            bar = bars.add_task(drive.name, total=count(drive))
+
+            def on_message() -> None:
+                if stop.is_set():
+                    raise UserError("interrupted")
+                bars.advance(bar)
+
+            messages = write_bag(
+                drive,
+                bag,
+                compressed=args.compressed,
+                storage=args.storage,
+                force=args.force,
+                on_message=on_message,
+            )
+            size = sum(file.stat().st_size for file in bag.iterdir())
+            seconds = round(time.monotonic() - begin, 3)
+            return {
+                "drive": drive.name,
+                "bag": str(bag),
+                "messages": messages,
+                "bytes": size,
+                "seconds": seconds,
+                "notes": drive.notes,
+            }
+
+        try:
+            for future in as_completed([pool.submit(convert, bag) for bag in bags]):
+                try:
+                    figures.append(future.result())
+                except (UserError, OSError) as error:
+                    errors.append(str(error))
+        except BaseException:  # Ctrl-C: the threads stop at their next message, and remove what they have begun
+            stop.set()
+            pool.shutdown(cancel_futures=True)
+            raise
+
+    figures.sort(key=lambda f: f["bag"])
+    for f in figures:
+        print(f"{f['bag']}: {sum(f['messages'].values())} messages, {f['bytes'] / 1e6:.1f} MB, {f['seconds']:.1f} s")
+        print(*(f"  {n} {topic}" for topic, n in f["messages"].items()), *f["notes"], sep="\n")
+    write_json(args.json, figures)
+    if errors:
+        raise UserError("\n".join(sorted(errors)))
+    return 0
+
+
+def _workers(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text} is no number of drives, 1 or more")
+    return int(text)

@@ -1,0 +1,88 @@
+"""`road_seg view`: overlay, rate and latency of the running node in a browser, and all of it in Foxglove."""
+
+import argparse
+import re
+import signal
+import sys
+from contextlib import ExitStack
+from ipaddress import ip_address
+from threading import Event
+
+from fcn_road_seg.errors import UserError
+
+NAME = re.compile(r"/?[A-Za-z_]\w*(/[A-Za-z_]\w*)*", re.ASCII)
+
+
+def add_parser(subparsers) -> argparse.ArgumentParser:
+    parser = subparsers.add_parser("view", help="show the running node's overlay, rate and latency in a browser")
+    parser.add_argument(
+        "--node", default="road_seg", help="name of the node, or /namespace/name (default: %(default)s)"
+    )
+    parser.add_argument("--host", default="127.0.0.1", help="address to serve on (default: %(default)s, this machine)")
+    parser.add_argument("--port", type=port, default=8080, help="of the page; 0: any free (default: %(default)s)")
+    parser.add_argument(
+        "--foxglove-port", type=port, default=8765, help="of Foxglove's WebSocket; 0: any free (default: %(default)s)"
+    )
+    return parser
+
+
+def port(text: str) -> int:
+    """A TCP port, 0..65535."""
+    number = int(text)
+    if not 0 <= number <= 65535:
+        raise ValueError
+    return number
+
+
+def run(args: argparse.Namespace) -> int:
+    """0 after SIGINT or SIGTERM, whenever they come."""
+    if not NAME.fullmatch(args.node):
+        raise UserError(f"--node is '{args.node}', which is no name of a node: give one such as /road_seg")
+    stop = Event()
+    for number in signal.SIGINT, signal.SIGTERM:
+        signal.signal(number, lambda *_: stop.set())
+
+    from fcn_road_seg.ros_environment import set_ros_defaults
+    from fcn_road_seg.view.figures import Figures
+    from fcn_road_seg.view.foxglove import FoxgloveServer
+    from fcn_road_seg.view.newest import NewestPicture
+    from fcn_road_seg.view.page import PageServer
+
+    node = f"/{args.node.lstrip('/')}"
+    figures, newest, foxglove = Figures(node), NewestPicture(), None
+    with ExitStack() as servers:
+        page = PageServer(node, args.host, args.port, figures, newest)
+        servers.callback(page.close)
+        try:
+            foxglove = FoxgloveServer(node, args.host, args.foxglove_port)
+            servers.callback(foxglove.close)
+        except ImportError:
+            pass
+        set_ros_defaults()
+        try:
+            from fcn_road_seg.view.listener import listen
+        except ModuleNotFoundError as error:
+            raise UserError(f"ROS 2 is not here ({error}): source its setup.bash, or run make venv") from None
+        announce(args.host, page.port, foxglove and foxglove.port, node)
+        listen(node, figures, newest, foxglove, stop)
+    return 0
+
+
+def announce(host: str, page_port: int, foxglove_port: int | None, node: str) -> None:
+    """Say where to look."""
+    address = f"[{host}]" if ":" in host else host
+    print(f"http://{address}:{page_port}/ shows {node} in a browser; Ctrl-C ends this", flush=True)
+    if foxglove_port is None:
+        print("pip install foxglove-sdk, and Foxglove gets mask, overlay and latency over WebSocket", flush=True)
+    else:
+        print(f"ws://{address}:{foxglove_port} is for Foxglove: Open connection, Foxglove WebSocket", flush=True)
+    if not is_loopback(host):
+        print(f"Everybody who reaches {host} can watch the camera: there is no password.", file=sys.stderr, flush=True)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether an address or name is this machine's alone."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -1,0 +1,79 @@
+"""A drive as a bag, for `road_seg play`, and the frames of that bag again."""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from rosbags.typesys import Stores, get_typestore
+
+from fcn_road_seg.bags import kitti, kitti_to_bag
+from fcn_road_seg.bags.reader import open_bag
+from fcn_road_seg.bags.writer import new_bag, offered_qos
+from fcn_road_seg.demo.drive import Drive, DriveFrame
+from fcn_road_seg.errors import UserError
+from fcn_road_seg.image_message import image_to_rgb
+
+IMAGE = "sensor_msgs/msg/Image"
+
+
+class DriveInBag(NamedTuple):
+    """A drive, rendered and decoded before it starts so that nothing but player and node works while it runs."""
+
+    name: str
+    path: Path
+    topic: str
+    """Of the camera's images."""
+    stamps: list[int]
+    """Nanoseconds, of every frame."""
+    roads: list[np.ndarray | None]
+    """bool H x W per frame, or None."""
+
+    @property
+    def rate(self) -> float:
+        """Frames per second, as recorded."""
+        return 1e9 * (len(self.stamps) - 1) / (self.stamps[-1] - self.stamps[0]) if len(self.stamps) > 1 else 1.0
+
+    def frames(self) -> Iterator[np.ndarray]:
+        """uint8 H x W x 3 RGB, in the order of the stamps."""
+        with open_bag(self.path) as bag:
+            for connection, _, data in bag.messages([self.topic]):
+                yield image_to_rgb(bag.deserialize(data, connection.msgtype))
+
+
+def write_drive(drive: Drive, out: Path, rate: float, progress: Callable[[Iterable], Iterable]) -> DriveInBag:
+    """Write a drive's frames to a bag: a KITTI raw drive's as `road_seg kitti-to-bag` does, others as /image.
+
+    Args:
+        rate: frames per second of a drive that has no stamps of its own.
+
+    Raises:
+        UserError: the drive has no frame, or a file of it cannot be read.
+    """
+    if drive.kitti is not None:
+        camera, folder = drive.kitti
+        recorded = kitti.open_drive(folder, [camera])
+        recorded = replace(recorded, images={camera: recorded.images[camera][: drive.count]}, velodyne=[], oxts=[])
+        kitti_to_bag.write_bag(recorded, out)
+        topic = f"/kitti/{kitti_to_bag.CAMERAS[camera]}/image_raw"
+        stamps = [reading.stamp for reading in recorded.images[camera]]
+        return DriveInBag(drive.name, out, topic, stamps, [None] * len(stamps))
+    store = get_typestore(Stores.LATEST)
+    message_type, header_type = store.types[IMAGE], store.types["std_msgs/msg/Header"]
+    stamps, roads = [], []
+    frame: DriveFrame
+    with new_bag(out) as writer:
+        connection = writer.add_connection("/image", IMAGE, typestore=store, offered_qos_profiles=offered_qos())
+        for index, frame in enumerate(progress(drive.frames)):
+            stamp = 10**9 + round(index * 1e9 / rate)
+            header = header_type(store.types["builtin_interfaces/msg/Time"](*divmod(stamp, 10**9)), "camera")
+            height, width = frame.image.shape[:2]
+            pixels = np.ascontiguousarray(frame.image[:, :, ::-1]).reshape(-1)
+            message = message_type(header, height, width, "bgr8", 0, 3 * width, pixels)
+            writer.write(connection, stamp, store.serialize_cdr(message, IMAGE))
+            stamps.append(stamp)
+            roads.append(frame.road)
+        if not stamps:
+            raise UserError(f"{drive.name} has no frame")
+    return DriveInBag(drive.name, out, "/image", stamps, roads)

@@ -1,0 +1,53 @@
+"""Try the node without a camera: ros2 launch fcn_road_seg demo.launch.py rviz:=true
+
+A synthetic camera, the node, and rviz2 if asked for. The arguments of road_seg.launch.py work here as well.
+"""
+
+from launch import LaunchDescription
+from launch.actions import DeclareLaunchArgument, IncludeLaunchDescription, SetEnvironmentVariable
+from launch.substitutions import EnvironmentVariable, LaunchConfiguration, PathJoinSubstitution
+from launch_ros.actions import Node
+from launch_ros.parameter_descriptions import ParameterValue
+from launch_ros.substitutions import FindPackageShare
+
+SHARE = FindPackageShare("fcn_road_seg")
+FAST_DDS_PROFILE = "FASTDDS_DEFAULT_PROFILES_FILE"
+
+CAMERA = {
+    "rate": (float, "10.0", "Frames per second."),
+    "frames": (int, "40", "Frames that are rendered first, which takes a few seconds; then they repeat."),
+    "seed": (int, "0", "Another seed is another street, light and traffic."),
+    "scene": (str, "residential", "Kind of street: residential, country, urban, avenue or random."),
+    "weather": (str, "sun", "sun, overcast, dusk, night, fog, wet or random."),
+}
+"""Arguments that are parameters of the camera: type, default, description."""
+
+
+def generate_launch_description():
+    """What ros2 launch asks for."""
+    profile = PathJoinSubstitution([SHARE, "config", "fastdds_profile.xml"])
+    return LaunchDescription(
+        [
+            *(
+                DeclareLaunchArgument(name, default_value=default, description=description)
+                for name, (_, default, description) in CAMERA.items()
+            ),
+            # These are arguments of road_seg.launch.py as well, which takes what they are here.
+            DeclareLaunchArgument("namespace", default_value="", description="Namespace of everything."),
+            DeclareLaunchArgument("image", default_value="camera/image_raw", description="Topic of the camera."),
+            SetEnvironmentVariable(FAST_DDS_PROFILE, EnvironmentVariable(FAST_DDS_PROFILE, default_value=profile)),
+            Node(
+                package="fcn_road_seg",
+                executable="road_seg_camera",
+                namespace=LaunchConfiguration("namespace"),
+                parameters=[
+                    {
+                        name: ParameterValue(LaunchConfiguration(name), value_type=kind)
+                        for name, (kind, _, _) in CAMERA.items()
+                    }
+                ],
+                output="screen",
+            ),
+            IncludeLaunchDescription(PathJoinSubstitution([SHARE, "launch", "road_seg.launch.py"])),
+        ]
+    )

@@ -1,0 +1,314 @@
+"""Reading and writing bags: every storage, what was cut off, and nothing half-written."""
+
+import shutil
+import sqlite3
+from pathlib import Path
+
+import pytest
+import tiny_bag
+import yaml
+from tiny_bag import ROS2, content, data_file, serialized, write_ros1, write_ros2
+
+from fcn_road_seg.bags.reader import BagError, open_bag
+from fcn_road_seg.bags.writer import add_connection, new_bag, offered_qos
+
+STORAGES = [("mcap", ""), ("mcap", "file"), ("mcap", "message"), ("mcap", "storage"), ("sqlite3", "")]
+STORAGES += [("sqlite3", "file"), ("sqlite3", "message")]
+
+
+@pytest.fixture(scope="module")
+def long() -> tuple[list, list]:
+    """Messages that fill several chunks of an MCAP, and what is to be read of them."""
+    messages = content(count=80)
+    return messages, serialized(messages)
+
+
+def read(path: Path, **only) -> tuple[list[tuple[str, int, bytes]], str]:
+    """Topic, time and bytes of a bag's messages, and `cut_off`."""
+    with open_bag(path) as bag:
+        return [(c.topic, time, bytes(data)) for c, time, data in bag.messages(**only)], bag.cut_off
+
+
+@pytest.fixture(scope="module")
+def expected() -> list[tuple[str, int, bytes]]:
+    return serialized(content())
+
+
+@pytest.mark.parametrize(("storage", "mode"), STORAGES)
+def test_every_storage_gives_what_was_written(tmp_path, expected, storage, mode):
+    path = write_ros2(tmp_path / "drive", storage, mode)
+    assert read(path) == (expected, "")
+    assert read(data_file(path)) == (expected, "")
+    with open_bag(path) as bag:
+        assert {c.topic: c.offered_qos for c in bag.connections} == {
+            topic: qos for topic, qos in tiny_bag.QOS.items() if not topic.endswith("compressed")
+        }
+        assert {(c.topic, c.msgtype): c.message_count for c in bag.connections} == {
+            ("/camera/image_raw", tiny_bag.IMAGE): 6,
+            ("/chatter", tiny_bag.STRING): 6,
+            ("/tf_static", tiny_bag.TF): 1,
+        }
+        assert (bag.start_ns, bag.end_ns) == (expected[0][1], expected[-1][1])
+        assert bag.duration == pytest.approx((bag.end_ns - bag.start_ns) / 1e9)
+        assert bag.deserialize(expected[2][2], tiny_bag.STRING).data == "frame 0"
+
+
+@pytest.mark.parametrize("compression", ["", "bz2", "lz4"])
+def test_ros1_messages_come_as_cdr(tmp_path, expected, compression):
+    path = write_ros1(tmp_path / "drive.bag", compression)
+    assert read(path) == (expected, "")
+    with open_bag(path) as bag:
+        assert {c.topic: c.latching for c in bag.connections}["/tf_static"]
+        assert all(c.offered_qos == [] for c in bag.connections)
+
+
+def test_topics_and_times_choose(tmp_path, expected):
+    path = write_ros2(tmp_path / "drive")
+    start, stop = expected[3][1], expected[9][1]
+    chosen, _ = read(path, topics=["/chatter"], start=start, stop=stop)
+    assert chosen == [m for m in expected if m[0] == "/chatter" and start <= m[1] < stop] != []
+    assert read(path, topics=[]) == ([], "")
+
+
+def test_a_bag_in_several_files_is_one(tmp_path, expected):
+    """As `ros2 bag record --max-bag-size` writes it; `_10` comes after `_9`."""
+    bag = tmp_path / "drive"
+    bag.mkdir()
+    messages, names = content(), []
+    for i, message in enumerate(messages):
+        names.append(f"drive_{i}.mcap")
+        shutil.copy(data_file(write_ros2(tmp_path / "one", messages=[message])), bag / names[-1])
+    assert len(messages) > 10
+    assert read(bag) == (expected, "")
+    with open_bag(bag) as opened:
+        assert sorted(c.message_count for c in opened.connections) == [1, 6, 6]
+    (bag / "metadata.yaml").write_text(yaml.safe_dump({"rosbag2_bagfile_information": {"relative_file_paths": names}}))
+    (bag / names[3]).unlink()
+    left, cut_off = read(bag)
+    assert left == expected[:3] + expected[4:]
+    assert "drive_3.mcap" in cut_off
+
+
+def is_prefix(path: Path, expected: list, least: int) -> int:
+    """Checks that the bag has the first messages, unchanged, at least `least`, and says that it was cut off."""
+    messages, cut_off = read(path)
+    assert messages == expected[: len(messages)]
+    assert len(messages) >= least
+    assert path.name in cut_off and cut_off.count("\n") == 0
+    with open_bag(path) as bag:
+        assert bag.cut_off and bag.message_count == len(messages)
+    return len(messages)
+
+
+@pytest.mark.parametrize("mode", ["", "message", "storage"])
+def test_an_mcap_is_read_up_to_where_it_was_cut(tmp_path, long, mode):
+    messages, expected = long
+    whole = data_file(write_ros2(tmp_path / "drive", "mcap", mode, messages)).read_bytes()
+    path, counts = tmp_path / "cut.mcap", []
+    for share in (0.3, 0.5, 0.7, 0.9):
+        path.write_bytes(whole[: int(share * len(whole))])
+        counts.append(is_prefix(path, expected, least=int((share - 0.1) * len(expected))))
+    assert counts == sorted(counts) and counts[0] < counts[-1]
+    path.write_bytes(whole[:-20])
+    assert is_prefix(path, expected, least=len(expected)) == len(expected)
+
+
+def test_damage_in_the_middle_of_an_mcap_is_told(tmp_path, long):
+    messages, expected = long
+    path = data_file(write_ros2(tmp_path / "drive", "mcap", "storage", messages))
+    magic = b"\x28\xb5\x2f\xfd"
+    first, second, rest = path.read_bytes().split(magic, 2)
+    path.write_bytes(first + magic + second + b"\0\0\0\0" + rest)
+    found, cut_off = read(path)
+    assert found == expected[: len(found)]
+    assert 10 < len(found) < len(expected)
+    assert "damaged" in cut_off
+
+
+def test_a_sqlite_file_without_metadata_is_read(tmp_path, expected):
+    path = write_ros2(tmp_path / "drive", "sqlite3")
+    (path / "metadata.yaml").unlink()
+    assert is_prefix(path, expected, least=len(expected)) == len(expected)
+
+
+@pytest.mark.parametrize("share", [0.5, 0.9])
+def test_a_sqlite_file_with_pages_missing_is_read(tmp_path, long, share):
+    messages, expected = long
+    whole = data_file(write_ros2(tmp_path / "drive", "sqlite3", messages=messages)).read_bytes()
+    path = tmp_path / "cut.db3"
+    path.write_bytes(whole[: int(share * len(whole))])
+    assert is_prefix(path, expected, least=int((share - 0.2) * len(expected))) < len(expected)
+
+
+@pytest.mark.parametrize("journal", ["wal", "delete"])
+def test_a_sqlite_file_with_a_journal_is_read(tmp_path, expected, journal):
+    """As a killed recorder leaves it: committed messages are in the WAL; a rollback journal undoes the others."""
+    file = data_file(write_ros2(tmp_path / "drive", "sqlite3"))
+    database = sqlite3.connect(file, isolation_level=None)
+    database.executescript(f"PRAGMA journal_mode={journal}; PRAGMA wal_autocheckpoint=0; PRAGMA cache_size=1; BEGIN")
+    last = expected[-1][1]
+    for i in range(50):
+        database.execute("INSERT INTO messages (topic_id,timestamp,data) VALUES (1,?,?)", (last + i + 1, bytes(8000)))
+    if journal == "wal":
+        database.execute("COMMIT")
+    killed = tmp_path / "killed"
+    killed.mkdir()
+    for part in file.parent.glob("*.db3*"):
+        shutil.copy(part, killed / part.name)
+    before = {part.name: part.read_bytes() for part in killed.iterdir()}
+    database.close()
+    assert len(before) > 1
+    messages, cut_off = read(killed)
+    assert len(messages) == len(expected) + (50 if journal == "wal" else 0)
+    assert messages[: len(expected)] == expected
+    assert cut_off
+    assert {part.name: part.read_bytes() for part in killed.iterdir()} == before
+
+
+@pytest.mark.parametrize("compression", ["", "bz2", "lz4"])
+def test_a_ros1_bag_is_read_up_to_where_it_was_cut(tmp_path, expected, compression):
+    whole = write_ros1(tmp_path / "drive.bag", compression).read_bytes()
+    path = tmp_path / "cut.bag.active"
+    path.write_bytes(whole[: int(0.7 * len(whole))])
+    # bzip2 packs 900 kB at a time, so that nothing can be had of the first block while its end is missing
+    if compression == "bz2":
+        with pytest.raises(BagError, match="before its first message"):
+            read(path)
+    else:
+        is_prefix(path, expected, least=4)
+    path.write_bytes(whole[:-10])
+    assert is_prefix(path, expected, least=len(expected)) == len(expected)
+
+
+def test_what_is_no_bag_is_refused(tmp_path):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "text.mcap").write_text("not an MCAP")
+    (tmp_path / "nothing.mcap").write_bytes(b"")
+    (tmp_path / "magic.mcap").write_bytes(b"\x89MCAP0\r\n")
+    (tmp_path / "other.db3").write_bytes(b"SQLite format 3\0" + bytes(100))
+    database = sqlite3.connect(tmp_path / "tables.db3")
+    database.execute("CREATE TABLE t(x)")
+    database.close()
+    names = "missing", "empty", "text.mcap", "nothing.mcap", "magic.mcap", "other.db3", "tables.db3"
+    for name in names:
+        with pytest.raises(BagError, match=name) as error, open_bag(tmp_path / name):
+            pass
+        assert "\n" not in str(error.value)
+
+
+def test_bytes_that_are_no_message_are_refused(tmp_path, expected):
+    with open_bag(write_ros2(tmp_path / "drive")) as bag:
+        for data in (b"", b"\0\1\0\0", expected[1][2][:50], b"\xff" * 100):
+            with pytest.raises(BagError, match="sensor_msgs/msg/Image"):
+                bag.deserialize(data, tiny_bag.IMAGE)
+        with pytest.raises(BagError, match="my_msgs/msg/Own"):
+            bag.deserialize(expected[1][2], "my_msgs/msg/Own")
+
+
+@pytest.mark.parametrize("storage", ["mcap", "sqlite3"])
+def test_a_new_bag_is_what_ros2_bag_info_expects(tmp_path, storage):
+    """Field by field: rosbag2_storage/yaml.hpp, version 9."""
+    out = tmp_path / "somewhere" / "drive"
+    with new_bag(out, storage) as writer:
+        topic = writer.add_connection("/s", tiny_bag.STRING, typestore=ROS2, offered_qos_profiles=offered_qos(3))
+        for time in (10**9, 3 * 10**9):
+            writer.write(topic, time, ROS2.serialize_cdr(ROS2.types[tiny_bag.STRING]("x"), tiny_bag.STRING))
+    name = f"drive.{'mcap' if storage == 'mcap' else 'db3'}"
+    assert sorted(file.name for file in out.iterdir()) == sorted([name, "metadata.yaml"])
+    assert list(out.parent.iterdir()) == [out]
+    infinite = {"sec": 9223372036, "nsec": 854775807}
+    qos = {
+        "history": "keep_last",
+        "depth": 3,
+        "reliability": "reliable",
+        "durability": "volatile",
+        "deadline": infinite,
+        "lifespan": infinite,
+        "liveliness": "automatic",
+        "liveliness_lease_duration": infinite,
+        "avoid_ros_namespace_conventions": False,
+    }
+    topic = {
+        "name": "/s",
+        "type": "std_msgs/msg/String",
+        "serialization_format": "cdr",
+        "offered_qos_profiles": [qos],
+        "type_description_hash": "RIHS01_df668c740482bbd48fb39d76a70dfd4bd59db1288021743503259e948f6b1a18",
+    }
+    times = {"starting_time": {"nanoseconds_since_epoch": 10**9}, "duration": {"nanoseconds": 2 * 10**9}}
+    assert yaml.safe_load((out / "metadata.yaml").read_text())["rosbag2_bagfile_information"] == {
+        "version": 9,
+        "storage_identifier": storage,
+        "relative_file_paths": [name],
+        **times,
+        "message_count": 2,
+        "topics_with_message_count": [{"topic_metadata": topic, "message_count": 2}],
+        "compression_format": "",
+        "compression_mode": "",
+        "files": [{"path": name, **times, "message_count": 2}],
+        "custom_data": None,
+        "ros_distro": "rosbags",
+    }
+
+
+@pytest.mark.parametrize("interruption", [KeyboardInterrupt, RuntimeError])
+def test_an_interrupted_bag_leaves_nothing(tmp_path, expected, interruption):
+    old = write_ros2(tmp_path / "old")
+    for out, force in ((tmp_path / "new", False), (old, True)):
+        with pytest.raises(interruption), new_bag(out, force=force) as writer:
+            writer.add_connection("/s", tiny_bag.STRING, typestore=ROS2)
+            raise interruption
+    assert list(tmp_path.iterdir()) == [old]
+    assert read(old)[0] == expected
+
+
+def test_a_fault_of_sqlite_is_a_sentence(tmp_path):
+    with pytest.raises(BagError, match="disk is full"), new_bag(tmp_path / "new", "sqlite3"):
+        raise sqlite3.OperationalError("database or disk is full")
+    assert not list(tmp_path.iterdir())
+
+
+def test_messages_that_are_not_cdr_are_copied_as_they_are(tmp_path):
+    with new_bag(tmp_path / "old") as writer:
+        topic = writer.add_connection("/json", tiny_bag.STRING, typestore=ROS2, serialization_format="json")
+        writer.write(topic, 5, b'{"data": "x"}')
+    with open_bag(tmp_path / "old") as bag, new_bag(tmp_path / "new") as writer:
+        (connection,) = bag.connections
+        copy = add_connection(writer, bag, connection)
+        for _, time, data in bag.messages():
+            writer.write(copy, time, data)
+    assert read(data_file(tmp_path / "new")) == ([("/json", 5, b'{"data": "x"}')], "")
+    with open_bag(tmp_path / "new") as bag:
+        assert [c.serialization for c in bag.connections] == ["json"]
+
+
+def test_only_a_bag_is_replaced(tmp_path):
+    out = write_ros2(tmp_path / "drive")
+    with pytest.raises(BagError, match="--force"), new_bag(out):
+        pass
+    with new_bag(out, "sqlite3", force=True):
+        pass
+    assert data_file(out).suffix == ".db3"
+    (out / "thesis.tex").write_text("")
+    (tmp_path / "file").write_text("")
+    for precious in (out, tmp_path / "file", tmp_path):
+        with pytest.raises(BagError, match="not just a bag"), new_bag(precious, force=True):
+            pass
+    assert (out / "thesis.tex").exists()
+
+
+def test_types_that_a_bag_does_not_define_are_copied_as_they_are(tmp_path):
+    """Bags of ROS 2 Humble and before have no definitions; a type of their own cannot be known."""
+    file = data_file(write_ros2(tmp_path / "old", "sqlite3"))
+    with sqlite3.connect(file) as database:
+        database.executescript("UPDATE topics SET type='my_msgs/msg/Own' WHERE name='/chatter'; DELETE FROM schema")
+        database.executescript("DROP TABLE message_definitions; DROP TABLE schema")
+    messages, _ = read(file)
+    with open_bag(file) as bag, new_bag(tmp_path / "new") as writer:
+        copies = {c: add_connection(writer, bag, c) for c in bag.connections}
+        for connection, time, data in bag.messages():
+            writer.write(copies[connection], time, data)
+    assert read(tmp_path / "new") == (messages, "")
+    with open_bag(tmp_path / "new") as bag:
+        assert "my_msgs/msg/Own" in {c.msgtype for c in bag.connections}
+        assert {c.topic: c.offered_qos for c in bag.connections}["/tf_static"] == tiny_bag.QOS["/tf_static"]

@@ -1,0 +1,108 @@
+"""config/road_seg.rviz shows what the node and the camera publish, in words that rviz2 knows."""
+
+import re
+
+import pytest
+import yaml
+
+CONFIG = "config/road_seg.rviz"
+IMAGE = "rviz_default_plugins/Image"
+CLASSES = {IMAGE} | {
+    f"rviz_default_plugins/{name}" for name in ("Camera", "Grid", "LaserScan", "Map", "PointCloud2", "TF")
+}
+TOPIC_KEYS = {"Value", "Depth", "History Policy", "Reliability Policy", "Durability Policy"}
+WORDS = {  # of rviz_common's QosProfileProperty; any other word means the default, without a warning
+    "History Policy": {"Keep Last": "KEEP_LAST", "Keep All": "KEEP_ALL"},
+    "Reliability Policy": {"Reliable": "RELIABLE", "Best Effort": "BEST_EFFORT"},
+    "Durability Policy": {"Volatile": "VOLATILE", "Transient Local": "TRANSIENT_LOCAL"},
+}
+OUTPUTS = {"/camera/image_raw", "/road_seg/mask", "/road_seg/overlay"}
+
+
+@pytest.fixture(scope="module")
+def config(repository) -> dict:
+    return yaml.safe_load((repository / CONFIG).read_text())["Visualization Manager"]
+
+
+@pytest.fixture(scope="module")
+def topics(config) -> dict[str, dict]:
+    """What the image displays subscribe to, by topic."""
+    return {display["Topic"]["Value"]: display for display in config["Displays"] if "Topic" in display}
+
+
+def test_displays_are_rviz_s_and_shown(config):
+    classes = [display["Class"] for display in config["Displays"]]
+    assert set(classes) <= CLASSES
+    assert classes.count(IMAGE) == 3 and {"rviz_default_plugins/TF", "rviz_default_plugins/Grid"} <= set(classes)
+    assert all(display["Enabled"] is True for display in config["Displays"])
+    names = [display["Name"] for display in config["Displays"]]
+    assert len(set(names)) == len(names)
+
+
+def test_topics_are_the_ones_of_this_package_with_words_that_rviz_knows(topics):
+    assert topics.keys() == OUTPUTS
+    for display in topics.values():
+        topic = display["Topic"]
+        assert topic.keys() == TOPIC_KEYS
+        assert type(topic["Depth"]) is int and topic["Depth"] >= 1
+        for policy, words in WORDS.items():
+            assert topic[policy] in words, f"rviz2 does not know {topic[policy]!r}"
+
+
+def test_everything_is_seen_from_the_ground_frame_of_the_camera_node(config):
+    pytest.importorskip("rclpy", reason="ROS 2 is not installed")
+    from fcn_road_seg.synthetic_camera import GROUND_FRAME
+
+    assert config["Global Options"]["Fixed Frame"] == GROUND_FRAME
+    assert {display["Reference Frame"] for display in config["Displays"] if "Reference Frame" in display} == {
+        GROUND_FRAME
+    }
+
+
+def test_the_launch_file_remaps_these_topics(repository):
+    text = (repository / "launch" / "road_seg.launch.py").read_text()
+    image, outputs = re.search(r'^RVIZ_IMAGE, RVIZ_OUTPUTS = "(.+)", "(.+)"', text, re.MULTILINE).groups()
+    names = re.search(r'for topic in \(("\w+"(?:, "\w+")*)\)', text)[1]
+    assert {image, *(f"{outputs}/{name}" for name in re.findall(r"\w+", names))} == OUTPUTS
+
+
+def test_each_display_matches_its_publisher(topics, small_weights, domain_id, tmp_path):
+    pytest.importorskip("rclpy", reason="ROS 2 is not installed")
+    from camera_process import CameraProcess
+    from node_harness import Client, NodeProcess
+    from rclpy.qos import (
+        DurabilityPolicy,
+        HistoryPolicy,
+        LivelinessPolicy,
+        QoSCompatibility,
+        QoSProfile,
+        ReliabilityPolicy,
+        qos_check_compatible,
+    )
+
+    def wanted(topic: dict) -> QoSProfile:
+        word = {policy: words[topic[policy]] for policy, words in WORDS.items()}
+        return QoSProfile(
+            depth=topic["Depth"],
+            history=HistoryPolicy[word["History Policy"]],
+            reliability=ReliabilityPolicy[word["Reliability Policy"]],
+            durability=DurabilityPolicy[word["Durability Policy"]],
+            liveliness=LivelinessPolicy.AUTOMATIC,
+        )
+
+    client = Client(domain_id)
+    node = NodeProcess(domain_id, tmp_path / "node.log", weights=small_weights, autostart=False)
+    with CameraProcess(domain_id, width=64, height=32, frames=1):
+        try:
+            for name, display in topics.items():
+                client.spin_until(lambda name=name: client.node.count_publishers(name), f"a publisher of {name}")
+                (publisher,) = client.node.get_publishers_info_by_topic(name)
+                assert publisher.topic_type == "sensor_msgs/msg/Image" and display["Class"] == IMAGE
+                compatibility, reason = qos_check_compatible(publisher.qos_profile, wanted(display["Topic"]))
+                assert compatibility == QoSCompatibility.OK, reason
+                if name.startswith("/road_seg/"):  # ours; a camera may be anything
+                    assert publisher.qos_profile.reliability == wanted(display["Topic"]).reliability
+                    assert publisher.qos_profile.durability == wanted(display["Topic"]).durability
+        finally:
+            node.stop()
+            client.close()
