@@ -55,11 +55,11 @@ def test_the_node_follows_cameras_on_fast_dds_defaults(domain_id, small_weights,
     try:
         node.wait_for_words("Listening to /image (reliable)")
         client.spin_until(lambda: client.node.count_publishers("road_seg/mask"), "the node's publisher of masks")
-        assert drive("reliable") >= 38  # one may be replaced by the next while other work holds the machine
+        assert drive("reliable") >= 25  # all, but for what newer ones replace while other work holds the machine
         # Of these Fast DDS loses nearly all on its defaults: nothing more can be asked than that one comes some time.
         assert any(drive("best_effort") for _ in range(8))
         assert "Listening to /image (best_effort)" in node.words()
-        assert drive("reliable") >= 38
+        assert drive("reliable") >= 25
         assert any(drive("best_effort", "reliable") for _ in range(8))
         listened = [line.rpartition("(")[2] for line in node.words().splitlines() if "Listening" in line]
         assert [key for key, _ in itertools.groupby(listened)] == listened  # never the same twice in a row

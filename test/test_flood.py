@@ -60,7 +60,8 @@ def test_under_a_flood_the_newest_frame_is_answered_and_nothing_grows(domain_id,
     assert set(stamps) <= set(sent) and all(a < b for a, b in itertools.pairwise(stamps)), report
     assert len(sent) == SECONDS * RATE and (sent[-1] - sent[0]) / 1e9 < 1.2 * SECONDS, "the camera made no flood"
     assert len(stamps) > SECONDS, report
-    assert max(replies) < 1.0, report
+    # A service waits for one inference; other work on the machine may make that more than the second it is on its own.
+    assert max(replies) < max(1.0, 3 * figures["processing p99 (ms)"] / 1000), report
     assert max(resident[2:]) < 1.05 * resident[2], report
     # A period, an inference, and 15 ms on the way; one frame more in a queue would add another inference.
     assert np.median(ages) < 1000 / RATE + figures["processing p99 (ms)"] + 15, report
