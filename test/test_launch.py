@@ -265,7 +265,7 @@ def test_a_drive_becomes_a_bag_that_is_played_when_the_node_is_active(launch, sm
     places = [launched.words.find(moment) for moment in moments]
     assert -1 not in places and places == sorted(places), launched.words
     out = re.search(r'"--out", "([^"]+)"', launched.words)[1]
-    assert launched.command("road_seg") == f"play {out} --clock --rate 1.0"
+    assert launched.command("road_seg") == f"play {out} --clock --wait 60 --rate 1.0"
     assert not Path(out).parent.exists()
     assert launched.processes["road_seg"][2].endswith("fastdds_profile.xml")
 
