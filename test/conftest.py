@@ -44,3 +44,19 @@ def shipped_weights(repository) -> Path:
 def domain_id() -> int:
     """A DDS domain for the tests of one module."""
     return 1 + next(DOMAINS) % 100
+
+
+@pytest.fixture(scope="module")
+def client(domain_id, node):
+    """A camera and a viewer of the module's own `node` fixture."""
+    from node_harness import Client
+
+    client = Client(domain_id)
+    yield client
+    client.close()
+
+
+@pytest.fixture(scope="module")
+def camera(client):
+    """A publisher of images, which the node has found."""
+    return client.camera()

@@ -44,18 +44,6 @@ def node(domain_id, small_weights, threshold, tmp_path_factory):
     assert "Traceback" not in node.words()
 
 
-@pytest.fixture(scope="module")
-def client(domain_id, node):
-    client = Client(domain_id)
-    yield client
-    client.close()
-
-
-@pytest.fixture(scope="module")
-def camera(client):
-    return client.camera()
-
-
 def test_the_mask_is_the_segmenters_with_the_frames_header(client, camera, segmenter, threshold):
     mask = client.answer(camera, frame_message(FRAME[:, :, ::-1], "bgr8", 10))
     assert (mask.height, mask.width) == FRAME.shape[:2]

@@ -48,18 +48,6 @@ def node(domain_id, small_weights, tmp_path_factory):
         node.stop()
 
 
-@pytest.fixture(scope="module")
-def client(domain_id, node):
-    client = Client(domain_id)
-    yield client
-    client.close()
-
-
-@pytest.fixture(scope="module")
-def camera(client):
-    return client.camera()
-
-
 def test_out_of_memory_drops_the_frame_and_not_the_node(client, camera, node):
     answered = len(client.masks)
     for width, seconds in ((31, 10), (32, 11), (30, 11)):

@@ -42,16 +42,9 @@ SECOND = 1_000_000_000
 START = 1_317_042_000 * SECOND + 123_456_789
 CAMERA, TALK, NOTE = "/camera", "/talk", "/note"
 PROGRAM = """
-import argparse, sys
-from fcn_road_seg.cli import play
-from fcn_road_seg.errors import UserError
-parser = argparse.ArgumentParser()
-play.add_parser(parser.add_subparsers())
-try:
-    sys.exit(play.run(parser.parse_args(["play", *sys.argv[1:]])))
-except UserError as error:
-    print(error, file=sys.stderr)
-    sys.exit(2)
+import sys
+from fcn_road_seg.cli.main import main
+sys.exit(main(["play", *sys.argv[1:]]))
 """
 
 

@@ -24,15 +24,9 @@ from fcn_road_seg.view.page import PageServer
 
 SIZE = 96, 160  # of the pictures, height and width
 VERB = """
-import argparse, sys
-from fcn_road_seg.cli import view
-from fcn_road_seg.errors import UserError
-parser = argparse.ArgumentParser()
-view.add_parser(parser.add_subparsers())
-try:
-    sys.exit(view.run(parser.parse_args(["view", *sys.argv[1:]])))
-except UserError as error:
-    sys.exit(print(error, file=sys.stderr) or 2)
+import sys
+from fcn_road_seg.cli.main import main
+sys.exit(main(["view", *sys.argv[1:]]))
 """
 
 
@@ -404,7 +398,8 @@ def view_fails(*arguments: str) -> str:
     """What it says when it ends with code 2."""
     result = subprocess.run([sys.executable, "-c", VERB, *arguments], capture_output=True, text=True, timeout=TIMEOUT)
     assert result.returncode == 2 and result.stderr.count("\n") == 1, result.stderr
-    return result.stderr
+    assert result.stderr.startswith("road_seg view: ")
+    return result.stderr.removeprefix("road_seg view: ")
 
 
 def test_what_cannot_be_is_refused_in_a_sentence():

@@ -10,6 +10,7 @@ import shutil
 import sqlite3
 import struct
 import sys
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Collection, Iterator
 from contextlib import closing
@@ -40,7 +41,7 @@ _FORMATS = {"ros2msg": MessageDefinitionFormat.MSG, "ros2idl": MessageDefinition
 _DECOMPRESSORS = {"lz4": LZ4FrameDecompressor, "bz2": bz2.BZ2Decompressor, "zstd": ZstdDecompressor}
 
 
-class CutOffFile:
+class CutOffFile(ABC):
     """Walks the file once for the figures, and once for each `messages()`."""
 
     def __init__(self, path: Path):
@@ -65,7 +66,7 @@ class CutOffFile:
         self.connections = [c._replace(msgcount=counts[c.id]) for c in self._found.values()]
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, *_: object) -> None:  # noqa: B027 (most kinds have nothing to close)
         """Nothing stays open."""
 
     def messages(
@@ -77,9 +78,9 @@ class CutOffFile:
             if at in wanted and (start is None or time >= start) and (stop is None or time < stop):
                 yield wanted[at], time, data
 
+    @abstractmethod
     def _walk(self) -> Iterator[tuple[int, int, bytes]]:
         """Connection id, time and bytes of every message; fills `_found` and `cut_off` on the way."""
-        raise NotImplementedError
 
     def _stop(self, what: str = "ends in the middle of a record") -> None:
         self.cut_off = f"{self.path} {what}: the recorder was stopped before it finished, or the file was damaged"
