@@ -351,6 +351,15 @@ def node(domain_id, small_weights, tmp_path_factory):
     assert node.stop() == 0
 
 
+@pytest.fixture(scope="module")
+def client(domain_id, node):
+    from node_harness import Client
+
+    client = Client(domain_id)
+    yield client
+    client.close()
+
+
 class Camera:
     """Publishes at 10 Hz from a thread while the doctor looks; the stamps are as regular as a camera's."""
 
