@@ -14,7 +14,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from fcn_road_seg.errors import UserError
-from fcn_road_seg.network import FC_FORMS, STRIDE, FCN8s
+from fcn_road_seg.network import FC_FORMS, STRIDE, VGG16_WIDTHS, FCN8s
 from fcn_road_seg.preprocess import MAX_NETWORK_WIDTH, MEAN
 
 FORMAT = "fcn_road_seg"
@@ -30,19 +30,21 @@ class Metadata:
     """What a weights file says of itself.
 
     Attributes:
-        fc, fc_width, classes: the network's form, see `network.FCN8s`. Class 1 is road.
+        fc, fc_width, classes, conv_widths: the network's form, see `network.FCN8s`. Class 1 is road.
         network_width: width in pixels of the input it was trained at; the default when it runs.
         threshold: P(road), 0..1, from which a pixel counts as road.
         colour_order, mean: the input's convention, 0..255 minus mean.
         recipe: every field of the training recipe. seed: of its random numbers.
         data: per data set its frames' number and the SHA-256 of their names and bytes, per split.
         figures: validation figures, fractions 0..1.
+        teacher: SHA-256 of the weights that it was cut out of and learned from; empty where there were none.
         git_revision: of the repository that trained it.
     """
 
     fc: str
     fc_width: int
     classes: int = 2
+    conv_widths: tuple[int, ...] = VGG16_WIDTHS
     network_width: int = 576
     threshold: float = 0.5
     colour_order: str = "RGB"
@@ -51,6 +53,7 @@ class Metadata:
     seed: int = 0
     data: dict = field(default_factory=dict)
     figures: dict = field(default_factory=dict)
+    teacher: str = ""
     git_revision: str = "unknown"
 
     @property
@@ -145,7 +148,7 @@ def digest(metadata: str, tensors: dict[str, torch.Tensor]) -> str:
 def empty_network(metadata: Metadata) -> FCN8s:
     """The network the metadata describes, with shapes but without memory for its weights."""
     with torch.device("meta"):
-        return FCN8s(metadata.fc, metadata.fc_width, metadata.classes)
+        return FCN8s(metadata.fc, metadata.fc_width, metadata.classes, conv_widths=metadata.conv_widths)
 
 
 def _metadata(path: Path, header: dict[str, str]) -> Metadata:
@@ -158,7 +161,7 @@ def _metadata(path: Path, header: dict[str, str]) -> Metadata:
         )
     try:
         values = json.loads(header["metadata"])
-        values["mean"] = tuple(values["mean"])
+        values |= {key: tuple(values[key]) for key in ("mean", "conv_widths") if key in values}
         known = {f.name for f in fields(Metadata)}
         metadata = Metadata(**{k: v for k, v in values.items() if k in known})
         sound = (
@@ -166,6 +169,8 @@ def _metadata(path: Path, header: dict[str, str]) -> Metadata:
             and all(type(n) is int for n in (metadata.classes, metadata.fc_width, metadata.network_width))
             and metadata.classes == 2
             and 0 < metadata.fc_width <= 4096
+            and len(metadata.conv_widths) == len(VGG16_WIDTHS)
+            and all(type(n) is int and 0 < n <= 512 for n in metadata.conv_widths)
             and metadata.network_width in range(STRIDE, MAX_NETWORK_WIDTH + 1, STRIDE)
             and 0 <= metadata.threshold <= 1
             and isinstance(metadata.max_f, float | int | None)

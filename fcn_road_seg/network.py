@@ -5,12 +5,16 @@ layer names are the paper's. Simonyan, Zisserman, "Very Deep Convolutional Netwo
 encoder. The atrous form of fc6/fc7 is DeepLab-LargeFOV's (Chen et al., 2015).
 """
 
+from collections.abc import Sequence
+
 import torch
 from torch import nn
 from torch.nn import functional as F
 
 # Width and number of 3x3 convolutions of each VGG-16 stage; a 2x2 max pooling ends every stage.
 VGG16_STAGES = ((64, 2), (128, 2), (256, 3), (512, 3), (512, 3))
+VGG16_WIDTHS = tuple(width for width, convolutions in VGG16_STAGES for _ in range(convolutions))
+CONV_NAMES = tuple(f"conv{s}_{i}" for s, (_, n) in enumerate(VGG16_STAGES, start=1) for i in range(1, n + 1))
 STRIDE = 32  # pixels of the input per pixel of the deepest feature map
 FC_FORMS = ("full", "atrous")
 
@@ -29,6 +33,7 @@ class FCN8s(nn.Module):
         classes: channels of the answer. Class 1 is road, class 0 is everything else.
         keep_prob: share of fc6/fc7 activations that dropout keeps while training.
         std_init: standard deviation of the score layers' initial weights.
+        conv_widths: channels of conv1_1 ... conv5_3; VGG-16's, or fewer in a pruned network.
     """
 
     def __init__(
@@ -38,6 +43,7 @@ class FCN8s(nn.Module):
         classes: int = 2,
         keep_prob: float = 0.25,
         std_init: float = 0.01,
+        conv_widths: Sequence[int] = VGG16_WIDTHS,
     ):
         super().__init__()
         if fc not in FC_FORMS:
@@ -45,22 +51,28 @@ class FCN8s(nn.Module):
         self.fc = fc
         self.fc_width = fc_width or (4096 if fc == "full" else 1024)
         self.classes = classes
+        self.conv_widths = tuple(conv_widths)
 
         channels = 3
-        for stage, (width, convolutions) in enumerate(VGG16_STAGES, start=1):
-            for i in range(1, convolutions + 1):
-                self.add_module(f"conv{stage}_{i}", nn.Conv2d(channels, width, 3, padding=1))
-                channels = width
+        for name, width in zip(CONV_NAMES, conv_widths, strict=True):
+            self.add_module(name, nn.Conv2d(channels, width, 3, padding=1))
+            channels = width
         if fc == "full":
-            self.fc6 = nn.Conv2d(512, self.fc_width, 7, padding=3)
+            self.fc6 = nn.Conv2d(channels, self.fc_width, 7, padding=3)
         else:
-            self.fc6 = nn.Conv2d(512, self.fc_width, 3, padding=6, dilation=6)
+            self.fc6 = nn.Conv2d(channels, self.fc_width, 3, padding=6, dilation=6)
         self.fc7 = nn.Conv2d(self.fc_width, self.fc_width, 1)
         self.dropout = nn.Dropout(1 - keep_prob)
-        self.head = SkipHead(self.fc_width, classes, std_init)
+        self.head = SkipHead(self.feature_widths, classes, std_init)
         for layer in (self.fc6, self.fc7):
             nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
             nn.init.zeros_(layer.bias)
+
+    @property
+    def feature_widths(self) -> tuple[int, int, int]:
+        """Channels of pool3, pool4 and fc7."""
+        conv3_3, conv4_3 = CONV_NAMES.index("conv3_3"), CONV_NAMES.index("conv4_3")
+        return self.conv_widths[conv3_3], self.conv_widths[conv4_3], self.fc_width
 
     def features(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """pool3, pool4 and fc7 (VGG-16's layers 3, 4 and 7) at 1/8, 1/16 and 1/32 of the input."""
@@ -86,11 +98,12 @@ class FCN8s(nn.Module):
 class SkipHead(nn.Module):
     """The paper's decoder: a 1x1 score per feature map, summed on the way up."""
 
-    def __init__(self, fc_width: int, classes: int, std_init: float = 0.01):
+    def __init__(self, feature_widths: Sequence[int], classes: int, std_init: float = 0.01):
         super().__init__()
-        self.score_fr = nn.Conv2d(fc_width, classes, 1)
-        self.score_pool4 = nn.Conv2d(512, classes, 1)
-        self.score_pool3 = nn.Conv2d(256, classes, 1)
+        pool3, pool4, fc7 = feature_widths
+        self.score_fr = nn.Conv2d(fc7, classes, 1)
+        self.score_pool4 = nn.Conv2d(pool4, classes, 1)
+        self.score_pool3 = nn.Conv2d(pool3, classes, 1)
         self.upscore2 = nn.ConvTranspose2d(classes, classes, 4, stride=2, padding=1, bias=False)
         self.upscore_pool4 = nn.ConvTranspose2d(classes, classes, 4, stride=2, padding=1, bias=False)
         self.upscore8 = nn.ConvTranspose2d(classes, classes, 16, stride=8, padding=4, bias=False)

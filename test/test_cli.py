@@ -165,10 +165,10 @@ def test_train_bad_input(tmp_path, capsys):
     assert "is given 2 times" in fails(capsys, "train", "--recipe", "seed", "--data", root, "--data", root)
     assert "leave out --teacher" in fails(capsys, "train", "--recipe", "seed", "--data", root, "--teacher", "x")
     unlabelled = ["train", "--recipe", "road", "--samples", "{unlabelled: 3}", "--data", root]
-    assert "give --data unlabelled:DIR" in fails(capsys, *unlabelled)
-    unlabelled += ["--data", f"unlabelled:{tmp_path}"]
     assert "give --teacher FILE" in fails(capsys, *unlabelled)
-    assert "is no folder of images" in fails(capsys, *unlabelled, "--teacher", "missing.safetensors")
+    unlabelled += ["--teacher", "missing.safetensors"]
+    assert "give --data unlabelled:DIR" in fails(capsys, *unlabelled)
+    assert "is no folder of images" in fails(capsys, *unlabelled, "--data", f"unlabelled:{tmp_path}")
 
 
 def test_an_unknown_verb_is_exit_code_2(capsys):

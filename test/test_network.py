@@ -69,7 +69,7 @@ def test_transposed_convolutions_start_bilinear(kernel, stride):
 
 def test_skips_are_aligned():
     """One bright pixel in each feature map must light up its own place in the answer, not a neighbour's."""
-    head = SkipHead(fc_width=8, classes=2)
+    head = SkipHead((256, 512, 8), classes=2)
     for layer in (head.score_fr, head.score_pool4, head.score_pool3):
         torch.nn.init.ones_(layer.weight)
     for which, stride in enumerate((8, 16, 32)):

@@ -20,7 +20,9 @@ def add_parser(subparsers) -> argparse.ArgumentParser:
         help="train the network by a recipe",
         epilog="Every field of a recipe is an option too; see fcn_road_seg/training/recipe.py for what they mean.",
     )
-    parser.add_argument("--recipe", default="road", help="seed, road or a YAML file (default: %(default)s)")
+    parser.add_argument(
+        "--recipe", default="road", help="seed, teacher, road, lite or a YAML file (default: %(default)s)"
+    )
     parser.add_argument(
         "--data",
         action="append",
@@ -29,7 +31,9 @@ def add_parser(subparsers) -> argparse.ArgumentParser:
         help="where a data set of the recipe lies: kitti_road:DIR, camvid:DIR, unlabelled:DIR of images, as often as "
         "there are folders (synthetic needs no path)",
     )
-    parser.add_argument("--teacher", metavar="FILE", help="weights that label the recipe's unlabelled frames")
+    parser.add_argument(
+        "--teacher", metavar="FILE", help="weights that label unlabelled frames, or are pruned and distilled"
+    )
     parser.add_argument(
         "--encoder-weights", metavar="FILE", help="VGG-16, safetensors (default: download torchvision's)"
     )
@@ -56,6 +60,7 @@ def run(args: argparse.Namespace) -> int:
     except ImportError as error:
         raise UserError(f"training needs torchvision and tensorboard ({error}): install them with pip") from None
 
+    from fcn_road_seg import checkpoint
     from fcn_road_seg.backends import torch_device
     from fcn_road_seg.datasets.kitti_road import KittiRoad, split_names
     from fcn_road_seg.training.loop import train
@@ -67,8 +72,10 @@ def run(args: argparse.Namespace) -> int:
         paths.setdefault(name, []).append(path)
     for name in paths.keys() - recipe.samples.keys() - {"kitti_road"}:
         raise DatasetError(f"recipe {recipe.name} does not train on {name!r}, but on {', '.join(recipe.samples)}")
-    if args.teacher and "unlabelled" not in recipe.samples:
-        raise DatasetError(f"recipe {recipe.name} has no unlabelled frames for a teacher to label: leave out --teacher")
+    if args.teacher and not recipe.needs_teacher:
+        raise RecipeError(f"recipe {recipe.name} has no use for a teacher: leave out --teacher")
+    if recipe.needs_teacher and not args.teacher:
+        raise RecipeError(f"recipe {recipe.name} learns from weights that were trained before: give --teacher FILE")
     if "kitti_road" not in paths:
         raise DatasetError("validation needs KITTI Road: give --data kitti_road:DIR")
     began = time.monotonic()
@@ -81,6 +88,7 @@ def run(args: argparse.Namespace) -> int:
         bool(args.resume),
         str(torch_device(args.device)),
         args.workers,
+        checkpoint.load(args.teacher) if args.teacher else None,
     )
     write_json(args.json, {"best": best, "seconds": time.monotonic() - began})
     return 0
@@ -113,8 +121,6 @@ def open_source(name: str, paths: list[str], recipe: Recipe, args: argparse.Name
     if name == "unlabelled":
         from fcn_road_seg.training.pseudo_labels import PseudoLabelled
 
-        if not args.teacher:
-            raise DatasetError(f"recipe {recipe.name} trains on unlabelled frames: give --teacher FILE to label them")
         track = partial(progress, description="labelling frames")
         return PseudoLabelled(paths, args.teacher, recipe.confidence, args.device, track)
     if len(paths) > 1:

@@ -16,12 +16,17 @@ from fcn_road_seg import checkpoint
 from fcn_road_seg.datasets.kitti_road import KittiRoad
 from fcn_road_seg.datasets.sample import Sample
 from fcn_road_seg.evaluation.evaluate import evaluate
+from fcn_road_seg.network import FCN8s
+from fcn_road_seg.preprocess import normalise
 from fcn_road_seg.segmenter import RoadSegmenter
 from fcn_road_seg.training.encoder import load_encoder
 from fcn_road_seg.training.mixture import Mixture, MixtureBatches
 from fcn_road_seg.training.model import TrainingModel, build_optimizer, set_learning_rate
+from fcn_road_seg.training.pruning import channel_importance, choose_channels, prune
 from fcn_road_seg.training.recipe import Recipe
 from fcn_road_seg.training.run_folder import RunFolder, git_revision
+
+IMPORTANCE_BATCHES = 64
 
 
 def train(
@@ -33,6 +38,7 @@ def train(
     resume: bool = False,
     device: str = "cpu",
     workers: int = 1,
+    teacher: checkpoint.Checkpoint | None = None,
 ) -> dict:
     """Train the recipe's epochs; every epoch is validated and leaves a checkpoint.
 
@@ -42,6 +48,7 @@ def train(
         encoder_weights: see `encoder.load_encoder`.
         resume: go on after the last whole epoch in `folder`; bit for bit on the CPU.
         workers: processes that read and augment.
+        teacher: weights for a recipe that prunes or distils them.
 
     Returns:
         The best epoch's row of the log.
@@ -50,9 +57,14 @@ def train(
         KeyboardInterrupt: Ctrl-C; `last.safetensors` is as far as the training came.
     """
     torch.manual_seed(recipe.seed)
-    model = TrainingModel(recipe)
-    if not resume:
+    mixture = Mixture(sources, recipe)
+    network = None
+    if recipe.flops < 1:
+        network = checkpoint.load(folder.last).network() if resume else cut_out(teacher, mixture, device, workers)
+    model = TrainingModel(recipe, network)
+    if network is None and not resume:
         load_encoder(model.network, encoder_weights)
+    teach = teaching(teacher, device) if recipe.distillation else None
     model.to(device, memory_format=torch.channels_last).train()
     optimizer = build_optimizer(model, recipe)
     average = AveragedModel(model.network, avg_fn=moving_average(recipe.ema)) if recipe.ema else None
@@ -67,6 +79,8 @@ def train(
     metadata = checkpoint.Metadata(
         fc=recipe.fc,
         fc_width=model.network.fc_width,
+        conv_widths=model.network.conv_widths,
+        teacher=teacher.sha256 if teacher else "",
         network_width=recipe.network_width,
         recipe=asdict(recipe),
         seed=recipe.seed,
@@ -78,7 +92,6 @@ def train(
     kind = torch.device(device).type
     dtype = torch.bfloat16 if kind == "cpu" or torch.cuda.is_bf16_supported() else torch.float16
     scaler = torch.amp.GradScaler(kind, enabled=recipe.autocast and dtype == torch.float16)
-    mixture = Mixture(sources, recipe)
     steps_per_epoch = len(MixtureBatches(mixture, 0))
     steps = recipe.epochs * steps_per_epoch
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()
@@ -92,8 +105,9 @@ def train(
                 batches = MixtureBatches(mixture, epoch)
                 for batch in DataLoader(mixture, batch_sampler=batches, num_workers=workers):
                     set_learning_rate(optimizer, recipe, epoch * steps_per_epoch + len(losses), steps)
+                    batch = [part.to(device) for part in batch]
                     with torch.autocast(kind, dtype, enabled=recipe.autocast):
-                        loss = model(*(part.to(device) for part in batch))
+                        loss = model(*batch, teach(batch[0]) if teach else None)
                     optimizer.zero_grad()
                     scaler.scale(loss).backward()
                     scaler.step(optimizer)
@@ -120,6 +134,26 @@ def train(
             progress.console.print(f"Stopped. {folder.last} can be used; --resume repeats the unfinished epoch.")
             raise
     return best
+
+
+def cut_out(teacher: checkpoint.Checkpoint, mixture: Mixture, device: str, workers: int) -> FCN8s:
+    """The recipe's small network out of the teacher's, by its channels' importance on some training batches."""
+    recipe = replace(mixture.recipe, auxiliary_weight=0.0, frozen_stages=0)
+    batches = list(MixtureBatches(mixture, epoch=recipe.epochs))[:IMPORTANCE_BATCHES]  # of an epoch that is not trained
+    loader = DataLoader(mixture, batch_sampler=batches, num_workers=workers)
+    importance = channel_importance(TrainingModel(recipe, teacher.network()), loader, device)
+    return prune(teacher.network(), choose_channels(importance, recipe.flops))
+
+
+def teaching(teacher: checkpoint.Checkpoint, device: str) -> Callable[[torch.Tensor], torch.Tensor]:
+    """The teacher's P(class), float32 N x 2 x h x w, of uint8 images, N x 3 x h x w."""
+    network = teacher.network().to(device, memory_format=torch.channels_last)
+
+    @torch.no_grad()
+    def answer(image: torch.Tensor) -> torch.Tensor:
+        return network(normalise(image)).float().softmax(1)
+
+    return answer
 
 
 def moving_average(decay: float) -> Callable:

@@ -18,22 +18,42 @@ class TrainingModel(nn.Module):
 
     The second head makes the features tell pavement, car and building apart, which "not road" alone
     does not ask for.
+
+    Args:
+        network: to go on from; None makes the recipe's.
     """
 
-    def __init__(self, recipe: Recipe):
+    def __init__(self, recipe: Recipe, network: FCN8s | None = None):
         super().__init__()
-        self.network = FCN8s(recipe.fc, recipe.fc_width, keep_prob=recipe.keep_prob, std_init=recipe.std_init)
+        self.network = network or FCN8s(recipe.fc, recipe.fc_width, std_init=recipe.std_init)
+        self.network.dropout.p = 1 - recipe.keep_prob
         self.auxiliary_weight = recipe.auxiliary_weight
+        self.distillation = recipe.distillation
         if recipe.auxiliary_weight:
-            self.auxiliary = SkipHead(self.network.fc_width, len(camvid.CLASSES), recipe.std_init)
+            self.auxiliary = SkipHead(self.network.feature_widths, len(camvid.CLASSES), recipe.std_init)
         for stage, (_, convolutions) in enumerate(VGG16_STAGES[: recipe.frozen_stages], start=1):
             for i in range(1, convolutions + 1):
                 getattr(self.network, f"conv{stage}_{i}").requires_grad_(False)
 
-    def forward(self, image: torch.Tensor, label: torch.Tensor, classes: torch.Tensor) -> torch.Tensor:
-        """Mean loss per counted pixel of uint8 images, N x 3 x h x w, and masks, N x h x w (255 = ignore)."""
+    def forward(
+        self,
+        image: torch.Tensor,
+        label: torch.Tensor,
+        classes: torch.Tensor,
+        taught: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        """Mean loss per counted pixel.
+
+        Args:
+            image: uint8 N x 3 x h x w. label, classes: uint8 N x h x w, 255 = ignore.
+            taught: a teacher's P(class), N x 2 x h x w, to come close to everywhere, also where no label is
+                (Hinton, Vinyals, Dean, "Distilling the Knowledge in a Neural Network", 2015).
+        """
         features = self.network.features(normalise(image))
-        loss = cross_entropy(self.network.head(*features), label)
+        logits = self.network.head(*features)
+        loss = cross_entropy(logits, label)
+        if taught is not None:
+            loss = loss + self.distillation * F.cross_entropy(logits.float(), taught)
         if self.auxiliary_weight and (classes != IGNORE).any():
             loss = loss + self.auxiliary_weight * cross_entropy(self.auxiliary(*features), classes)
         return loss

@@ -51,6 +51,8 @@ class Recipe:
     autocast: bool = False  # BF16 arithmetic (FP16 on a GPU without it) with FP32 weights
     ema: float = within(0.0, 0, 0.99999)  # decay per step of the averaged weights that are validated and saved; 0 = off
     auxiliary_weight: float = within(0.0, 0, 100)  # of the loss on CamVid's classes, by a head that is not shipped
+    flops: float = within(1.0, 0.01, 1)  # share of the teacher's work that the network cut out of it does; 1 = no cut
+    distillation: float = within(0.0, 0, 100)  # weight of the loss on the distance from the teacher's answer
     confidence: float = within(0.9, 0.5, 1)  # how sure a teacher must be of an unlabelled frame's pixel
     augment: bool = False
     scale_min: float = within(1.0, 0.1, 10)  # scale and crop: the frame is shown at scale_min..scale_max times
@@ -60,6 +62,11 @@ class Recipe:
     jpeg: float = within(0.0, 0, 1)  # probability of JPEG compression
     ignore_bottom: float = within(0.0, 0, 0.5)  # share of the height, see `mixture.Mixture`
     seed: int = within(0, 0, 2**31)
+
+    @property
+    def needs_teacher(self) -> bool:
+        """Whether weights that were trained before take part."""
+        return self.flops < 1 or self.distillation > 0 or "unlabelled" in self.samples
 
 
 def load_recipe(name: str) -> Recipe:
