@@ -74,10 +74,10 @@ def run(args: argparse.Namespace) -> int:
         raise DatasetError(f"recipe {recipe.name} does not train on {name!r}, but on {', '.join(recipe.samples)}")
     if args.teacher and not recipe.needs_teacher:
         raise RecipeError(f"recipe {recipe.name} has no use for a teacher: leave out --teacher")
-    if recipe.needs_teacher and not args.teacher:
-        raise RecipeError(f"recipe {recipe.name} learns from weights that were trained before: give --teacher FILE")
     if "kitti_road" not in paths:
         raise DatasetError("validation needs KITTI Road: give --data kitti_road:DIR")
+    if recipe.needs_teacher and not args.teacher:
+        raise RecipeError(f"recipe {recipe.name} learns from weights that were trained before: give --teacher FILE")
     began = time.monotonic()
     best = train(
         recipe,
