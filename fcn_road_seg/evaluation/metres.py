@@ -1,0 +1,190 @@
+"""How far the outputs in metres are off: on synthetic scenes, whose truth is exact, and on KITTI Road."""
+
+from collections.abc import Callable, Iterable
+
+import numpy as np
+
+from fcn_road_seg.datasets.kitti_road import KittiRoad, read_calibration
+from fcn_road_seg.datasets.sample import IGNORE, ROAD
+from fcn_road_seg.datasets.synthetic import Camera, SyntheticDrive
+from fcn_road_seg.evaluation.birds_eye import BirdsEyeView
+from fcn_road_seg.evaluation.ground_cost import measure_cost
+from fcn_road_seg.evaluation.ground_truth import GroundTruth, View
+from fcn_road_seg.ground import CameraModel, GroundPlane, GroundTables, RoadGrid
+from fcn_road_seg.ground.plane import BODY_FROM_OPTICAL
+from fcn_road_seg.mask import threshold_mask
+
+BANDS = ((6, 10), (10, 20), (20, 40))
+"""Metres: an edge belongs to a band by how far ahead it is, a range of the scan by the range."""
+PITCH_ERROR = np.deg2rad(0.5)
+FIRST_SEED = 100
+FRAMES_PER_STREET = 4
+
+
+def evaluate_metres(
+    segment: Callable[[np.ndarray], np.ndarray],
+    threshold: float,
+    frames: int = 32,
+    dataset: KittiRoad | None = None,
+    track: Callable[[Iterable], Iterable] = iter,
+) -> dict:
+    """Errors of edges, scan and grid of the true masks, of the segmenter's, and of a camera whose pitch is wrong.
+
+    Args:
+        segment: uint8 H x W x 3 RGB -> P(road) x 255, uint8 H x W.
+        threshold: P(road) from which a pixel or a cell is road.
+        frames: synthetic frames, of KITTI's camera, on streets of random kind and weather.
+        dataset: KITTI Road frames with calibration, for the grid's IoU; None leaves them out.
+        track: wraps the frames' indices, for a progress bar.
+
+    Returns:
+        {"frames", "masks": {"true", "segmenter", "pitch +0.5 deg": {"edge", "scan": {"6-10 m", ...: {"median",
+        "p95", "found", "count", "pixel_limit"}}, "phantom", "grid_iou"}}, "kitti": {"frames", "grid_iou"} or None,
+        "cost_ms": {output: p50}}. Errors in metres; found: share of the true edges or ranges that have an answer;
+        phantom: share of the free bearings that have a range all the same; pixel_limit: median error, in metres, of
+        an answer that is right to the pixel.
+    """
+    camera = Camera()
+    exact, tilted = view(camera), view(camera, PITCH_ERROR)
+    masks = {"true": exact, "segmenter": exact, "pitch +0.5 deg": tilted}
+    errors = {name: Errors() for name in masks}
+    for i in track(range(frames)):
+        drive = SyntheticDrive(seed=FIRST_SEED + i // FRAMES_PER_STREET, frames=2000, camera=camera)
+        frame = drive[(i % FRAMES_PER_STREET) * 100]
+        true = frame.road.view(np.uint8) * np.uint8(255)
+        truth = GroundTruth(frame, exact)
+        for name, seen in masks.items():
+            probability = segment(frame.image) if name == "segmenter" else true
+            errors[name].add(truth, seen, probability, threshold)
+    return {
+        "frames": frames,
+        "masks": {name: error.figures() for name, error in errors.items()},
+        "kitti": None if dataset is None else kitti_grid(segment, threshold, dataset, track),
+        "cost_ms": measure_cost(exact.tables),
+    }
+
+
+def view(camera: Camera, pitch_error: float = 0.0) -> View:
+    """The outputs in metres of a synthetic camera, taken for one that looks down by `pitch_error` radians more."""
+    k = [camera.fx, 0, camera.cx, 0, camera.fy, camera.cy, 0, 0, 1]
+    p = [camera.fx, 0, camera.cx, 0, 0, camera.fy, camera.cy, 0, 0, 0, 1, 0]
+    model = CameraModel.from_camera_info(camera.width, camera.height, k, [], "", np.eye(3), p)
+    plane = GroundPlane.from_mounting(camera.camera_height, camera.pitch + pitch_error)
+    return View(GroundTables(model, plane))
+
+
+class Errors:
+    """Sums up frames of one kind of mask."""
+
+    def __init__(self) -> None:
+        self._edges, self._ranges = [], []
+        self._free, self._phantom, self._both, self._either = 0, 0, 0, 0
+
+    def add(self, truth: GroundTruth, seen: View, probability: np.ndarray, threshold: float) -> None:
+        mask = threshold_mask(probability, threshold)
+        self._edges.append(truth.edge_errors(seen.boundary(mask)))
+        ranges, phantom, free = truth.scan_errors(seen, seen.scan(mask))
+        self._ranges.append(ranges)
+        self._phantom, self._free = self._phantom + phantom, self._free + free
+        both, either = truth.grid_overlap(seen.grid(probability, threshold))
+        self._both, self._either = self._both + both, self._either + either
+
+    def figures(self) -> dict:
+        return {
+            "edge": _by_band(np.concatenate(self._edges)),
+            "scan": _by_band(np.concatenate(self._ranges)),
+            "phantom": self._phantom / self._free if self._free else None,
+            "grid_iou": self._both / self._either if self._either else None,
+        }
+
+
+def _by_band(rows: np.ndarray) -> dict:
+    """Rows of (distance, error or NaN, pixel size), metres -> figures by band."""
+    figures = {}
+    for near, far in BANDS:
+        band = rows[(rows[:, 0] >= near) & (rows[:, 0] < far)]
+        error = band[~np.isnan(band[:, 1]), 1]
+        figures[f"{near}-{far} m"] = {
+            "median": float(np.median(error)) if len(error) else None,
+            "p95": float(np.percentile(error, 95)) if len(error) else None,
+            "found": len(error) / len(band) if len(band) else None,
+            "count": len(band),
+            # An edge lies anywhere between two pixel centres: the error is uniform up to half a pixel.
+            "pixel_limit": float(np.median(band[:, 2]) / 4) if len(band) else None,
+        }
+    return figures
+
+
+def kitti_grid(
+    segment: Callable[[np.ndarray], np.ndarray],
+    threshold: float,
+    dataset: KittiRoad,
+    track: Callable[[Iterable], Iterable] = iter,
+) -> dict:
+    """IoU of the road in the grid of the segmenter's masks and in that of the labels, over all frames' known cells.
+
+    Raises:
+        DatasetError, GroundError: a frame's calibration is missing or unusable.
+    """
+    grids: dict[tuple, RoadGrid] = {}
+    both = either = 0
+    for i in track(range(len(dataset))):
+        sample = dataset[i]
+        calibration = read_calibration(dataset.calibration_path(sample.name))
+        size = sample.label.shape[::-1]
+        key = (size, *(calibration[name].tobytes() for name in sorted(calibration)))
+        if key not in grids:
+            grids[key] = RoadGrid(kitti_tables(calibration, *size))
+        grid = grids[key]
+        answer = grid(segment(sample.image), threshold)
+        label = grid((sample.label == ROAD).view(np.uint8) * np.uint8(255))
+        ignored = grid.probability((sample.label == IGNORE).view(np.uint8) * np.uint8(255)) > 0
+        counted = (label >= 0) & ~ignored
+        both += int(((answer == 0) & (label == 0) & counted).sum())
+        either += int((((answer == 0) | (label == 0)) & counted).sum())
+    return {"frames": len(dataset), "grid_iou": both / either if either else None}
+
+
+def kitti_tables(calibration: dict[str, np.ndarray], width: int, height: int) -> GroundTables:
+    """The tables of KITTI Road's left colour camera, from its frame's calibration (P2, R0_rect, Tr_cam_to_road).
+
+    Raises:
+        DatasetError: a matrix is missing.
+        GroundError: the matrices are unusable.
+    """
+    BirdsEyeView(calibration)  # checks that the matrices are there
+    to_road, rectify = np.eye(4), np.eye(4)
+    to_road[:3], rectify[:3, :3] = calibration["Tr_cam_to_road"], calibration["R0_rect"]
+    body = np.eye(4)
+    body[:3, :3] = BODY_FROM_OPTICAL  # KITTI's road axes are x right, y down, z forward
+    plane = GroundPlane.from_transform(body @ to_road @ np.linalg.inv(rectify))
+    p = calibration["P2"]
+    model = CameraModel.from_camera_info(width, height, p[:, :3], [], "", np.eye(3), p)
+    return GroundTables(model, plane)
+
+
+def tables(figures: dict) -> list:
+    """What `evaluate_metres` returns, as rich tables for a terminal."""
+    from rich.table import Table
+
+    def number(value, unit=1.0, digits=3):
+        return "-" if value is None else f"{value * unit:.{digits}f}"
+
+    bands = []
+    for output, title in (("edge", "edges of the road"), ("scan", "ranges of the scan")):
+        table = Table("mask", "distance", "median m", "95 % m", "found %", "limit m", "count")
+        table.title = f"{title}, {figures['frames']} synthetic frames"
+        for mask, figure in figures["masks"].items():
+            for band, f in figure[output].items():
+                cells = (number(f["median"]), number(f["p95"]), number(f["found"], 100, 1), number(f["pixel_limit"]))
+                table.add_row(mask, band, *cells, str(f["count"]))
+        bands.append(table)
+    totals = Table("mask", "grid IoU %", "phantom ranges %")
+    for mask, figure in figures["masks"].items():
+        totals.add_row(mask, number(figure["grid_iou"], 100, 2), number(figure["phantom"], 100, 2))
+    if figures["kitti"]:
+        totals.add_row(f"KITTI Road, {figures['kitti']['frames']} frames", number(figures["kitti"]["grid_iou"], 100, 2))
+    cost = Table("output", "p50 ms", title="cost of a frame")
+    for name, milliseconds in figures["cost_ms"].items():
+        cost.add_row(name, f"{milliseconds:.2f}")
+    return [*bands, totals, cost]

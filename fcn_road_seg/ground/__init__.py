@@ -1,0 +1,27 @@
+"""Drivable space in metres: the map between pixels and the road plane, and what is published of it. Knows no ROS.
+
+Frames are REP-103's: the optical frame has z forward, x right, y down; the ground frame x forward, y left, z up.
+"""
+
+from fcn_road_seg.ground.boundary import Boundary, RoadBoundary
+from fcn_road_seg.ground.camera_model import CameraModel, GroundError
+from fcn_road_seg.ground.grid import GRID_MODES, RoadGrid
+from fcn_road_seg.ground.plane import GroundPlane
+from fcn_road_seg.ground.points import FIELDS, POINT_STEP, PointCloud
+from fcn_road_seg.ground.scan import RoadScan
+from fcn_road_seg.ground.tables import GroundTables
+
+__all__ = [
+    "FIELDS",
+    "GRID_MODES",
+    "POINT_STEP",
+    "Boundary",
+    "CameraModel",
+    "GroundError",
+    "GroundPlane",
+    "GroundTables",
+    "PointCloud",
+    "RoadBoundary",
+    "RoadGrid",
+    "RoadScan",
+]

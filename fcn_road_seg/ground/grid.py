@@ -1,0 +1,129 @@
+"""The road as the cells of a nav_msgs/OccupancyGrid."""
+
+import math
+
+import numpy as np
+
+from fcn_road_seg.ground.camera_model import GroundError
+from fcn_road_seg.ground.tables import GroundTables
+from fcn_road_seg.mask import threshold_level
+
+GRID_MODES = ("binary", "probability")
+FREE, OCCUPIED, UNKNOWN = 0, 100, -1
+MAX_CELLS = 4_000_000
+PIXELS_PER_CELL = 40
+"""How many pixels a cell takes the mean of at most; a large image has hundreds in a near one."""
+
+
+class RoadGrid:
+    """P(road) of a frame -> cells of the ground frame.
+
+    A cell takes the mean of the pixels whose centre lies in it (an even choice of them where they are many); far away,
+    where pixels are larger than cells, that of the pixel which sees its centre. It stays unknown where no pixel sees it
+    and where pixels are larger than `max_pixel_size`. For a level pinhole camera a pixel covers (x^2 + h^2) / (f h)
+    metres along the road at x metres, so it is known up to about x = sqrt(max_pixel_size * f * h).
+
+    Args:
+        resolution: metres of a cell's side.
+        length, width: metres ahead of the ground frame's origin, and across, half on each side.
+        mode: "binary" gives 0 (road) and 100 (not road); "probability" 100 times the probability of not road.
+        max_pixel_size: metres on the road that a pixel may cover, the longer of its sides.
+
+    Attributes:
+        shape: (rows, columns): cells across and along. Row 0 is the rightmost, column 0 the nearest: the origin is
+            the lower-left cell, as in nav_msgs/OccupancyGrid, whose width is `columns` and whose height is `rows`.
+        origin: x, y in metres of the outer corner of cell (0, 0); the orientation is the ground frame's.
+
+    Raises:
+        GroundError: an argument out of its range, or a grid of which the camera sees nothing.
+    """
+
+    def __init__(
+        self,
+        tables: GroundTables,
+        resolution: float = 0.1,
+        length: float = 40.0,
+        width: float = 20.0,
+        mode: str = "binary",
+        max_pixel_size: float = 1.0,
+    ):
+        for name, value in (("resolution", resolution), ("length", length), ("width", width)):
+            if not (math.isfinite(value) and value > 0):
+                raise GroundError(f"the grid's {name} is {value:g} m, but must be above 0")
+        if not max_pixel_size > 0:
+            raise GroundError(f"max_pixel_size is {max_pixel_size:g} m, but must be above 0")
+        if mode not in GRID_MODES:
+            raise GroundError(f"grid_mode is {mode!r}; choose from {', '.join(GRID_MODES)}")
+        rows, columns = max(1, round(width / resolution)), max(1, round(length / resolution))
+        if rows * columns > MAX_CELLS:
+            raise GroundError(f"a grid of {rows} x {columns} cells is too large: {MAX_CELLS} are allowed")
+        self.shape, self.resolution, self.mode = (rows, columns), resolution, mode
+        self.origin = (0.0, -rows * resolution / 2)
+        self._check = tables.check
+
+        xy, size = tables.xy.reshape(-1, 2), tables.pixel_size.ravel()
+        pixels = np.flatnonzero(size <= max_pixel_size)
+        cell = np.floor((xy[pixels].astype(np.float64) - self.origin) / resolution).astype(np.intp)
+        inside = ((cell >= 0) & (cell < (columns, rows))).all(-1)
+        pixels, cell = pixels[inside], cell[inside]
+        cells = cell[:, 1] * columns + cell[:, 0]
+
+        pixels, cells = _at_most(PIXELS_PER_CELL, pixels, cells)
+        counts = np.bincount(cells, minlength=rows * columns)
+        empty = np.flatnonzero(counts == 0)
+        x = self.origin[0] + (empty % columns + 0.5) * resolution
+        y = self.origin[1] + (empty // columns + 0.5) * resolution
+        centre = tables.pixel_indices(np.stack([x, y], -1))
+        seen = (centre >= 0) & (size[centre] <= max_pixel_size)
+        self._pixels = np.concatenate([pixels, centre[seen]])
+        self._cells = np.concatenate([cells, empty[seen]])
+        counts[empty[seen]] = 1
+        if not len(self._cells):
+            raise GroundError(f"the camera sees nothing of the {length:g} x {width:g} m of the grid")
+        self._unknown = counts == 0
+        self._share = 1 / np.maximum(counts, 1)
+
+    def probability(self, probability: np.ndarray) -> np.ndarray:
+        """Mean P(road) x 255 of each cell, float64 rows x columns; NaN where unknown. `probability`: as in a call."""
+        mean = self._mean(probability)
+        mean[self._unknown] = np.nan
+        return mean.reshape(self.shape)
+
+    def __call__(self, probability: np.ndarray, threshold: float = 0.5) -> np.ndarray:
+        """The cells of a frame.
+
+        Args:
+            probability: P(road) x 255, uint8 height x width, of the tables' size.
+            threshold: P(road), 0..1, from which the mean of a cell counts as road; of no effect on "probability".
+
+        Returns:
+            int8 rows x columns, C-contiguous: 0 road to 100 not road, -1 unknown.
+
+        Raises:
+            GroundError: the frame has another size or type.
+        """
+        mean = self._mean(probability)
+        if self.mode == "binary":
+            cells = (mean < threshold_level(threshold)).view(np.int8) * np.int8(OCCUPIED)
+        else:
+            mean *= -OCCUPIED / 255
+            mean += OCCUPIED
+            cells = np.rint(mean, out=mean).astype(np.int8)
+        cells[self._unknown] = UNKNOWN
+        return cells.reshape(self.shape)
+
+    def _mean(self, probability: np.ndarray) -> np.ndarray:
+        self._check(probability)
+        values = probability.reshape(-1).take(self._pixels)
+        mean = np.bincount(self._cells, weights=values, minlength=self._share.size)
+        mean *= self._share
+        return mean
+
+
+def _at_most(limit: int, pixels: np.ndarray, cells: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Leave out pixels of cells that have more than `limit`, evenly."""
+    order = np.argsort(cells, kind="stable")
+    counts = np.bincount(cells)
+    rank = np.arange(len(cells)) - (np.cumsum(counts) - counts)[cells[order]]
+    kept = np.sort(order[rank % np.ceil(counts / limit).astype(np.intp)[cells[order]] == 0])
+    return pixels[kept], cells[kept]

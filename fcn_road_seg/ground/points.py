@@ -1,0 +1,50 @@
+"""The bytes of an organised sensor_msgs/PointCloud2: the road plane, pixel for pixel with labels and confidence."""
+
+from array import array
+
+import numpy as np
+
+from fcn_road_seg.ground.camera_model import GroundError
+
+FLOAT32, UINT8 = 7, 2
+"""sensor_msgs/PointField's datatypes."""
+FIELDS = (("x", 0, FLOAT32), ("y", 4, FLOAT32), ("z", 8, FLOAT32), ("label", 12, UINT8), ("confidence", 13, UINT8))
+"""name, offset in bytes and datatype of each PointField; every count is 1, and the byte order is little-endian."""
+POINT_STEP = 16
+"""Bytes from a point to the next; the last two are padding, which keeps the floats aligned."""
+
+
+class PointCloud:
+    """A cloud whose points stay and whose labels change; width and height are the image's, is_dense is false.
+
+    Args:
+        points: float32 height x width x 3, metres, NaN where there is none: `GroundTables.optical_points` or
+            `ground_points`, whichever frame the message is in.
+
+    Attributes:
+        data: array("B") of height * width * POINT_STEP bytes, which rclpy takes as `PointCloud2.data` without a copy.
+    """
+
+    def __init__(self, points: np.ndarray):
+        self.height, self.width = points.shape[:2]
+        self.data = array("B", bytes(self.height * self.width * POINT_STEP))
+        view = np.frombuffer(self.data, np.uint8).reshape(self.height, self.width, POINT_STEP)
+        view[..., :12] = np.ascontiguousarray(points, "<f4").view(np.uint8)
+        self._classes = np.frombuffer(self.data, "<u2").reshape(self.height, self.width, POINT_STEP // 2)[..., 6]
+
+    def __call__(self, labels: np.ndarray, confidence: np.ndarray) -> array:
+        """Put a frame's labels and confidence, both uint8 height x width, into `data`, and return it.
+
+        The bytes are valid until the next call; publish them before it.
+
+        Raises:
+            GroundError: they have another size or type than the cloud.
+        """
+        for name, image in (("labels", labels), ("confidence", confidence)):
+            if image.shape != (self.height, self.width) or image.dtype != np.uint8:
+                raise GroundError(f"{name} must be uint8 of {self.width}x{self.height} pixels, like the cloud")
+        # One pass over the cloud's memory for both: they are neighbours in it.
+        both = np.left_shift(confidence, 8, dtype=np.uint16)
+        both |= labels
+        self._classes[:] = both
+        return self.data
