@@ -39,7 +39,11 @@ setup(
         "torch>=2.4",
     ],
     extras_require={
-        "train": ["tensorboard>=2.10", "torchvision>=0.19"],
+        "train": ["pillow>=9", "tensorboard>=2.10", "torchvision>=0.19"],
+        "benchmark": ["matplotlib>=3.8", "torchvision>=0.19"],
+        "export": ["onnx>=1.17", "onnxruntime>=1.20", "onnxscript>=0.5", "openvino>=2026.4"],
+        "openvino": ["openvino>=2026.4"],
+        "quantize": ["nncf>=3.4", "onnx>=1.17", "onnxruntime>=1.20", "onnxscript>=0.5", "openvino>=2026.4"],
         "ray": ["ray>=2.9"],
         "view": ["foxglove-sdk>=0.30"],
         "test": ["pytest>=7", "torchmetrics>=1.0", "websockets>=13"],

@@ -4,6 +4,8 @@ The one definition of both, used by training, evaluation and the node, on the CP
 is letterboxed: the frame is resized as a whole, and so is the answer.
 """
 
+import cv2
+import numpy as np
 import torch
 from torch.nn import functional as F
 
@@ -54,5 +56,16 @@ def to_input(frame: torch.Tensor, size: tuple[int, int], dtype: torch.dtype) -> 
 def to_probability(logits: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
     """Two-class logits, N x 2 x h x w -> P(road) x 255 as uint8, N x H x W of `size` (width, height)."""
     logits = logits.to(torch.float32)
-    road = torch.sigmoid(logits[:, 1:2] - logits[:, 0:1])
-    return resize(road, size)[:, 0].mul_(255).round_().to(torch.uint8)
+    return resize_probability(torch.sigmoid(logits[:, 1] - logits[:, 0]), size)
+
+
+def resize_probability(road: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+    """P(road), float32 N x h x w, 0..1 -> P(road) x 255 as uint8, N x H x W of `size` (width, height)."""
+    width, height = size
+    if road.device.type == "cpu" and width >= road.shape[2] and height >= road.shape[1]:
+        # Where nothing shrinks, OpenCV's bilinear resize is torch's but for rounding, and several times as fast.
+        answer = np.empty((len(road), height, width), np.uint8)
+        for plane, out in zip(road.numpy(), answer, strict=True):
+            cv2.convertScaleAbs(cv2.resize(plane, size, interpolation=cv2.INTER_LINEAR), out, alpha=255)
+        return torch.from_numpy(answer)
+    return resize(road.unsqueeze(1), size)[:, 0].mul(255).round_().to(torch.uint8)

@@ -14,6 +14,7 @@ from fcn_road_seg.preprocess import MAX_NETWORK_WIDTH, network_size
 from fcn_road_seg.share import share_path
 
 SHIPPED_WEIGHTS = "models/road_fcn8s.safetensors"
+LITE_WEIGHTS = "models/road_fcn8s_lite.safetensors"
 
 
 class RoadSegmenter:
@@ -27,7 +28,15 @@ class RoadSegmenter:
         cuda_not_had: why "auto" took the CPU although the machine has a GPU; else empty.
     """
 
-    def __init__(self, checkpoint: Checkpoint, device: str = "auto", precision: str = "auto", network_width: int = 0):
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        device: str = "auto",
+        precision: str = "auto",
+        network_width: int = 0,
+        backend: str = "auto",
+        threads: int = 0,
+    ):
         if network_width not in range(0, MAX_NETWORK_WIDTH + 1, STRIDE):
             raise UserError(
                 f"the network width is {network_width}, but must be a multiple of {STRIDE} up to {MAX_NETWORK_WIDTH}"
@@ -36,7 +45,7 @@ class RoadSegmenter:
         self.threshold = checkpoint.metadata.threshold
         self.network_width = network_width or checkpoint.metadata.network_width
         try:
-            self._backend = backends.create(checkpoint.network(), device, precision)
+            self._backend = backends.create(checkpoint, device, precision, backend, threads)
         except RuntimeError as error:
             if "CUDA error" in str(error):
                 raise DeviceLostError(f"{device} works no more: {first_line(error)}") from None
@@ -46,7 +55,8 @@ class RoadSegmenter:
         self.device_name = self._backend.device_name
         self.precision = self._backend.precision
         self.cuda_not_had = ""
-        if device == "auto" and self.device == "cpu" and backends.nvidia_gpu_is_here():
+        missed = device == "auto" and self.device == "cpu" and not torch.cuda.is_available()
+        if missed and backends.nvidia_gpu_is_here():
             self.cuda_not_had = f"this machine has an NVIDIA GPU, but {backends.torch_build()} and found none"
 
     @classmethod
@@ -56,23 +66,29 @@ class RoadSegmenter:
         device: str = "auto",
         precision: str = "auto",
         network_width: int | None = None,
+        backend: str = "auto",
+        threads: int = 0,
     ) -> "RoadSegmenter":
         """Load a weights file onto a device.
 
         Args:
-            weights: a safetensors file of this program's; "" takes the one that ships with the package.
+            weights: a safetensors file of this program's, or one that ships with the package: "" the full network,
+                "lite" the one with fewer channels.
             device: "auto" (CUDA if there is any), "cpu", "cuda" or "cuda:N".
             precision: "auto" (FP16 on CUDA; on the CPU BF16 where it has it in hardware, else FP32),
-                "fp32", "bf16" or "fp16".
+                "fp32", "bf16", "fp16" (CUDA only) or "int8" (OpenVINO only, from the file that `road_seg quantize`
+                wrote).
             network_width: in pixels, a multiple of 32; None or 0 takes the checkpoint's.
+            backend: "auto" (graph on CUDA; on an x86-64 CPU openvino where it is installed, else torch), "torch" (layer
+                by layer), "compile" (torch.compile), "openvino" (CPU only) or "graph" (CUDA only).
+            threads: of the network on the CPU; 0 leaves it to the backend. Torch's are the whole process's.
 
         Raises:
             CheckpointError: the weights file is refused (a ValueError; one sentence).
-            DeviceError: no such device, or not with this precision (a ValueError; one sentence).
+            DeviceError: no such device, or not with this backend or precision (a ValueError; one sentence).
             FileNotFoundError: no weights ship with this installation.
         """
-        path = Path(weights) if weights else share_path(SHIPPED_WEIGHTS)
-        return cls(load(path), device, precision, network_width or 0)
+        return cls(load(weights_path(weights)), device, precision, network_width or 0, backend, threads)
 
     def __call__(self, frame: np.ndarray) -> np.ndarray:
         """P(road) x 255, uint8 H x W, of a frame, uint8 H x W x 3 RGB (any size, any strides).
@@ -126,3 +142,13 @@ class RoadSegmenter:
                 torch.cuda.empty_cache()
         except RuntimeError as error:
             raise DeviceLostError(f"{self.device_name} ({self.device}) works no more: {first_line(error)}") from None
+
+
+def weights_path(weights: str | Path = "") -> Path:
+    """The file that a name stands for, see `RoadSegmenter.load`.
+
+    Raises:
+        FileNotFoundError: it is one that should have come with this installation and has not.
+    """
+    shipped = {"": SHIPPED_WEIGHTS, "lite": LITE_WEIGHTS}.get(str(weights))
+    return share_path(shipped) if shipped else Path(weights)

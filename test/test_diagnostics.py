@@ -151,11 +151,11 @@ def test_after_a_restart_nothing_is_recent():
 
 
 def test_the_device_as_it_is(small_weights, monkeypatch):
-    segmenter = RoadSegmenter.load(small_weights, "cpu", "fp32")
+    segmenter = RoadSegmenter.load(small_weights, "cpu", "fp32", backend="torch")
     report = device_report(segmenter)
     assert report.level == OK
     assert report.values["device"] == "cpu" and report.values["precision"] == "fp32"
-    assert report.values["backend"] == "torch-cpu" and report.values["GPU memory (MB)"] == "none"
+    assert report.values["backend"] == "torch" and report.values["GPU memory (MB)"] == "none"
     assert report.values["weights"] == str(small_weights) and len(report.values["weights SHA-256"]) == 64
     monkeypatch.setattr("fcn_road_seg.backends.nvidia_gpu_is_here", lambda: True)
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)

@@ -65,7 +65,8 @@ def test_torch_is_there_and_new_enough(monkeypatch, tmp_path):
 @pytest.mark.parametrize("bf16, precision", [(True, "BF16"), (False, "FP32")])
 def test_a_machine_without_gpu_is_well(monkeypatch, tmp_path, bf16, precision):
     monkeypatch.setattr("fcn_road_seg.backends.cpu_has_bf16", lambda: bf16)
-    words = f"No NVIDIA GPU: the network runs on the CPU, in {precision}"
+    monkeypatch.setattr("fcn_road_seg.backends.cpu_backend", lambda: "openvino")
+    words = f"No NVIDIA GPU: the network runs on the CPU, in {precision} with OpenVINO."
     check(environment.check_gpu(fake_torch(), tmp_path), "ok", words)
 
 

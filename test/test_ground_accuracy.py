@@ -81,8 +81,6 @@ def test_the_report_is_a_table(figures):
         console.print(table)
     text = console.file.getvalue()
     assert "KITTI Road, 3 frames" in text and "50.00" in text and text.count("pitch +0.5 deg") == 7
-    assert set(figures["cost_ms"]) == {"points", "grid", "scan", "boundary"}
-    assert min(figures["cost_ms"].values()) > 0
 
 
 @pytest.fixture(scope="module")

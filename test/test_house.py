@@ -12,6 +12,7 @@ ROS_MODULES = {
     "synthetic_camera",
     "bags.play",
     "bags.publishers",
+    "benchmark.mask_listener",
     "demo.recorder",
     "doctor.graph",
     "view.listener",

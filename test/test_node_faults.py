@@ -41,7 +41,7 @@ TorchEager.__call__ = faulty
 def node(domain_id, small_weights, tmp_path_factory):
     log = tmp_path_factory.mktemp("node") / "log"
     reliable = {"qos_overrides./image.subscription.reliability": "reliable"}
-    node = NodeProcess(domain_id, log, FAULTS, weights=small_weights, **reliable)
+    node = NodeProcess(domain_id, log, FAULTS, weights=small_weights, backend="torch", **reliable)
     node.wait_for_words("Listening to /image")
     yield node
     if node.process.poll() is None:
@@ -245,6 +245,28 @@ environment.set_ros_defaults = speak
     time.sleep(delay)
     assert node.stop(number) == 0
     assert "Traceback" not in node.words()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_while_the_network_is_compiled_ends_it_without_a_traceback(domain_id, small_weights, tmp_path, number):
+    openvino = pytest.importorskip("fcn_road_seg.backends.openvino", reason="OpenVINO is not installed")
+    prelude = f"""
+import time
+from {openvino.__name__} import openvino
+compile_model = openvino.Core.compile_model
+def slow(*arguments):
+    print("compiling", flush=True)
+    end = time.monotonic() + 1.5
+    while time.monotonic() < end:  # as in C++, nothing of Python's happens meanwhile
+        compiled = compile_model(*arguments)
+    return compiled
+openvino.Core.compile_model = slow
+"""
+    node = NodeProcess(domain_id % 100 + 1, tmp_path / "log", prelude, weights=small_weights, backend="openvino")
+    node.wait_for_words("compiling")
+    time.sleep(0.3)
+    assert node.stop(number) == 0
+    assert "Traceback" not in node.words() and "Not configured" not in node.words()
 
 
 @pytest.mark.parametrize(

@@ -1,11 +1,17 @@
 """The table of parameters, and everything that must agree with it."""
 
 import re
+from dataclasses import fields
 
 import pytest
 import yaml
 
+from fcn_road_seg.metric_maps import MapOptions
 from fcn_road_seg.parameters import BY_NAME, PARAMETERS, ParameterError, check_change, descriptor, markdown_table
+
+OUTPUTS = {"min_confidence", "camera_height", "camera_pitch", "camera_roll", "ground_frame", "ground_z", "rectified"}
+OUTPUTS |= {field.name for field in fields(MapOptions)}
+"""Parameters of what is published besides the mask; they are read with every frame."""
 
 
 def test_every_default_is_in_its_range():
@@ -20,7 +26,9 @@ def test_every_default_is_in_its_range():
         ("threshold", float("nan"), "cannot be nan"),
         ("threshold", 1, "written with a decimal point, not 1"),
         ("threshold", True, "not True"),
-        ("precision", "int4", "'precision' is a string (auto, fp32, bf16, fp16) and cannot be 'int4'"),
+        ("precision", "int4", "'precision' is a string (auto, fp32, bf16, fp16, int8) and cannot be 'int4'"),
+        ("backend", "torch-cpu", "'backend' is a string (auto, torch, compile, openvino, graph) and cannot be"),
+        ("threads", -1, "'threads' is an integer (0 to 1024) and cannot be -1"),
         ("network_width", 100, "'network_width' is an integer (0 to 4096, a multiple of 32) and cannot be 100"),
         ("network_width", -32, "cannot be -32"),
         ("require_cuda", 1, "'require_cuda' is a bool, not 1"),
@@ -41,7 +49,7 @@ def test_only_some_parameters_change_while_configured():
             changed.add(parameter.name)
         except ParameterError as error:
             assert "clean the node up, set it, configure again" in str(error)
-    assert changed == {"threshold", "overlay_alpha", "max_age_ms", "autostart"}
+    assert changed == {"threshold", "overlay_alpha", "max_age_ms", "autostart"} | OUTPUTS
     check_change("network_width", 832, configured=False)
     check_change("use_sim_time", True, configured=True)
 

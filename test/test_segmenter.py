@@ -25,7 +25,7 @@ def weights(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def segmenter(weights) -> RoadSegmenter:
-    return RoadSegmenter.load(weights, device="cpu", precision="fp32")
+    return RoadSegmenter.load(weights, device="cpu", precision="fp32", backend="torch")
 
 
 def noise(*shape: int) -> np.ndarray:
@@ -74,7 +74,7 @@ def test_answer_is_the_networks(segmenter):
 
 
 def test_bf16_agrees_with_fp32(weights, segmenter):
-    half = RoadSegmenter.load(weights, device="cpu", precision="bf16")
+    half = RoadSegmenter.load(weights, device="cpu", precision="bf16", backend="torch")
     frame = noise(96, 200, 3)
     assert np.abs(half(frame).astype(int) - segmenter(frame)).max() <= 8
 
@@ -114,10 +114,11 @@ def test_cuda_that_is_not_there_is_refused_not_replaced(weights, monkeypatch):
     assert RoadSegmenter.load(weights, "auto").device == "cpu"
 
 
-def test_auto_precision_follows_the_cpu(weights, monkeypatch):
+@pytest.mark.parametrize("backend", ["auto", "torch"])
+def test_auto_precision_follows_the_cpu(weights, monkeypatch, backend):
     for has, precision in ((True, "bf16"), (False, "fp32")):
         monkeypatch.setattr(backends, "cpu_has_bf16", lambda has=has: has)
-        assert RoadSegmenter.load(weights, "cpu").precision == precision
+        assert RoadSegmenter.load(weights, "cpu", backend=backend).precision == precision
 
 
 def test_close_frees_the_network(weights):
@@ -139,7 +140,7 @@ def test_cuda_fp16_agrees_with_cpu(weights, segmenter):
     if not torch.cuda.is_available():
         pytest.skip("no CUDA device")
     on_gpu = RoadSegmenter.load(weights)
-    assert (on_gpu.device, on_gpu.precision, on_gpu.backend) == ("cuda", "fp16", "torch-cuda")
+    assert (on_gpu.device, on_gpu.precision, on_gpu.backend) == ("cuda", "fp16", "graph")
     frame = noise(375, 1242, 3)
     assert np.abs(on_gpu(frame).astype(int) - segmenter(frame)).max() <= 3
 
@@ -156,8 +157,11 @@ def test_cuda_fp16_agrees_with_cpu(weights, segmenter):
         (RuntimeError("cuDNN error\nmore"), "inference", "the network failed on a frame of 40x30: cuDNN error"),
     ],
 )
-def test_a_fault_drops_the_frame_in_a_sentence_and_the_next_is_answered(weights, fault, reason, words, monkeypatch):
-    segmenter = RoadSegmenter.load(weights, "cpu")
+@pytest.mark.parametrize("backend", ["auto", "torch"])
+def test_a_fault_drops_the_frame_in_a_sentence_and_the_next_is_answered(
+    weights, backend, fault, reason, words, monkeypatch
+):
+    segmenter = RoadSegmenter.load(weights, "cpu", backend=backend)
 
     def fail(*_):
         raise fault

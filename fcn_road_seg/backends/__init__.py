@@ -1,34 +1,86 @@
 """Ways of running the network: one file each, chosen by device and precision."""
 
+import importlib.util
+import platform
 from pathlib import Path
+from typing import Any
 
 import torch
 
-from fcn_road_seg.backends.torch_eager import TorchEager
+from fcn_road_seg.checkpoint import Checkpoint
 from fcn_road_seg.errors import UserError
-from fcn_road_seg.network import FCN8s
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+PRECISIONS = (*DTYPES, "int8")
+BACKENDS = "torch", "compile", "openvino", "graph"
 
 
 class DeviceError(UserError):
-    """A device or precision that cannot be had; the message says what to ask for instead."""
+    """A device, backend or precision that cannot be had; the message says what to ask for instead."""
 
 
-def create(network: FCN8s, device: str = "auto", precision: str = "auto") -> TorchEager:
-    """Put the network (float32, on the CPU) on a device; see `RoadSegmenter.load` for the names.
+def create(
+    checkpoint: Checkpoint, device: str = "auto", precision: str = "auto", backend: str = "auto", threads: int = 0
+) -> Any:
+    """Put a checkpoint's network on a device; see `RoadSegmenter.load` for the names.
+
+    Returns:
+        An object with the interface of `torch_eager.TorchEager`.
 
     Raises:
-        DeviceError: there is no such device or it does not run this precision.
+        DeviceError: there is no such device, or it does not go with this backend and precision.
+        CheckpointError: there is no quantised network of this checkpoint.
     """
+    if backend not in ("auto", *BACKENDS):
+        raise DeviceError(f"the backend is {backend!r}, but must be one of auto, {', '.join(BACKENDS)}")
+    if precision not in ("auto", *PRECISIONS):
+        raise DeviceError(f"the precision is {precision!r}, but must be one of auto, {', '.join(PRECISIONS)}")
+    if threads < 0:
+        raise DeviceError(f"the number of threads is {threads}, but must be at least 0")
+    if device == "auto" and (backend == "openvino" or precision == "int8"):
+        device = "cpu"
     target = torch_device(device)
+    on_cpu = target.type == "cpu"
+    if backend == "auto":
+        backend = (cpu_backend() if precision != "int8" else "openvino") if on_cpu else "graph"
     if precision == "auto":
-        precision = "fp16" if target.type == "cuda" else ("bf16" if cpu_has_bf16() else "fp32")
-    if precision not in DTYPES:
-        raise DeviceError(f"the precision is {precision!r}, but must be one of auto, {', '.join(DTYPES)}")
-    if precision == "fp16" and target.type == "cpu":
+        precision = ("bf16" if cpu_has_bf16() else "fp32") if on_cpu else "fp16"
+    if precision == "int8" and backend != "openvino":
+        raise DeviceError(f"int8 needs the backend openvino, which runs on the CPU, and not {backend}")
+    if precision == "fp16" and on_cpu:
         raise DeviceError("fp16 needs a CUDA device; on the CPU ask for bf16, fp32 or auto")
-    return TorchEager(network, target, precision, DTYPES[precision])
+    if backend == "graph" and on_cpu:
+        raise DeviceError("the backend graph needs a CUDA device; on the CPU ask for openvino, torch, compile or auto")
+    if backend == "openvino" and not on_cpu:
+        raise DeviceError(f"the backend openvino runs on the CPU, not on {device}: ask for graph, torch or compile")
+    if backend == "openvino" and not openvino_is_here():
+        raise DeviceError("the backend openvino needs OpenVINO, which is not installed: pip install openvino")
+
+    if backend == "openvino":
+        from fcn_road_seg.backends.openvino import OpenVino, float_model, int8_model
+
+        if precision == "int8":
+            return OpenVino(int8_model(checkpoint), precision, "bf16" if cpu_has_bf16() else "fp32", threads)
+        return OpenVino(float_model(checkpoint), precision, precision, threads)
+    if threads:
+        torch.set_num_threads(threads)
+    if backend == "graph":
+        from fcn_road_seg.backends.cuda_graph import CudaGraph as Backend
+    elif backend == "compile":
+        from fcn_road_seg.backends.torch_compile import TorchCompile as Backend
+    else:
+        from fcn_road_seg.backends.torch_eager import TorchEager as Backend
+    return Backend(checkpoint.network(), target, precision, DTYPES[precision])
+
+
+def cpu_backend() -> str:
+    """What "auto" takes on this CPU: OpenVINO where it is installed; on others than x86-64 it gains nothing known."""
+    return "openvino" if openvino_is_here() and platform.machine() in ("x86_64", "AMD64") else "torch"
+
+
+def openvino_is_here() -> bool:
+    """Whether OpenVINO is installed."""
+    return importlib.util.find_spec("openvino") is not None
 
 
 def torch_device(name: str) -> torch.device:

@@ -1,4 +1,4 @@
-"""The network as PyTorch runs it, layer by layer, on the CPU or on CUDA."""
+"""The network as PyTorch runs it, layer by layer, on the CPU or on CUDA: the reference for every other backend."""
 
 import itertools
 import platform
@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch import nn
 
-from fcn_road_seg.network import FCN8s
 from fcn_road_seg.preprocess import to_input, to_probability
 
 STAGES = "preprocess", "network", "postprocess"
@@ -17,12 +17,16 @@ STAGES = "preprocess", "network", "postprocess"
 class TorchEager:
     """Channels-last, inference mode; the frame is uploaded as it is and resized on the device.
 
+    Args:
+        network: an FCN8s; it is moved to the device.
+
     Attributes:
         seconds: what each of `STAGES` took for the last frame; upload and download are in the outer two.
     """
 
-    def __init__(self, network: FCN8s, device: torch.device, precision: str, dtype: torch.dtype):
-        self.name = f"torch-{device.type}"
+    name = "torch"
+
+    def __init__(self, network: nn.Module, device: torch.device, precision: str, dtype: torch.dtype):
         self.precision = precision
         self.device_string = str(device)
         self.device_name = torch.cuda.get_device_name(device) if device.type == "cuda" else cpu_name()
@@ -36,12 +40,13 @@ class TorchEager:
         """uint8 H x W x 3 RGB, network size (width, height) -> P(road) x 255, uint8 H x W."""
         height, width = frame.shape[:2]
         marks = [self._mark()]
-        frame = torch.from_numpy(np.require(frame, requirements="CW")).to(self._device)
-        batch = to_input(frame.permute(2, 0, 1).unsqueeze(0), size, self._dtype)
+        # Nothing may lie between the frame and its view as N x 3 x H x W: torch then sees that it is channels-last.
+        batch = torch.from_numpy(np.require(frame, requirements="CW")[None]).to(self._device).permute(0, 3, 1, 2)
+        batch = self._preprocess(batch, size)
         marks.append(self._mark())
-        logits = self._network(batch)
+        answer = self._network(batch)
         marks.append(self._mark())
-        probability = to_probability(logits, (width, height))[0].cpu().numpy()
+        probability = self._postprocess(answer, (width, height))[0].cpu().numpy()
         marks.append(self._mark())
         self.seconds = {s: self._between(*ends) for s, ends in zip(STAGES, itertools.pairwise(marks), strict=True)}
         return probability
@@ -59,6 +64,14 @@ class TorchEager:
         except RuntimeError:
             return False
         return True
+
+    def _preprocess(self, frame: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+        """uint8 1 x 3 x H x W -> what `_network` takes."""
+        return to_input(frame, size, self._dtype)
+
+    def _postprocess(self, answer: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+        """What `_network` gives -> P(road) x 255, uint8 1 x H x W."""
+        return to_probability(answer, size)
 
     def _mark(self) -> "float | torch.cuda.Event":
         """A point in time: in the device's stream, because the GPU works behind the CPU's back."""

@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,11 +29,15 @@ class Network:
     device: str = "auto"
     precision: str = "auto"
     network_width: int = 0
+    backend: str = "auto"
+    threads: int = 0
 
     def load(self) -> "RoadSegmenter":
         from fcn_road_seg.segmenter import RoadSegmenter
 
-        return RoadSegmenter.load(self.weights, self.device, self.precision, self.network_width)
+        return RoadSegmenter.load(
+            self.weights, self.device, self.precision, self.network_width, self.backend, self.threads
+        )
 
 
 def run_here(jobs: Sequence["Job"], network: Network, event: Event) -> None:
@@ -48,7 +52,7 @@ def run_here(jobs: Sequence["Job"], network: Network, event: Event) -> None:
 
 
 def run_processes(jobs: Sequence["Job"], network: Network, workers: int, event: Event) -> None:
-    """A process for each job, `workers` at a time; torch's threads are divided among them.
+    """A process for each job, `workers` at a time; the threads are divided among them.
 
     When the caller is interrupted, the processes are ended and clean up after themselves.
     """
@@ -137,6 +141,7 @@ def _process(job: "Job", network: Network, workers: int, pipe: Any) -> None:
     threads = max(1, min(torch.get_num_threads(), len(os.sched_getaffinity(0))) // workers)
     torch.set_num_threads(threads)
     cv2.setNumThreads(threads)
+    network = replace(network, threads=network.threads or threads)
     _told(lambda report: segment_bag(job, network.load(), report), lambda *event: pipe.send(event))
 
 

@@ -6,7 +6,13 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fcn_road_seg.cli.options import add_json_option, add_segmenter_options, load_segmenter, write_json
+from fcn_road_seg.cli.options import (
+    add_json_option,
+    add_segmenter_options,
+    load_segmenter,
+    resolved_weights,
+    write_json,
+)
 from fcn_road_seg.errors import UserError
 
 if TYPE_CHECKING:
@@ -47,9 +53,9 @@ def run(args: argparse.Namespace) -> int:
 
     drive = open_drive(args.drive, args.frames, args.rate, args.seed)
     args.out.mkdir(parents=True, exist_ok=True)
-    parameters = {"device": args.device, "precision": args.precision, "network_width": args.network_width}
+    parameters = {name: getattr(args, name) for name in ("device", "precision", "network_width", "backend", "threads")}
     if args.weights:
-        parameters["weights"] = Path(args.weights).resolve()
+        parameters["weights"] = resolved_weights(args.weights)
     console = Console(stderr=True)
     with tempfile.TemporaryDirectory(prefix="road_seg_demo_") as folder:
         in_bag = write_drive(

@@ -4,16 +4,42 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from fcn_road_seg.cli import demo, doctor, evaluate, kitti_to_bag, play, segment, segment_bag, train, view
+from fcn_road_seg.cli import (
+    benchmark,
+    demo,
+    doctor,
+    evaluate,
+    export,
+    kitti_to_bag,
+    play,
+    quantize,
+    segment,
+    segment_bag,
+    train,
+    view,
+)
 from fcn_road_seg.errors import UserError
 
-VERBS = (train, evaluate, segment, kitti_to_bag, play, segment_bag, demo, view, doctor)
+VERBS = (
+    train,
+    evaluate,
+    benchmark,
+    export,
+    quantize,
+    segment,
+    kitti_to_bag,
+    play,
+    segment_bag,
+    demo,
+    view,
+    doctor,
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a verb. Exit codes: 0 done, 2 bad input (one sentence on stderr), the verb's own otherwise."""
     parser = argparse.ArgumentParser(
-        prog="road_seg", description="FCN-8s road segmentation: training, evaluation, images, bags, demo, doctor."
+        prog="road_seg", description="FCN-8s road segmentation: training, figures, export, images, bags, doctor."
     )
     subparsers = parser.add_subparsers(dest="verb", required=True, metavar="verb")
     for verb in VERBS:

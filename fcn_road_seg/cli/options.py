@@ -2,23 +2,37 @@
 
 import argparse
 import json
+import logging
 from collections.abc import Iterable
 from pathlib import Path
 
 
 def add_segmenter_options(parser: argparse.ArgumentParser) -> None:
     """Which weights, on what."""
-    parser.add_argument("--weights", default="", help="safetensors file (default: the one that ships)")
+    parser.add_argument("--weights", default="", help="safetensors file, or lite (default: the shipped full network)")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: %(default)s)")
-    parser.add_argument("--precision", default="auto", help="auto, fp32, bf16 or fp16 (default: %(default)s)")
+    parser.add_argument("--precision", default="auto", help="auto, fp32, bf16, fp16 or int8 (default: %(default)s)")
+    parser.add_argument(
+        "--backend", default="auto", help="auto, torch, compile, openvino or graph (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--threads", type=int, default=0, help="of the network on a CPU (default: the backend's choice)"
+    )
     parser.add_argument("--network-width", type=int, default=0, help="pixels, multiple of 32 (default: the weights')")
 
 
 def load_segmenter(args: argparse.Namespace):
-    """The segmenter that the options above name."""
+    """The segmenter that the options above name; what it has to say while it gets ready goes to stderr."""
     from fcn_road_seg.segmenter import RoadSegmenter
 
-    return RoadSegmenter.load(args.weights, args.device, args.precision, args.network_width)
+    logging.basicConfig(format="%(message)s")
+    logging.getLogger("fcn_road_seg").setLevel(logging.INFO)
+    return RoadSegmenter.load(args.weights, args.device, args.precision, args.network_width, args.backend, args.threads)
+
+
+def resolved_weights(weights: str) -> str:
+    """What --weights names, for a process that may run in another folder."""
+    return weights if weights in ("", "lite") else str(Path(weights).resolve())
 
 
 def add_json_option(parser: argparse.ArgumentParser) -> None:

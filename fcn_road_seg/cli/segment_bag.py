@@ -4,7 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from fcn_road_seg.cli.options import add_json_option, add_segmenter_options, write_json
+from fcn_road_seg.cli.options import add_json_option, add_segmenter_options, resolved_weights, write_json
 from fcn_road_seg.errors import UserError
 
 
@@ -52,8 +52,8 @@ def run(args: argparse.Namespace) -> int:
     jobs = make_jobs(args)
     if not jobs:
         return 0
-    weights = str(Path(args.weights).resolve()) if args.weights else ""
-    network = Network(weights, args.device, args.precision, args.network_width)
+    weights = resolved_weights(args.weights)
+    network = Network(weights, args.device, args.precision, args.network_width, args.backend, args.threads)
     try:
         with Display(len(jobs)) as display:
             if args.ray:

@@ -28,8 +28,9 @@ def add_parser(subparsers) -> argparse.ArgumentParser:
         action="append",
         default=[],
         metavar="NAME:PATH",
-        help="where a data set of the recipe lies: kitti_road:DIR, camvid:DIR, unlabelled:DIR of images, as often as "
-        "there are folders (synthetic needs no path)",
+        help="where a data set of the recipe lies: kitti_road:DIR, camvid:DIR, cityscapes:DIR, bdd100k:DIR, "
+        "unlabelled:DIR of images, as often as there are folders (synthetic needs no path); cityscapes+coarse, "
+        "cityscapes+parking+rail_track and bdd100k+direct_only are variants, named so in the recipe's samples too",
     )
     parser.add_argument(
         "--teacher", metavar="FILE", help="weights that label unlabelled frames, or are pruned and distilled"
@@ -133,4 +134,19 @@ def open_source(name: str, paths: list[str], recipe: Recipe, args: argparse.Name
         from fcn_road_seg.datasets.camvid import CamVid
 
         return CamVid(paths[0])
-    raise DatasetError(f"there is no data set {name!r}; there are kitti_road, camvid, synthetic and unlabelled")
+    family, *variant = name.split("+")
+    if family == "cityscapes":
+        from fcn_road_seg.datasets.cityscapes import Cityscapes
+
+        also_road = [word for word in variant if word != "coarse"]
+        part, mode = ("train_extra", "coarse") if "coarse" in variant else ("train", "fine")
+        return Cityscapes(paths[0], part, mode, also_road)
+    if family == "bdd100k":
+        from fcn_road_seg.datasets.bdd100k import AREAS, Bdd100k
+
+        if variant not in ([], ["direct_only"]):
+            raise DatasetError(f"there is no data set {name!r}; bdd100k has only the variant bdd100k+direct_only")
+        return Bdd100k(paths[0], road=AREAS[:1] if variant else AREAS)
+    raise DatasetError(
+        f"there is no data set {name!r}; there are kitti_road, camvid, cityscapes, bdd100k, synthetic and unlabelled"
+    )

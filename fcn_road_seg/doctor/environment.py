@@ -68,7 +68,7 @@ def check_gpu(torch: Any, root: Path = Path("/")) -> Finding:
         torch: the module.
         root: the folder in which etc/, dev/ and proc/ lie.
     """
-    from fcn_road_seg.backends import cpu_has_bf16, nvidia_gpu_is_here
+    from fcn_road_seg.backends import cpu_backend, cpu_has_bf16, nvidia_gpu_is_here
 
     if torch.cuda.is_available():
         try:
@@ -77,7 +77,8 @@ def check_gpu(torch: Any, root: Path = Path("/")) -> Finding:
             text = f"The GPU is found, but computing on it fails: {first_line(fault)}."
             return error("gpu", text, "free its memory, or install a PyTorch that was built for this GPU")
         return ok("gpu", f"{torch.cuda.get_device_name(0)}: the network runs on it, in FP16.")
-    cpu = f"the network runs on the CPU, in {'BF16' if cpu_has_bf16() else 'FP32'}"
+    runtime = {"openvino": "OpenVINO", "torch": "PyTorch"}[cpu_backend()]
+    cpu = f"the network runs on the CPU, in {'BF16' if cpu_has_bf16() else 'FP32'} with {runtime}"
     if not nvidia_gpu_is_here(root):
         return ok("gpu", f"No NVIDIA GPU: {cpu}.")
     jetson = (root / "etc/nv_tegra_release").exists()
@@ -109,10 +110,9 @@ def check_weights(weights: str = "") -> Finding:
     """The weights file: there, whole, and what it says of itself."""
     try:
         from fcn_road_seg.checkpoint import load
-        from fcn_road_seg.segmenter import SHIPPED_WEIGHTS
-        from fcn_road_seg.share import share_path
+        from fcn_road_seg.segmenter import weights_path
 
-        checkpoint = load(weights or share_path(SHIPPED_WEIGHTS))
+        checkpoint = load(weights_path(weights))
     except ImportError as fault:
         return error("weights", f"Weights cannot be read: {first_line(fault)}.", REINSTALL.format("safetensors"))
     except (UserError, OSError) as fault:

@@ -8,7 +8,6 @@ from fcn_road_seg.datasets.kitti_road import KittiRoad, read_calibration
 from fcn_road_seg.datasets.sample import IGNORE, ROAD
 from fcn_road_seg.datasets.synthetic import Camera, SyntheticDrive
 from fcn_road_seg.evaluation.birds_eye import BirdsEyeView
-from fcn_road_seg.evaluation.ground_cost import measure_cost
 from fcn_road_seg.evaluation.ground_truth import GroundTruth, View
 from fcn_road_seg.ground import CameraModel, GroundPlane, GroundTables, RoadGrid
 from fcn_road_seg.ground.plane import BODY_FROM_OPTICAL
@@ -39,8 +38,8 @@ def evaluate_metres(
 
     Returns:
         {"frames", "masks": {"true", "segmenter", "pitch +0.5 deg": {"edge", "scan": {"6-10 m", ...: {"median",
-        "p95", "found", "count", "pixel_limit"}}, "phantom", "grid_iou"}}, "kitti": {"frames", "grid_iou"} or None,
-        "cost_ms": {output: p50}}. Errors in metres; found: share of the true edges or ranges that have an answer;
+        "p95", "found", "count", "pixel_limit"}}, "phantom", "grid_iou"}}, "kitti": {"frames", "grid_iou"} or None}.
+        Errors in metres; found: share of the true edges or ranges that have an answer;
         phantom: share of the free bearings that have a range all the same; pixel_limit: median error, in metres, of
         an answer that is right to the pixel.
     """
@@ -60,7 +59,6 @@ def evaluate_metres(
         "frames": frames,
         "masks": {name: error.figures() for name, error in errors.items()},
         "kitti": None if dataset is None else kitti_grid(segment, threshold, dataset, track),
-        "cost_ms": measure_cost(exact.tables),
     }
 
 
@@ -184,7 +182,4 @@ def tables(figures: dict) -> list:
         totals.add_row(mask, number(figure["grid_iou"], 100, 2), number(figure["phantom"], 100, 2))
     if figures["kitti"]:
         totals.add_row(f"KITTI Road, {figures['kitti']['frames']} frames", number(figures["kitti"]["grid_iou"], 100, 2))
-    cost = Table("output", "p50 ms", title="cost of a frame")
-    for name, milliseconds in figures["cost_ms"].items():
-        cost.add_row(name, f"{milliseconds:.2f}")
-    return [*bands, totals, cost]
+    return [*bands, totals]

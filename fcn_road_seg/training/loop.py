@@ -16,6 +16,7 @@ from fcn_road_seg import checkpoint
 from fcn_road_seg.datasets.kitti_road import KittiRoad
 from fcn_road_seg.datasets.sample import Sample
 from fcn_road_seg.evaluation.evaluate import evaluate
+from fcn_road_seg.git_revision import git_revision
 from fcn_road_seg.network import FCN8s
 from fcn_road_seg.preprocess import normalise
 from fcn_road_seg.segmenter import RoadSegmenter
@@ -24,7 +25,7 @@ from fcn_road_seg.training.mixture import Mixture, MixtureBatches
 from fcn_road_seg.training.model import TrainingModel, build_optimizer, set_learning_rate
 from fcn_road_seg.training.pruning import channel_importance, choose_channels, prune
 from fcn_road_seg.training.recipe import Recipe
-from fcn_road_seg.training.run_folder import RunFolder, git_revision
+from fcn_road_seg.training.run_folder import RunFolder
 
 IMPORTANCE_BATCHES = 64
 
@@ -163,7 +164,7 @@ def moving_average(decay: float) -> Callable:
 
 def validate(weights: Path, validation: KittiRoad, device: str) -> dict[str, float]:
     """MaxF, its threshold, AP and IoU at that threshold in perspective, and MaxF in bird's-eye view."""
-    figures = evaluate(RoadSegmenter.load(weights, device), validation, threshold=0.5)
+    figures = evaluate(RoadSegmenter.load(weights, device, backend="torch"), validation, threshold=0.5)
     perspective, bev = figures["perspective"], figures["bev"]
     row = {key: perspective[key] for key in ("max_f", "average_precision", "iou", "threshold")}
     return row | ({"bev_max_f": bev["max_f"]} if bev else {})

@@ -2,7 +2,6 @@
 
 import csv
 import json
-import subprocess
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -93,15 +92,3 @@ class RunFolder:
         except (OSError, SafetensorError, RuntimeError, TypeError, KeyError, ValueError) as error:
             why = str(error).splitlines()[0]
             raise CheckpointError(f"there is no run of this recipe to resume in {self.path} ({why})") from None
-
-
-def git_revision() -> str:
-    """The repository's revision, with "-dirty" where files differ from it; "unknown" outside one."""
-    root = Path(__file__).parents[2]
-    if not (root / "package.xml").exists() or not (root / ".git").exists():
-        return "unknown"  # installed somewhere, perhaps inside another repository
-    command = ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=12"]
-    try:
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
-        return "unknown"

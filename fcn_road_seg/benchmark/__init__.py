@@ -1,0 +1,1 @@
+"""The judge of every way of running the network: time, memory and accuracy in one run."""

@@ -1,0 +1,46 @@
+"""What each exact fold of `InferenceNetwork` gains, network alone, PyTorch layer by layer."""
+
+from collections.abc import Callable, Iterable
+
+import torch
+
+from fcn_road_seg.benchmark.floor import DTYPES
+from fcn_road_seg.benchmark.interleave import device_call, interleaved
+from fcn_road_seg.checkpoint import Checkpoint
+from fcn_road_seg.inference_network import InferenceNetwork
+
+FOLDS = {
+    "no fold": {"folded_normalisation": False, "folded_classes": False},
+    "classes": {"folded_normalisation": False, "folded_classes": True},
+    "normalisation": {"folded_normalisation": True, "folded_classes": False},
+    "both": {"folded_normalisation": True, "folded_classes": True},
+}
+
+
+def time_folds(
+    checkpoint: Checkpoint,
+    device: str,
+    precisions: Iterable[str],
+    size: tuple[int, int],
+    iterations: int,
+    warm_up: int,
+    track: Callable[[Iterable], Iterable] = iter,
+) -> dict[tuple[str, str], list[float]]:
+    """Run the network with and without its folds, interleaved, from uint8 frame of network size to P(road).
+
+    Args:
+        device: "cpu", "cuda" or "cuda:N".
+        size: width and height of the input in pixels.
+
+    Returns:
+        Seconds per call by (key of `FOLDS`, precision).
+    """
+    target = torch.device(device)
+    frame = torch.randint(0, 256, (1, size[1], size[0], 3), dtype=torch.uint8, device=target)
+    names = [(fold, precision) for precision in precisions for fold in FOLDS]
+    calls = []
+    for fold, precision in names:
+        network = InferenceNetwork(checkpoint.network(), **FOLDS[fold])
+        network = network.to(target, DTYPES[precision], memory_format=torch.channels_last).eval()
+        calls.append(device_call(lambda network=network: network(frame), target))
+    return dict(zip(names, interleaved(calls, iterations, warm_up, track), strict=True))

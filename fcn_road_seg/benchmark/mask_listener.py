@@ -1,0 +1,66 @@
+"""A subscriber of the node's masks that looks at the clock when one is there to be used."""
+
+import time
+
+import rclpy
+from diagnostic_msgs.msg import DiagnosticArray
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.node import Node
+from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.signals import SignalHandlerOptions
+from sensor_msgs.msg import Image
+
+PREFIX = "/road_seg: "
+
+
+class MaskListener(Node):
+    """Subscribes to ~/mask and /diagnostics of the node "road_seg"; a context manager that brings ROS 2 up and down.
+
+    Attributes:
+        ages: (stamp in nanoseconds since the epoch, seconds from it to the mask in this process) per mask.
+        statuses: figures of the node's latest statuses by subject, see `diagnostics`.
+    """
+
+    def __init__(self):
+        rclpy.init(args=[], signal_handler_options=SignalHandlerOptions.NO)
+        super().__init__("mask_listener")
+        self.ages: list[tuple[int, float]] = []
+        self.statuses: dict[str, dict[str, str]] = {}
+        qos = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=10, reliability=ReliabilityPolicy.RELIABLE)
+        self.create_subscription(Image, "/road_seg/mask", self._on_mask, qos)
+        self.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, 10)
+        self._executor = SingleThreadedExecutor()
+        self._executor.add_node(self)
+
+    def __enter__(self) -> "MaskListener":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._executor.shutdown()
+        self.destroy_node()
+        rclpy.try_shutdown()
+
+    def _on_mask(self, message: Image) -> None:
+        stamp = message.header.stamp.sec * 10**9 + message.header.stamp.nanosec
+        self.ages.append((stamp, (time.time_ns() - stamp) / 1e9))
+
+    def _on_diagnostics(self, message: DiagnosticArray) -> None:
+        for status in message.status:
+            if status.name.startswith(PREFIX):
+                figures = {value.key: value.value for value in status.values}
+                self.statuses[status.name.removeprefix(PREFIX)] = figures
+
+    def node_listens(self) -> bool:
+        """Whether the node is active and both can hear each other."""
+        heard = self.get_subscriptions_info_by_topic("/image")
+        return bool(
+            self.statuses.get("device")
+            and any(info.node_name == "road_seg" for info in heard)
+            and self.count_publishers("/road_seg/mask")
+        )
+
+    def spin(self, seconds: float) -> None:
+        """Listen for a while."""
+        end = time.monotonic() + seconds
+        while (left := end - time.monotonic()) > 0:
+            self._executor.spin_once(timeout_sec=min(left, 0.1))

@@ -1,0 +1,51 @@
+"""How much memory a way of running the network takes: asked of a fresh process, which shares it with nothing else."""
+
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing import get_context
+from pathlib import Path
+
+STATUS = Path("/proc/self/status")
+
+
+def peak_memory(options: dict[str, object], frame_size: tuple[int, int]) -> int | None:
+    """Peak bytes, from before the weights are loaded to after the third frame.
+
+    On the CPU: growth of the process's resident memory, beyond PyTorch's own. On CUDA: what PyTorch had allocated.
+
+    Args:
+        options: keyword arguments of `RoadSegmenter.load`.
+        frame_size: width and height in pixels.
+
+    Returns:
+        None where it cannot be measured.
+    """
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        try:
+            return pool.submit(_measure, options, frame_size).result()
+        except (BrokenProcessPool, ValueError, OSError, RuntimeError):
+            return None
+
+
+def _measure(options: dict[str, object], frame_size: tuple[int, int]) -> int | None:
+    import torch
+
+    from fcn_road_seg.segmenter import RoadSegmenter
+
+    before = _resident("VmRSS")
+    segmenter = RoadSegmenter.load(**options)
+    for _ in range(3):
+        segmenter.warm_up(frame_size[1], frame_size[0])
+    if segmenter.device.startswith("cuda"):
+        return torch.cuda.max_memory_allocated(segmenter.device)
+    after = _resident("VmHWM")
+    return None if before is None or after is None else after - before
+
+
+def _resident(field: str) -> int | None:
+    """Bytes of VmRSS (now) or VmHWM (most so far), see proc(5)."""
+    try:
+        words = STATUS.read_text().split()
+    except OSError:
+        return None
+    return 1024 * int(words[words.index(f"{field}:") + 1]) if f"{field}:" in words else None

@@ -1,0 +1,57 @@
+"""torchvision's segmentation networks beside ours: a yardstick of speed, network alone, PyTorch layer by layer."""
+
+from collections.abc import Callable, Iterable
+from functools import partial
+
+import torch
+from torch import nn
+
+from fcn_road_seg.benchmark.floor import DTYPES
+from fcn_road_seg.benchmark.interleave import device_call, interleaved
+from fcn_road_seg.checkpoint import Checkpoint
+from fcn_road_seg.errors import UserError
+
+PEERS = ("fcn_resnet50", "deeplabv3_mobilenet_v3_large", "lraspp_mobilenet_v3_large")
+
+
+def time_peers(
+    checkpoint: Checkpoint,
+    device: str,
+    precisions: Iterable[str],
+    size: tuple[int, int],
+    iterations: int,
+    warm_up: int,
+    track: Callable[[Iterable], Iterable] = iter,
+) -> dict[tuple[str, str], list[float]]:
+    """Run ours and the peers, with random weights and two classes, interleaved on a random input.
+
+    Args:
+        device: "cpu", "cuda" or "cuda:N".
+        size: width and height of the input in pixels.
+
+    Returns:
+        Seconds per call by (network, precision), ours as "fcn8s".
+
+    Raises:
+        UserError: torchvision is not installed.
+    """
+    try:
+        from torchvision.models import segmentation
+    except ImportError:
+        raise UserError("the peers are torchvision's networks: pip install torchvision") from None
+    makers: dict[str, Callable[[], nn.Module]] = {"fcn8s": checkpoint.network}
+    for name in PEERS:
+        makers[name] = partial(getattr(segmentation, name), weights=None, weights_backbone=None, num_classes=2)
+    names = [(name, precision) for precision in precisions for name in makers]
+    calls = [network_call(makers[name](), device, DTYPES[precision], size) for name, precision in names]
+    return dict(zip(names, interleaved(calls, iterations, warm_up, track), strict=True))
+
+
+def network_call(
+    network: nn.Module, device: str, dtype: torch.dtype, size: tuple[int, int]
+) -> Callable[[int], torch.Tensor]:
+    """A function that runs a network once, channels-last, and returns when the device has done it."""
+    target = torch.device(device)
+    network = network.to(target, dtype, memory_format=torch.channels_last).eval()
+    batch = torch.randn(1, 3, size[1], size[0], device=target).to(dtype, memory_format=torch.channels_last)
+    return device_call(lambda: network(batch), target)

@@ -1,0 +1,101 @@
+"""`road_seg quantize`: the INT8 form of a weights file."""
+
+import argparse
+import math
+from pathlib import Path
+
+from fcn_road_seg.cli.options import add_json_option, json_path, progress, write_json
+from fcn_road_seg.errors import UserError
+
+MEASURED = 24  # of the calibration frames, at most, on which each layer is measured
+
+
+def add_parser(subparsers) -> argparse.ArgumentParser:
+    parser = subparsers.add_parser(
+        "quantize", help="make the INT8 form of the weights from training frames, an ONNX file for every runtime"
+    )
+    parser.add_argument("--root", type=Path, help="KITTI Road folder: its training split calibrates")
+    parser.add_argument("--camvid", type=Path, help="CamVid folder in SegNet's layout: its part train calibrates")
+    parser.add_argument(
+        "--calibration", type=Path, nargs="+", default=[], metavar="DIR", help="folders of more images that calibrate"
+    )
+    parser.add_argument(
+        "--weights", default="", help="safetensors file, or lite (default: the full network that ships)"
+    )
+    parser.add_argument("--frames", type=int, default=64, help="calibration frames in all (default: %(default)s)")
+    parser.add_argument(
+        "--max-change",
+        type=float,
+        default=0.002,
+        metavar="SHARE",
+        help="share of training pixels, 0..1, that may change class; the worst layers stay in float until it is met "
+        "(default: %(default)s)",
+    )
+    parser.add_argument(
+        "--out", type=json_path, metavar="FILE.onnx", help="the file to write (default: beside the weights)"
+    )
+    add_json_option(parser)
+    return parser
+
+
+def run(args: argparse.Namespace) -> int:
+    import json
+    from dataclasses import asdict
+    from importlib.metadata import version
+
+    from fcn_road_seg import export
+    from fcn_road_seg.checkpoint import load
+    from fcn_road_seg.segmenter import weights_path
+
+    if not 0 < args.max_change < 1:
+        raise UserError(f"--max-change is {args.max_change}, but must be between 0 and 1")
+    export.require(*export.PACKAGES, "nncf")
+    checkpoint = load(weights_path(args.weights))
+    metadata = checkpoint.metadata
+
+    from fcn_road_seg.backends.openvino import int8_path
+    from fcn_road_seg.quantization.calibration import load_calibration
+    from fcn_road_seg.quantization.post_training import quantize
+    from fcn_road_seg.quantization.sensitivity import keep_sensitive_layers
+
+    frames = load_calibration(args.frames, metadata.network_width, args.root, args.camvid, args.calibration)
+    print(f"calibrating with {', '.join(f'{n} frames of {name}' for name, n in frames.sources.items())}", flush=True)
+    model = export.to_onnx(checkpoint)
+    quantised, sensitivity = keep_sensitive_layers(
+        quantize(model, frames.images),
+        model,
+        frames.images[:: math.ceil(len(frames.images) / MEASURED)],
+        metadata.threshold,
+        args.max_change,
+        lambda layers: progress(layers, "leaving layers out"),
+    )
+    calibration = {"frames": frames.sources, "sha256": frames.sha256}
+    export.describe(
+        quantised,
+        checkpoint,
+        precision="int8",
+        float_layers=json.dumps(sensitivity.kept),
+        sensitivity=json.dumps(asdict(sensitivity)),
+        calibration=json.dumps(calibration),
+        nncf=version("nncf"),
+    )
+    agreement = export.check(quantised, checkpoint, precision="int8")
+    out = args.out or int8_path(checkpoint.path)
+    export.save(quantised, out)
+
+    print(f"share of the training pixels whose class is not FP32's: every layer in INT8 {sensitivity.every_layer:.4%}")
+    for layer, share in sorted(sensitivity.without.items(), key=lambda item: item[1]):
+        print(f"  {layer} in float, the others in INT8: {share:.4%}")
+    print(f"in float: {', '.join(sensitivity.kept) or 'no convolution'}; with that {sensitivity.result:.4%}")
+    for r in agreement:
+        print(f"{r.runtime} at {r.batch} x {r.width}x{r.height}: P(road) {r.mean:.5f} from FP32 on average")
+    print(f"{out}: {out.stat().st_size / 1e6:.1f} MB")
+    write_json(
+        args.json,
+        {
+            "sensitivity": asdict(sensitivity),
+            "calibration": calibration,
+            "agreement": [asdict(r) for r in agreement],
+        },
+    )
+    return 0

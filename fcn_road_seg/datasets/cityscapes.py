@@ -1,0 +1,100 @@
+"""Cityscapes (Cordts et al., CVPR 2016), in its official layout, indexed by torchvision.datasets.Cityscapes.
+
+ROOT/leftImg8bit/train/aachen/aachen_000000_000019_leftImg8bit.png         (train, val, train_extra)
+ROOT/gtFine/train/aachen/aachen_000000_000019_gtFine_labelIds.png          uint8 class ids 0..33
+ROOT/gtCoarse/train_extra/bayreuth/bayreuth_000000_000000_gtCoarse_labelIds.png
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from zipfile import BadZipFile
+
+import numpy as np
+from torchvision import datasets
+
+from fcn_road_seg.datasets import camvid
+from fcn_road_seg.datasets.label_image import read_ids
+from fcn_road_seg.datasets.sample import IGNORE, NOT_ROAD, ROAD, DatasetError, Sample
+from fcn_road_seg.image_file import read_rgb
+
+IDS = {entry.name: entry.id for entry in datasets.Cityscapes.classes if entry.id >= 0}
+IGNORED = ("unlabeled", "ego vehicle", "rectification border", "out of roi", "ground")  # ground: kind not decidable
+OPTIONAL_ROAD = ("parking", "rail_track")
+CAMVID_CLASSES = {
+    "sky": ("sky",),
+    "building": ("building", "wall", "bridge", "tunnel"),
+    "pole": ("pole", "polegroup"),
+    "road": ("road",),
+    "pavement": ("sidewalk",),
+    "tree": ("vegetation",),
+    "sign": ("traffic light", "traffic sign"),
+    "fence": ("fence",),
+    "car": ("car", "truck", "bus", "caravan", "trailer", "train"),
+    "pedestrian": ("person",),
+    "bicyclist": ("rider", "motorcycle", "bicycle"),
+}
+
+
+class Cityscapes(Sequence):
+    """The frames of one part of Cityscapes, read when they are asked for.
+
+    `Sample.classes` are CamVid's eleven (`camvid.CLASSES`), as SegNet merged CamVid's 32; what has no
+    counterpart there (parking, rail track, terrain, guard rail, ...) is ignored in them.
+
+    Args:
+        root: the folder that holds `leftImg8bit/` and `gtFine/` or `gtCoarse/`, or their zip files, which
+            torchvision then extracts there.
+        part: "train" or "val"; coarse labels have "train_extra" as well.
+        mode: "fine" or "coarse" labels.
+        also_road: of `OPTIONAL_ROAD`, what counts as road besides the class road; the rest is not road.
+
+    Raises:
+        DatasetError: a folder or a label is missing, or an argument names nothing there is.
+    """
+
+    def __init__(self, root: str | Path, part: str = "train", mode: str = "fine", also_road: Sequence[str] = ()):
+        for name in also_road:
+            if name not in OPTIONAL_ROAD:
+                raise DatasetError(
+                    f"Cityscapes can count {' and '.join(OPTIONAL_ROAD)} as road besides road, but not {name!r}"
+                )
+        try:
+            index = datasets.Cityscapes(str(root), part, mode, "semantic")
+        except RuntimeError:
+            labels = "gtFine" if mode == "fine" else "gtCoarse"
+            raise DatasetError(
+                f"{root} is no Cityscapes folder: it needs leftImg8bit/{part} and {labels}/{part}"
+            ) from None
+        except (OSError, ValueError, BadZipFile) as error:
+            raise DatasetError(f"cannot read {root} as Cityscapes: {error}") from None
+        pairs = zip(index.images, index.targets, strict=True)
+        self.frames = sorted(
+            (Path(image), Path(label)) for image, (label,) in pairs if image.endswith("_leftImg8bit.png")
+        )
+        if not self.frames:
+            raise DatasetError(f"{index.images_dir} has no CITY/*_leftImg8bit.png")
+        for image, label in self.frames:
+            if not label.is_file():
+                raise DatasetError(f"{image} has no label {label}")
+        self.names = [image.stem.removesuffix("_leftImg8bit") for image, _ in self.frames]
+        self._labels, self._classes = tables(also_road)
+
+    def __len__(self) -> int:
+        return len(self.frames)
+
+    def __getitem__(self, index: int) -> Sample:
+        path, annotation = self.frames[index]
+        image = read_rgb(path)
+        ids = read_ids(annotation, image, len(IDS))
+        return Sample(image, self._labels[ids], self.names[index], self._classes[ids])
+
+
+def tables(also_road: Sequence[str] = ()) -> tuple[np.ndarray, np.ndarray]:
+    """What each of Cityscapes' ids means: its label and its CamVid class, uint8 34 each."""
+    labels = np.full(len(IDS), NOT_ROAD, np.uint8)
+    labels[[IDS[name] for name in IGNORED]] = IGNORE
+    labels[[IDS[name.replace("_", " ")] for name in ("road", *also_road)]] = ROAD
+    classes = np.full(len(IDS), IGNORE, np.uint8)
+    for name, theirs in CAMVID_CLASSES.items():
+        classes[[IDS[their] for their in theirs]] = camvid.CLASSES.index(name)
+    return labels, classes

@@ -1,0 +1,83 @@
+"""Frames from which the ranges of the activations are learned: training frames, never validation ones."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from fcn_road_seg.datasets.camvid import CamVid
+from fcn_road_seg.datasets.kitti_road import KittiRoad, split_names
+from fcn_road_seg.datasets.sample import DatasetError
+from fcn_road_seg.image_file import images_in, read_rgb
+from fcn_road_seg.preprocess import network_size, resize
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Network inputs and what they are.
+
+    Attributes:
+        images: uint8 1 x h x w x 3 RGB each, of network size.
+        sources: number of frames per source.
+        sha256: of the images' sizes and bytes, in order.
+    """
+
+    images: list[np.ndarray]
+    sources: dict[str, int]
+    sha256: str
+
+
+def load_calibration(
+    frames: int,
+    network_width: int,
+    kitti_road: str | Path | None = None,
+    camvid: str | Path | None = None,
+    folders: Sequence[str | Path] = (),
+) -> Calibration:
+    """`frames` frames, the same number of every source, evenly spread over each.
+
+    Args:
+        kitti_road: KITTI Road folder, of which this project's training split is taken.
+        camvid: CamVid folder, of which the part "train" is taken.
+        folders: of images.
+
+    Raises:
+        DatasetError: a source cannot be read or has no images, or there is none.
+    """
+    sources: dict[str, Sequence] = {}
+    if kitti_road:
+        there = set(KittiRoad(kitti_road).names)
+        names = [name for name in split_names("train") if name in there]
+        if not names:
+            raise DatasetError(f"{kitti_road} has no frame of the training split")
+        sources["kitti_road"] = KittiRoad(kitti_road, names)
+    if camvid:
+        sources["camvid"] = CamVid(camvid, ("train",))
+    for folder in map(Path, folders):
+        sources[folder.name] = images_in(folder) if folder.is_dir() else []
+        if not sources[folder.name]:
+            raise DatasetError(f"there are no images in the folder {folder}")
+    if not sources or frames < len(sources):
+        raise DatasetError(f"{frames} calibration frames from {len(sources)} sources: at least one of each is needed")
+
+    images, counts, sha = [], {}, hashlib.sha256()
+    for name, source in sources.items():
+        chosen = np.unique(np.linspace(0, len(source) - 1, frames // len(sources)).round().astype(int))
+        counts[name] = len(chosen)
+        for i in chosen:
+            images.append(network_input(source[i] if isinstance(source[i], Path) else source[i].image, network_width))
+            sha.update(f"{images[-1].shape}".encode())
+            sha.update(images[-1].data)
+    return Calibration(images, counts, sha.hexdigest())
+
+
+def network_input(frame: np.ndarray | Path, network_width: int) -> np.ndarray:
+    """A frame, uint8 H x W x 3 RGB or an image file, at network size: uint8 1 x h x w x 3."""
+    frame = read_rgb(frame) if isinstance(frame, Path) else frame
+    height, width = frame.shape[:2]
+    image = torch.from_numpy(np.ascontiguousarray(frame)).permute(2, 0, 1).unsqueeze(0)
+    image = resize(image, network_size(width, height, network_width))
+    return np.ascontiguousarray(image.permute(0, 2, 3, 1).numpy())
