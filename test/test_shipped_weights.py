@@ -4,15 +4,23 @@ import numpy as np
 import pytest
 import torch
 
+from fcn_road_seg import checkpoint
+from fcn_road_seg.benchmark.floor import count_work
 from fcn_road_seg.datasets.synthetic import SyntheticDrive
 from fcn_road_seg.evaluation.metrics import PixelCounts
 from fcn_road_seg.preprocess import to_input
-from fcn_road_seg.segmenter import RoadSegmenter
+from fcn_road_seg.segmenter import RoadSegmenter, weights_path
+
+
+@pytest.fixture(scope="module", params=["", "lite"], ids=["full", "lite"])
+def name(request, shipped_weights) -> str:
+    """What the node's parameter weights says."""
+    return request.param
 
 
 @pytest.fixture(scope="module")
-def segmenter(shipped_weights) -> RoadSegmenter:
-    return RoadSegmenter.load(shipped_weights, "cpu", "fp32")
+def segmenter(name) -> RoadSegmenter:
+    return RoadSegmenter.load(name, "cpu", "fp32", backend="torch")
 
 
 def frames() -> list[np.ndarray]:
@@ -22,13 +30,21 @@ def frames() -> list[np.ndarray]:
     return [*scenes, blocks.repeat(8, axis=0).repeat(8, axis=1)]
 
 
-def test_the_card_in_the_file(segmenter):
+def test_the_card_in_the_file(segmenter, name):
     metadata = segmenter.checkpoint.metadata
-    assert metadata.recipe["name"] == "road"
+    assert metadata.recipe["name"] == (name or "road")
     assert {"kitti_road", "camvid", "unlabelled", "synthetic", "validation"} == set(metadata.data)
-    assert metadata.figures["validation"]["max_f"] > 0.94
+    assert metadata.figures["validation"]["max_f"] > 0.935
     assert "dirty" not in metadata.git_revision and metadata.git_revision != "unknown"
     assert segmenter.checkpoint.path.stat().st_size < 45e6
+
+
+def test_lite_is_a_quarter_of_the_work_and_nearly_as_good(shipped_weights):
+    full, lite = (checkpoint.load(weights_path(name)) for name in ("", "lite"))
+    flops = [count_work(weights.metadata, (576, 160)).flops for weights in (full, lite)]
+    assert flops[1] <= flops[0] / 4
+    assert full.metadata.max_f - lite.metadata.max_f <= 0.01
+    assert lite.metadata.teacher == full.sha256
 
 
 def test_they_find_synthetic_roads_of_streets_they_never_saw(segmenter):
@@ -54,18 +70,21 @@ def test_no_activation_comes_near_the_end_of_fp16(segmenter):
     assert len(peaks) == 21 and max(peaks.values()) < 50_000, peaks
 
 
-def test_bf16_masks_are_fp32_masks(shipped_weights, segmenter):
-    half = RoadSegmenter.load(shipped_weights, "cpu", "bf16")
+@pytest.mark.parametrize("backend", ["torch", "openvino"])
+def test_bf16_masks_are_fp32_masks(name, segmenter, backend):
+    if backend == "openvino":
+        pytest.importorskip("openvino", reason="OpenVINO is not installed")
+    half = RoadSegmenter.load(name, "cpu", "bf16", backend=backend)
     level = round(segmenter.threshold * 255)
     for frame in frames()[:2]:
         assert np.mean((half(frame) >= level) != (segmenter(frame) >= level)) < 0.005
 
 
 @pytest.mark.cuda
-def test_cuda_masks_are_cpu_masks(shipped_weights, segmenter):
+def test_cuda_masks_are_cpu_masks(name, segmenter):
     if not torch.cuda.is_available():
         pytest.skip("no CUDA device")
-    on_gpu = RoadSegmenter.load(shipped_weights, "cuda")
+    on_gpu = RoadSegmenter.load(name, "cuda")
     level = round(segmenter.threshold * 255)
     for frame in frames()[:2]:
         assert np.mean((on_gpu(frame) >= level) != (segmenter(frame) >= level)) <= 0.002
