@@ -75,9 +75,9 @@ class RoadSegmenter:
             weights: a safetensors file of this program's, or one that ships with the package: "" the full network,
                 "lite" the one with fewer channels.
             device: "auto" (CUDA if there is any), "cpu", "cuda" or "cuda:N".
-            precision: "auto" (FP16 on CUDA; on the CPU BF16 where it has it in hardware, else FP32),
-                "fp32", "bf16", "fp16" (CUDA only) or "int8" (OpenVINO only, from the file that `road_seg quantize`
-                wrote).
+            precision: "auto" (FP16 on CUDA; on the CPU INT8 where OpenVINO runs it in hardware and the weights have
+                that form, see `road_seg quantize`, else BF16 where it is in hardware, else FP32), "fp32", "bf16",
+                "fp16" (CUDA only) or "int8" (OpenVINO only).
             network_width: in pixels, a multiple of 32; None or 0 takes the checkpoint's.
             backend: "auto" (graph on CUDA; on an x86-64 CPU openvino where it is installed, else torch), "torch" (layer
                 by layer), "compile" (torch.compile), "openvino" (CPU only) or "graph" (CUDA only).
@@ -113,7 +113,8 @@ class RoadSegmenter:
         words = first_line(fault)
         if not self._backend.works():
             raise DeviceLostError(f"{self.device_name} ({self.device}) works no more: {words}")
-        if isinstance(fault, (MemoryError, torch.cuda.OutOfMemoryError)) or "can't allocate memory" in words:
+        short = isinstance(fault, (MemoryError, torch.cuda.OutOfMemoryError))
+        if short or "can't allocate memory" in words or "out of memory" in words:
             raise FrameError("memory", f"{self.device} has not enough memory for a frame of {size}: {words}")
         raise FrameError("inference", f"the network failed on a frame of {size}: {words}")
 

@@ -315,6 +315,22 @@ def test_int8_comes_from_the_quantised_file_of_these_weights(with_int8):
 
 
 @openvino_is_here
+def test_auto_takes_int8_where_it_is_in_hardware_and_made_of_these_weights(with_int8, monkeypatch, caplog):
+    path, write = with_int8
+    monkeypatch.setattr(backends, "cpu_has_vnni", lambda: True)
+    monkeypatch.setattr(backends, "cpu_has_bf16", lambda: False)
+    assert RoadSegmenter.load(path, "cpu", backend="openvino").precision == "fp32"
+    write(weights_sha256="0" * 64)
+    assert RoadSegmenter.load(path, "cpu", backend="openvino").precision == "fp32"
+    assert "Running in fp32: " in caplog.text and "was not made from" in caplog.text
+    write(weights_sha256=load(path).sha256)
+    assert RoadSegmenter.load(path, "cpu", backend="openvino").precision == "int8"
+    assert RoadSegmenter.load(path, "cpu", backend="torch").precision == "fp32"
+    monkeypatch.setattr(backends, "cpu_has_vnni", lambda: False)
+    assert RoadSegmenter.load(path, "cpu", backend="openvino").precision == "fp32"
+
+
+@openvino_is_here
 def test_a_damaged_quantised_file_is_a_sentence(with_int8):
     path, _ = with_int8
     path.with_name("w_int8.onnx").write_bytes(b"\x00 no network")

@@ -1,14 +1,17 @@
 """Ways of running the network: one file each, chosen by device and precision."""
 
 import importlib.util
+import logging
 import platform
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from fcn_road_seg.checkpoint import Checkpoint
+from fcn_road_seg.checkpoint import Checkpoint, CheckpointError
 from fcn_road_seg.errors import UserError
+
+logger = logging.getLogger(__name__)
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 PRECISIONS = (*DTYPES, "int8")
@@ -43,8 +46,9 @@ def create(
     on_cpu = target.type == "cpu"
     if backend == "auto":
         backend = (cpu_backend() if precision != "int8" else "openvino") if on_cpu else "graph"
-    if precision == "auto":
-        precision = ("bf16" if cpu_has_bf16() else "fp32") if on_cpu else "fp16"
+    automatic = precision == "auto"
+    if automatic:
+        precision = cpu_precision() if on_cpu else "fp16"
     if precision == "int8" and backend != "openvino":
         raise DeviceError(f"int8 needs the backend openvino, which runs on the CPU, and not {backend}")
     if precision == "fp16" and on_cpu:
@@ -57,10 +61,15 @@ def create(
         raise DeviceError("the backend openvino needs OpenVINO, which is not installed: pip install openvino")
 
     if backend == "openvino":
-        from fcn_road_seg.backends.openvino import OpenVino, float_model, int8_model
+        from fcn_road_seg.backends.openvino import OpenVino, float_model, int8_model, int8_path
 
-        if precision == "int8":
-            return OpenVino(int8_model(checkpoint), precision, "bf16" if cpu_has_bf16() else "fp32", threads)
+        if precision == "int8" or (automatic and cpu_has_vnni() and int8_path(checkpoint.path).exists()):
+            try:
+                return OpenVino(int8_model(checkpoint), "int8", cpu_precision(), threads)
+            except CheckpointError as error:
+                if not automatic:
+                    raise
+                logger.warning("Running in %s: %s", precision, error)
         return OpenVino(float_model(checkpoint), precision, precision, threads)
     if threads:
         torch.set_num_threads(threads)
@@ -110,10 +119,23 @@ def nvidia_gpu_is_here(root: Path = Path("/")) -> bool:
     return any((root / file).exists() for file in ("proc/driver/nvidia/version", "dev/nvidia0", "etc/nv_tegra_release"))
 
 
+def cpu_precision() -> str:
+    """What floating-point work is fastest in on this CPU without a visible loss."""
+    return "bf16" if cpu_has_bf16() else "fp32"
+
+
 def cpu_has_bf16() -> bool:
     """Whether the CPU multiplies BF16 in hardware (AVX512-BF16, AMX or Arm's BF16 extension)."""
+    return bool(_cpu_flags() & {"avx512_bf16", "amx_bf16", "bf16"})
+
+
+def cpu_has_vnni() -> bool:
+    """Whether the CPU multiplies INT8 in hardware (AVX512-VNNI, AVX-VNNI or AMX)."""
+    return bool(_cpu_flags() & {"avx512_vnni", "avx_vnni", "amx_int8"})
+
+
+def _cpu_flags() -> set[str]:
     try:
-        words = set(Path("/proc/cpuinfo").read_text().split())
+        return set(Path("/proc/cpuinfo").read_text().split())
     except OSError:
-        return False
-    return bool(words & {"avx512_bf16", "amx_bf16", "bf16"})
+        return set()

@@ -52,7 +52,7 @@ REFERENCE = Rung("full", "torch", "fp32")
 
 CPU_LADDER = (
     "torch:fp32,torch:bf16,compile:bf16,openvino:fp32,openvino:bf16,openvino:int8,"
-    "lite/torch:bf16,lite/openvino:fp32,lite/openvino:bf16"
+    "lite/torch:bf16,lite/openvino:fp32,lite/openvino:bf16,lite/openvino:int8"
 )
 CUDA_LADDER = "torch:fp32,torch:fp16,compile:fp16,graph:fp32,graph:fp16,lite/graph:fp16"
 

@@ -51,7 +51,7 @@ class PseudoLabelled(Sequence):
             paths += images
         weights = checkpoint.load(teacher)
         widths = [round(scale * weights.metadata.network_width / STRIDE) * STRIDE for scale in SCALES]
-        segmenters = [RoadSegmenter(weights, device, network_width=width) for width in widths]
+        segmenters = [RoadSegmenter(weights, device, network_width=width, backend="torch") for width in widths]
         self.teacher = weights.sha256
         self.names = [path.stem for path in paths]
         self._samples = []
