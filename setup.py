@@ -18,6 +18,7 @@ setup(
     package_data={
         f"{NAME}.training": ["recipes/*.yaml"],
         f"{NAME}.datasets": ["splits/*.txt"],
+        f"{NAME}.evaluation": ["*.html"],
         f"{NAME}.view": ["*.html"],
     },
     data_files=[

@@ -211,7 +211,8 @@ def device_report(segmenter: "RoadSegmenter") -> Report:
         return Report(
             "device", WARN, f"running on the CPU: {segmenter.cuda_not_had}; road_seg doctor says more", values
         )
-    return Report("device", OK, f"{segmenter.device_name} ({segmenter.device}), {segmenter.precision}", values)
+    sentence = f"{segmenter.device_name} ({segmenter.device}, {segmenter.backend}), {segmenter.precision}"
+    return Report("device", OK, sentence, values)
 
 
 def diagnostic_array(stamp: Any, node: str, reports: Iterable[Report]) -> Any:

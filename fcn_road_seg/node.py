@@ -3,6 +3,7 @@
 import gc
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,7 +14,7 @@ from rclpy.clock import Clock, ClockType
 from rclpy.exceptions import ParameterException
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.publisher import Publisher
-from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.qos_overriding_options import QoSOverridingOptions
 from sensor_msgs.msg import CompressedImage, Image
 
@@ -23,8 +24,11 @@ from fcn_road_seg.diagnostics import ERROR, OK, FrameStatistics, Report, device_
 from fcn_road_seg.errors import DeviceLostError, FrameError, first_line
 from fcn_road_seg.image_message import compressed_to_rgb, fill_image, image_to_rgb
 from fcn_road_seg.mask import threshold_mask
-from fcn_road_seg.overlay import overlay
+from fcn_road_seg.metric_outputs import MetricOutputs
+from fcn_road_seg.pixel_outputs import PixelOutputs
 from fcn_road_seg.qos import OVERRIDABLE, PublisherEventCallbacks, clash_reporter
+from fcn_road_seg.ros_log import log_to
+from fcn_road_seg.segmented_frame import SegmentedFrame
 
 if TYPE_CHECKING:
     from fcn_road_seg.segmenter import RoadSegmenter
@@ -40,7 +44,8 @@ class RoadSegNode(LifecycleNode):
     Topics (their names can be remapped; every output carries the header of the frame it belongs to):
         image: sensor_msgs/Image or CompressedImage, subscribed, KEEP_LAST 1, see CameraSubscription.
         ~/mask: sensor_msgs/Image mono8, 255 = road, RELIABLE, KEEP_LAST 1. Goes out first.
-        ~/overlay: sensor_msgs/Image bgr8, the frame with the road tinted; made only while somebody subscribes.
+        ~/points, ~/grid, ~/scan, ~/boundary, ~/camera_info: after it, the same in metres; see `MetricOutputs`.
+        ~/labels, ~/confidence, ~/probability, ~/overlay, ~/label_info: pixel for pixel; see `PixelOutputs`.
 
         /diagnostics: diagnostic_msgs/DiagnosticArray, once a second in every state, see `diagnostics`.
 
@@ -55,8 +60,10 @@ class RoadSegNode(LifecycleNode):
         super().__init__(NODE_NAME)
         for parameter in parameters.PARAMETERS:
             parameters.declare(self, parameter)
-        self._mask_publisher = self._publisher(self.create_lifecycle_publisher, Image, "~/mask")
-        self._overlay_publisher = self._publisher(self.create_lifecycle_publisher, Image, "~/overlay")
+        output = partial(self._publisher, self.create_lifecycle_publisher)
+        self._mask_publisher = output(Image, "~/mask")
+        self._metric_outputs = MetricOutputs(self, output)
+        self._pixel_outputs = PixelOutputs(self, output)
         self._diagnostics_publisher = self._publisher(self.create_publisher, DiagnosticArray, "/diagnostics", depth=10)
         self._camera = CameraSubscription(self, self._on_image)
         self._segmenter: RoadSegmenter | None = None
@@ -65,9 +72,17 @@ class RoadSegNode(LifecycleNode):
         self.create_timer(1.0, self._diagnose, clock=Clock(clock_type=ClockType.STEADY_TIME))
         self.add_on_set_parameters_callback(self._on_set_parameters)
 
-    def _publisher(self, create: Callable, message_type: type, topic: str, depth: int = 1) -> Publisher:
+    def _publisher(
+        self,
+        create: Callable,
+        message_type: type,
+        topic: str,
+        depth: int = 1,
+        durability: DurabilityPolicy = DurabilityPolicy.VOLATILE,
+    ) -> Publisher:
         """A publisher, RELIABLE and KEEP_LAST unless the parameters qos_overrides.<topic> say otherwise."""
-        qos = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=depth, reliability=ReliabilityPolicy.RELIABLE)
+        reliable = ReliabilityPolicy.RELIABLE
+        qos = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=depth, reliability=reliable, durability=durability)
         name = self.resolve_topic_name(topic)
         report = clash_reporter(self, name, lambda: publisher.qos_profile, "publisher")
         try:
@@ -118,11 +133,14 @@ class RoadSegNode(LifecycleNode):
         except Exception as error:  # as above
             return self._fail(f"Not activated: {first_line(error)}")
         self._fault = ""
-        return super().on_activate(state)
+        result = super().on_activate(state)
+        self._pixel_outputs.publish_names(self.get_clock().now().to_msg(), self._threshold())
+        return result
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Stop listening to the camera."""
         self._camera.stop()
+        self._metric_outputs.stop()
         return super().on_deactivate(state)
 
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -161,16 +179,23 @@ class RoadSegNode(LifecycleNode):
         # Importing torch takes seconds; here Ctrl-C ends the node cleanly meanwhile, because rclpy is up.
         from fcn_road_seg.segmenter import RoadSegmenter
 
+        log_to(self.get_logger())
         device = self._value("device")
         if self._value("require_cuda"):
             device = "cuda" if device == "auto" else device
             if not device.startswith("cuda"):
                 raise parameters.ParameterError(f"require_cuda is true, but device is '{device}'")
         return RoadSegmenter.load(
-            self._value("weights"), device, self._value("precision"), self._value("network_width")
+            self._value("weights"),
+            device,
+            self._value("precision"),
+            self._value("network_width"),
+            self._value("backend"),
+            self._value("threads"),
         )
 
     def _release(self) -> None:
+        self._metric_outputs.release()
         segmenter, self._segmenter = self._segmenter, None
         if segmenter is not None:
             try:
@@ -208,16 +233,31 @@ class RoadSegNode(LifecycleNode):
         decoded = time.perf_counter()
         probability = self._segmenter(frame)
         answered = time.perf_counter()
-        mask = threshold_mask(probability, self._threshold())
+        threshold = self._threshold()
+        mask = threshold_mask(probability, threshold)
         thresholded = time.perf_counter()
         self._mask_publisher.publish(fill_image(Image(header=message.header), mask, "mono8"))
-        seconds = {"decode": decoded - began, **self._segmenter.seconds, "publish": time.perf_counter() - thresholded}
-        seconds["postprocess"] += thresholded - answered
+        published, age = time.perf_counter(), self._age(stamp)
+        self._publish_more(
+            SegmentedFrame(message.header, frame, probability, mask, threshold, self._value("min_confidence"))
+        )
+        seconds = {
+            "decode": decoded - began,
+            **self._segmenter.seconds,
+            "threshold": thresholded - answered,
+            "publish": published - thresholded,
+            "outputs": time.perf_counter() - published,
+        }
         road_fraction = np.count_nonzero(mask) / mask.size
-        self._statistics.answered(seconds, age_at_arrival, self._age(stamp), road_fraction)
-        if self._overlay_publisher.get_subscription_count():
-            picture = overlay(frame, mask, self._value("overlay_alpha"))[:, :, ::-1]
-            self._overlay_publisher.publish(fill_image(Image(header=message.header), picture, "bgr8"))
+        self._statistics.answered(seconds, age_at_arrival, age, road_fraction)
+
+    def _publish_more(self, frame: SegmentedFrame) -> None:
+        for outputs in (self._metric_outputs, self._pixel_outputs):
+            try:
+                outputs.publish(frame)
+            except Exception as error:  # the mask is out, and the next one shall follow
+                sentence = f"Only the mask is published: {type(error).__name__}: {first_line(error)}"
+                self.get_logger().error(sentence, throttle_duration_sec=1.0)
 
     def _drop(self, reason: str, sentence: str) -> None:
         count = self._statistics.drop(reason, sentence)
@@ -236,7 +276,7 @@ class RoadSegNode(LifecycleNode):
         if self._segmenter is not None:
             reports.append(device_report(self._segmenter))
         if state == "active":
-            reports += self._statistics.reports()
+            reports += [*self._statistics.reports(), self._metric_outputs.report()]
         stamp = self.get_clock().now().to_msg()
         self._diagnostics_publisher.publish(diagnostic_array(stamp, self.get_fully_qualified_name(), reports))
 

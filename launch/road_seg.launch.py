@@ -15,12 +15,15 @@ from launch_ros.substitutions import FindPackageShare
 SHARE = FindPackageShare("fcn_road_seg")
 FAST_DDS_PROFILE = "FASTDDS_DEFAULT_PROFILES_FILE"
 RVIZ_IMAGE, RVIZ_OUTPUTS = "/camera/image_raw", "/road_seg"  # the topics in config/road_seg.rviz
+RVIZ_TOPICS = ("mask", "overlay", "points", "grid", "grid_updates", "scan", "boundary")
 
 ARGUMENTS = {
     "image": ("image", "Topic of the camera."),
+    "camera_info": ("", "Topic of its calibration; empty: camera_info beside the image's topic."),
     "image_transport": ("", "raw, or compressed for a topic of JPEG or PNG images; empty: what params_file says."),
     "params_file": (PathJoinSubstitution([SHARE, "config", "road_seg.yaml"]), "YAML file with the node's parameters."),
     "weights": ("", "Weights file (.safetensors); empty: what params_file says."),
+    "camera_height": ("", "Metres above the road, where TF does not say it; empty: what params_file says."),
     "device": ("", "auto, cpu, cuda or cuda:N; empty: what params_file says."),
     "autostart": ("", "true, or false to wait for a lifecycle manager; empty: what params_file says."),
     "use_sim_time": ("", "true to take the time from /clock; empty: what params_file says."),
@@ -28,9 +31,16 @@ ARGUMENTS = {
     "name": ("road_seg", "Name of the node."),
     "respawn": ("true", "Start the node again if it dies."),
     "log_level": ("info", "debug, info, warn, error or fatal."),
-    "rviz": ("false", "Start rviz2 on the camera, the mask and the overlay."),
+    "rviz": ("false", "Start rviz2 on the camera, the mask, the overlay and the road in metres."),
 }
-OVERRIDES = {"weights": str, "device": str, "image_transport": str, "autostart": bool, "use_sim_time": bool}
+OVERRIDES = {
+    "weights": str,
+    "device": str,
+    "image_transport": str,
+    "camera_height": float,
+    "autostart": bool,
+    "use_sim_time": bool,
+}
 """Arguments that are parameters of the node, and their types."""
 
 
@@ -43,17 +53,24 @@ def given(context, names):
     }
 
 
+def camera_info_of(image):
+    """The topic that a driver publishes the calibration on, beside its images."""
+    folder, slash, _ = image.removesuffix("/compressed").rpartition("/")
+    return f"{folder}{slash}camera_info"
+
+
 def start(context):
     """The node, and rviz2 if asked for."""
     image, name, namespace = (LaunchConfiguration(argument) for argument in ("image", "name", "namespace"))
     outputs = name.perform(context)
+    camera_info = LaunchConfiguration("camera_info").perform(context) or camera_info_of(image.perform(context))
     node = LifecycleNode(
         package="fcn_road_seg",
         executable="road_seg_node",
         name=name,
         namespace=namespace,
         parameters=[LaunchConfiguration("params_file"), given(context, OVERRIDES)],
-        remappings=[("image", image)],
+        remappings=[("image", image), ("camera_info", camera_info)],
         ros_arguments=["--log-level", LaunchConfiguration("log_level")],
         respawn=LaunchConfiguration("respawn"),
         respawn_delay=2.0,
@@ -67,7 +84,7 @@ def start(context):
         parameters=[given(context, ["use_sim_time"])],
         remappings=[
             (RVIZ_IMAGE, image.perform(context).removesuffix("/compressed")),
-            *((f"{RVIZ_OUTPUTS}/{topic}", f"{outputs}/{topic}") for topic in ("mask", "overlay")),
+            *((f"{RVIZ_OUTPUTS}/{topic}", f"{outputs}/{topic}") for topic in RVIZ_TOPICS),
         ],
         condition=IfCondition(LaunchConfiguration("rviz")),
     )

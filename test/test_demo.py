@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -14,6 +15,7 @@ from rosbags.typesys import Stores, get_typestore
 from fcn_road_seg.bags.reader import open_bag
 from fcn_road_seg.bags.writer import new_bag
 from fcn_road_seg.demo.bag import IMAGE, write_drive
+from fcn_road_seg.demo.birds_eye import COLOURS, SCAN, birds_eye
 from fcn_road_seg.demo.drive import Drive, DriveFrame, open_drive
 from fcn_road_seg.demo.report import contact_sheet, figures
 from fcn_road_seg.demo.run import Answers
@@ -110,6 +112,48 @@ def test_a_contact_sheet_has_rows_of_three():
     assert contact_sheet(pictures[:1]).shape == (10, 20, 3)
 
 
+def test_the_road_from_above_is_drawn_where_it_is():
+    at = SimpleNamespace
+    cells = np.full((20, 40), -1, np.int8)  # 4 m across, 8 m ahead
+    cells[10:, 20:] = 0  # far left
+    cells[:10, 20:] = 100  # far right
+    origin = at(position=at(x=0.0, y=-2.0))
+    outputs = {
+        "grid": at(info=at(width=40, height=20, resolution=0.2, origin=origin), data=cells.reshape(-1)),
+        "scan": at(angle_min=0.0, angle_increment=np.pi / 4, ranges=[2.0, np.nan, np.inf]),
+        "boundary": at(polygon=at(points=[at(x=1.0, y=1.0), at(x=3.0, y=1.0), at(x=3.0, y=1.5)])),
+    }
+    picture = birds_eye(outputs, 80)
+    assert picture.shape == (40, 80, 3) and picture.dtype == np.uint8
+    assert tuple(picture[3, 70]) == COLOURS[0] and tuple(picture[36, 70]) == COLOURS[100]
+    assert tuple(picture[36, 5]) == COLOURS[-1]
+    assert tuple(picture[20, 20]) == SCAN  # 2 m ahead, in the middle
+    assert tuple(picture[10, 20]) != COLOURS[-1]  # the boundary's lower side, 1 m to the left
+    assert (birds_eye({}, 80) == COLOURS[-1]).all() and birds_eye({}, 80).shape == (40, 80, 3)
+    empty = outputs | {"boundary": at(polygon=at(points=[]))}
+    assert tuple(birds_eye(empty, 80)[10, 20]) == COLOURS[-1]
+
+
+def test_frames_without_metres_have_none_of_another_frame(tmp_path):
+    store = get_typestore(Stores.LATEST)
+    types, kind = store.types, "geometry_msgs/msg/PolygonStamped"
+    with new_bag(tmp_path / "recording") as writer:
+        topics = (("/road_seg/mask", IMAGE), ("/road_seg/boundary", kind))
+        mask, boundary = (writer.add_connection(topic, name, typestore=store) for topic, name in topics)
+        for second in (1, 2, 3):
+            header = types["std_msgs/msg/Header"](types["builtin_interfaces/msg/Time"](second, 0), "camera")
+            pixels = np.full(6, second, np.uint8)
+            message = types[IMAGE](header, 2, 3, "mono8", 0, 3, pixels)
+            writer.write(mask, second * 10**9, store.serialize_cdr(message, IMAGE))
+            if second == 2:
+                message = types[kind](header, types["geometry_msgs/msg/Polygon"]([]))
+                writer.write(boundary, second * 10**9, store.serialize_cdr(message, kind))
+    stamps = [second * 10**9 for second in (1, 2, 3)]
+    answers = Answers(tmp_path / "recording", stamps, [None] * 3, [], {})
+    assert [sorted(outputs) for outputs in answers.in_metres()] == [[], ["boundary"], []]
+    assert [int(mask[0, 0]) for mask in answers.masks()] == [1, 2, 3]
+
+
 def test_every_frame_of_a_drive_is_answered(small_weights, tmp_path):
     pytest.importorskip("rclpy", reason="ROS 2 is not installed")
     out = tmp_path / "out"
@@ -126,7 +170,14 @@ def test_every_frame_of_a_drive_is_answered(small_weights, tmp_path):
     video = cv2.VideoCapture(str(out / "overlay.mp4"))
     assert video.get(cv2.CAP_PROP_FRAME_COUNT) == 8
     assert video.get(cv2.CAP_PROP_FRAME_WIDTH) == 1242
-    assert cv2.imread(str(out / "contact_sheet.png")).shape == (3 * 145, 3 * 480, 3)
+    assert cv2.imread(str(out / "contact_sheet.png")).shape == (3 * (145 + 240), 3 * 480, 3)  # and the road from above
+    with open_bag(out / "recording") as bag:
+        stamps = {}
+        for connection, stamp, _ in bag.messages():
+            stamps.setdefault(connection.topic, set()).add(stamp)
+    in_metres = [stamps[f"/road_seg/{topic}"] for topic in ("grid", "scan", "boundary")]
+    assert in_metres[0] == in_metres[1] == in_metres[2] <= stamps["/road_seg/mask"]
+    assert max(stamps["/road_seg/mask"]) in in_metres[0]  # the first frames have none: tables are being made
     assert "8 sent, 8 answered" in result.stdout
     assert str(out / "overlay.mp4") in result.stdout and str(out / "contact_sheet.png") in result.stdout
 
@@ -146,7 +197,9 @@ def test_a_kitti_drive_goes_through_bag_player_node_and_recording(repository, sh
     command = [sys.executable, "-m", "fcn_road_seg.cli.main", "segment", *images, "--out", tmp_path / "masks"]
     subprocess.run(command, check=True, capture_output=True, timeout=180, env=environment)
     with open_bag(tmp_path / "out" / "recording") as bag:
-        for image, (connection, stamp, data) in zip(images, bag.messages(), strict=True):
+        assert {connection.topic for connection, _, _ in bag.messages()} >= {"/road_seg/grid", "/road_seg/scan"}
+        masks = bag.messages(["/road_seg/mask"])
+        for image, (connection, stamp, data) in zip(images, masks, strict=True):
             message = bag.deserialize(data, connection.msgtype)
             assert message.header.stamp.sec * 10**9 + message.header.stamp.nanosec == stamp
             mask = cv2.imread(str(tmp_path / "masks" / f"{image.stem}_mask.png"), cv2.IMREAD_UNCHANGED)

@@ -7,6 +7,10 @@ import pytest
 
 ROS_MODULES = {
     "node",
+    "camera_info",
+    "ground_transform",
+    "metric_outputs",
+    "pixel_outputs",
     "camera_subscription",
     "qos",
     "synthetic_camera",

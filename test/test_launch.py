@@ -223,24 +223,29 @@ def test_the_node_starts_as_its_params_file_says(launch, repository):
         word not in params[-1] or len(params) == 1 for word in ("weights", "device", "autostart", "use_sim_time")
     )
     assert "image:=/cam/image" in launched.command("road_seg_node")
+    assert "camera_info:=/cam/camera_info" in launched.command("road_seg_node")
     assert "rviz2" not in launched.processes
 
 
 def test_arguments_become_parameters_names_and_remappings(launch):
     arguments = "image:=cam/compressed image_transport:=compressed weights:=w.safetensors device:=cpu autostart:=false"
     names = "namespace:=front name:=seg log_level:=warn rviz:=true use_sim_time:=true respawn:=false"
-    launched = launch("road_seg", *arguments.split(), *names.split())
+    metres = "camera_info:=cam/calibration camera_height:=1.2"
+    launched = launch("road_seg", *arguments.split(), *names.split(), *metres.split())
     assert launched.code == 0, launched.words
     node, rviz = launched.command("road_seg_node"), launched.command("rviz2")
-    for words in ("__node:=seg", "__ns:=/front", "image:=cam/compressed", "--log-level warn"):
+    topics = ("image:=cam/compressed", "camera_info:=cam/calibration")
+    for words in ("__node:=seg", "__ns:=/front", *topics, "--log-level warn"):
         assert words in node
     parameters = launched.parameters("road_seg_node")
     for line in ("weights: w.safetensors", "device: cpu", "image_transport: compressed", "autostart: false"):
         assert line in parameters
+    assert "camera_height: 1.2" in parameters
     assert "use_sim_time: true" in parameters and "use_sim_time: true" in launched.parameters("rviz2")
     for words in ("road_seg.rviz", "__ns:=/front", "/camera/image_raw:=cam ", "/road_seg/mask:=seg/mask"):
         assert words in rviz + " "
-    assert "/road_seg/overlay:=seg/overlay" in rviz
+    for topic in ("overlay", "points", "grid", "scan", "boundary"):
+        assert f"/road_seg/{topic}:=seg/{topic}" in rviz
     assert launched.processes["rviz2"][2] == launched.processes["road_seg_node"][2] is not None
 
 
@@ -252,7 +257,8 @@ def test_the_demo_starts_camera_and_node(launch):
     for line in ("rate: 5.0", "seed: 3", "frames: 40", "weather: sun"):
         assert line in parameters
     assert "__ns:=/front" in launched.command("road_seg_camera")
-    assert "image:=camera/image_raw" in launched.command("road_seg_node")
+    for words in ("image:=camera/image_raw", "camera_info:=camera/camera_info"):
+        assert words in launched.command("road_seg_node")
     assert "device: cpu" in launched.parameters("road_seg_node")
     assert launched.processes["road_seg_camera"][2] == launched.processes["road_seg_node"][2] is not None
 

@@ -125,7 +125,7 @@ def test_what_is_read_at_configure_is_refused_in_a_sentence(client):
 def test_diagnostics_say_what_came_in_and_what_it_runs_on(client, camera, segmenter, small_weights):
     client.answer(camera, frame_message(FRAME, "rgb8", 62))
     statuses = client.diagnostics()
-    assert set(statuses) == {"state", "device", "frames", "latency", "road"}
+    assert set(statuses) == {"state", "device", "frames", "latency", "road", "ground"}
     assert statuses["state"].message == "active"
     device = {value.key: value.value for value in statuses["device"].values}
     assert (device["device"], device["precision"]) == (segmenter.device, segmenter.precision)
@@ -172,9 +172,11 @@ def test_the_security_policy_is_what_the_node_has(client, camera, repository):
     def there(look_up) -> set[str]:
         return {name for name, _ in look_up("road_seg", "/")}
 
-    assert there(client.node.get_publisher_names_and_types_by_node) == allowed("topic", "publish")
+    published = there(client.node.get_publisher_names_and_types_by_node)
+    assert published | {"/road_seg/label_info"} == allowed("topic", "publish")  # where vision_msgs is installed
     subscribed = there(client.node.get_subscriber_names_and_types_by_node)
-    assert subscribed | {"/clock", "/parameter_events"} == allowed("topic", "subscribe")  # clock: with use_sim_time
+    at_times = {"/clock", "/parameter_events", "/camera_info", "/tf", "/tf_static"}  # the last three: for metres
+    assert subscribed | at_times == allowed("topic", "subscribe")
     assert there(client.node.get_service_names_and_types_by_node) == allowed("service", "reply")
 
 

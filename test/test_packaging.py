@@ -20,6 +20,8 @@ SHIPPED = [
     "config/fastdds_profile.xml",
     "config/tf_static_qos_overrides.yaml",
     "config/sros2/road_seg.xml",
+    "config/nav2_semantic_layer.yaml",
+    "config/nav2_obstacle_layer.yaml",
 ]
 
 

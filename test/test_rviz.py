@@ -8,7 +8,7 @@ import yaml
 CONFIG = "config/road_seg.rviz"
 IMAGE = "rviz_default_plugins/Image"
 CLASSES = {IMAGE} | {
-    f"rviz_default_plugins/{name}" for name in ("Camera", "Grid", "LaserScan", "Map", "PointCloud2", "TF")
+    f"rviz_default_plugins/{name}" for name in ("Camera", "Grid", "LaserScan", "Map", "PointCloud2", "Polygon", "TF")
 }
 TOPIC_KEYS = {"Value", "Depth", "History Policy", "Reliability Policy", "Durability Policy"}
 WORDS = {  # of rviz_common's QosProfileProperty; any other word means the default, without a warning
@@ -16,7 +16,17 @@ WORDS = {  # of rviz_common's QosProfileProperty; any other word means the defau
     "Reliability Policy": {"Reliable": "RELIABLE", "Best Effort": "BEST_EFFORT"},
     "Durability Policy": {"Volatile": "VOLATILE", "Transient Local": "TRANSIENT_LOCAL"},
 }
-OUTPUTS = {"/camera/image_raw", "/road_seg/mask", "/road_seg/overlay"}
+KINDS = {
+    "/camera/image_raw": ("sensor_msgs/msg/Image", IMAGE),
+    "/road_seg/mask": ("sensor_msgs/msg/Image", IMAGE),
+    "/road_seg/overlay": ("sensor_msgs/msg/Image", IMAGE),
+    "/road_seg/points": ("sensor_msgs/msg/PointCloud2", "rviz_default_plugins/PointCloud2"),
+    "/road_seg/grid": ("nav_msgs/msg/OccupancyGrid", "rviz_default_plugins/Map"),
+    "/road_seg/scan": ("sensor_msgs/msg/LaserScan", "rviz_default_plugins/LaserScan"),
+    "/road_seg/boundary": ("geometry_msgs/msg/PolygonStamped", "rviz_default_plugins/Polygon"),
+}
+"""Message type and display by topic."""
+OUTPUTS = set(KINDS)
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +36,7 @@ def config(repository) -> dict:
 
 @pytest.fixture(scope="module")
 def topics(config) -> dict[str, dict]:
-    """What the image displays subscribe to, by topic."""
+    """What the displays subscribe to, by topic."""
     return {display["Topic"]["Value"]: display for display in config["Displays"] if "Topic" in display}
 
 
@@ -41,8 +51,8 @@ def test_displays_are_rviz_s_and_shown(config):
 
 def test_topics_are_the_ones_of_this_package_with_words_that_rviz_knows(topics):
     assert topics.keys() == OUTPUTS
-    for display in topics.values():
-        topic = display["Topic"]
+    asked = [display[key] for display in topics.values() for key in ("Topic", "Update Topic") if key in display]
+    for topic in asked:
         assert topic.keys() == TOPIC_KEYS
         assert type(topic["Depth"]) is int and topic["Depth"] >= 1
         for policy, words in WORDS.items():
@@ -62,8 +72,9 @@ def test_everything_is_seen_from_the_ground_frame_of_the_camera_node(config):
 def test_the_launch_file_remaps_these_topics(repository):
     text = (repository / "launch" / "road_seg.launch.py").read_text()
     image, outputs = re.search(r'^RVIZ_IMAGE, RVIZ_OUTPUTS = "(.+)", "(.+)"', text, re.MULTILINE).groups()
-    names = re.search(r'for topic in \(("\w+"(?:, "\w+")*)\)', text)[1]
-    assert {image, *(f"{outputs}/{name}" for name in re.findall(r"\w+", names))} == OUTPUTS
+    names = re.search(r'^RVIZ_TOPICS = \(("\w+"(?:, "\w+")*)\)', text, re.MULTILINE)[1]
+    remapped = {image, *(f"{outputs}/{name}" for name in re.findall(r"\w+", names))}
+    assert remapped == OUTPUTS | {"/road_seg/grid_updates"}  # which a Map display asks for and nobody need publish
 
 
 def test_each_display_matches_its_publisher(topics, small_weights, domain_id, tmp_path):
@@ -97,7 +108,7 @@ def test_each_display_matches_its_publisher(topics, small_weights, domain_id, tm
             for name, display in topics.items():
                 client.spin_until(lambda name=name: client.node.count_publishers(name), f"a publisher of {name}")
                 (publisher,) = client.node.get_publishers_info_by_topic(name)
-                assert publisher.topic_type == "sensor_msgs/msg/Image" and display["Class"] == IMAGE
+                assert (publisher.topic_type, display["Class"]) == KINDS[name]
                 compatibility, reason = qos_check_compatible(publisher.qos_profile, wanted(display["Topic"]))
                 assert compatibility == QoSCompatibility.OK, reason
                 if name.startswith("/road_seg/"):  # ours; a camera may be anything

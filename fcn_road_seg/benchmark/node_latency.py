@@ -22,7 +22,7 @@ SEARCH_SECONDS = 6.0
 SETTLE_SECONDS = 1.0  # after a camera's first frame, when publishers and subscribers have just met
 START_SECONDS = 120
 CAMERA_FRAMES = 4
-OUTSIDE = ("decode", "publish", "processing", "age at arrival", "age at publish")
+OUTSIDE = ("decode", "publish", "outputs", "processing", "age at arrival", "age at publish")
 """Of the node's stages, those that are not the segmenter's."""
 MOST_HZ = 100.0
 

@@ -3,19 +3,21 @@
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from rosbags.typesys import Stores, get_typestore
+from rosbags.typesys.store import Typestore
 
-from fcn_road_seg.bags import kitti, kitti_to_bag
+from fcn_road_seg.bags import kitti, kitti_messages, kitti_to_bag
 from fcn_road_seg.bags.reader import open_bag
 from fcn_road_seg.bags.writer import new_bag, offered_qos
+from fcn_road_seg.datasets.synthetic import Camera
 from fcn_road_seg.demo.drive import Drive, DriveFrame
 from fcn_road_seg.errors import UserError
 from fcn_road_seg.image_message import image_to_rgb
 
-IMAGE = "sensor_msgs/msg/Image"
+IMAGE, INFO = "sensor_msgs/msg/Image", "sensor_msgs/msg/CameraInfo"
 
 
 class DriveInBag(NamedTuple):
@@ -29,6 +31,10 @@ class DriveInBag(NamedTuple):
     """Nanoseconds, of every frame."""
     roads: list[np.ndarray | None]
     """bool H x W per frame, or None."""
+    camera_info: str = ""
+    """Topic of the camera's calibration; empty where it is not known."""
+    camera_height: float = 0.0
+    """Metres above the road; 0 where it is not known."""
 
     @property
     def rate(self) -> float:
@@ -56,24 +62,40 @@ def write_drive(drive: Drive, out: Path, rate: float, progress: Callable[[Iterab
         recorded = kitti.open_drive(folder, [camera])
         recorded = replace(recorded, images={camera: recorded.images[camera][: drive.count]}, velodyne=[], oxts=[])
         kitti_to_bag.write_bag(recorded, out)
-        topic = f"/kitti/{kitti_to_bag.CAMERAS[camera]}/image_raw"
+        topic = f"/kitti/{kitti_to_bag.CAMERAS[camera]}"
         stamps = [reading.stamp for reading in recorded.images[camera]]
-        return DriveInBag(drive.name, out, topic, stamps, [None] * len(stamps))
+        info = f"{topic}/camera_info"
+        return DriveInBag(
+            drive.name, out, f"{topic}/image_raw", stamps, [None] * len(stamps), info, kitti_messages.CAMERA_HEIGHT
+        )
     store = get_typestore(Stores.LATEST)
     message_type, header_type = store.types[IMAGE], store.types["std_msgs/msg/Header"]
     stamps, roads = [], []
     frame: DriveFrame
     with new_bag(out) as writer:
         connection = writer.add_connection("/image", IMAGE, typestore=store, offered_qos_profiles=offered_qos())
+        if drive.camera is not None:
+            info = writer.add_connection("/camera_info", INFO, typestore=store, offered_qos_profiles=offered_qos())
         for index, frame in enumerate(progress(drive.frames)):
             stamp = 10**9 + round(index * 1e9 / rate)
             header = header_type(store.types["builtin_interfaces/msg/Time"](*divmod(stamp, 10**9)), "camera")
             height, width = frame.image.shape[:2]
             pixels = np.ascontiguousarray(frame.image[:, :, ::-1]).reshape(-1)
             message = message_type(header, height, width, "bgr8", 0, 3 * width, pixels)
+            if drive.camera is not None:
+                writer.write(info, stamp, store.serialize_cdr(_camera_info(store, header, drive.camera), INFO))
             writer.write(connection, stamp, store.serialize_cdr(message, IMAGE))
             stamps.append(stamp)
             roads.append(frame.road)
         if not stamps:
             raise UserError(f"{drive.name} has no frame")
-    return DriveInBag(drive.name, out, "/image", stamps, roads)
+    known = ("/camera_info", drive.camera.camera_height) if drive.camera is not None else ("", 0.0)
+    return DriveInBag(drive.name, out, "/image", stamps, roads, *known)
+
+
+def _camera_info(store: Typestore, header: Any, camera: Camera) -> Any:
+    k = np.array([[camera.fx, 0, camera.cx], [0, camera.fy, camera.cy], [0, 0, 1]])
+    p = np.column_stack([k, np.zeros(3)])
+    roi = store.types["sensor_msgs/msg/RegionOfInterest"](0, 0, 0, 0, False)
+    size, model = (camera.height, camera.width), ("plumb_bob", np.zeros(5))
+    return store.types[INFO](header, *size, *model, k.reshape(-1), np.eye(3).reshape(-1), p.reshape(-1), 0, 0, roi)

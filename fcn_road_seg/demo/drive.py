@@ -3,13 +3,16 @@
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from fcn_road_seg.errors import UserError
 from fcn_road_seg.image_file import SUFFIXES, images_in, read_rgb
 from fcn_road_seg.video import VideoReader
+
+if TYPE_CHECKING:
+    from fcn_road_seg.datasets.synthetic import Camera
 
 KITTI_CAMERAS = ("image_02", "image_03", "image_00", "image_01")
 """Folders of a KITTI raw drive, colour before grey, left before right."""
@@ -35,6 +38,8 @@ class Drive(NamedTuple):
     frames: Iterable[DriveFrame]
     kitti: tuple[int, Path] | None = None
     """Camera and folder of a KITTI raw drive that has stamps and a calibration."""
+    camera: "Camera | None" = None
+    """Of a synthetic drive."""
 
 
 def open_drive(path: Path | None, frames: int = 0, rate: float = 10.0, seed: int = 0) -> Drive:
@@ -66,7 +71,8 @@ def _synthetic(count: int, rate: float, seed: int) -> Drive:
     from fcn_road_seg.datasets.synthetic import SyntheticDrive
 
     drive = SyntheticDrive(seed=seed, frames=count, rate=rate, scene="residential", weather="sun")
-    return Drive(f"synthetic drive {seed}", count, (DriveFrame(drive[i].image, drive[i].road) for i in range(count)))
+    frames = (DriveFrame(drive[i].image, drive[i].road) for i in range(count))
+    return Drive(f"synthetic drive {seed}", count, frames, camera=drive.camera)
 
 
 def _kitti(path: Path) -> tuple[int, Path] | None:

@@ -75,7 +75,12 @@ def node_process(parameters: dict[str, object], log: Path, environment: dict[str
 
 
 def player_process(drive: DriveInBag, rate: float, out: Path, environment: dict[str, str]) -> DemoProcess:
-    """`road_seg play` of a drive as ``image`` at `rate` frames per second; its figures go to `out`/player.json."""
-    arguments = ["play", str(drive.path), "--topics", drive.topic, "--remap", f"{drive.topic}:=/image"]
+    """`road_seg play` of a drive as ``image`` and ``camera_info`` at `rate` frames per second.
+
+    Its figures go to `out`/player.json.
+    """
+    names = {drive.topic: "/image"} | ({drive.camera_info: "/camera_info"} if drive.camera_info else {})
+    arguments = ["play", str(drive.path), "--topics", *names]
+    arguments += [word for topic, name in names.items() for word in ("--remap", f"{topic}:={name}")]
     arguments += ["--rate", str(rate / drive.rate), "--wait", "30", "--json", str(out / "player.json")]
     return DemoProcess("fcn_road_seg.cli.main", arguments, out / "player.log", environment)

@@ -1,22 +1,32 @@
 """Records what the node publishes into a bag, and when frames and masks went over the wire."""
 
 import struct
+from collections.abc import Callable
 
 from diagnostic_msgs.msg import DiagnosticArray
+from geometry_msgs.msg import PolygonStamped
+from nav_msgs.msg import OccupancyGrid
 from rclpy.node import Node
 from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.serialization import deserialize_message
+from rosbags.interfaces import Connection
 from rosbags.rosbag2 import Writer
 from rosbags.typesys import Stores, get_typestore
-from sensor_msgs.msg import Image
+from sensor_msgs.msg import Image, LaserScan
 
 from fcn_road_seg.bags.writer import offered_qos
+from fcn_road_seg.demo.run import MASK
 
-MASK = "/road_seg/mask"
+METRES = {"/road_seg/grid": OccupancyGrid, "/road_seg/scan": LaserScan, "/road_seg/boundary": PolygonStamped}
+"""What is recorded besides masks, by topic; ~/points would take 7.5 MB a frame."""
 
 
 class Recorder(Node):
     """Subscribes to the camera, the node's mask, and what the node says of itself.
+
+    Args:
+        writer: of the bag.
+        in_metres: whether to record grid, scan and boundary as well.
 
     Attributes:
         sent: when each frame was published, nanoseconds since the epoch, by its stamp.
@@ -24,22 +34,27 @@ class Recorder(Node):
         device: the figures of the node's status "device", empty until it has come.
     """
 
-    def __init__(self, writer: Writer):
+    def __init__(self, writer: Writer, in_metres: bool = False):
         super().__init__("recorder")
         self.sent: dict[int, int] = {}
         self.received: dict[int, int] = {}
         self.device: dict[str, str] = {}
         self._writer = writer
-        self._masks = writer.add_connection(
-            MASK,
-            "sensor_msgs/msg/Image",
-            typestore=get_typestore(Stores.LATEST),
-            offered_qos_profiles=offered_qos(1),
-        )
+        self._masks = self._connection(MASK, Image)
         qos = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=100, reliability=ReliabilityPolicy.RELIABLE)
         self.create_subscription(Image, "image", self._on_image, qos, raw=True)
         self.create_subscription(Image, MASK, self._on_mask, qos, raw=True)
         self.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, 10, raw=True)
+        for topic, kind in METRES.items() if in_metres else ():
+            self.create_subscription(kind, topic, self._record(self._connection(topic, kind)), qos, raw=True)
+
+    def _connection(self, topic: str, kind: type) -> Connection:
+        name = f"{kind.__module__.partition('.')[0]}/msg/{kind.__name__}"
+        store = get_typestore(Stores.LATEST)
+        return self._writer.add_connection(topic, name, typestore=store, offered_qos_profiles=offered_qos(1))
+
+    def _record(self, connection: Connection) -> Callable[[bytes, dict], None]:
+        return lambda data, info: self._writer.write(connection, stamp_of(data), data)
 
     def _on_image(self, data: bytes, info: dict) -> None:
         self.sent[stamp_of(data)] = info["source_timestamp"]

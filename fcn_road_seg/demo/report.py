@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 
 from fcn_road_seg.demo.bag import DriveInBag
+from fcn_road_seg.demo.birds_eye import birds_eye
 from fcn_road_seg.demo.run import Answers
 from fcn_road_seg.evaluation.metrics import PixelCounts
 from fcn_road_seg.image_file import write_image
@@ -61,6 +62,8 @@ def write_pictures(
 ) -> tuple[Path, Path]:
     """Write the overlay video and the contact sheet; a frame without an answer is shown untinted.
 
+    Where the drive has a calibration, the sheet shows each frame's road from above as well, see `birds_eye`.
+
     Returns:
         The paths of the video (MP4) and of the sheet (PNG).
     """
@@ -69,8 +72,8 @@ def write_pictures(
     chosen = set(np.linspace(0, count - 1, min(count, SHEET_COLUMNS * SHEET_ROWS)).round().astype(int).tolist())
     pictures = []
     with VideoWriter(video, rate) as writer:
-        pairs = zip(drive.frames(), answers.masks(), strict=False)
-        for index, (frame, mask) in enumerate(progress(pairs)):
+        answered = zip(drive.frames(), answers.masks(), answers.in_metres(), strict=False)
+        for index, (frame, mask, in_metres) in enumerate(progress(answered)):
             if index == 0:
                 size = frame.shape[1], frame.shape[0]
             if mask is not None:
@@ -79,7 +82,10 @@ def write_pictures(
             writer.write(frame)
             if index in chosen:
                 height = max(1, round(SHEET_WIDTH * size[1] / size[0]))
-                pictures.append(cv2.resize(frame, (SHEET_WIDTH, height), interpolation=cv2.INTER_AREA))
+                picture = cv2.resize(frame, (SHEET_WIDTH, height), interpolation=cv2.INTER_AREA)
+                if drive.camera_info:
+                    picture = np.vstack([picture, birds_eye(in_metres, SHEET_WIDTH)])
+                pictures.append(picture)
     write_image(sheet, contact_sheet(pictures))
     return video, sheet
 

@@ -4,8 +4,10 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterator
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -16,6 +18,7 @@ from fcn_road_seg.demo.processes import NODE_COMPLAINS, DemoProcess, node_proces
 from fcn_road_seg.errors import UserError
 from fcn_road_seg.ros_environment import isolated_ros_environment, set_ros_defaults
 
+MASK = "/road_seg/mask"
 START_SECONDS = 120
 """Longest wait for the node to load its weights."""
 LAST_MASK_SECONDS = 3
@@ -26,7 +29,7 @@ class Answers(NamedTuple):
     """What came of a drive; lists have one entry per frame that was sent."""
 
     recording: Path
-    """The bag with the masks that came."""
+    """The bag with the masks that came, and with grids, scans and boundaries where the calibration is known."""
     stamps: list[int]
     latencies: list[float | None]
     """Seconds from publishing the frame to the arrival of its mask; None for a frame without an answer."""
@@ -38,7 +41,7 @@ class Answers(NamedTuple):
     def masks(self) -> Iterator[np.ndarray | None]:
         """uint8 H x W, 0 or 255, of every frame that was sent, read back from the recording; None for no answer."""
         with open_bag(self.recording) as bag:
-            recorded = bag.messages()
+            recorded = bag.messages([MASK])
             connection, stamp, data = next(recorded, (None, None, b""))
             for wanted in self.stamps:
                 if stamp != wanted:
@@ -48,6 +51,22 @@ class Answers(NamedTuple):
                 yield np.asarray(message.data).reshape(message.height, message.width)
                 connection, stamp, data = next(recorded, (None, None, b""))
 
+    def in_metres(self) -> Iterator[dict[str, Any]]:
+        """OccupancyGrid "grid", LaserScan "scan" and PolygonStamped "boundary" of every frame that was sent.
+
+        A frame's dict has what came of it; it is empty where nothing did.
+        """
+        with open_bag(self.recording) as bag:
+            recorded = (message for message in bag.messages() if message[0].topic != MASK)
+            frames = groupby(recorded, key=itemgetter(1))
+            stamp, messages = next(frames, (None, ()))
+            for wanted in self.stamps:
+                if stamp != wanted:
+                    yield {}
+                    continue
+                yield {c.topic.rpartition("/")[2]: bag.deserialize(data, c.msgtype) for c, _, data in messages}
+                stamp, messages = next(frames, (None, ()))
+
 
 def run_drive(
     drive: DriveInBag,
@@ -56,7 +75,7 @@ def run_drive(
     out: Path,
     progress: Callable[[int], None] = lambda answered: None,
 ) -> Answers:
-    """Play a drive to the node over ROS 2, on this machine only, and record its masks in the bag `out`/recording.
+    """Play a drive to the node over ROS 2, on this machine only, and record its answers in the bag `out`/recording.
 
     Args:
         rate: frames per second.
@@ -78,13 +97,13 @@ def run_drive(
         raise UserError(f"this needs ROS 2 ({error}): use make demo, or source a ROS 2 installation first") from None
 
     height, width = next(drive.frames()).shape[:2]
-    parameters = parameters | {"warm_up_width": width, "warm_up_height": height}
+    parameters = parameters | {"warm_up_width": width, "warm_up_height": height, "camera_height": drive.camera_height}
     environment = dict(os.environ)
     recording = out / "recording"
     rclpy.init(args=[], signal_handler_options=SignalHandlerOptions.NO)
     try:
         with new_bag(recording, force=True) as writer:
-            recorder = Recorder(writer)
+            recorder = Recorder(writer, in_metres=bool(drive.camera_info))
             with node_process(parameters, out / "node.log", environment) as node:
                 _wait_until_active(node, recorder)
                 with player_process(drive, rate, out, environment) as player:
