@@ -289,7 +289,7 @@ def test_the_node_is_measured_end_to_end(small_weights):
     assert 0 < rate["p50_ms"] <= rate["p90_ms"] <= rate["p99_ms"] <= rate["max_ms"]
     stages = rate["stages_p50_ms"]
     assert {"decode", "network", "publish", "age at arrival", "age at publish", "mask's way"} <= set(stages)
-    parts = stages["preprocess"] + stages["network"] + stages["postprocess"]
+    parts = sum(stages[stage] for stage in ("preprocess", "network", "postprocess", "threshold"))
     assert rate["segmenter_p50_ms"] == pytest.approx(parts, abs=0.02)
     assert rate["rest_p50_ms"] == pytest.approx(rate["p50_ms"] - parts, abs=0.03)
     text = markdown({"machine": {}, "rungs": [], "absent": {}, "node": said})
