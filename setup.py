@@ -47,6 +47,7 @@ setup(
         "quantize": ["nncf>=3.4", "onnx>=1.17", "onnxruntime>=1.20", "onnxscript>=0.5", "openvino>=2026.4"],
         "ray": ["ray>=2.9"],
         "view": ["foxglove-sdk>=0.30"],
+        "report": ["jinja2>=3.0", "matplotlib>=3.8"],
         "test": ["pytest>=7", "torchmetrics>=1.0", "websockets>=13"],
     },
     entry_points={

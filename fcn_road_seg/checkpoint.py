@@ -33,6 +33,7 @@ class Metadata:
         fc, fc_width, classes, conv_widths: the network's form, see `network.FCN8s`. Class 1 is road.
         network_width: width in pixels of the input it was trained at; the default when it runs.
         threshold: P(road), 0..1, from which a pixel counts as road.
+        temperature: P(road) is the sigmoid of the difference of the logits over this; see `evaluation.calibration`.
         colour_order, mean: the input's convention, 0..255 minus mean.
         recipe: every field of the training recipe. seed: of its random numbers.
         data: per data set its frames' number and the SHA-256 of their names and bytes, per split.
@@ -47,6 +48,7 @@ class Metadata:
     conv_widths: tuple[int, ...] = VGG16_WIDTHS
     network_width: int = 576
     threshold: float = 0.5
+    temperature: float = 1.0
     colour_order: str = "RGB"
     mean: tuple[float, float, float] = MEAN
     recipe: dict = field(default_factory=dict)
@@ -72,10 +74,12 @@ class Checkpoint:
     tensors: dict[str, torch.Tensor]
 
     def network(self) -> FCN8s:
-        """The network with these weights, float32, in evaluation mode."""
+        """The network with these weights, float32, in evaluation mode; its last layer holds the temperature."""
         network = empty_network(self.metadata)
         network.to_empty(device="cpu")
         network.load_state_dict(self.tensors)
+        with torch.no_grad():
+            network.head.upscore8.weight.div_(self.metadata.temperature)
         return network.eval()
 
 
@@ -173,6 +177,7 @@ def _metadata(path: Path, header: dict[str, str]) -> Metadata:
             and all(type(n) is int and 0 < n <= 512 for n in metadata.conv_widths)
             and metadata.network_width in range(STRIDE, MAX_NETWORK_WIDTH + 1, STRIDE)
             and 0 <= metadata.threshold <= 1
+            and 0 < metadata.temperature <= 100
             and isinstance(metadata.max_f, float | int | None)
         )
     except (KeyError, TypeError, ValueError, AttributeError):

@@ -24,6 +24,7 @@ JUMP = 0.25  # of the image: the road does not grow or shrink by that from one m
 VANISHED, SEEN = 0.005, 0.02  # of the image: less is no road; the median that makes it a surprise
 CLOCK_TOLERANCE = 0.05  # seconds in the future; /clock at 40 Hz lags by half of that
 LATE_SHARE = 0.05  # of the masks may break the age bound
+ALARM_WINDOW = 2.0  # seconds in which more than half of the frames must look wrong
 
 
 class Report(NamedTuple):
@@ -43,6 +44,7 @@ class Answer(NamedTuple):
     age_at_arrival: float | None  # seconds from the frame's stamp; None where it has none
     age: float | None  # ... when the mask went out
     road_fraction: float
+    alarm: str  # see `out_of_domain.alarm`
 
 
 class FrameStatistics:
@@ -103,15 +105,20 @@ class FrameStatistics:
         return self.dropped.total()
 
     def answered(
-        self, seconds: dict[str, float], age_at_arrival: float | None, age: float | None, road_fraction: float
+        self,
+        seconds: dict[str, float],
+        age_at_arrival: float | None,
+        age: float | None,
+        road_fraction: float,
+        alarm: str = "",
     ) -> None:
         """A mask went out."""
         self._answered += 1
         self._last_event = self._clock()
-        self._answers.append(Answer(self._last_event, seconds, age_at_arrival, age, road_fraction))
+        self._answers.append(Answer(self._last_event, seconds, age_at_arrival, age, road_fraction, alarm))
 
     def reports(self) -> list[Report]:
-        """Frames, latency and road of an active node, judged now."""
+        """Frames, latency, road and scene of an active node, judged now."""
         now = self._clock()
         for recent, when in ((self._arrivals, lambda a: a[0]), (self._drops, float), (self._answers, lambda a: a.when)):
             while recent and when(recent[0]) < now - WINDOW:
@@ -119,7 +126,8 @@ class FrameStatistics:
         seconds = min(WINDOW, max(now - self._started, 1e-9))
         rate_in = sum(count for _, count in self._arrivals) / seconds
         silence = now - self._last_event
-        return [self._frames(silence, rate_in, len(self._answers) / seconds), self._latency(rate_in), self._road()]
+        frames = self._frames(silence, rate_in, len(self._answers) / seconds)
+        return [frames, self._latency(rate_in), self._road(), self._scene(now)]
 
     def _frames(self, silence: float, rate_in: float, rate_out: float) -> Report:
         level, sentence = OK, f"{rate_in:.1f} frames a second come in, {rate_out:.1f} masks go out"
@@ -187,6 +195,17 @@ class FrameStatistics:
         elif jump > JUMP:
             level, sentence = WARN, f"the road jumped by {100 * jump:.0f} % of the image from one mask to the next"
         return Report("road", level, sentence, {"road fraction": f"{last:.4f}", "its median": f"{usual:.4f}"})
+
+    def _scene(self, now: float) -> Report:
+        if not self._answers:
+            return Report("scene", OK, "no mask yet", {})
+        recent = [a.alarm for a in self._answers if a.when > now - ALARM_WINDOW]
+        alarms = Counter(filter(None, recent))
+        share = alarms.total() / max(len(recent), 1)
+        values = {"frames that look wrong (%)": f"{100 * share:.0f}"}
+        if share > 0.5:
+            return Report("scene", WARN, alarms.most_common(1)[0][0], values)
+        return Report("scene", OK, "the images look like the road scenes that the network knows", values)
 
 
 def device_report(segmenter: "RoadSegmenter") -> Report:

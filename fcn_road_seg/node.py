@@ -25,10 +25,12 @@ from fcn_road_seg.errors import DeviceLostError, FrameError, first_line
 from fcn_road_seg.image_message import compressed_to_rgb, fill_image, image_to_rgb
 from fcn_road_seg.mask import threshold_mask
 from fcn_road_seg.metric_outputs import MetricOutputs
+from fcn_road_seg.out_of_domain import alarm, look
 from fcn_road_seg.pixel_outputs import PixelOutputs
 from fcn_road_seg.qos import OVERRIDABLE, PublisherEventCallbacks, clash_reporter
 from fcn_road_seg.ros_log import log_to
 from fcn_road_seg.segmented_frame import SegmentedFrame
+from fcn_road_seg.temporal_filter import TemporalFilter
 
 if TYPE_CHECKING:
     from fcn_road_seg.segmenter import RoadSegmenter
@@ -67,6 +69,7 @@ class RoadSegNode(LifecycleNode):
         self._diagnostics_publisher = self._publisher(self.create_publisher, DiagnosticArray, "/diagnostics", depth=10)
         self._camera = CameraSubscription(self, self._on_image)
         self._segmenter: RoadSegmenter | None = None
+        self._temporal_filter = TemporalFilter()
         self._statistics = FrameStatistics()
         self._fault = ""  # why it is not in the state that it was told to go to
         self.create_timer(1.0, self._diagnose, clock=Clock(clock_type=ClockType.STEADY_TIME))
@@ -128,6 +131,7 @@ class RoadSegNode(LifecycleNode):
         """Start listening to the camera."""
         message_type, self._decode = TRANSPORTS[self._value("image_transport")]
         self._statistics.restart()
+        self._temporal_filter.reset()
         try:
             self._camera.start(message_type)
         except Exception as error:  # as above
@@ -233,6 +237,8 @@ class RoadSegNode(LifecycleNode):
         decoded = time.perf_counter()
         probability = self._segmenter(frame)
         answered = time.perf_counter()
+        camera = message.header.frame_id
+        probability = self._temporal_filter(probability, frame, self._value("smoothing"), stamp, camera)
         threshold = self._threshold()
         mask = threshold_mask(probability, threshold)
         thresholded = time.perf_counter()
@@ -249,7 +255,7 @@ class RoadSegNode(LifecycleNode):
             "outputs": time.perf_counter() - published,
         }
         road_fraction = np.count_nonzero(mask) / mask.size
-        self._statistics.answered(seconds, age_at_arrival, age, road_fraction)
+        self._statistics.answered(seconds, age_at_arrival, age, road_fraction, alarm(look(frame, probability)))
 
     def _publish_more(self, frame: SegmentedFrame) -> None:
         for outputs in (self._metric_outputs, self._pixel_outputs):

@@ -130,6 +130,14 @@ PARAMETERS = (
         maximum=1.0,
     ),
     Parameter(
+        "smoothing",
+        0.0,
+        "Steadies the mask: weight of P(road) of 0.1 s ago, moved along with the picture. 0.0: every frame for itself.",
+        changes="while running",
+        minimum=0.0,
+        maximum=0.95,
+    ),
+    Parameter(
         "overlay_alpha",
         0.5,
         "How strongly ~/overlay tints the road: 0.0 not at all, 1.0 opaque.",

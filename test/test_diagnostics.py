@@ -35,8 +35,8 @@ class Drive:
 
 def test_rates_percentiles_and_totals():
     drive = Drive().frames(50, skipped=1)
-    frames, latency, road = drive.statistics.reports()
-    assert (frames.level, latency.level, road.level) == (OK, OK, OK)
+    frames, latency, road, scene = drive.statistics.reports()
+    assert (frames.level, latency.level, road.level, scene.level) == (OK, OK, OK, OK)
     assert frames.values["input rate (Hz)"] == "19.80"  # the first frame has no predecessor to count from
     assert frames.values["output rate (Hz)"] == "10.00"
     assert frames.values["frames replaced by newer ones or lost"] == "49"

@@ -16,6 +16,7 @@ from sensor_msgs.msg import CompressedImage, Image
 from fcn_road_seg.mask import threshold_mask
 from fcn_road_seg.overlay import overlay
 from fcn_road_seg.segmenter import RoadSegmenter
+from fcn_road_seg.temporal_filter import TemporalFilter
 
 # An odd size, with red, green and blue that differ.
 FRAME = np.random.default_rng(1).integers(0, 256, (61, 97, 3), np.uint8) // np.uint8([1, 2, 8])
@@ -125,7 +126,7 @@ def test_what_is_read_at_configure_is_refused_in_a_sentence(client):
 def test_diagnostics_say_what_came_in_and_what_it_runs_on(client, camera, segmenter, small_weights):
     client.answer(camera, frame_message(FRAME, "rgb8", 62))
     statuses = client.diagnostics()
-    assert set(statuses) == {"state", "device", "frames", "latency", "road", "ground"}
+    assert set(statuses) == {"state", "device", "frames", "latency", "road", "scene", "ground"}
     assert statuses["state"].message == "active"
     device = {value.key: value.value for value in statuses["device"].values}
     assert (device["device"], device["precision"]) == (segmenter.device, segmenter.precision)
@@ -266,3 +267,16 @@ def test_the_shipped_weights_find_a_synthetic_road(domain_id, shipped_weights, t
         assert node.stop() == 0
     assert str(shipped_weights) in node.words()
     assert np.count_nonzero(mask & frame.road) / np.count_nonzero(mask | frame.road) > 0.8
+
+
+def test_smoothing_averages_with_the_frame_before_and_starts_anew_after_a_gap(client, camera, segmenter, threshold):
+    assert client.set_parameter("smoothing", 0.6) == ""
+    smooth, masks = TemporalFilter(), []
+    for seconds, nanoseconds, frame in ((60, 0, FRAME), (60, 10**8, FRAME[::-1]), (62, 0, FRAME)):
+        message = frame_message(frame, "rgb8", seconds)
+        message.header.stamp.nanosec = nanoseconds
+        masks.append(mask_pixels(client.answer(camera, message)))
+        answer = smooth(segmenter(frame), frame, 0.6, seconds * 10**9 + nanoseconds, "front_camera")
+        np.testing.assert_array_equal(masks[-1], threshold_mask(answer, threshold))
+    assert client.set_parameter("smoothing", 0.0) == ""
+    assert (masks[1] != masks[0][::-1]).any() and (masks[2] == masks[0]).all()

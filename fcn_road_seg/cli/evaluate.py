@@ -1,6 +1,8 @@
 """`road_seg evaluate`: KITTI Road's metrics of a weights file."""
 
 import argparse
+import shlex
+import sys
 from pathlib import Path
 
 from fcn_road_seg.cli.options import add_json_option, add_segmenter_options, load_segmenter, progress, write_json
@@ -18,6 +20,26 @@ def add_parser(subparsers) -> argparse.ArgumentParser:
     parser.add_argument(
         "--split", default="all", help="all labelled frames, this project's train or val, or a file of frame names"
     )
+    parser.add_argument(
+        "--report",
+        type=Path,
+        metavar="DIR",
+        help="instead, write a page there: figures by scene and distance, curves, what errors are near, worst frames",
+    )
+    parser.add_argument("--camvid", type=Path, metavar="DIR", help="with --report: CamVid's test part too")
+    parser.add_argument(
+        "--flicker",
+        nargs="?",
+        const="",
+        metavar="DRIVE",
+        help="instead, how much of the mask changes from frame to frame though the scene does not, with and without "
+        "the temporal filter: of a folder of images, a KITTI raw drive or a video (default: a synthetic drive)",
+    )
+    parser.add_argument(
+        "--corruptions",
+        action="store_true",
+        help="instead, what fog, rain, blur, noise, dirt, ... leave of MaxF at three severities, as a Markdown table",
+    )
     add_segmenter_options(parser)
     add_json_option(parser)
     return parser
@@ -30,15 +52,23 @@ def run(args: argparse.Namespace) -> int:
     from fcn_road_seg.datasets.kitti_road import SPLITS, KittiRoad, read_names, split_names
     from fcn_road_seg.evaluation.evaluate import evaluate
 
-    if not (args.root or args.metres):
-        raise UserError("name a KITTI Road folder with --root, or give --metres, which needs none")
+    if args.flicker is not None:
+        return _run_flicker(args)
+    if not (args.root or args.metres or (args.report and args.camvid)):
+        raise UserError("name a KITTI Road folder with --root, or give --metres or --flicker, which need none")
+    if args.corruptions and not args.root:
+        raise UserError("--corruptions needs a KITTI Road folder: name it with --root")
     names = None
     if args.split != "all":
         names = split_names(args.split) if args.split in SPLITS else read_names(args.split)
     dataset = KittiRoad(args.root, names) if args.root else None
     segmenter = load_segmenter(args)
+    if args.corruptions:
+        return _run_corruptions(args, segmenter, dataset)
     if args.metres:
         return _run_metres(args, segmenter, dataset)
+    if args.report:
+        return _run_report(args, segmenter, dataset)
     figures = evaluate(segmenter, dataset, segmenter.threshold, lambda items: progress(items, "evaluating"))
     figures |= {"split": args.split, "device": segmenter.device_name, "precision": segmenter.precision}
     write_json(args.json, figures)
@@ -66,4 +96,44 @@ def _run_metres(args: argparse.Namespace, segmenter, dataset) -> int:
     console = Console()
     for table in tables(figures):
         console.print(table)
+    return 0
+
+
+def _run_report(args: argparse.Namespace, segmenter, dataset) -> int:
+    from fcn_road_seg.datasets.camvid import CamVid
+    from fcn_road_seg.evaluation.report import camvid_set, kitti_set, write_report
+
+    sets = [kitti_set(dataset, f"KITTI Road, {args.split}")] if dataset else []
+    sets += [camvid_set(CamVid(args.camvid, ("test",)), "CamVid, test part")] if args.camvid else []
+    command = shlex.join(["road_seg", *sys.argv[1:]])
+    figures = write_report(args.report, segmenter, sets, command, lambda items: progress(items, "evaluating"))
+    write_json(args.json, figures)
+    print(args.report / "index.html")
+    return 0
+
+
+def _run_flicker(args: argparse.Namespace) -> int:
+    from rich.console import Console
+
+    from fcn_road_seg.demo.drive import open_drive
+    from fcn_road_seg.evaluation.flicker import measure_flicker, table
+
+    drive = open_drive(Path(args.flicker) if args.flicker else None)
+    segmenter = load_segmenter(args)
+    figures = measure_flicker(segmenter, progress(drive.frames, drive.name), segmenter.threshold)
+    figures |= {"drive": drive.name, "device": segmenter.device_name, "precision": segmenter.precision}
+    write_json(args.json, figures)
+    Console().print(table(figures))
+    return 0
+
+
+def _run_corruptions(args: argparse.Namespace, segmenter, dataset) -> int:
+    from fcn_road_seg.evaluation.robustness import evaluate_corruptions, markdown
+
+    figures = evaluate_corruptions(
+        segmenter, dataset, segmenter.threshold, track=lambda items: progress(items, "evaluating")
+    )
+    figures |= {"split": args.split, "device": segmenter.device_name, "precision": segmenter.precision}
+    write_json(args.json, figures)
+    print(markdown(figures))
     return 0

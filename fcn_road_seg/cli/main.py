@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from fcn_road_seg.cli import (
     benchmark,
+    calibrate,
     demo,
     doctor,
     evaluate,
@@ -23,6 +24,7 @@ from fcn_road_seg.errors import UserError
 VERBS = (
     train,
     evaluate,
+    calibrate,
     benchmark,
     export,
     quantize,

@@ -3,6 +3,7 @@
 import argparse
 import json
 import logging
+import os
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -57,4 +58,4 @@ def progress(items: Iterable, description: str) -> Iterable:
     from rich.console import Console
     from rich.progress import track
 
-    return track(items, description, console=Console(stderr=True))
+    return track(items, description, console=Console(stderr=True), disable=os.environ.get("RANK", "0") != "0")

@@ -1,6 +1,7 @@
 """`road_seg train`: make weights."""
 
 import argparse
+import os
 import time
 from dataclasses import MISSING, fields
 from functools import partial
@@ -41,7 +42,12 @@ def add_parser(subparsers) -> argparse.ArgumentParser:
     parser.add_argument("--out", type=Path, help="run folder (default: runs/RECIPE-TIME)")
     parser.add_argument("--resume", type=Path, metavar="RUN", help="go on with the run in this folder")
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda (default: %(default)s)")
-    parser.add_argument("--workers", type=int, default=1, help="processes that read and augment (default: %(default)s)")
+    parser.add_argument(
+        "--workers",
+        type=int,
+        default=1,
+        help="processes that read and augment, for each that trains (default: %(default)s)",
+    )
     add_json_option(parser)
     overrides = parser.add_argument_group("fields of the recipe")
     for field in fields(Recipe):
@@ -56,6 +62,7 @@ def run(args: argparse.Namespace) -> int:
     if args.workers < 0:
         raise RecipeError(f"--workers is {args.workers}, but must be 0 or more")
     try:
+        import torch
         import torchvision  # noqa: F401
         from torch.utils import tensorboard  # noqa: F401
     except ImportError as error:
@@ -67,6 +74,8 @@ def run(args: argparse.Namespace) -> int:
     from fcn_road_seg.training.loop import train
     from fcn_road_seg.training.run_folder import RunFolder
 
+    if "LOCAL_RANK" in os.environ and torch.cuda.is_available():  # under torchrun
+        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
     paths: dict[str, list[str]] = {}
     for item in args.data:
         name, _, path = item.partition(":")
@@ -91,7 +100,9 @@ def run(args: argparse.Namespace) -> int:
         args.workers,
         checkpoint.load(args.teacher) if args.teacher else None,
     )
-    write_json(args.json, {"best": best, "seconds": time.monotonic() - began})
+    write_json(
+        args.json if os.environ.get("RANK", "0") == "0" else None, {"best": best, "seconds": time.monotonic() - began}
+    )
     return 0
 
 

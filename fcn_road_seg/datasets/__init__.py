@@ -1,1 +1,1 @@
-"""Road data sets. Each is a sequence of `Sample`; none of them knows ROS, and only cityscapes (torchvision's index) torch."""
+"""Road data sets. Each is a sequence of `Sample`; none knows ROS, and only cityscapes (torchvision's index) torch."""

@@ -1,15 +1,14 @@
 """The training loop."""
 
-import hashlib
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 
 import torch
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-from torch.optim.swa_utils import AveragedModel
 from torch.utils.data import DataLoader
 
 from fcn_road_seg import checkpoint
@@ -18,14 +17,16 @@ from fcn_road_seg.datasets.sample import Sample
 from fcn_road_seg.evaluation.evaluate import evaluate
 from fcn_road_seg.git_revision import git_revision
 from fcn_road_seg.network import FCN8s
-from fcn_road_seg.preprocess import normalise
 from fcn_road_seg.segmenter import RoadSegmenter
+from fcn_road_seg.training import distributed
+from fcn_road_seg.training.distributed import Processes, ProcessLostError
 from fcn_road_seg.training.encoder import load_encoder
-from fcn_road_seg.training.mixture import Mixture, MixtureBatches
-from fcn_road_seg.training.model import TrainingModel, build_optimizer, set_learning_rate
+from fcn_road_seg.training.learner import Learner
+from fcn_road_seg.training.mixture import MicroBatches, Mixture, MixtureBatches, collate
+from fcn_road_seg.training.model import TrainingModel, set_learning_rate
 from fcn_road_seg.training.pruning import channel_importance, choose_channels, prune
-from fcn_road_seg.training.recipe import Recipe
-from fcn_road_seg.training.run_folder import RunFolder
+from fcn_road_seg.training.recipe import Recipe, RecipeError
+from fcn_road_seg.training.run_folder import RunFolder, frames_digest
 
 IMPORTANCE_BATCHES = 64
 
@@ -43,12 +44,14 @@ def train(
 ) -> dict:
     """Train the recipe's epochs; every epoch is validated and leaves a checkpoint.
 
+    Under torchrun several processes do it together, see `distributed`; all call this function alike.
+
     Args:
         sources: the training frames by data set, one for each of `recipe.samples`.
         validation: labelled frames of scenes that no source has.
         encoder_weights: see `encoder.load_encoder`.
-        resume: go on after the last whole epoch in `folder`; bit for bit on the CPU.
-        workers: processes that read and augment.
+        resume: go on after the last whole epoch in `folder`; bit for bit on the CPU with as many processes.
+        workers: processes that read and augment, for each that trains.
         teacher: weights for a recipe that prunes or distils them.
 
     Returns:
@@ -56,110 +59,120 @@ def train(
 
     Raises:
         KeyboardInterrupt: Ctrl-C; `last.safetensors` is as far as the training came.
+        ProcessLostError: another process of the training was lost; likewise.
     """
-    torch.manual_seed(recipe.seed)
-    mixture = Mixture(sources, recipe)
-    network = None
-    if recipe.flops < 1:
-        network = checkpoint.load(folder.last).network() if resume else cut_out(teacher, mixture, device, workers)
-    model = TrainingModel(recipe, network)
-    if network is None and not resume:
-        load_encoder(model.network, encoder_weights)
-    teach = teaching(teacher, device) if recipe.distillation else None
-    model.to(device, memory_format=torch.channels_last).train()
-    optimizer = build_optimizer(model, recipe)
-    average = AveragedModel(model.network, avg_fn=moving_average(recipe.ema)) if recipe.ema else None
-    shipped = average.module if average else model.network
+    with distributed.join(device) as processes:
+        least = processes.world_size * recipe.accumulate
+        if recipe.batch_size < least:
+            raise RecipeError(f"batch_size is {recipe.batch_size}, but {least} micro-batches share it: make it larger")
+        processes.check_same({"recipe": asdict(recipe)})
+        torch.manual_seed(recipe.seed)
+        mixture = Mixture(sources, recipe)
+        network = None
+        if recipe.flops < 1 and resume:
+            network = checkpoint.load(folder.last).network()
+        elif recipe.flops < 1:
+            network = cut_out(teacher, mixture, processes, workers)
+        model = TrainingModel(recipe, network)
+        if network is None and not resume and processes.main:  # the others are given rank 0's weights
+            load_encoder(model.network, encoder_weights)
+        learner = Learner(model, recipe, processes, teacher)
 
-    first_epoch, best = 0, {}
-    parts = [p for p in (model, average) if p is not None]
-    if resume:
-        first_epoch, best = folder.load_state(parts, optimizer)
-    else:
-        folder.start(recipe, {**sources, "validation": validation})
-    metadata = checkpoint.Metadata(
-        fc=recipe.fc,
-        fc_width=model.network.fc_width,
-        conv_widths=model.network.conv_widths,
-        teacher=teacher.sha256 if teacher else "",
-        network_width=recipe.network_width,
-        recipe=asdict(recipe),
-        seed=recipe.seed,
-        data={name: frames_digest(source) for name, source in {**sources, "validation": validation}.items()},
-        threshold=best.get("threshold", 0.5),
-        git_revision=git_revision(),
-    )
+        first_epoch, best = 0, {}
+        if resume:
+            first_epoch, best = folder.load_state(learner.parts, learner.optimizer)
+        elif processes.main:
+            folder.start(recipe, {**sources, "validation": validation})
+        data = {name: frames_digest(source) for name, source in {**sources, "validation": validation}.items()}
+        processes.check_same({"run to resume": (first_epoch, best), **same_everywhere(data)})
+        metadata = checkpoint.Metadata(
+            fc=recipe.fc,
+            fc_width=model.network.fc_width,
+            conv_widths=model.network.conv_widths,
+            teacher=teacher.sha256 if teacher else "",
+            network_width=recipe.network_width,
+            recipe=asdict(recipe),
+            seed=recipe.seed,
+            data=data,
+            threshold=best.get("threshold", 0.5),
+            git_revision=git_revision(),
+        )
+        return train_epochs(learner, mixture, validation, folder, metadata, first_epoch, best, workers)
 
-    kind = torch.device(device).type
-    dtype = torch.bfloat16 if kind == "cpu" or torch.cuda.is_bf16_supported() else torch.float16
-    scaler = torch.amp.GradScaler(kind, enabled=recipe.autocast and dtype == torch.float16)
+
+def train_epochs(
+    learner: Learner,
+    mixture: Mixture,
+    validation: KittiRoad,
+    folder: RunFolder,
+    metadata: checkpoint.Metadata,
+    first_epoch: int,
+    best: dict,
+    workers: int,
+) -> dict:
+    """Train, validate and save from `first_epoch` on; returns the best epoch's row of the log."""
+    recipe, processes = learner.recipe, learner.processes
     steps_per_epoch = len(MixtureBatches(mixture, 0))
-    steps = recipe.epochs * steps_per_epoch
-    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
     console = Console(stderr=True)
-    with Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), console=console) as progress:
+    with Progress(*columns, TimeRemainingColumn(), console=console, disable=not processes.main) as progress:
+        steps = recipe.epochs * steps_per_epoch
         bar = progress.add_task(recipe.name, total=steps, completed=first_epoch * steps_per_epoch)
+        advance = partial(progress.update, bar, advance=1)
         try:
             for epoch in range(first_epoch, recipe.epochs):
-                torch.manual_seed(recipe.seed * 1_000_003 + epoch)  # dropout depends on the epoch alone
-                began, losses = time.monotonic(), []
-                batches = MixtureBatches(mixture, epoch)
-                for batch in DataLoader(mixture, batch_sampler=batches, num_workers=workers):
-                    set_learning_rate(optimizer, recipe, epoch * steps_per_epoch + len(losses), steps)
-                    batch = [part.to(device) for part in batch]
-                    with torch.autocast(kind, dtype, enabled=recipe.autocast):
-                        loss = model(*batch, teach(batch[0]) if teach else None)
-                    optimizer.zero_grad()
-                    scaler.scale(loss).backward()
-                    scaler.step(optimizer)
-                    scaler.update()
-                    if average:
-                        average.update_parameters(model.network)
-                    losses.append(loss.item())
-                    recent = losses[-20:]
-                    text = f"{recipe.name} epoch {epoch + 1}/{recipe.epochs} loss {sum(recent) / len(recent):.4f}"
-                    progress.update(bar, advance=1, description=text)
-                row = {"epoch": epoch + 1, "loss": sum(losses) / len(losses), "seconds": time.monotonic() - began}
-                checkpoint.save(folder.last, shipped, metadata)
-                row |= validate(folder.last, validation, device)
-                metadata = replace(metadata, threshold=row["threshold"], figures={"validation": row})
-                checkpoint.save(folder.last, shipped, metadata)
-                if row["max_f"] > best.get("max_f", 0):
-                    best = row
-                    checkpoint.save(folder.best, shipped, metadata)
-                folder.log(row)
-                folder.save_state(parts, optimizer, epoch + 1, best)
-                progress.console.print("  ".join(f"{k} {v:.4g}" for k, v in row.items()), soft_wrap=True)
-        except KeyboardInterrupt:
-            checkpoint.save(folder.last, shipped, replace(metadata, figures={}))  # nobody measured these weights
-            progress.console.print(f"Stopped. {folder.last} can be used; --resume repeats the unfinished epoch.")
+                began = time.monotonic()
+                with processes.errors_named():
+                    loss = train_epoch(learner, mixture, epoch, workers, advance)
+                row = {"epoch": epoch + 1, "loss": loss, "seconds": time.monotonic() - began}
+                if processes.main:
+                    checkpoint.save(folder.last, learner.network, metadata)
+                    row |= validate(folder.last, validation, processes.device)
+                    metadata = replace(metadata, threshold=row["threshold"], figures={"validation": row})
+                    checkpoint.save(folder.last, learner.network, metadata)
+                    if row["max_f"] > best.get("max_f", 0):
+                        best = row
+                        checkpoint.save(folder.best, learner.network, metadata)
+                    folder.log(row)
+                    folder.save_state(learner.parts, learner.optimizer, epoch + 1, best)
+                    progress.console.print("  ".join(f"{k} {v:.4g}" for k, v in row.items()), soft_wrap=True)
+                best = processes.from_main(best)
+        except (KeyboardInterrupt, ProcessLostError):
+            if processes.main:
+                checkpoint.save(folder.last, learner.network, replace(metadata, figures={}))  # nobody measured these
+                text = f"Stopped. {folder.last} can be used; --resume repeats the unfinished epoch."
+                progress.console.print(text, soft_wrap=True)
             raise
     return best
 
 
-def cut_out(teacher: checkpoint.Checkpoint, mixture: Mixture, device: str, workers: int) -> FCN8s:
+def train_epoch(learner: Learner, mixture: Mixture, epoch: int, workers: int, advance: Callable) -> float:
+    """One epoch's steps; the mean of their losses."""
+    recipe, rank, world_size = learner.recipe, learner.processes.rank, learner.processes.world_size
+    torch.manual_seed(recipe.seed * 1_000_003 + epoch + (rank << 52))  # dropout depends on the epoch and rank alone
+    batches = MixtureBatches(mixture, epoch)
+    parts = MicroBatches(batches, recipe.accumulate, rank, world_size)
+    loader = DataLoader(mixture, batch_sampler=parts, num_workers=workers, collate_fn=collate)
+    losses: list[float] = []
+    for micro_batches in zip(*[learner.processes.start(loader)] * recipe.accumulate, strict=True):
+        step = epoch * len(batches) + len(losses)
+        set_learning_rate(learner.optimizer, recipe, step, recipe.epochs * len(batches))
+        losses.append(learner.step(micro_batches))
+        recent = losses[-20:]
+        advance(description=f"{recipe.name} epoch {epoch + 1}/{recipe.epochs} loss {sum(recent) / len(recent):.4f}")
+    return sum(losses) / len(losses)
+
+
+def cut_out(teacher: checkpoint.Checkpoint, mixture: Mixture, processes: Processes, workers: int) -> FCN8s:
     """The recipe's small network out of the teacher's, by its channels' importance on some training batches."""
-    recipe = replace(mixture.recipe, auxiliary_weight=0.0, frozen_stages=0)
-    batches = list(MixtureBatches(mixture, epoch=recipe.epochs))[:IMPORTANCE_BATCHES]  # of an epoch that is not trained
-    loader = DataLoader(mixture, batch_sampler=batches, num_workers=workers)
-    importance = channel_importance(TrainingModel(recipe, teacher.network()), loader, device)
-    return prune(teacher.network(), choose_channels(importance, recipe.flops))
-
-
-def teaching(teacher: checkpoint.Checkpoint, device: str) -> Callable[[torch.Tensor], torch.Tensor]:
-    """The teacher's P(class), float32 N x 2 x h x w, of uint8 images, N x 3 x h x w."""
-    network = teacher.network().to(device, memory_format=torch.channels_last)
-
-    @torch.no_grad()
-    def answer(image: torch.Tensor) -> torch.Tensor:
-        return network(normalise(image)).float().softmax(1)
-
-    return answer
-
-
-def moving_average(decay: float) -> Callable:
-    """Exponential moving average whose decay rises to `decay`, so that the random start is soon forgotten."""
-    return lambda average, new, count: average.lerp_(new, max(1 - decay, 10 / (10 + count.item())))
+    channels = None
+    if processes.main:  # on a GPU the importance differs a little from process to process
+        recipe = replace(mixture.recipe, auxiliary_weight=0.0, frozen_stages=0)
+        batches = list(MixtureBatches(mixture, epoch=recipe.epochs))[:IMPORTANCE_BATCHES]  # of an epoch not trained
+        loader = DataLoader(mixture, batch_sampler=batches, num_workers=workers)
+        importance = channel_importance(TrainingModel(recipe, teacher.network()), loader, processes.device)
+        channels = choose_channels(importance, recipe.flops)
+    return prune(teacher.network(), processes.from_main(channels))
 
 
 def validate(weights: Path, validation: KittiRoad, device: str) -> dict[str, float]:
@@ -170,14 +183,6 @@ def validate(weights: Path, validation: KittiRoad, device: str) -> dict[str, flo
     return row | ({"bev_max_f": bev["max_f"]} if bev else {})
 
 
-def frames_digest(frames: Iterable[Sample]) -> dict:
-    """Number of frames, and the SHA-256 of their names, pixels, labels and classes in order; who labelled them."""
-    sha, count = hashlib.sha256(), 0
-    for sample in frames:
-        sha.update(sample.name.encode())
-        for part in (sample.image, sample.label, sample.classes):
-            if part is not None:
-                sha.update(part.data)
-        count += 1
-    teacher = {"teacher": frames.teacher} if hasattr(frames, "teacher") else {}
-    return {"frames": count, "sha256": sha.hexdigest(), **teacher}
+def same_everywhere(data: dict[str, dict]) -> dict[str, dict]:
+    """What all processes must agree on of `frames_digest`s: not pixels labelled by a teacher, which rounds."""
+    return {f"set of frames {name}": {**d, "sha256": ""} if "teacher" in d else d for name, d in data.items()}

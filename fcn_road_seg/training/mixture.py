@@ -5,10 +5,11 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
-from torch.utils.data import Dataset, Sampler
+from torch.utils.data import Dataset, Sampler, default_collate
 from torchvision import tv_tensors
 
 from fcn_road_seg.datasets.sample import IGNORE, Sample
+from fcn_road_seg.network import STRIDE
 from fcn_road_seg.training import augmentation
 from fcn_road_seg.training.recipe import Recipe
 
@@ -69,6 +70,33 @@ class MixtureBatches(Sampler):
             batches += [addresses[i : i + recipe.batch_size] for i in range(0, count, recipe.batch_size)]
         generator.shuffle(batches)
         return iter(batches)
+
+
+class MicroBatches(Sampler):
+    """What one of `world_size` processes takes of every batch: `accumulate` micro-batches, one after the other.
+
+    The batches are the same however many processes there are. Of one with too few frames, as the last of a data set
+    may be, some micro-batches get none and are empty.
+    """
+
+    def __init__(self, batches: MixtureBatches, accumulate: int = 1, rank: int = 0, world_size: int = 1):
+        self.batches, self.accumulate, self.rank, self.world_size = batches, accumulate, rank, world_size
+
+    def __len__(self) -> int:
+        return len(self.batches) * self.accumulate
+
+    def __iter__(self) -> Iterator[list[tuple[str, int, int]]]:
+        parts = self.accumulate * self.world_size
+        for batch in self.batches:
+            for part in range(self.rank, parts, self.world_size):
+                yield batch[part::parts]
+
+
+def collate(frames: list[tuple[torch.Tensor, ...]]) -> list[torch.Tensor]:
+    """Image, label and classes of `Mixture`'s frames with an axis N before them; N is 0 where there are no frames."""
+    if frames:
+        return default_collate(frames)
+    return [torch.zeros(shape, dtype=torch.uint8) for shape in ((0, 3, STRIDE, STRIDE), *[(0, STRIDE, STRIDE)] * 2)]
 
 
 def _seed(*parts: object) -> int:

@@ -38,11 +38,13 @@ class Recipe:
     network_width: int = within(576, 32, 4096, 32)  # pixels
     network_height: int = within(160, 32, 4096, 32)  # pixels
     epochs: int = within(25, 1)
-    batch_size: int = within(16, 1)
+    batch_size: int = within(16, 1)  # frames a step, of all processes together
+    accumulate: int = within(1, 1)  # micro-batches that each process takes its part of a batch in, to save memory
     lr: float = within(1e-4, 0, 1)  # Adam's learning rate of fc6, fc7 and the head
     upscore_lr: float = within(0.0, 0, 1)  # of the transposed convolutions, which start as interpolation; 0 = lr
     encoder_lr: float = within(1e-4, 0, 1)  # Adam's learning rate of the VGG-16 stages that are not frozen
     frozen_stages: int = within(0, 0, 5)  # this many of VGG-16's five stages keep their ImageNet weights
+    lr_batch_size: int = within(0, 0)  # the rates are for this batch_size; others scale them in proportion; 0 = for any
     weight_decay: float = within(0.0, 0, 1)  # decoupled (AdamW)
     schedule: str = one_of("constant", "cosine")  # cosine: to zero over the run after the warm-up
     warmup_steps: int = within(0, 0)  # the learning rate rises linearly over these
@@ -62,6 +64,11 @@ class Recipe:
     jpeg: float = within(0.0, 0, 1)  # probability of JPEG compression
     ignore_bottom: float = within(0.0, 0, 0.5)  # share of the height, see `mixture.Mixture`
     seed: int = within(0, 0, 2**31)
+
+    @property
+    def lr_scale(self) -> float:
+        """Factor on the learning rates: linear scaling (Goyal et al., "Accurate, Large Minibatch SGD", 2017)."""
+        return self.batch_size / (self.lr_batch_size or self.batch_size)
 
     @property
     def needs_teacher(self) -> bool:

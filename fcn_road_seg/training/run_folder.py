@@ -1,8 +1,9 @@
 """What a training run leaves behind: recipe, split, logs, checkpoints and the state to resume from."""
 
 import csv
+import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from torch import nn
 from torch.utils.tensorboard import SummaryWriter
 
 from fcn_road_seg.checkpoint import CheckpointError
+from fcn_road_seg.datasets.sample import Sample
 from fcn_road_seg.training.recipe import Recipe
 
 
@@ -92,3 +94,16 @@ class RunFolder:
         except (OSError, SafetensorError, RuntimeError, TypeError, KeyError, ValueError) as error:
             why = str(error).splitlines()[0]
             raise CheckpointError(f"there is no run of this recipe to resume in {self.path} ({why})") from None
+
+
+def frames_digest(frames: Iterable[Sample]) -> dict:
+    """Number of frames, and the SHA-256 of their names, pixels, labels and classes in order; who labelled them."""
+    sha, count = hashlib.sha256(), 0
+    for sample in frames:
+        sha.update(sample.name.encode())
+        for part in (sample.image, sample.label, sample.classes):
+            if part is not None:
+                sha.update(part.data)
+        count += 1
+    teacher = {"teacher": frames.teacher} if hasattr(frames, "teacher") else {}
+    return {"frames": count, "sha256": sha.hexdigest(), **teacher}

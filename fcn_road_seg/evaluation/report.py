@@ -1,0 +1,218 @@
+"""`road_seg evaluate --report`: a page that shows where the road is found and where not. It opens without a server."""
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+
+from fcn_road_seg.datasets import camvid, kitti_road
+from fcn_road_seg.datasets.camvid import CamVid
+from fcn_road_seg.datasets.kitti_road import KittiRoad, read_calibration
+from fcn_road_seg.datasets.sample import IGNORE, ROAD, Sample
+from fcn_road_seg.errors import UserError
+from fcn_road_seg.evaluation.birds_eye import BirdsEyeView
+from fcn_road_seg.evaluation.calibration import BINS, expected_calibration_error
+from fcn_road_seg.evaluation.error_analysis import NEAR, ErrorAnalysis
+from fcn_road_seg.evaluation.metrics import LEVELS, PixelCounts
+from fcn_road_seg.image_file import write_image
+from fcn_road_seg.mask import threshold_level
+
+WORST = 12
+"""Frames per data set of which a picture is shown."""
+COLOURS = {"found": (0, 200, 0), "missed": (255, 0, 0), "false": (0, 80, 255)}
+"""RGB, as on KITTI Road's server: true positives, false negatives, false positives."""
+_SCENE = re.compile(r"#\s*(.+)")
+
+
+class LabelledSet(NamedTuple):
+    """A data set and what is known of its frames."""
+
+    title: str
+    dataset: Sequence[Sample]
+    """Has `names` as well."""
+    scene: Callable[[str], str]
+    """The scene of a frame's name."""
+    view: Callable[[str], BirdsEyeView | None]
+    """The bird's-eye view of a frame's name; None where it has no calibration."""
+    class_names: Sequence[str] = ()
+
+
+def kitti_set(dataset: KittiRoad, title: str = "KITTI Road") -> LabelledSet:
+    """Scenes are this project's streets, or a frame's category where the split files do not have it."""
+    scenes = kitti_scenes()
+
+    def view(name: str) -> BirdsEyeView | None:
+        path = dataset.calibration_path(name)
+        return BirdsEyeView(read_calibration(path)) if path.exists() else None
+
+    return LabelledSet(title, dataset, lambda name: scenes.get(name, name.split("_")[0]), view)
+
+
+def camvid_set(dataset: CamVid, title: str = "CamVid") -> LabelledSet:
+    """Scenes are the drives that the frames' names begin with."""
+    return LabelledSet(title, dataset, lambda name: name.split("_")[0], lambda name: None, camvid.CLASSES)
+
+
+def kitti_scenes() -> dict[str, str]:
+    """The street of every frame name in this project's split files: what their comment lines call it."""
+    scenes = {}
+    for split in kitti_road.SPLITS:
+        street = split
+        path = Path(kitti_road.__file__).parent / "splits" / f"kitti_road_{split}.txt"
+        for line in path.read_text().splitlines():
+            if comment := _SCENE.match(line):
+                street = comment[1]
+            elif line.strip():
+                scenes[line.split("#")[0].strip()] = street
+    return scenes
+
+
+def write_report(
+    folder: str | Path,
+    segmenter: Callable[[np.ndarray], np.ndarray],
+    sets: Sequence[LabelledSet],
+    command: str,
+    track: Callable[[Iterable], Iterable] = iter,
+    worst: int = WORST,
+) -> dict:
+    """Run every frame and write `folder`/index.html with its plots and pictures beside it.
+
+    Args:
+        folder: made if it is not there; files of the same names are overwritten.
+        segmenter: a `RoadSegmenter`.
+        sets: what to run it on.
+        command: what the user typed, for the page.
+        track: wraps the frames' indices, for a progress bar.
+        worst: pictures per data set, of the frames with the lowest IoU.
+
+    Returns:
+        {"weights_sha256", "threshold", "command", "sets": {title: `ErrorAnalysis.figures` with "ece" as well}}.
+
+    Raises:
+        UserError: the folder cannot be made, or matplotlib or Jinja2 is not installed.
+    """
+    try:
+        from jinja2 import Environment, FileSystemLoader
+        from matplotlib.figure import Figure  # noqa: F401
+    except ImportError as error:
+        raise UserError(f"--report needs {error.name}: pip install matplotlib jinja2") from None
+    folder = Path(folder)
+    try:
+        (folder / "frames").mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"cannot make the folder {folder} for the report: {error.strerror}") from None
+    threshold = segmenter.threshold
+    sections = [_section(folder, str(i), s, segmenter, threshold, track, worst) for i, s in enumerate(sets)]
+    metadata = segmenter.checkpoint.metadata
+    facts = {
+        "command": command,
+        "weights": segmenter.checkpoint.path.name,
+        "SHA-256": segmenter.checkpoint.sha256,
+        "threshold": f"{threshold:.3f}",
+        "runs on": f"{segmenter.device_name} ({segmenter.device}, {segmenter.backend}), {segmenter.precision}, "
+        f"network width {segmenter.network_width}",
+        "trained on": ", ".join(
+            f"{name} ({data.get('frames', '?')} frames)" for name, data in metadata.data.items() if name != "validation"
+        )
+        or "unknown",
+        "recipe": f"{metadata.recipe.get('name', 'unknown')}, seed {metadata.seed}, revision {metadata.git_revision}",
+    }
+    environment = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=True)
+    environment.filters["percent"] = lambda share: "–" if share is None else f"{100 * share:.2f}"
+    page = environment.get_template("report.html").render(facts=facts, sections=sections, near=NEAR, colours=COLOURS)
+    (folder / "index.html").write_text(page)
+    return {
+        "weights_sha256": segmenter.checkpoint.sha256,
+        "threshold": threshold,
+        "command": command,
+        "sets": {section["title"]: section["figures"] for section in sections},
+    }
+
+
+def _section(
+    folder: Path,
+    key: str,
+    labelled: LabelledSet,
+    segment: Callable[[np.ndarray], np.ndarray],
+    threshold: float,
+    track: Callable[[Iterable], Iterable],
+    worst: int,
+) -> dict:
+    analysis = ErrorAnalysis(threshold, labelled.class_names)
+    for i in track(range(len(labelled.dataset))):
+        sample = labelled.dataset[i]
+        analysis.add(sample, segment(sample.image), labelled.scene(sample.name), labelled.view(sample.name))
+    figures = analysis.figures() | {"ece": expected_calibration_error(analysis.counts)}
+    plot_curves(folder / f"curves_{key}.svg", analysis.counts, analysis.birds_eye, threshold)
+    plot_reliability(folder / f"reliability_{key}.svg", analysis.counts)
+    index = {name: i for i, name in enumerate(labelled.dataset.names)}
+    ranked = sorted(figures["per_frame"], key=lambda f: 1.0 if f["iou"] is None else f["iou"])[:worst]
+    for number, frame in enumerate(ranked):
+        # Run again: to keep every frame's picture until the worst are known would cost gigabytes.
+        sample = labelled.dataset[index[frame["name"]]]
+        picture = error_picture(sample.image, sample.label, segment(sample.image), threshold)
+        write_image(folder / "frames" / f"{key}_{number:02d}.jpg", picture)
+    pictures = [{**frame, "path": f"frames/{key}_{number:02d}.jpg"} for number, frame in enumerate(ranked)]
+    return {"title": labelled.title, "key": key, "figures": figures, "pictures": pictures}
+
+
+def error_picture(image: np.ndarray, label: np.ndarray, probability: np.ndarray, threshold: float) -> np.ndarray:
+    """A frame in grey with road found, road missed and road that is none tinted, see `COLOURS`.
+
+    Args:
+        image: uint8 H x W x 3 RGB; label: uint8 H x W, of which 255, ignored, is darkened; probability: P(road) x
+            255, uint8 H x W; threshold: 0..1.
+    """
+    grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
+    picture = np.repeat(grey[..., None], 3, axis=-1)
+    called, road, counted = probability >= threshold_level(threshold), label == ROAD, label != IGNORE
+    for name, where in (("found", called & road), ("missed", ~called & road), ("false", called & ~road & counted)):
+        picture[where] = picture[where] // 2 + np.uint8(COLOURS[name]) // 2
+    picture[~counted] //= 3
+    return picture
+
+
+def plot_curves(path: Path, perspective: PixelCounts, birds_eye: PixelCounts, threshold: float) -> None:
+    """Precision over recall at every threshold, with the one in use marked."""
+    figure, axes = _figure("recall", "precision")
+    for name, counts in (("perspective", perspective), ("bird's-eye view", birds_eye)):
+        if counts.road.any() and counts.other.any():
+            hits, called = (np.cumsum(c[::-1])[::-1] for c in (counts.road, counts.road + counts.other))
+            recall, precision = hits / hits[0], hits / np.maximum(called, 1)
+            shown = called > 0
+            label = f"{name}, MaxF {100 * counts.metrics(threshold).max_f:.2f} %"
+            (line,) = axes.plot(recall[shown], precision[shown], label=label)
+            at = threshold_level(threshold)
+            axes.plot(recall[at], precision[at], "o", color=line.get_color())
+    axes.plot([], [], "o", color="grey", label=f"threshold {threshold:.3f}")
+    axes.set(xlim=(0.5, 1.005), ylim=(0.5, 1.005))
+    axes.legend(loc="lower left")
+    figure.savefig(path)
+
+
+def plot_reliability(path: Path, counts: PixelCounts) -> None:
+    """The share of road over P(road), in the bins of the calibration error (Guo et al., ICML 2017)."""
+    levels = np.arange(LEVELS)
+    bins = levels * BINS // LEVELS
+    pixels = np.bincount(bins, counts.road + counts.other)
+    there = np.maximum(pixels, 1)
+    mean, share = np.bincount(bins, levels / 255 * (counts.road + counts.other)) / there, np.bincount(bins, counts.road)
+    figure, axes = _figure("P(road)", "share that is road; pixels (grey)")
+    axes.bar((np.arange(BINS) + 0.5) / BINS, pixels / max(pixels.sum(), 1), 0.9 / BINS, color="lightgrey")
+    axes.plot([0, 1], [0, 1], "--", color="grey")
+    axes.plot(mean[pixels > 0], (share / there)[pixels > 0], "o-")
+    axes.set_title(f"calibration error (ECE) {100 * expected_calibration_error(counts):.2f} %", fontsize=10)
+    figure.savefig(path)
+
+
+def _figure(xlabel: str, ylabel: str):
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(6, 4.2), layout="constrained")
+    axes = figure.subplots()
+    axes.set(xlabel=xlabel, ylabel=ylabel)
+    axes.grid(alpha=0.3)
+    return figure, axes
