@@ -1,5 +1,6 @@
 """Everything that is looked up to answer in metres, made in a thread of its own. Knows no ROS."""
 
+import os
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -58,7 +59,8 @@ class MapMaker:
     """Keeps the maps of the newest camera, plane and options; they take a part of a second, and no mask waits."""
 
     def __init__(self):
-        self._pool = ThreadPoolExecutor(1, "metric maps")
+        # On Linux niceness is a thread's own: masks come first.
+        self._pool = ThreadPoolExecutor(1, "metric maps", initializer=os.nice, initargs=(19,))
         self._made_for: tuple[CameraModel, GroundPlane, MapOptions] | None = None
         self._future: Future | None = None
 
