@@ -35,7 +35,7 @@ $(READY): requirements.txt setup.py
 		{ echo "$(PYTHON) is `$(PYTHON) -V`, but the pinned packages need 3.10, 3.11 or 3.12: name one, such as make PYTHON=python3.12."; exit 1; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
 		{ echo "$(PYTHON) cannot make virtual environments: install its venv package (Debian, Ubuntu: apt install python3-venv)."; exit 1; }
-	@echo "Setting up $(VENV): about 6 GB, once."
+	@echo "Setting up $(VENV): about 7 GB, once."
 	$(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/python -m pip install --disable-pip-version-check -r requirements.txt
 	$(VENV)/bin/python -m pip install --disable-pip-version-check --no-deps --no-build-isolation -e .
