@@ -23,7 +23,7 @@ from fcn_road_seg.checkpoint import Checkpoint
 from fcn_road_seg.errors import UserError
 from fcn_road_seg.inference_network import InferenceNetwork
 from fcn_road_seg.network import STRIDE, FCN8s
-from fcn_road_seg.preprocess import MAX_NETWORK_WIDTH, MEAN, network_size, resize
+from fcn_road_seg.preprocess import MAX_NETWORK_WIDTH, MEAN, network_frame, network_size
 
 if TYPE_CHECKING:
     import onnx
@@ -215,8 +215,7 @@ def scenes(batch: int, width: int, height: int) -> np.ndarray:
     from fcn_road_seg.datasets.synthetic import SyntheticDrive
 
     frames = [SyntheticDrive(seed=seed, frames=1)[0].image for seed in range(1, batch + 1)]
-    images = torch.stack([torch.from_numpy(np.ascontiguousarray(frame)).permute(2, 0, 1) for frame in frames])
-    return np.ascontiguousarray(resize(images, (width, height)).permute(0, 2, 3, 1).numpy())
+    return np.concatenate([network_frame(frame, (width, height)) for frame in frames])
 
 
 def run_onnxruntime(content: bytes, image: np.ndarray) -> np.ndarray:

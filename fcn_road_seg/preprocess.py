@@ -36,6 +36,13 @@ def resize(image: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
     return F.interpolate(image, (height, width), mode="bilinear", antialias=True)
 
 
+def network_frame(frame: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """A frame, uint8 H x W x 3 RGB of any strides -> uint8 1 x h x w x 3 of `size` (width, height), on the CPU."""
+    # Nothing may lie between the frame and its view as N x 3 x H x W: torch then sees that it is channels-last.
+    batch = torch.from_numpy(np.require(frame, requirements="CW")[None]).permute(0, 3, 1, 2)
+    return resize(batch, size).permute(0, 2, 3, 1).numpy()
+
+
 def normalise(image: torch.Tensor, dtype: torch.dtype = torch.float32) -> torch.Tensor:
     """RGB 0..255, N x 3 x H x W -> the same minus the mean, channels-last, of `dtype`."""
     red, green, blue = MEAN

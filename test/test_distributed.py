@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from test_training import TINY
 from tiny_kitti import draw, write_folder
 
 from fcn_road_seg import checkpoint
@@ -32,24 +33,7 @@ from fcn_road_seg.training.recipe import Recipe, RecipeError, check
 from fcn_road_seg.training.run_folder import RunFolder
 
 # Batches of 4, 3, 4 and 1 frames: of the last a second process has none.
-RECIPE = Recipe(
-    name="tiny",
-    samples={"kitti_road": 7, "camvid": 5},
-    fc_width=16,
-    network_width=96,
-    network_height=32,
-    epochs=2,
-    batch_size=4,
-    lr=3e-3,
-    upscore_lr=1e-2,
-    encoder_lr=1e-4,
-    frozen_stages=3,
-    keep_prob=1.0,
-    std_init=0.001,
-    ema=0.5,
-    auxiliary_weight=0.4,
-    weight_decay=0.01,
-)
+RECIPE = replace(TINY, samples={"kitti_road": 7, "camvid": 5}, keep_prob=1.0, weight_decay=0.01, augment=False)
 RUNS = {
     "plain": RECIPE,
     "accumulate": replace(RECIPE, accumulate=2),

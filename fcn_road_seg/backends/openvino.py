@@ -15,7 +15,7 @@ from fcn_road_seg.backends.torch_eager import STAGES, cpu_name
 from fcn_road_seg.checkpoint import Checkpoint, CheckpointError
 from fcn_road_seg.errors import first_line
 from fcn_road_seg.inference_network import InferenceNetwork
-from fcn_road_seg.preprocess import resize, resize_probability
+from fcn_road_seg.preprocess import network_frame, resize_probability
 
 if TYPE_CHECKING:
     from openvino import InferRequest, Model
@@ -61,9 +61,7 @@ class OpenVino:
         height, width = frame.shape[:2]
         request = self._request(size)
         began = time.perf_counter()
-        batch = torch.from_numpy(np.require(frame, requirements="CW")[None])
-        batch = resize(batch.permute(0, 3, 1, 2), size).permute(0, 2, 3, 1)
-        request.get_input_tensor().data[:] = batch.numpy()
+        request.get_input_tensor().data[:] = network_frame(frame, size)
         preprocessed = time.perf_counter()
         self._network(request)
         answered = time.perf_counter()

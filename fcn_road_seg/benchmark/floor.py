@@ -7,9 +7,10 @@ from typing import NamedTuple
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from fcn_road_seg import backends
 from fcn_road_seg.checkpoint import Metadata, empty_network
 
-DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16, "int8": torch.int8}
+DTYPES = backends.DTYPES | {"int8": torch.int8}
 GEMM_SIZES = {"cpu": (512, 1024, 2048), "cuda": (4096, 8192)}
 COPY_BYTES = {"cpu": 1 << 28, "cuda": 1 << 30}  # more than any cache holds
 REPETITIONS = 8

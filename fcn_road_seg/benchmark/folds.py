@@ -1,11 +1,11 @@
 """What each exact fold of `InferenceNetwork` gains, network alone, PyTorch layer by layer."""
 
 from collections.abc import Callable, Iterable
+from functools import partial
 
 import torch
 
-from fcn_road_seg.benchmark.floor import DTYPES
-from fcn_road_seg.benchmark.interleave import device_call, interleaved
+from fcn_road_seg.benchmark.interleave import time_networks
 from fcn_road_seg.checkpoint import Checkpoint
 from fcn_road_seg.inference_network import InferenceNetwork
 
@@ -35,12 +35,6 @@ def time_folds(
     Returns:
         Seconds per call by (key of `FOLDS`, precision).
     """
-    target = torch.device(device)
-    frame = torch.randint(0, 256, (1, size[1], size[0], 3), dtype=torch.uint8, device=target)
-    names = [(fold, precision) for precision in precisions for fold in FOLDS]
-    calls = []
-    for fold, precision in names:
-        network = InferenceNetwork(checkpoint.network(), **FOLDS[fold])
-        network = network.to(target, DTYPES[precision], memory_format=torch.channels_last).eval()
-        calls.append(device_call(lambda network=network: network(frame), target))
-    return dict(zip(names, interleaved(calls, iterations, warm_up, track), strict=True))
+    frame = torch.randint(0, 256, (1, size[1], size[0], 3), dtype=torch.uint8)
+    makers = {name: partial(InferenceNetwork, checkpoint.network(), **folds) for name, folds in FOLDS.items()}
+    return time_networks(makers, frame, device, precisions, iterations, warm_up, track)

@@ -1,9 +1,13 @@
 """Timing that is fair on a machine with other work: A B C A B C ..."""
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 
 import torch
+from torch import nn
+
+from fcn_road_seg.backends import DTYPES
 
 PAUSE = 0.005  # seconds; a library's threads spin for a while after their work, which would slow the next one
 
@@ -32,6 +36,36 @@ def interleaved(
             call(number)
             taken.append(time.perf_counter() - began)
     return [taken[warm_up:] for taken in seconds]
+
+
+def time_networks(
+    makers: Mapping[str, Callable[[], nn.Module]],
+    batch: torch.Tensor,
+    device: str,
+    precisions: Iterable[str],
+    iterations: int,
+    warm_up: int,
+    track: Callable[[Iterable], Iterable] = iter,
+) -> dict[tuple[str, str], list[float]]:
+    """Run networks alone, each in each precision, channels-last and interleaved.
+
+    Args:
+        batch: what all of them take; a floating-point one in the network's precision.
+        device: "cpu", "cuda" or "cuda:N".
+
+    Returns:
+        Seconds per call by (name, precision).
+    """
+    target = torch.device(device)
+    names = [(name, precision) for precision in precisions for name in makers]
+    calls = []
+    for name, precision in names:
+        network = makers[name]().to(target, DTYPES[precision], memory_format=torch.channels_last).eval()
+        taken = batch.to(target)
+        if batch.is_floating_point():
+            taken = taken.to(DTYPES[precision], memory_format=torch.channels_last)
+        calls.append(device_call(partial(network, taken), target))
+    return dict(zip(names, interleaved(calls, iterations, warm_up, track), strict=True))
 
 
 def device_call(call: Callable[[], object], device: torch.device) -> Callable[[int], object]:

@@ -6,8 +6,7 @@ from functools import partial
 import torch
 from torch import nn
 
-from fcn_road_seg.benchmark.floor import DTYPES
-from fcn_road_seg.benchmark.interleave import device_call, interleaved
+from fcn_road_seg.benchmark.interleave import time_networks
 from fcn_road_seg.checkpoint import Checkpoint
 from fcn_road_seg.errors import UserError
 
@@ -42,16 +41,5 @@ def time_peers(
     makers: dict[str, Callable[[], nn.Module]] = {"fcn8s": checkpoint.network}
     for name in PEERS:
         makers[name] = partial(getattr(segmentation, name), weights=None, weights_backbone=None, num_classes=2)
-    names = [(name, precision) for precision in precisions for name in makers]
-    calls = [network_call(makers[name](), device, DTYPES[precision], size) for name, precision in names]
-    return dict(zip(names, interleaved(calls, iterations, warm_up, track), strict=True))
-
-
-def network_call(
-    network: nn.Module, device: str, dtype: torch.dtype, size: tuple[int, int]
-) -> Callable[[int], torch.Tensor]:
-    """A function that runs a network once, channels-last, and returns when the device has done it."""
-    target = torch.device(device)
-    network = network.to(target, dtype, memory_format=torch.channels_last).eval()
-    batch = torch.randn(1, 3, size[1], size[0], device=target).to(dtype, memory_format=torch.channels_last)
-    return device_call(lambda: network(batch), target)
+    batch = torch.randn(1, 3, size[1], size[0])
+    return time_networks(makers, batch, device, precisions, iterations, warm_up, track)

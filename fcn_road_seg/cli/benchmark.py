@@ -5,7 +5,7 @@ import shlex
 import sys
 from pathlib import Path
 
-from fcn_road_seg.cli.options import add_json_option, json_path, progress, write_json
+from fcn_road_seg.cli.options import add_json_option, json_path, progress, resolved_weights, write_json
 from fcn_road_seg.errors import UserError
 
 SMOKE = {"frames": 3, "iterations": 3, "warm_up": 1}
@@ -60,11 +60,12 @@ def run(args: argparse.Namespace) -> int:
     from fcn_road_seg.benchmark.measure import Settings, measure
     from fcn_road_seg.benchmark.report import markdown, network_figures, percentiles_ms, plot, rung_figures
     from fcn_road_seg.benchmark.rungs import ladder, parse
+    from fcn_road_seg.datasets.kitti_road import open_split
 
     device = str(torch_device(args.device))
     rungs = parse(args.rungs) if args.rungs else ladder(device, with_lite=not args.weights)
     node_way = _node_way(args.node)
-    dataset = _dataset(args.root, args.split)
+    dataset = open_split(args.root, args.split) if args.root else None
     frames = _frames(args.input, dataset, args.frames)
     settings = Settings(args.weights, device, args.network_width, args.threads)
     benchmark = measure(rungs, settings, frames, args.iterations, args.warm_up, dataset, args.smoke, progress)
@@ -97,7 +98,7 @@ def run(args: argparse.Namespace) -> int:
 
         parameters = node_way | {"device": device, "network_width": args.network_width, "threads": args.threads}
         if args.weights:
-            parameters["weights"] = args.weights if args.weights == "lite" else str(Path(args.weights).resolve())
+            parameters["weights"] = resolved_weights(args.weights)
         report["node"] = measure_node(parameters, say=lambda words: print(f"node: {words}", file=sys.stderr))
 
     write_json(args.json, report["rungs"])
@@ -122,17 +123,6 @@ def _node_way(text: str | None) -> dict[str, str]:
     if not (backend and colon and precision):
         raise UserError(f"--node is {text!r}, but must be BACKEND:PRECISION, such as openvino:bf16")
     return {"backend": backend, "precision": precision}
-
-
-def _dataset(root: Path | None, split: str):
-    """The labelled frames of --root and --split."""
-    from fcn_road_seg.datasets.kitti_road import SPLITS, KittiRoad, read_names, split_names
-
-    if root is None:
-        return None
-    if split == "all":
-        return KittiRoad(root)
-    return KittiRoad(root, split_names(split) if split in SPLITS else read_names(split))
 
 
 def _frames(path: Path | None, dataset, most: int) -> list:

@@ -46,7 +46,7 @@ def run(args: argparse.Namespace) -> int:
         raise UserError(f"--split {args.split} has frames that training saw: fit on val or on a file of frame names")
     split = Path(args.split)
     if args.split == "val":
-        split = Path(kitti_road.__file__).parent / "splits" / "kitti_road_val.txt"
+        split = kitti_road.split_path("val")
     dataset = kitti_road.KittiRoad(args.root, kitti_road.read_names(split))
     loaded = checkpoint.load(weights_path(args.weights))
     metadata = loaded.metadata

@@ -49,7 +49,7 @@ def run(args: argparse.Namespace) -> int:
     from rich.console import Console
     from rich.table import Table
 
-    from fcn_road_seg.datasets.kitti_road import SPLITS, KittiRoad, read_names, split_names
+    from fcn_road_seg.datasets.kitti_road import open_split
     from fcn_road_seg.evaluation.evaluate import evaluate
 
     if args.flicker is not None:
@@ -58,10 +58,7 @@ def run(args: argparse.Namespace) -> int:
         raise UserError("name a KITTI Road folder with --root, or give --metres or --flicker, which need none")
     if args.corruptions and not args.root:
         raise UserError("--corruptions needs a KITTI Road folder: name it with --root")
-    names = None
-    if args.split != "all":
-        names = split_names(args.split) if args.split in SPLITS else read_names(args.split)
-    dataset = KittiRoad(args.root, names) if args.root else None
+    dataset = open_split(args.root, args.split) if args.root else None
     segmenter = load_segmenter(args)
     if args.corruptions:
         return _run_corruptions(args, segmenter, dataset)

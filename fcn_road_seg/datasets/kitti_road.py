@@ -92,7 +92,31 @@ def split_names(split: str) -> list[str]:
 
     Neighbouring numbers are near-duplicates, so whole scenes are held out; the files say which.
     """
-    return read_names(Path(__file__).parent / "splits" / f"kitti_road_{split}.txt")
+    return read_names(split_path(split))
+
+
+def split_path(split: str) -> Path:
+    """The file of one of `SPLITS`."""
+    return Path(__file__).parent / "splits" / f"kitti_road_{split}.txt"
+
+
+def open_split(root: str | Path, split: str) -> KittiRoad:
+    """The frames that an option names: all labelled ones ("all"), one of `SPLITS`, or a file of frame names."""
+    if split == "all":
+        return KittiRoad(root)
+    return KittiRoad(root, split_names(split) if split in SPLITS else read_names(split))
+
+
+def read_streets(path: str | Path) -> list[tuple[str, list[str]]]:
+    """Streets of a split file with their frame names: a line of comment alone begins a street and names it."""
+    streets: list[tuple[str, list[str]]] = [("", [])]
+    for line in _lines(path):
+        name, _, comment = (part.strip() for part in line.partition("#"))
+        if name:
+            streets[-1][1].append(name)
+        elif line.strip():
+            streets.append((comment, []))
+    return [street for street in streets if street[1]]
 
 
 def read_names(path: str | Path) -> list[str]:

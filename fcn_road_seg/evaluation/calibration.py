@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from fcn_road_seg.datasets import kitti_road
 from fcn_road_seg.datasets.sample import Sample
 from fcn_road_seg.evaluation.metrics import LEVELS, PixelCounts
 from fcn_road_seg.mask import threshold_level
@@ -200,12 +201,5 @@ def _errors(counts: PixelCounts) -> dict[str, float]:
 
 
 def read_streets(path: str | Path) -> list[list[str]]:
-    """Groups of frame names of a split file, see `kitti_road.read_names`: a line of comment alone begins one."""
-    groups: list[list[str]] = [[]]
-    for line in Path(path).read_text().splitlines():
-        name = line.split("#")[0].strip()
-        if name:
-            groups[-1].append(name)
-        elif line.strip():
-            groups.append([])
-    return [group for group in groups if group]
+    """Groups of frame names of a split file, see `kitti_road.read_streets`."""
+    return [names for _, names in kitti_road.read_streets(path)]

@@ -1,6 +1,5 @@
 """`road_seg evaluate --report`: a page that shows where the road is found and where not. It opens without a server."""
 
-import re
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -24,7 +23,6 @@ WORST = 12
 """Frames per data set of which a picture is shown."""
 COLOURS = {"found": (0, 200, 0), "missed": (255, 0, 0), "false": (0, 80, 255)}
 """RGB, as on KITTI Road's server: true positives, false negatives, false positives."""
-_SCENE = re.compile(r"#\s*(.+)")
 
 
 class LabelledSet(NamedTuple):
@@ -58,16 +56,12 @@ def camvid_set(dataset: CamVid, title: str = "CamVid") -> LabelledSet:
 
 def kitti_scenes() -> dict[str, str]:
     """The street of every frame name in this project's split files: what their comment lines call it."""
-    scenes = {}
-    for split in kitti_road.SPLITS:
-        street = split
-        path = Path(kitti_road.__file__).parent / "splits" / f"kitti_road_{split}.txt"
-        for line in path.read_text().splitlines():
-            if comment := _SCENE.match(line):
-                street = comment[1]
-            elif line.strip():
-                scenes[line.split("#")[0].strip()] = street
-    return scenes
+    return {
+        name: street or split
+        for split in kitti_road.SPLITS
+        for street, names in kitti_road.read_streets(kitti_road.split_path(split))
+        for name in names
+    }
 
 
 def write_report(

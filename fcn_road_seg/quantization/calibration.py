@@ -6,13 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from fcn_road_seg.datasets.camvid import CamVid
 from fcn_road_seg.datasets.kitti_road import KittiRoad, split_names
 from fcn_road_seg.datasets.sample import DatasetError
 from fcn_road_seg.image_file import images_in, read_rgb
-from fcn_road_seg.preprocess import network_size, resize
+from fcn_road_seg.preprocess import network_frame, network_size
 
 
 @dataclass(frozen=True)
@@ -78,6 +77,4 @@ def network_input(frame: np.ndarray | Path, network_width: int) -> np.ndarray:
     """A frame, uint8 H x W x 3 RGB or an image file, at network size: uint8 1 x h x w x 3."""
     frame = read_rgb(frame) if isinstance(frame, Path) else frame
     height, width = frame.shape[:2]
-    image = torch.from_numpy(np.ascontiguousarray(frame)).permute(2, 0, 1).unsqueeze(0)
-    image = resize(image, network_size(width, height, network_width))
-    return np.ascontiguousarray(image.permute(0, 2, 3, 1).numpy())
+    return np.ascontiguousarray(network_frame(frame, network_size(width, height, network_width)))
