@@ -39,6 +39,7 @@ class Metadata:
         data: per data set its frames' number and the SHA-256 of their names and bytes, per split.
         figures: validation figures, fractions 0..1.
         teacher: SHA-256 of the weights that it was cut out of and learned from; empty where there were none.
+        origin: SHA-256 of the weights that were fine-tuned or calibrated into these; empty where there were none.
         git_revision: of the repository that trained it.
     """
 
@@ -56,6 +57,7 @@ class Metadata:
     data: dict = field(default_factory=dict)
     figures: dict = field(default_factory=dict)
     teacher: str = ""
+    origin: str = ""
     git_revision: str = "unknown"
 
     @property

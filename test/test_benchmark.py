@@ -62,7 +62,9 @@ def test_rungs_are_read_and_the_reference_leads():
         Rung("full", "openvino", "int8"),
     ]
     assert [str(rung) for rung in parse("graph:fp16")] == ["torch:fp32", "graph:fp16"]
-    for text in ("torch", "torch:fp64", "tensorrt:fp16", "big/torch:fp32", ":"):
+    at_832 = Rung("lite", "openvino", "int8", 832)
+    assert parse(str(at_832)) == [REFERENCE, at_832] and str(at_832) == "lite/openvino:int8@832"
+    for text in ("torch", "torch:fp64", "tensorrt:fp16", "big/torch:fp32", ":", "torch:fp32@", "torch:fp32@wide"):
         with pytest.raises(UserError, match="is no rung"):
             parse(text)
 
@@ -79,7 +81,7 @@ def test_bounds_are_tighter_the_more_bits_a_precision_has():
 
     assert [equal(p) for p in ("fp32", "fp16", "bf16", "int8")] == [0.9999, 0.998, 0.995, 0.985]
     assert equal("fp32", "cuda") == 0.998 and equal("bf16", "cuda") == 0.995
-    assert Rung("lite", "torch", "bf16").bound("cpu") == (0, 0.01)
+    assert Rung("lite", "torch", "bf16").bound("cpu") == Rung("full", "torch", "bf16", 832).bound("cpu") == (0, 0.01)
 
 
 def test_calls_are_interleaved_and_the_warm_up_does_not_count():

@@ -157,7 +157,7 @@ def test_the_command_writes_the_same_network_with_a_temperature(folder, small_we
     assert command(folder, small_weights, out, "--json", str(figures)) == 0
     assert "temperature" in capsys.readouterr().out
     before, after = checkpoint.load(small_weights), checkpoint.load(out)
-    assert after.metadata.temperature != 1.0
+    assert after.metadata.temperature != 1.0 and after.metadata.origin == before.sha256
     assert all(torch.equal(tensor, after.tensors[name]) for name, tensor in before.tensors.items())
     found = json.loads(figures.read_text())
     assert found["after"]["nll"] < found["before"]["nll"] and found["held_out"] and found["frames"] == 4

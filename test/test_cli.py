@@ -151,7 +151,7 @@ def test_evaluate_bad_input(tmp_path, weights, capsys):
     )
 
 
-def test_train_bad_input(tmp_path, capsys):
+def test_train_bad_input(tmp_path, weights, capsys):
     assert "there is no recipe 'fast'" in fails(capsys, "train", "--recipe", "fast")
     assert "give --data kitti_road:DIR" in fails(capsys, "train", "--recipe", "road")
     assert "epochs is 'few'" in fails(capsys, "train", "--recipe", "road", "--epochs", "few")
@@ -169,6 +169,9 @@ def test_train_bad_input(tmp_path, capsys):
     unlabelled += ["--teacher", "missing.safetensors"]
     assert "give --data unlabelled:DIR" in fails(capsys, *unlabelled)
     assert "is no folder of images" in fails(capsys, *unlabelled, "--data", f"unlabelled:{tmp_path}")
+    fine_tuning = ["train", "--recipe", "seed", "--data", root, "--weights", weights]
+    assert "give --fc atrous" in fails(capsys, *fine_tuning)
+    assert "leave out --encoder-weights" in fails(capsys, *fine_tuning, "--encoder-weights", "vgg16.safetensors")
 
 
 def test_an_unknown_verb_is_exit_code_2(capsys):

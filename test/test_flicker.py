@@ -9,11 +9,11 @@ from rich.console import Console
 from test_temporal_filter import texture
 
 from fcn_road_seg.datasets.kitti_road import KittiRoad
-from fcn_road_seg.datasets.sample import IGNORE
+from fcn_road_seg.datasets.sample import IGNORE, Sample
 from fcn_road_seg.datasets.synthetic import Camera, SyntheticDrive
 from fcn_road_seg.demo.drive import DriveFrame
 from fcn_road_seg.errors import UserError
-from fcn_road_seg.evaluation.flicker import measure_flicker, table
+from fcn_road_seg.evaluation.flicker import measure_flicker, table, with_labels
 from fcn_road_seg.evaluation.metrics import PixelCounts
 from fcn_road_seg.image_file import read_rgb
 from fcn_road_seg.temporal_filter import TemporalFilter
@@ -69,6 +69,22 @@ def test_the_filter_halves_it_and_finds_no_less_road():
     assert figures["truth"] < 0.1 * plain["flicker"]
     assert smooth["flicker"] < 0.5 * plain["flicker"]
     assert smooth["max_f"] > plain["max_f"] and smooth["iou"] > plain["iou"]
+
+
+def test_frames_with_a_label_elsewhere_are_recognised():
+    """By a compressed copy of the picture; one a few pixels on is another frame."""
+    wide = texture(64, 240)
+    frames = [DriveFrame(np.ascontiguousarray(wide[:, 10 * i : 10 * i + 200]), None) for i in range(4)]
+    label = np.zeros((64, 200), np.uint8)
+    label[32:], label[60:] = 1, IGNORE
+    _, data = cv2.imencode(".jpg", frames[2].image, [cv2.IMWRITE_JPEG_QUALITY, 95])
+    copy = Sample(cv2.imdecode(data, cv2.IMREAD_COLOR), label, "um_000000")
+    found = list(with_labels(frames, [Sample(255 - copy.image, label, "um_000001"), copy]))
+    assert [frame.road is not None for frame in found] == [False, False, True, False]
+    (row,) = measure_flicker(lambda image: np.where(label == 1, np.uint8(255), label * 0), found, 0.5, (0.0,))[
+        "smoothing"
+    ]
+    assert row["max_f"] == row["iou"] == 1
 
 
 def test_the_table_shows_every_setting(capsys):

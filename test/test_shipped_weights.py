@@ -35,6 +35,7 @@ def test_the_card_in_the_file(segmenter, name):
     assert metadata.recipe["name"] == (name or "road")
     assert {"kitti_road", "camvid", "unlabelled", "synthetic", "validation"} == set(metadata.data)
     assert metadata.figures["validation"]["max_f"] > 0.935
+    assert metadata.temperature != 1 and metadata.figures["calibration"]["after"]["ece"] <= 0.02
     assert "dirty" not in metadata.git_revision and metadata.git_revision != "unknown"
     assert segmenter.checkpoint.path.stat().st_size < 45e6
 
@@ -44,7 +45,7 @@ def test_lite_is_a_quarter_of_the_work_and_nearly_as_good(shipped_weights):
     flops = [count_work(weights.metadata, (576, 160)).flops for weights in (full, lite)]
     assert flops[1] <= flops[0] / 4
     assert full.metadata.max_f - lite.metadata.max_f <= 0.01
-    assert lite.metadata.teacher == full.sha256
+    assert lite.metadata.teacher == full.metadata.origin  # which was calibrated afterwards, as lite was
 
 
 def test_they_find_synthetic_roads_of_streets_they_never_saw(segmenter):

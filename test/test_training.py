@@ -342,6 +342,24 @@ def test_nothing_to_resume(data, tmp_path):
         run(TINY, data, tmp_path / "run", None, resume=True)
 
 
+def test_fine_tuning_goes_on_from_weights_as_they_are(data, encoder_weights, tmp_path):
+    recipe = check(TINY, {"samples": {"kitti_road": 24}, "epochs": 4, "warmup_steps": 0})
+    run(recipe, data, tmp_path / "first", encoder_weights)
+    first = checkpoint.load(tmp_path / "first" / "last.safetensors")
+    wider = check(recipe, {"fc_width": 32, "epochs": 1, "lr": 0.0, "upscore_lr": 0.0, "encoder_lr": 0.0})  # not wider
+    run(wider, data, tmp_path / "same", None, start=first)
+    same = checkpoint.load(tmp_path / "same" / "last.safetensors")
+    assert same.metadata.origin == first.sha256 and same.metadata.fc_width == 16 and not first.metadata.origin
+    assert same.metadata.max_f == pytest.approx(first.metadata.max_f, abs=1e-6)
+    for name, tensor in first.tensors.items():
+        torch.testing.assert_close(same.tensors[name], tensor)
+
+    tuned = check(recipe, {"epochs": 2, "fc_width": 32})
+    run(check(tuned, {"epochs": 1}), data, tmp_path / "tuned", None, start=first)
+    run(tuned, data, tmp_path / "tuned", None, resume=True)  # with the widths it began with
+    assert checkpoint.load(tmp_path / "tuned" / "last.safetensors").metadata.origin == first.sha256
+
+
 # --- self-training -----------------------------------------------------------------------------
 
 

@@ -35,7 +35,7 @@ class Settings:
             "weights": self.weights if rung.network == "full" else rung.network,
             "device": self.device,
             "precision": rung.precision,
-            "network_width": self.network_width,
+            "network_width": rung.network_width or self.network_width,
             "backend": rung.backend,
             "threads": self.threads,
         }

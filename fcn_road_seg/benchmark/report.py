@@ -104,11 +104,12 @@ def markdown(report: dict) -> str:
 
 
 def _rungs_table(rungs: Iterable[dict]) -> str:
-    header = ("rung", "p50 ms", "p90", "p99", "fps", "vs FP32 eager", "vs floor", "start s", "memory MB")
+    header = ("rung", "input", "p50 ms", "p90", "p99", "fps", "vs FP32 eager", "vs floor", "start s", "memory MB")
     header += ("equal to FP32", "MaxF", "IoU", "BEV MaxF")
     rows = []
     for r in rungs:
-        row = [r["rung"], *(_cell(r[f"{p}_ms"]) for p in PERCENTILES), _cell(r["fps"]), f"{r['speedup']:.2f}x"]
+        row = [r["rung"], "x".join(map(str, r["network_size"]))]
+        row += [*(_cell(r[f"{p}_ms"]) for p in PERCENTILES), _cell(r["fps"]), f"{r['speedup']:.2f}x"]
         row += [f"{r['times_floor']:.1f}x" if r["times_floor"] else "", _cell(r["start_s"]), _cell(r["peak_memory_mb"])]
         row += [f"{100 * r['equal_to_fp32']:.3f} %"]
         row += [f"{100 * r[key]:.2f} %" if r[key] is not None else "" for key in ("max_f", "iou", "bev_max_f")]
@@ -177,12 +178,7 @@ def plot(rungs: list[dict], path: Path) -> None:
     axes.xaxis.set_minor_formatter("{x:g}")
     axes.tick_params(axis="x", which="minor", labelsize=7)
     axes.set(xlabel="frame to mask, p50 (ms)", ylabel=label)
-    axes.set_title(
-        "{} · frame {}x{}, network {}x{}".format(
-            rungs[0]["device_name"], *rungs[0]["frame_size"], *rungs[0]["network_size"]
-        ),
-        fontsize=10,
-    )
+    axes.set_title("{} · frame {}x{}".format(rungs[0]["device_name"], *rungs[0]["frame_size"]), fontsize=10)
     axes.grid(alpha=0.3, which="both")
     axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False, labelspacing=1)
     figure.savefig(path, dpi=120)

@@ -17,7 +17,7 @@ def add_parser(subparsers) -> argparse.ArgumentParser:
         "input", type=Path, nargs="?", help="image, folder or video (default: --root's frames, else a synthetic drive)"
     )
     parser.add_argument(
-        "--rungs", default="", help="such as torch:bf16,lite/openvino:bf16 (default: all for the device)"
+        "--rungs", default="", help="such as torch:bf16,lite/openvino:bf16@832 (default: all for the device)"
     )
     parser.add_argument("--weights", default="", help="of the full network (default: the file that ships)")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: %(default)s)")
@@ -154,8 +154,7 @@ def _machine(benchmark, args: argparse.Namespace, frames: int) -> dict[str, str]
         "device": f"{reference.segmenter.device_name} ({reference.segmenter.device})",
         "CPU cores": f"{len(os.sched_getaffinity(0))}, threads of PyTorch: {torch.get_num_threads()}",
         "versions": f"Python {platform.python_version()}, PyTorch {torch.__version__}",
-        "frames": f"{frames} of {'x'.join(map(str, reference.frame_size))}, the network sees "
-        f"{'x'.join(map(str, reference.network_size))}",
+        "frames": f"{frames} of {'x'.join(map(str, reference.frame_size))}",
         "iterations": f"{args.iterations} per rung after {args.warm_up}, interleaved",
     }
     if "openvino" in sys.modules:

@@ -64,6 +64,7 @@ def run(args: argparse.Namespace) -> int:
         raw,
         temperature=figures["temperature"],
         threshold=figures["threshold"],
+        origin=loaded.sha256,
         figures=metadata.figures | {"calibration": figures},
     )
     checkpoint.save(args.out, network, result)

@@ -33,7 +33,8 @@ def add_parser(subparsers) -> argparse.ArgumentParser:
         const="",
         metavar="DRIVE",
         help="instead, how much of the mask changes from frame to frame though the scene does not, with and without "
-        "the temporal filter: of a folder of images, a KITTI raw drive or a video (default: a synthetic drive)",
+        "the temporal filter: of a folder of images, a KITTI raw drive or a video (default: a synthetic drive); with "
+        "--root, also MaxF of the drive's frames that are labelled there",
     )
     parser.add_argument(
         "--corruptions",
@@ -112,12 +113,16 @@ def _run_report(args: argparse.Namespace, segmenter, dataset) -> int:
 def _run_flicker(args: argparse.Namespace) -> int:
     from rich.console import Console
 
+    from fcn_road_seg.datasets.kitti_road import open_split
     from fcn_road_seg.demo.drive import open_drive
-    from fcn_road_seg.evaluation.flicker import measure_flicker, table
+    from fcn_road_seg.evaluation.flicker import measure_flicker, table, with_labels
 
     drive = open_drive(Path(args.flicker) if args.flicker else None)
+    frames = progress(drive.frames, drive.name)
+    if args.root:
+        frames = with_labels(frames, open_split(args.root, args.split))
     segmenter = load_segmenter(args)
-    figures = measure_flicker(segmenter, progress(drive.frames, drive.name), segmenter.threshold)
+    figures = measure_flicker(segmenter, frames, segmenter.threshold)
     figures |= {"drive": drive.name, "device": segmenter.device_name, "precision": segmenter.precision}
     write_json(args.json, figures)
     Console().print(table(figures))

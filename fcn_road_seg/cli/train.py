@@ -39,6 +39,9 @@ def add_parser(subparsers) -> argparse.ArgumentParser:
     parser.add_argument(
         "--encoder-weights", metavar="FILE", help="VGG-16, safetensors (default: download torchvision's)"
     )
+    parser.add_argument(
+        "--weights", metavar="FILE", help="go on from these, whole, and not from VGG-16 (fine-tuning); models/ has some"
+    )
     parser.add_argument("--out", type=Path, help="run folder (default: runs/RECIPE-TIME)")
     parser.add_argument("--resume", type=Path, metavar="RUN", help="go on with the run in this folder")
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda (default: %(default)s)")
@@ -88,6 +91,13 @@ def run(args: argparse.Namespace) -> int:
         raise DatasetError("validation needs KITTI Road: give --data kitti_road:DIR")
     if recipe.needs_teacher and not args.teacher:
         raise RecipeError(f"recipe {recipe.name} learns from weights that were trained before: give --teacher FILE")
+    if args.weights and (args.encoder_weights or args.resume or recipe.flops < 1):
+        raise RecipeError(
+            "--weights is where training starts from: leave out --encoder-weights and --resume, and flops below 1"
+        )
+    start = checkpoint.load(args.weights) if args.weights else None
+    if start and start.metadata.fc != recipe.fc:
+        raise RecipeError(f"{args.weights} has {start.metadata.fc} fc6 and fc7: give --fc {start.metadata.fc}")
     began = time.monotonic()
     best = train(
         recipe,
@@ -99,6 +109,7 @@ def run(args: argparse.Namespace) -> int:
         str(torch_device(args.device)),
         args.workers,
         checkpoint.load(args.teacher) if args.teacher else None,
+        start,
     )
     write_json(
         args.json if os.environ.get("RANK", "0") == "0" else None, {"best": best, "seconds": time.monotonic() - began}

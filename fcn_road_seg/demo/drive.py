@@ -26,7 +26,7 @@ class DriveFrame(NamedTuple):
     image: np.ndarray
     """uint8 H x W x 3 RGB."""
     road: np.ndarray | None
-    """bool H x W, True on the road; None where the truth is not known."""
+    """bool H x W, True on the road, or a label as in `Sample`; None where the truth is not known."""
 
 
 class Drive(NamedTuple):

@@ -5,17 +5,20 @@ Varghese et al., "Unsupervised Temporal Consistency Metric for Video Segmentatio
 Workshops 2020. It needs no labels.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import cv2
 import numpy as np
 
+from fcn_road_seg.datasets.sample import Sample
 from fcn_road_seg.demo.drive import DriveFrame
 from fcn_road_seg.errors import UserError
 from fcn_road_seg.evaluation.metrics import PixelCounts
 from fcn_road_seg.mask import threshold_mask
 from fcn_road_seg.temporal_filter import NOMINAL, TemporalFilter
 
+SAME_PICTURE = 4.0
+"""Mean difference of two pictures' thumbnails, of 255, up to which one is a compressed copy of the other."""
 SMOOTHINGS = (0.0, 0.6)
 """Settings of the temporal filter that are compared: none, and the one that halves flicker."""
 START = 10**9
@@ -44,6 +47,21 @@ class MotionCompensation:
         column, row = came_from[..., 0], came_from[..., 1]
         inside = (column >= 0) & (column <= width - 1) & (row >= 0) & (row <= height - 1)
         return came_from, inside & (((back + there) ** 2).sum(-1) < allowed)
+
+
+def with_labels(frames: Iterable[DriveFrame], labelled: Sequence[Sample]) -> Iterator[DriveFrame]:
+    """A drive whose frames have the label of the labelled frame that shows the same picture, where there is one."""
+    known = [(_thumbnail(sample.image), sample.label) for sample in labelled]
+    for frame in frames:
+        here = _thumbnail(frame.image)
+        differences = [np.abs(there - here).mean() for there, _ in known]
+        nearest = int(np.argmin(differences))
+        same = differences[nearest] < SAME_PICTURE and known[nearest][1].shape == frame.image.shape[:2]
+        yield frame._replace(road=known[nearest][1]) if same else frame
+
+
+def _thumbnail(image: np.ndarray) -> np.ndarray:
+    return cv2.resize(image, (64, 32), interpolation=cv2.INTER_AREA).astype(np.float32)
 
 
 def measure_flicker(

@@ -41,6 +41,7 @@ def train(
     device: str = "cpu",
     workers: int = 1,
     teacher: checkpoint.Checkpoint | None = None,
+    start: checkpoint.Checkpoint | None = None,
 ) -> dict:
     """Train the recipe's epochs; every epoch is validated and leaves a checkpoint.
 
@@ -53,6 +54,7 @@ def train(
         resume: go on after the last whole epoch in `folder`; bit for bit on the CPU with as many processes.
         workers: processes that read and augment, for each that trains.
         teacher: weights for a recipe that prunes or distils them.
+        start: weights to go on from (fine-tuning), with their layers' widths, instead of `encoder_weights`.
 
     Returns:
         The best epoch's row of the log.
@@ -68,13 +70,16 @@ def train(
         processes.check_same({"recipe": asdict(recipe)})
         torch.manual_seed(recipe.seed)
         mixture = Mixture(sources, recipe)
-        network = None
-        if recipe.flops < 1 and resume:
-            network = checkpoint.load(folder.last).network()
+        network, origin = None, start.sha256 if start else ""
+        if resume:
+            begun = folder.begun()
+            network, origin = begun.network(), begun.metadata.origin
+        elif start:
+            network = start.network()
         elif recipe.flops < 1:
             network = cut_out(teacher, mixture, processes, workers)
         model = TrainingModel(recipe, network)
-        if network is None and not resume and processes.main:  # the others are given rank 0's weights
+        if network is None and processes.main:  # the others are given rank 0's weights
             load_encoder(model.network, encoder_weights)
         learner = Learner(model, recipe, processes, teacher)
 
@@ -90,6 +95,7 @@ def train(
             fc_width=model.network.fc_width,
             conv_widths=model.network.conv_widths,
             teacher=teacher.sha256 if teacher else "",
+            origin=origin,
             network_width=recipe.network_width,
             recipe=asdict(recipe),
             seed=recipe.seed,

@@ -14,6 +14,7 @@ from safetensors.torch import save_file
 from torch import nn
 from torch.utils.tensorboard import SummaryWriter
 
+from fcn_road_seg import checkpoint
 from fcn_road_seg.checkpoint import CheckpointError
 from fcn_road_seg.datasets.sample import Sample
 from fcn_road_seg.training.recipe import Recipe
@@ -45,6 +46,17 @@ class RunFolder:
         (self.path / "recipe.yaml").write_text(yaml.safe_dump(asdict(recipe), sort_keys=False))
         names = {name: list(frames.names) for name, frames in data.items() if hasattr(frames, "names")}
         (self.path / "data.json").write_text(json.dumps(names, indent=1))
+
+    def begun(self) -> checkpoint.Checkpoint:
+        """The weights of the last whole epoch, to resume from.
+
+        Raises:
+            CheckpointError: there are none, or they are damaged.
+        """
+        try:
+            return checkpoint.load(self.last)
+        except CheckpointError as error:
+            raise CheckpointError(f"there is no run of this recipe to resume in {self.path} ({error})") from None
 
     def log(self, row: dict[str, float]) -> None:
         """Append one epoch's figures to the CSV and to TensorBoard."""
