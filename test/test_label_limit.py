@@ -57,6 +57,6 @@ def test_the_table(tmp_path, small_weights, capsys):
     options = ["--split", "all", "--weights", str(small_weights), "--json", str(file)]
     assert label_limit.main([str(root), *options]) == 0
     rows = json.loads(file.read_text())
-    assert capsys.readouterr().out.count("\n|") >= len(rows) + 1 and "the label, its edge 2 pixels inwards" in rows
+    assert capsys.readouterr().out.count("\n|") >= len(rows) + 1 and "the label, its edge 2 px inwards" in rows
     assert label_limit.main([str(tmp_path / "missing")]) == 2
     assert "is no KITTI Road folder" in capsys.readouterr().err

@@ -82,7 +82,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         }
         for pixels in (-5, -3, -2, -1, 1, 2, 3, 5):
             way = "outwards" if pixels > 0 else "inwards"
-            changes[f"the label, its edge {abs(pixels)} pixels {way}"] = frames, partial(moved_edge, pixels)
+            changes[f"the label, its edge {abs(pixels)} px {way}"] = frames, partial(moved_edge, pixels)
         if ignoring:
             original, segment = KittiRoad(args.root, ignoring), load_segmenter(args)
             of = f"the network on {len(ignoring)} frames with an ignored area"
