@@ -40,7 +40,7 @@ def add_parser(subparsers) -> argparse.ArgumentParser:
         "--encoder-weights", metavar="FILE", help="VGG-16, safetensors (default: download torchvision's)"
     )
     parser.add_argument(
-        "--weights", metavar="FILE", help="go on from these, whole, and not from VGG-16 (fine-tuning); models/ has some"
+        "--weights", metavar="FILE", help="go on from these, or lite, and not from VGG-16 alone (fine-tuning)"
     )
     parser.add_argument("--out", type=Path, help="run folder (default: runs/RECIPE-TIME)")
     parser.add_argument("--resume", type=Path, metavar="RUN", help="go on with the run in this folder")
@@ -74,6 +74,7 @@ def run(args: argparse.Namespace) -> int:
     from fcn_road_seg import checkpoint
     from fcn_road_seg.backends import torch_device
     from fcn_road_seg.datasets.kitti_road import KittiRoad, split_names
+    from fcn_road_seg.segmenter import weights_path
     from fcn_road_seg.training.loop import train
     from fcn_road_seg.training.run_folder import RunFolder
 
@@ -95,7 +96,7 @@ def run(args: argparse.Namespace) -> int:
         raise RecipeError(
             "--weights is where training starts from: leave out --encoder-weights and --resume, and flops below 1"
         )
-    start = checkpoint.load(args.weights) if args.weights else None
+    start = checkpoint.load(weights_path(args.weights)) if args.weights else None
     if start and start.metadata.fc != recipe.fc:
         raise RecipeError(f"{args.weights} has {start.metadata.fc} fc6 and fc7: give --fc {start.metadata.fc}")
     began = time.monotonic()
