@@ -16,15 +16,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file, save_file
-from test_training import TINY
+from safetensors.torch import load_file
+from test_training import TINY, write_encoder
 from tiny_kitti import draw, write_folder
 
 from fcn_road_seg import checkpoint
 from fcn_road_seg.datasets.kitti_road import KittiRoad, split_names
 from fcn_road_seg.datasets.sample import IGNORE, Sample
 from fcn_road_seg.errors import UserError
-from fcn_road_seg.network import FCN8s, torchvision_names
 from fcn_road_seg.training import distributed, loop
 from fcn_road_seg.training.learner import Learner, counted_shares
 from fcn_road_seg.training.mixture import MicroBatches, Mixture, MixtureBatches, collate
@@ -94,14 +93,7 @@ def trained(tmp_path_factory) -> Path:
     """A folder of runs by one process and by two."""
     folder = tmp_path_factory.mktemp("trained")
     write_folder(folder / "kitti", NAMES)
-    torch.manual_seed(3)
-    network = FCN8s("atrous", 16)
-    tensors = {}
-    for theirs, ours in torchvision_names().items():
-        tensor = network.state_dict()[ours]
-        tensors[theirs] = torch.nn.init.kaiming_normal_(tensor) if tensor.ndim == 4 else torch.zeros_like(tensor)
-    tensors["features.0.weight"] = tensors["features.0.weight"] / 50
-    save_file(tensors, folder / "vgg16.safetensors")
+    write_encoder(folder / "vgg16.safetensors")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(loop, "IMPORTANCE_BATCHES", 2)
         train(RECIPE, folder, "plain", workers=0)

@@ -2,6 +2,7 @@
 
 import csv
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -54,8 +55,7 @@ def data(tmp_path_factory) -> tuple[KittiRoad, KittiRoad]:
     return KittiRoad(root, [f"um_{i:06d}" for i in range(6)]), KittiRoad(root, ["um_000006", "um_000007"])
 
 
-@pytest.fixture(scope="module")
-def encoder_weights(tmp_path_factory):
+def write_encoder(path: Path) -> Path:
     """A random encoder in torchvision's names, He-initialised for images of 0..255."""
     torch.manual_seed(3)
     network = FCN8s("atrous", 16)
@@ -64,9 +64,13 @@ def encoder_weights(tmp_path_factory):
         tensor = network.state_dict()[ours]
         tensors[theirs] = torch.nn.init.kaiming_normal_(tensor) if tensor.ndim == 4 else torch.zeros_like(tensor)
     tensors["features.0.weight"] = tensors["features.0.weight"] / 50
-    path = tmp_path_factory.mktemp("encoder") / "vgg16.safetensors"
     save_file(tensors, path)
     return path
+
+
+@pytest.fixture(scope="module")
+def encoder_weights(tmp_path_factory) -> Path:
+    return write_encoder(tmp_path_factory.mktemp("encoder") / "vgg16.safetensors")
 
 
 def run(recipe, data, folder, encoder_weights, **options) -> dict:
