@@ -72,7 +72,11 @@ def noise(image: np.ndarray, severity: int, rng: np.random.Generator) -> np.ndar
 
 def jpeg(image: np.ndarray, severity: int, rng: np.random.Generator) -> np.ndarray:
     """JPEG of quality 25, 18 or 15."""
-    quality = (25, 18, 15)[severity - 1]
+    return through_jpeg(image, (25, 18, 15)[severity - 1])
+
+
+def through_jpeg(image: np.ndarray, quality: int) -> np.ndarray:
+    """What is left of an RGB image, uint8 H x W x 3, that was stored as JPEG."""
     _, coded = cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
     return np.ascontiguousarray(cv2.imdecode(coded, cv2.IMREAD_COLOR)[..., ::-1])
 

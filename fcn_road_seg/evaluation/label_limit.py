@@ -17,6 +17,7 @@ from fcn_road_seg.datasets.kitti_road import KittiRoad, open_split, read_calibra
 from fcn_road_seg.datasets.sample import IGNORE, NOT_ROAD, ROAD, Sample
 from fcn_road_seg.errors import UserError
 from fcn_road_seg.evaluation.birds_eye import BirdsEyeView
+from fcn_road_seg.evaluation.corruptions import through_jpeg
 from fcn_road_seg.evaluation.metrics import PixelCounts
 from fcn_road_seg.preprocess import network_size
 
@@ -47,8 +48,7 @@ def not_road_where_ignored(segment: Callable, sample: Sample) -> tuple[np.ndarra
 
 def after_jpeg(segment: Callable, sample: Sample) -> tuple[np.ndarray, np.ndarray]:
     """A network's answer to a compressed copy of the frame."""
-    _, data = cv2.imencode(".jpg", sample.image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
-    return segment(np.ascontiguousarray(cv2.imdecode(data, cv2.IMREAD_COLOR)[..., ::-1])), sample.label
+    return segment(through_jpeg(sample.image, JPEG_QUALITY)), sample.label
 
 
 def measure(frames: KittiRoad, change: Change) -> dict[str, float]:
