@@ -10,7 +10,7 @@ import numpy as np
 from fcn_road_seg.ground import CameraModel, GroundPlane, GroundTables, PointCloud, RoadBoundary, RoadGrid, RoadScan
 
 ROTATION_TOLERANCE = 5e-4
-"""Radians that a plane may have turned and still count as the same: 4 cm at 10 m below a camera 1.65 m high."""
+"""Radians that a plane may have turned and still count as the same: 3 cm at 10 m below a camera 1.65 m high."""
 TRANSLATION_TOLERANCE = 2e-3
 """Metres that it may have moved."""
 

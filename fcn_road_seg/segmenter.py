@@ -87,6 +87,8 @@ class RoadSegmenter:
             CheckpointError: the weights file is refused (a ValueError; one sentence).
             DeviceError: no such device, or not with this backend or precision (a ValueError; one sentence).
             FileNotFoundError: no weights ship with this installation.
+            UserError: the network width is none, or the network cannot be put on the device.
+            DeviceLostError: the device answers no more.
         """
         return cls(load(weights_path(weights)), device, precision, network_width or 0, backend, threads)
 
@@ -96,6 +98,8 @@ class RoadSegmenter:
         Raises:
             FrameError: out of memory, or the network failed; the next frame may do.
             DeviceLostError: no frame will do any more in this process.
+            ValueError: this is no frame.
+            RuntimeError: the segmenter was closed.
         """
         if frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] != 3 or 0 in frame.shape:
             raise ValueError(f"a frame is uint8 H x W x 3, but this one is {frame.dtype} {frame.shape}")
@@ -120,7 +124,7 @@ class RoadSegmenter:
 
     @property
     def seconds(self) -> dict[str, float]:
-        """What preprocess, network and postprocess took for the last frame."""
+        """What preprocess, network and postprocess, on CUDA also upload and download, took for the last frame."""
         return self._backend.seconds
 
     def memory(self) -> int | None:

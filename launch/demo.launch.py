@@ -4,14 +4,13 @@ A synthetic camera, the node, and rviz2 if asked for. The arguments of road_seg.
 """
 
 from launch import LaunchDescription
-from launch.actions import DeclareLaunchArgument, IncludeLaunchDescription, SetEnvironmentVariable
-from launch.substitutions import EnvironmentVariable, LaunchConfiguration, PathJoinSubstitution
+from launch.actions import DeclareLaunchArgument, IncludeLaunchDescription
+from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
 from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
 from launch_ros.substitutions import FindPackageShare
 
 SHARE = FindPackageShare("fcn_road_seg")
-FAST_DDS_PROFILE = "FASTDDS_DEFAULT_PROFILES_FILE"
 
 CAMERA = {
     "rate": (float, "10.0", "Frames per second."),
@@ -25,7 +24,6 @@ CAMERA = {
 
 def generate_launch_description():
     """What ros2 launch asks for."""
-    profile = PathJoinSubstitution([SHARE, "config", "fastdds_profile.xml"])
     return LaunchDescription(
         [
             *(
@@ -35,7 +33,8 @@ def generate_launch_description():
             # These are arguments of road_seg.launch.py as well, which takes what they are here.
             DeclareLaunchArgument("namespace", default_value="", description="Namespace of everything."),
             DeclareLaunchArgument("image", default_value="camera/image_raw", description="Topic of the camera."),
-            SetEnvironmentVariable(FAST_DDS_PROFILE, EnvironmentVariable(FAST_DDS_PROFILE, default_value=profile)),
+            # Before the camera, which needs the Fast DDS profile that it sets.
+            IncludeLaunchDescription(PathJoinSubstitution([SHARE, "launch", "road_seg.launch.py"])),
             Node(
                 package="fcn_road_seg",
                 executable="road_seg_camera",
@@ -48,6 +47,5 @@ def generate_launch_description():
                 ],
                 output="screen",
             ),
-            IncludeLaunchDescription(PathJoinSubstitution([SHARE, "launch", "road_seg.launch.py"])),
         ]
     )

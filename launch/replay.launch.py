@@ -20,17 +20,15 @@ from launch.actions import (
     IncludeLaunchDescription,
     OpaqueFunction,
     RegisterEventHandler,
-    SetEnvironmentVariable,
     Shutdown,
     TimerAction,
 )
 from launch.event_handlers import OnProcessExit
-from launch.substitutions import EnvironmentVariable, LaunchConfiguration, PathJoinSubstitution
+from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
 from launch_ros.event_handlers import OnStateTransition
 from launch_ros.substitutions import ExecutableInPackage, FindPackageShare
 
 SHARE = FindPackageShare("fcn_road_seg")
-FAST_DDS_PROFILE = "FASTDDS_DEFAULT_PROFILES_FILE"
 CLOCK_HZ = "100"  # of ros2 bag play; its default of 40 makes the ages of frames coarse
 LAST_FRAMES = 1.0  # seconds that the node has for them when the bag has ended
 
@@ -119,14 +117,12 @@ def replay(context):
 
 def generate_launch_description():
     """What ros2 launch asks for."""
-    profile = PathJoinSubstitution([SHARE, "config", "fastdds_profile.xml"])
     return LaunchDescription(
         [
             *(
                 DeclareLaunchArgument(name, default_value=default, description=description)
                 for name, (default, description) in ARGUMENTS.items()
             ),
-            SetEnvironmentVariable(FAST_DDS_PROFILE, EnvironmentVariable(FAST_DDS_PROFILE, default_value=profile)),
             OpaqueFunction(function=replay),
             IncludeLaunchDescription(PathJoinSubstitution([SHARE, "launch", "road_seg.launch.py"])),
         ]

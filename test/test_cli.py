@@ -1,6 +1,8 @@
 """The commands as a user types them: files they write, exit codes, one sentence for bad input."""
 
 import json
+import subprocess
+import sys
 
 import cv2
 import numpy as np
@@ -179,6 +181,23 @@ def test_an_unknown_verb_is_exit_code_2(capsys):
         main(["fly"])
     assert stop.value.code == 2
     capsys.readouterr()
+
+
+WITHOUT_ROSBAGS = """
+import sys
+sys.modules["rosbags"] = None
+from fcn_road_seg.cli.main import main
+sys.exit(main())
+"""
+
+
+@pytest.mark.parametrize("words", [("kitti-to-bag", "drive", "--out", "bag"), ("play", "bag")])
+def test_a_missing_package_is_named(words, tmp_path):
+    command = [sys.executable, "-c", WITHOUT_ROSBAGS, *words]
+    result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert result.returncode == 2
+    assert "rosbags" in result.stderr and "install it" in result.stderr
+    assert result.stderr.count("\n") == 1
 
 
 def test_segment_does_not_write_over_its_inputs(images, tmp_path, weights, capsys):

@@ -62,8 +62,12 @@ def test_torch_is_there_and_new_enough(monkeypatch, tmp_path):
     check(last, "error", "PyTorch cannot be imported", "pip install torch")
 
 
-@pytest.mark.parametrize("bf16, precision", [(True, "BF16"), (False, "FP32")])
-def test_a_machine_without_gpu_is_well(monkeypatch, tmp_path, bf16, precision):
+@pytest.mark.parametrize(
+    "vnni, bf16, precision",
+    [(False, True, "BF16"), (False, False, "FP32"), (True, True, "INT8 (weights without that form in BF16)")],
+)
+def test_a_machine_without_gpu_is_well(monkeypatch, tmp_path, vnni, bf16, precision):
+    monkeypatch.setattr("fcn_road_seg.backends.cpu_has_vnni", lambda: vnni)
     monkeypatch.setattr("fcn_road_seg.backends.cpu_has_bf16", lambda: bf16)
     monkeypatch.setattr("fcn_road_seg.backends.cpu_backend", lambda: "openvino")
     words = f"No NVIDIA GPU: the network runs on the CPU, in {precision} with OpenVINO."

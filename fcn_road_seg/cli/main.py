@@ -39,7 +39,10 @@ VERBS = (
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a verb. Exit codes: 0 done, 2 bad input (one sentence on stderr), the verb's own otherwise."""
+    """Run a verb.
+
+    Exit codes: 0 done, 2 bad input or a missing package (one sentence on stderr), the verb's own otherwise.
+    """
     parser = argparse.ArgumentParser(
         prog="road_seg", description="FCN-8s road segmentation: training, figures, export, images, bags, doctor."
     )
@@ -51,6 +54,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return args.run(args)
     except (UserError, OSError) as error:
         print(f"road_seg {args.verb}: {error}", file=sys.stderr)
+        return 2
+    except ModuleNotFoundError as error:
+        print(f"road_seg {args.verb}: {error}: install it, with pip for instance", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print(f"road_seg {args.verb}: interrupted", file=sys.stderr)

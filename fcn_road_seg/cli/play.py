@@ -56,6 +56,8 @@ def run(args: argparse.Namespace) -> int:
     try:
         from fcn_road_seg.bags.play import PlayOptions, Position, play
     except ImportError as error:
+        if (error.name or "").partition(".")[0] == "rosbags":  # no part of ROS 2
+            raise
         raise UserError(f"needs ROS 2, which is not there ({error}): source its setup.bash first") from None
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn

@@ -68,7 +68,7 @@ def check_gpu(torch: Any, root: Path = Path("/")) -> Finding:
         torch: the module.
         root: the folder in which etc/, dev/ and proc/ lie.
     """
-    from fcn_road_seg.backends import cpu_backend, cpu_has_bf16, nvidia_gpu_is_here
+    from fcn_road_seg.backends import cpu_backend, cpu_has_bf16, cpu_has_vnni, nvidia_gpu_is_here
 
     if torch.cuda.is_available():
         try:
@@ -78,7 +78,10 @@ def check_gpu(torch: Any, root: Path = Path("/")) -> Finding:
             return error("gpu", text, "free its memory, or install a PyTorch that was built for this GPU")
         return ok("gpu", f"{torch.cuda.get_device_name(0)}: the network runs on it, in FP16.")
     runtime = {"openvino": "OpenVINO", "torch": "PyTorch"}[cpu_backend()]
-    cpu = f"the network runs on the CPU, in {'BF16' if cpu_has_bf16() else 'FP32'} with {runtime}"
+    precision = "BF16" if cpu_has_bf16() else "FP32"
+    if runtime == "OpenVINO" and cpu_has_vnni():
+        precision = f"INT8 (weights without that form in {precision})"
+    cpu = f"the network runs on the CPU, in {precision} with {runtime}"
     if not nvidia_gpu_is_here(root):
         return ok("gpu", f"No NVIDIA GPU: {cpu}.")
     jetson = (root / "etc/nv_tegra_release").exists()

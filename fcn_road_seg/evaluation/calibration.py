@@ -172,9 +172,10 @@ def calibrate(
         streets: groups of frame names; each is also judged by the temperature that the others give.
 
     Returns:
-        {"temperature", "threshold", "frames", "before", "after", "held_out", "confidence", "min_confidence"}. The
-        third to last are {"ece", "ece_uncertain", "nll"}, the second over pixels of P(road) 0.05..0.95; "held_out" is
-        None with fewer than two streets. "confidence" lists `ConfidenceRow`; "min_confidence" is one or None.
+        {"temperature", "threshold", "frames", "before", "after", "held_out", "confidence", "min_confidence"}.
+        "before", "after" and "held_out" are {"ece", "ece_uncertain", "nll"}, the second over pixels of P(road)
+        0.05..0.95; "held_out" is None with fewer than two streets. "confidence" lists `ConfidenceRow`;
+        "min_confidence" is one or None.
     """
     temperature = table.fit()
     after, streets = table.at(temperature), list(streets)

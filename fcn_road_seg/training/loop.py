@@ -182,7 +182,7 @@ def cut_out(teacher: checkpoint.Checkpoint, mixture: Mixture, processes: Process
 
 
 def validate(weights: Path, validation: KittiRoad, device: str) -> dict[str, float]:
-    """MaxF, its threshold, AP and IoU at that threshold in perspective, and MaxF in bird's-eye view."""
+    """MaxF, its threshold, AP and IoU at 0.5 in perspective, and MaxF in bird's-eye view."""
     figures = evaluate(RoadSegmenter.load(weights, device, backend="torch"), validation, threshold=0.5)
     perspective, bev = figures["perspective"], figures["bev"]
     row = {key: perspective[key] for key in ("max_f", "average_precision", "iou", "threshold")}
