@@ -340,6 +340,26 @@ def test_smoke_writes_everything(small_weights, tmp_path, capsys, camera_of_a_sm
     assert cv2.imread(str(files["png"])) is not None
 
 
+def test_what_was_measured_stays_when_a_later_part_fails(
+    small_weights, tmp_path, capsys, monkeypatch, camera_of_a_small_drive
+):
+    monkeypatch.setitem(sys.modules, "rclpy", None)
+    monkeypatch.delitem(sys.modules, "fcn_road_seg.benchmark.mask_listener", raising=False)
+    options = ["--smoke", "--rungs", "torch:fp32", "--device", "cpu", "--weights", str(small_weights)]
+    assert main(["benchmark", *options, "--node", "--json", str(tmp_path / "rungs.json")]) == 2
+    captured = capsys.readouterr()
+    assert "--node needs ROS 2" in captured.err.splitlines()[-1]
+    assert "| torch:fp32 |" in captured.out
+    assert [rung["rung"] for rung in json.loads((tmp_path / "rungs.json").read_text())] == ["torch:fp32"]
+
+
+def test_a_plot_of_no_known_kind_is_a_sentence(settings, tmp_path):
+    pytest.importorskip("matplotlib", reason="matplotlib is not installed")
+    rung = {"rung": "a", "device_name": "b", "frame_size": [2, 1], "p50_ms": 1.0, "max_f": 0.9}
+    with pytest.raises(UserError, match="--plot: .*xyz"):
+        plot([rung], tmp_path / "plot.xyz")
+
+
 def test_a_rung_out_of_its_bound_is_exit_code_1(small_weights, tmp_path, capsys, one_wrong_pixel_in_a_hundred):
     root = write_folder(tmp_path, ["um_000000", "uu_000001"])
     options = ["--smoke", "--device", "cpu", "--weights", str(small_weights), "--rungs", "torch:bf16"]

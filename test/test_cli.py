@@ -171,6 +171,8 @@ def test_train_bad_input(tmp_path, weights, capsys):
     unlabelled += ["--teacher", "missing.safetensors"]
     assert "give --data unlabelled:DIR" in fails(capsys, *unlabelled)
     assert "is no folder of images" in fails(capsys, *unlabelled, "--data", f"unlabelled:{tmp_path}")
+    cut_out = ["train", "--recipe", "lite", "--samples", "{kitti_road: 3}", "--data", root, "--teacher", weights]
+    assert "a teacher with full fc6 and fc7" in fails(capsys, *cut_out, "--fc", "full")
     fine_tuning = ["train", "--recipe", "seed", "--data", root, "--weights", weights]
     assert "give --fc atrous" in fails(capsys, *fine_tuning)
     assert "leave out --encoder-weights" in fails(capsys, *fine_tuning, "--encoder-weights", "vgg16.safetensors")

@@ -50,10 +50,12 @@ def test_a_folder_of_images_and_a_kitti_raw_drive_open(tmp_path, inside):
 
 
 def test_a_video_opens(tmp_path):
-    with VideoWriter(tmp_path / "drive.mp4", 10) as writer:
+    with VideoWriter(tmp_path / "drive.mp4", 25) as writer:
         for grey in (40, 120, 200):
             writer.write(np.full((48, 64, 3), grey, np.uint8))
-    frames = list(open_drive(tmp_path / "drive.mp4").frames)
+    drive = open_drive(tmp_path / "drive.mp4")
+    frames = list(drive.frames)
+    assert drive.rate == 25
     assert [round(float(frame.image.mean()), -1) for frame in frames] == [40, 120, 200]
     assert all(frame.road is None for frame in frames)
 

@@ -200,6 +200,12 @@ def test_more_parts_than_frames_are_refused(trained):
         train(replace(RECIPE, accumulate=5), trained, "refused")
 
 
+def test_every_process_drops_out_other_activations():
+    seeds = [loop.dropout_seed(seed, epoch, rank) for seed in range(3) for epoch in range(50) for rank in range(16)]
+    assert len({seed % 2**32 for seed in seeds}) == len(seeds)  # a CPU's generator takes no more bits
+    torch.manual_seed(loop.dropout_seed(2**31, 10**6, 10**6))  # and it takes these
+
+
 def test_the_learning_rate_follows_the_batch_size():
     recipe = check(RECIPE, {"batch_size": 16, "lr_batch_size": 4})
     learner = Learner(TrainingModel(recipe), recipe, ALONE)

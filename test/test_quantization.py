@@ -116,6 +116,14 @@ def test_validation_frames_never_calibrate(kitti, tmp_path):
     assert both.sources == {"kitti_road": 1, tmp_path.name: 1}
 
 
+def test_folders_of_one_name_are_all_used(tmp_path):
+    for i, name in enumerate(("a", "b")):
+        (tmp_path / name / "image_2").mkdir(parents=True)
+        write_image(tmp_path / name / "image_2" / "0.png", np.full((32, 96, 3), i, np.uint8))
+    both = load_calibration(2, 96, folders=[tmp_path / "a" / "image_2", tmp_path / "b" / "image_2"])
+    assert both.sources == {"image_2": 2} and [int(image.max()) for image in both.images] == [0, 1]
+
+
 def test_a_layer_left_in_float_is_exact(quantised, weights):
     model, image = export.to_onnx(checkpoint.load(weights)), network_input(draw(5)[0], 96)
     layers = convolutions(model)

@@ -309,20 +309,21 @@ def test_it_learns_and_leaves_everything_behind(data, encoder_weights, tmp_path)
     assert len(loaded.metadata.data["validation"]["sha256"]) == 64
 
 
-def test_ctrl_c_leaves_usable_weights_and_resume_is_bit_for_bit(data, encoder_weights, tmp_path, monkeypatch):
+@pytest.mark.parametrize("stop", [1, 4])  # the step, in the first or the second epoch
+def test_ctrl_c_leaves_usable_weights_and_resume_is_bit_for_bit(data, encoder_weights, tmp_path, monkeypatch, stop):
     run(TINY, data, tmp_path / "whole", encoder_weights)
     steps = []
 
     def interrupt(*args):
         steps.append(args)
-        if len(steps) == 4:  # in the second epoch
+        if len(steps) == stop:
             raise KeyboardInterrupt
         set_learning_rate(*args)
 
     monkeypatch.setattr(loop, "set_learning_rate", interrupt)
     with pytest.raises(KeyboardInterrupt):
         run(TINY, data, tmp_path / "parts", encoder_weights)
-    assert len(steps) == 4
+    assert len(steps) == stop
     last = tmp_path / "parts" / "last.safetensors"
     interrupted = checkpoint.load(last)
     assert not interrupted.metadata.figures
@@ -339,6 +340,24 @@ def test_a_run_is_not_overwritten(data, encoder_weights, tmp_path):
     run(check(TINY, {"epochs": 1}), data, tmp_path / "run", encoder_weights)
     with pytest.raises(CheckpointError, match="already holds a run"):
         run(TINY, data, tmp_path / "run", encoder_weights)
+
+
+def test_a_run_goes_on_with_what_it_began_with_alone(data, encoder_weights, tmp_path):
+    run(check(TINY, {"epochs": 1}), data, tmp_path / "run", encoder_weights)
+    other = KittiRoad(data[0].root, data[0].names[:5]), data[1]
+    with pytest.raises(RecipeError, match="set of frames kitti_road is not the one that the run began with"):
+        run(TINY, other, tmp_path / "run", None, resume=True)
+    teacher = checkpoint.load(tmp_path / "run" / "last.safetensors")
+    with pytest.raises(RecipeError, match="not the teacher"):
+        run(TINY, data, tmp_path / "run", None, resume=True, teacher=teacher)
+
+
+def test_a_repeated_epoch_has_one_row(tmp_path):
+    folder = RunFolder(tmp_path)
+    for epoch, loss in ((1, 0.5), (2, 0.4), (2, 0.3)):
+        folder.log({"epoch": epoch, "loss": loss})
+    with open(tmp_path / "log.csv") as file:
+        assert [(row["epoch"], row["loss"]) for row in csv.DictReader(file)] == [("1", "0.5"), ("2", "0.3")]
 
 
 def test_nothing_to_resume(data, tmp_path):

@@ -156,7 +156,7 @@ def plot(rungs: list[dict], path: Path) -> None:
     """Accuracy over latency, one mark per rung: MaxF, or without labelled frames the share equal to FP32.
 
     Raises:
-        UserError: matplotlib is not installed.
+        UserError: matplotlib is not installed, or does not know the kind of file.
     """
     try:
         from matplotlib.figure import Figure
@@ -181,4 +181,7 @@ def plot(rungs: list[dict], path: Path) -> None:
     axes.set_title("{} · frame {}x{}".format(rungs[0]["device_name"], *rungs[0]["frame_size"]), fontsize=10)
     axes.grid(alpha=0.3, which="both")
     axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False, labelspacing=1)
-    figure.savefig(path, dpi=120)
+    try:
+        figure.savefig(path, dpi=120)
+    except ValueError as error:
+        raise UserError(f"--plot: {error}") from None

@@ -58,7 +58,7 @@ def run(args: argparse.Namespace) -> int:
 
     from fcn_road_seg.backends import torch_device
     from fcn_road_seg.benchmark.measure import Settings, measure
-    from fcn_road_seg.benchmark.report import markdown, network_figures, percentiles_ms, plot, rung_figures
+    from fcn_road_seg.benchmark.report import markdown, plot, rung_figures
     from fcn_road_seg.benchmark.rungs import ladder, parse
     from fcn_road_seg.datasets.kitti_road import open_split
 
@@ -72,6 +72,27 @@ def run(args: argparse.Namespace) -> int:
 
     report = {"machine": _machine(benchmark, args, len(frames)), "rungs": rung_figures(benchmark)}
     report["absent"] = {str(rung): why for rung, why in benchmark.absent.items()}
+    try:
+        _add_parts(report, benchmark, args, device, node_way)
+    finally:  # what was measured stays, also without ROS 2 or after Ctrl-C
+        write_json(args.json, report["rungs"])
+        write_json(args.details, report)
+        text = markdown(report)
+        if args.markdown:
+            args.markdown.write_text(text)
+        print(text)
+    if args.plot:
+        plot(report["rungs"], args.plot)
+    broken = benchmark.broken_bounds()
+    for sentence in broken:
+        print(f"road_seg benchmark: {sentence}", file=sys.stderr)
+    return 1 if broken else 0
+
+
+def _add_parts(report: dict, benchmark, args: argparse.Namespace, device: str, node_way: dict[str, str]) -> None:
+    """Measure what was asked for beside the rungs."""
+    from fcn_road_seg.benchmark.report import network_figures, percentiles_ms
+
     reference = benchmark.measurements[0]
     eager = list(dict.fromkeys(m.rung.precision for m in benchmark.measurements if m.rung.backend == "torch"))
     alone = (reference.segmenter.checkpoint, device, eager, reference.network_size, args.iterations, args.warm_up)
@@ -100,19 +121,6 @@ def run(args: argparse.Namespace) -> int:
         if args.weights:
             parameters["weights"] = resolved_weights(args.weights)
         report["node"] = measure_node(parameters, say=lambda words: print(f"node: {words}", file=sys.stderr))
-
-    write_json(args.json, report["rungs"])
-    write_json(args.details, report)
-    text = markdown(report)
-    if args.markdown:
-        args.markdown.write_text(text)
-    if args.plot:
-        plot(report["rungs"], args.plot)
-    print(text)
-    broken = benchmark.broken_bounds()
-    for sentence in broken:
-        print(f"road_seg benchmark: {sentence}", file=sys.stderr)
-    return 1 if broken else 0
 
 
 def _node_way(text: str | None) -> dict[str, str]:

@@ -122,7 +122,7 @@ def _run_flicker(args: argparse.Namespace) -> int:
     if args.root:
         frames = with_labels(frames, open_split(args.root, args.split))
     segmenter = load_segmenter(args)
-    figures = measure_flicker(segmenter, frames, segmenter.threshold)
+    figures = measure_flicker(segmenter, frames, segmenter.threshold, period=1 / drive.rate)
     figures |= {"drive": drive.name, "device": segmenter.device_name, "precision": segmenter.precision}
     write_json(args.json, figures)
     Console().print(table(figures))

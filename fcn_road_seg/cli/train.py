@@ -78,8 +78,9 @@ def run(args: argparse.Namespace) -> int:
     from fcn_road_seg.training.loop import train
     from fcn_road_seg.training.run_folder import RunFolder
 
-    if "LOCAL_RANK" in os.environ and torch.cuda.is_available():  # under torchrun
-        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+    device = torch_device(args.device)
+    if "LOCAL_RANK" in os.environ and device.type == "cuda":  # under torchrun
+        torch.cuda.set_device(torch_device(f"cuda:{os.environ['LOCAL_RANK']}"))
     paths: dict[str, list[str]] = {}
     for item in args.data:
         name, _, path = item.partition(":")
@@ -99,6 +100,8 @@ def run(args: argparse.Namespace) -> int:
     start = checkpoint.load(weights_path(args.weights)) if args.weights else None
     if start and start.metadata.fc != recipe.fc:
         raise RecipeError(f"{args.weights} has {start.metadata.fc} fc6 and fc7: give --fc {start.metadata.fc}")
+    if recipe.flops < 1 and checkpoint.load(args.teacher).metadata.fc != recipe.fc:
+        raise RecipeError(f"recipe {recipe.name} cuts out of a teacher with {recipe.fc} fc6 and fc7, not this one")
     began = time.monotonic()
     best = train(
         recipe,
@@ -107,7 +110,7 @@ def run(args: argparse.Namespace) -> int:
         RunFolder(args.resume or args.out or Path("runs") / time.strftime(f"{recipe.name}-%Y%m%d-%H%M%S")),
         args.encoder_weights,
         bool(args.resume),
-        str(torch_device(args.device)),
+        str(device),
         args.workers,
         checkpoint.load(args.teacher) if args.teacher else None,
         start,

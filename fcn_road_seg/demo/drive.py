@@ -40,6 +40,8 @@ class Drive(NamedTuple):
     """Camera and folder of a KITTI raw drive that has stamps and a calibration."""
     camera: "Camera | None" = None
     """Of a synthetic drive."""
+    rate: float = 10.0
+    """Frames per second; of images without a stamp KITTI's."""
 
 
 def open_drive(path: Path | None, frames: int = 0, rate: float = 10.0, seed: int = 0) -> Drive:
@@ -64,7 +66,7 @@ def open_drive(path: Path | None, frames: int = 0, rate: float = 10.0, seed: int
     if not path.exists():
         raise UserError(f"there is no drive {path}: name a folder of images, a KITTI raw drive or a video")
     video = VideoReader(path)
-    return Drive(path.name, min(len(video) or limit, limit), _video(video, limit))
+    return Drive(path.name, min(len(video) or limit, limit), _video(video, limit), rate=video.rate)
 
 
 def _synthetic(count: int, rate: float, seed: int) -> Drive:
@@ -72,7 +74,7 @@ def _synthetic(count: int, rate: float, seed: int) -> Drive:
 
     drive = SyntheticDrive(seed=seed, frames=count, rate=rate, scene="residential", weather="sun")
     frames = (DriveFrame(drive[i].image, drive[i].road) for i in range(count))
-    return Drive(f"synthetic drive {seed}", count, frames, camera=drive.camera)
+    return Drive(f"synthetic drive {seed}", count, frames, camera=drive.camera, rate=rate)
 
 
 def _kitti(path: Path) -> tuple[int, Path] | None:

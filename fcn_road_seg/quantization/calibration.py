@@ -1,6 +1,7 @@
 """Frames from which the ranges of the activations are learned: training frames, never validation ones."""
 
 import hashlib
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +21,7 @@ class Calibration:
 
     Attributes:
         images: uint8 1 x h x w x 3 RGB each, of network size.
-        sources: number of frames per source.
+        sources: number of frames per source, folders by their names.
         sha256: of the images' sizes and bytes, in order.
     """
 
@@ -46,31 +47,32 @@ def load_calibration(
     Raises:
         DatasetError: a source cannot be read or has no images, or there is none.
     """
-    sources: dict[str, Sequence] = {}
+    sources: list[tuple[str, Sequence]] = []
     if kitti_road:
         there = set(KittiRoad(kitti_road).names)
         names = [name for name in split_names("train") if name in there]
         if not names:
             raise DatasetError(f"{kitti_road} has no frame of the training split")
-        sources["kitti_road"] = KittiRoad(kitti_road, names)
+        sources.append(("kitti_road", KittiRoad(kitti_road, names)))
     if camvid:
-        sources["camvid"] = CamVid(camvid, ("train",))
+        sources.append(("camvid", CamVid(camvid, ("train",))))
     for folder in map(Path, folders):
-        sources[folder.name] = images_in(folder) if folder.is_dir() else []
-        if not sources[folder.name]:
+        files = images_in(folder) if folder.is_dir() else []
+        if not files:
             raise DatasetError(f"there are no images in the folder {folder}")
+        sources.append((folder.name, files))
     if not sources or frames < len(sources):
         raise DatasetError(f"{frames} calibration frames from {len(sources)} sources: at least one of each is needed")
 
-    images, counts, sha = [], {}, hashlib.sha256()
-    for name, source in sources.items():
+    images, counts, sha = [], Counter(), hashlib.sha256()
+    for name, source in sources:
         chosen = np.unique(np.linspace(0, len(source) - 1, frames // len(sources)).round().astype(int))
-        counts[name] = len(chosen)
+        counts[name] += len(chosen)
         for i in chosen:
             images.append(network_input(source[i] if isinstance(source[i], Path) else source[i].image, network_width))
             sha.update(f"{images[-1].shape}".encode())
             sha.update(images[-1].data)
-    return Calibration(images, counts, sha.hexdigest())
+    return Calibration(images, dict(counts), sha.hexdigest())
 
 
 def network_input(frame: np.ndarray | Path, network_width: int) -> np.ndarray:

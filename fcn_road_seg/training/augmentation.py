@@ -74,13 +74,16 @@ class ScaleAndCrop:
         left = round(uniform(0, columns - width))
 
         def show(picture: torch.Tensor, mode: InterpolationMode, fill: int | list[int]) -> torch.Tensor:
-            picture = TF.resize(picture, [rows, columns], mode, antialias=mode == InterpolationMode.BILINEAR)
-            picture = TF.crop(picture, max(top, 0), max(left, 0), min(height, rows), min(width, columns))
+            plain = picture.as_subclass(torch.Tensor).reshape(-1, *picture.shape[-2:])
+            plain = TF.resize(plain, [rows, columns], mode, antialias=mode == InterpolationMode.BILINEAR)
+            plain = TF.crop(plain, max(top, 0), max(left, 0), min(height, rows), min(width, columns))
             above, before = max(-top, 0), max(-left, 0)
-            below, behind = height - picture.shape[-2] - above, width - picture.shape[-1] - before
-            return TF.pad(picture, [before, above, behind, below], fill)
+            below, behind = height - plain.shape[-2] - above, width - plain.shape[-1] - before
+            plain = TF.pad(plain, [before, above, behind, below], fill)
+            return tv_tensors.wrap(plain.reshape(*picture.shape[:-2], height, width), like=picture)
 
-        # NEAREST_EXACT samples where BILINEAR does; NEAREST is half a pixel of the result off.
+        # NEAREST_EXACT samples where BILINEAR does; NEAREST is half a pixel of the result off, and all that some
+        # versions of torchvision have for a Mask, so the resize sees plain tensors.
         return (
             show(image, InterpolationMode.BILINEAR, [round(m) for m in MEAN]),
             *(show(mask, InterpolationMode.NEAREST_EXACT, IGNORE) for mask in masks),

@@ -86,9 +86,10 @@ def train(
         first_epoch, best = 0, {}
         if resume:
             first_epoch, best = folder.load_state(learner.parts, learner.optimizer)
-        elif processes.main:
-            folder.start(recipe, {**sources, "validation": validation})
-        data = {name: frames_digest(source) for name, source in {**sources, "validation": validation}.items()}
+        frames = {**sources, "validation": validation}
+        data = {name: frames_digest(source) for name, source in frames.items()}
+        if resume:
+            check_resumed(begun.metadata, data, teacher)
         processes.check_same({"run to resume": (first_epoch, best), **same_everywhere(data)})
         metadata = checkpoint.Metadata(
             fc=recipe.fc,
@@ -103,6 +104,10 @@ def train(
             threshold=best.get("threshold", 0.5),
             git_revision=git_revision(),
         )
+        if processes.main and not resume:
+            folder.start(recipe, frames)
+            checkpoint.save(folder.last, learner.network, metadata)
+            folder.save_state(learner.parts, learner.optimizer, first_epoch, best)
         return train_epochs(learner, mixture, validation, folder, metadata, first_epoch, best, workers)
 
 
@@ -155,7 +160,7 @@ def train_epochs(
 def train_epoch(learner: Learner, mixture: Mixture, epoch: int, workers: int, advance: Callable) -> float:
     """One epoch's steps; the mean of their losses."""
     recipe, rank, world_size = learner.recipe, learner.processes.rank, learner.processes.world_size
-    torch.manual_seed(recipe.seed * 1_000_003 + epoch + (rank << 52))  # dropout depends on the epoch and rank alone
+    torch.manual_seed(dropout_seed(recipe.seed, epoch, rank))
     batches = MixtureBatches(mixture, epoch)
     parts = MicroBatches(batches, recipe.accumulate, rank, world_size)
     loader = DataLoader(mixture, batch_sampler=parts, num_workers=workers, collate_fn=collate)
@@ -167,6 +172,11 @@ def train_epoch(learner: Learner, mixture: Mixture, epoch: int, workers: int, ad
         recent = losses[-20:]
         advance(description=f"{recipe.name} epoch {epoch + 1}/{recipe.epochs} loss {sum(recent) / len(recent):.4f}")
     return sum(losses) / len(losses)
+
+
+def dropout_seed(seed: int, epoch: int, rank: int) -> int:
+    """Another one for every epoch and rank, also in the lower 32 bits, which are all that a CPU's generator takes."""
+    return seed * 1_000_003 + epoch + rank * 2_654_435_761
 
 
 def cut_out(teacher: checkpoint.Checkpoint, mixture: Mixture, processes: Processes, workers: int) -> FCN8s:
@@ -187,6 +197,19 @@ def validate(weights: Path, validation: KittiRoad, device: str) -> dict[str, flo
     perspective, bev = figures["perspective"], figures["bev"]
     row = {key: perspective[key] for key in ("max_f", "average_precision", "iou", "threshold")}
     return row | ({"bev_max_f": bev["max_f"]} if bev else {})
+
+
+def check_resumed(begun: checkpoint.Metadata, data: dict[str, dict], teacher: checkpoint.Checkpoint | None) -> None:
+    """
+    Raises:
+        RecipeError: these are not the frames or the teacher that the run began with.
+    """
+    if begun.teacher != (teacher.sha256 if teacher else ""):
+        raise RecipeError("this is not the teacher that the run began with: name that one")
+    before = same_everywhere(begun.data)
+    for name, frames in same_everywhere(data).items():
+        if frames != before.get(name):
+            raise RecipeError(f"the {name} is not the one that the run began with: name the same folders")
 
 
 def same_everywhere(data: dict[str, dict]) -> dict[str, dict]:

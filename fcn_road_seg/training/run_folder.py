@@ -59,14 +59,15 @@ class RunFolder:
             raise CheckpointError(f"there is no run of this recipe to resume in {self.path} ({error})") from None
 
     def log(self, row: dict[str, float]) -> None:
-        """Append one epoch's figures to the CSV and to TensorBoard."""
-        file = self.path / "log.csv"
-        new = not file.exists()
-        with open(file, "a", newline="") as handle:
+        """Add one epoch's figures to the CSV, in the place of those it had if it is repeated, and to TensorBoard."""
+        file, rows = self.path / "log.csv", []
+        if file.exists():
+            with open(file, newline="") as handle:
+                rows = [old for old in csv.DictReader(handle) if int(old["epoch"]) < row["epoch"]]
+        with open(file, "w", newline="") as handle:
             writer = csv.DictWriter(handle, row)
-            if new:
-                writer.writeheader()
-            writer.writerow(row)
+            writer.writeheader()
+            writer.writerows([*rows, row])
         if self._board is None:
             self._board = SummaryWriter(str(self.path))
         for name, value in row.items():
