@@ -113,7 +113,7 @@ class CameraInfoSubscription:
                 model = error
             self._model = key, model
         if isinstance(self._model[1], GroundError):
-            raise self._model[1]
+            raise self._model[1].with_traceback(None)  # the tracebacks of all frames so far would keep their images
         return self._model[1]
 
 

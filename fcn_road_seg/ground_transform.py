@@ -1,10 +1,12 @@
 """Where the camera is above the road, from TF: through tf2_ros where it is installed, else from /tf_static."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.subscription import Subscription
 from rclpy.time import Time
 
 from fcn_road_seg.camera_info import NotYetError
@@ -12,6 +14,8 @@ from fcn_road_seg.ground import GroundError, GroundPlane
 
 MOST_AGE = 0.2
 """Seconds that the newest transform may be away from the image's stamp; static ones have no age."""
+JUMP = 1.0
+"""Seconds by which stamps go back when a bag begins again."""
 
 
 class GroundTransform:
@@ -66,9 +70,15 @@ class _Tf2:
         self._tf2_ros = tf2_ros
         self._buffer = tf2_ros.Buffer()
         self._listener = tf2_ros.TransformListener(self._buffer, node)
+        self._last = 0
 
     def lookup(self, target: str, source: str, stamp: Any) -> tuple:
         """Translation and quaternion of lookup_transform; no waiting, for masks would wait as well."""
+        now = Time.from_msg(stamp).nanoseconds
+        if now < self._last - JUMP * 1e9:
+            self._buffer.clear()  # it refuses what is much older than its newest
+        self._last = now
+        take_all(self._listener.tf_sub, self._listener.callback)
         try:
             found = self._buffer.lookup_transform(target, source, Time.from_msg(stamp))
         except self._tf2_ros.TransformException:
@@ -76,7 +86,7 @@ class _Tf2:
                 found = self._buffer.lookup_transform(target, source, Time())
             except self._tf2_ros.TransformException:
                 raise _missing(target, source) from None
-            age = (Time.from_msg(stamp).nanoseconds - Time.from_msg(found.header.stamp).nanoseconds) / 1e9
+            age = (now - Time.from_msg(found.header.stamp).nanoseconds) / 1e9
             if abs(age) > MOST_AGE:
                 side = "older" if age > 0 else "newer"
                 raise GroundError(
@@ -87,6 +97,13 @@ class _Tf2:
 
     def stop(self) -> None:
         self._listener.unregister()
+
+
+def take_all(subscription: Subscription, callback: Callable[[Any], None]) -> None:
+    """Hand over all messages that wait: where frames never cease, the executor takes one of them after each frame."""
+    with subscription.handle:
+        while (taken := subscription.handle.take_message(subscription.msg_type, False)) is not None:
+            callback(taken[0])
 
 
 def _static_tf(node: Node) -> "_StaticTf":

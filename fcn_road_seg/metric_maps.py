@@ -75,7 +75,11 @@ class MapMaker:
                 return None  # one at a time; the next frame asks again
             self._made_for = camera, plane, options
             self._future = self._pool.submit(MetricMaps, camera, plane, options)
-        return self._future.result() if self._future.done() else None
+        if not self._future.done():
+            return None
+        if error := self._future.exception():
+            raise error.with_traceback(None)  # the tracebacks of all frames so far would keep their images
+        return self._future.result()
 
     def forget(self) -> None:
         """Free them."""

@@ -1,6 +1,5 @@
 """The ROS 2 node: camera images in, road masks out. ROS and nothing of torch."""
 
-import gc
 import time
 from collections.abc import Callable
 from functools import partial
@@ -206,7 +205,6 @@ class RoadSegNode(LifecycleNode):
                 segmenter.close()
             except DeviceLostError as error:
                 raise self._end(error) from None
-            gc.collect()
 
     # A frame
 
@@ -244,6 +242,8 @@ class RoadSegNode(LifecycleNode):
         thresholded = time.perf_counter()
         self._mask_publisher.publish(fill_image(Image(header=message.header), mask, "mono8"))
         published, age = time.perf_counter(), self._age(stamp)
+        if age is not None and self.get_clock().ros_time_is_active:
+            age += published - began  # /clock is heard between two frames only
         self._publish_more(
             SegmentedFrame(message.header, frame, probability, mask, threshold, self._value("min_confidence"))
         )

@@ -8,18 +8,23 @@ from pathlib import Path
 from fcn_road_seg.share import share_path
 
 FAST_DDS_PROFILE = "FASTDDS_DEFAULT_PROFILES_FILE"
+FAST_DDS_2_PROFILE = "FASTRTPS_DEFAULT_PROFILES_FILE"
+"""Its name in Fast DDS 2."""
+WITH_FAST_DDS_2 = ("humble", "iron", "jazzy")
 
 
 def set_ros_defaults() -> None:
     """Complete this process's environment before ``rclpy.init()``; a variable that is set stays as it is.
 
-    - ``FASTDDS_DEFAULT_PROFILES_FILE``: the shipped profile, whose shared memory holds whole camera frames.
+    - ``FASTDDS_DEFAULT_PROFILES_FILE``, in Fast DDS 2 ``FASTRTPS_DEFAULT_PROFILES_FILE``: the shipped profile, whose
+      shared memory holds whole camera frames.
     - ``AMENT_PREFIX_PATH``: a sourced ROS 2 has set it; ROS 2 installed as wheels has not, and its index lies in
       this interpreter's prefix.
     """
-    if not any(name in os.environ for name in (FAST_DDS_PROFILE, "FASTRTPS_DEFAULT_PROFILES_FILE")):
+    variable = FAST_DDS_2_PROFILE if os.environ.get("ROS_DISTRO") in WITH_FAST_DDS_2 else FAST_DDS_PROFILE
+    if not any(name in os.environ for name in (variable, FAST_DDS_2_PROFILE)):
         with suppress(FileNotFoundError):  # without it large frames need RELIABLE cameras, and the node still runs
-            os.environ[FAST_DDS_PROFILE] = str(share_path("config/fastdds_profile.xml"))
+            os.environ[variable] = str(share_path("config/fastdds_profile.xml"))
     if "AMENT_PREFIX_PATH" not in os.environ and (Path(sys.prefix) / "share" / "ament_index").is_dir():
         os.environ["AMENT_PREFIX_PATH"] = sys.prefix
 

@@ -1,5 +1,6 @@
 """RoadSegmenter: a uint8 frame in, a uint8 road probability out."""
 
+import gc
 from pathlib import Path
 from typing import NoReturn
 
@@ -142,6 +143,7 @@ class RoadSegmenter:
             DeviceLostError: the device answers no more.
         """
         self._backend = None
+        gc.collect()  # a compiled network is part of a cycle
         try:
             if self.device.startswith("cuda"):
                 torch.cuda.empty_cache()

@@ -9,8 +9,8 @@ JUMP = 1.0
 """Seconds between two frames from which the earlier says nothing of the later."""
 WIDTH = 414
 """Pixels of the small picture in which frames are matched and averaged: a third of KITTI's."""
-SMALLEST = 16
-"""Pixels: in a small picture that is lower than this nothing can be matched, so no frame is averaged."""
+SMALLEST = 32
+"""Pixels: in a small picture that is lower or narrower OpenCV's DIS may crash, so no such frame is averaged."""
 
 
 class TemporalFilter:

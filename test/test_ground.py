@@ -111,6 +111,12 @@ def test_a_round_trip_through_the_distortion(model, coefficients):
     assert np.abs(seen.reshape(-1, 2) - pixels).max() < 0.1
 
 
+@pytest.mark.parametrize("model, coefficients", [("plumb_bob", PLUMB_BOB), ("equidistant", EQUIDISTANT)])
+def test_no_points_are_no_pixels(model, coefficients):
+    distorted = camera(d=coefficients, distortion_model=model, rectified=False)
+    assert distorted.project(np.empty((0, 3))).shape == (0, 2)
+
+
 def test_a_polynomial_that_folds_back_shows_nothing_twice():
     """With strong barrel distortion, points far to the side are projected into the image again."""
     wide = camera(d=[-0.3, 0, 0, 0], rectified=False)

@@ -1,6 +1,8 @@
 """Where the camera is, from TF: chains of static transforms, and what tf2_ros may answer."""
 
+import contextlib
 import sys
+import time
 import types
 from types import SimpleNamespace
 
@@ -12,11 +14,13 @@ pytest.importorskip("rclpy", reason="ROS 2 is not installed")
 
 from builtin_interfaces.msg import Time as Stamp
 from geometry_msgs.msg import TransformStamped
+from node_harness import Client
+from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.time import Time
 
 from fcn_road_seg.camera_info import NotYetError
 from fcn_road_seg.ground import GroundError
-from fcn_road_seg.ground_transform import GroundTransform, StaticTransforms
+from fcn_road_seg.ground_transform import GroundTransform, StaticTransforms, take_all
 from fcn_road_seg.synthetic_camera import optical_pose
 
 STAMP = Stamp(sec=100)
@@ -85,7 +89,7 @@ class TransformError(Exception):
 def tf2_ros(monkeypatch) -> SimpleNamespace:
     """A stand-in for tf2_ros: `at` is when the transform was sent in seconds, None if never; `exact` whether it
     reaches to every stamp."""
-    state = SimpleNamespace(at=None, exact=False, pitch=0.0, stopped=0)
+    state = SimpleNamespace(at=None, exact=False, pitch=0.0, stopped=0, cleared=0, waiting=[], heard=[])
 
     class Buffer:
         def lookup_transform(self, target: str, source: str, time: Time) -> TransformStamped:
@@ -99,9 +103,19 @@ def tf2_ros(monkeypatch) -> SimpleNamespace:
             r.x, r.y, r.z, r.w = pose.rotation
             return found
 
+        def clear(self):
+            state.cleared += 1
+
+    class Handle(contextlib.nullcontext):
+        def take_message(self, msg_type, raw):
+            return (state.waiting.pop(0), {}) if state.waiting else None
+
     class TransformListener:
         def __init__(self, buffer, node):
-            pass
+            self.tf_sub = SimpleNamespace(handle=Handle(), msg_type=None)
+
+        def callback(self, message):
+            state.heard.append(message)
 
         def unregister(self):
             state.stopped += 1
@@ -127,6 +141,34 @@ def test_the_newest_transform_serves_if_it_is_hardly_older(tf2_ros):
     with pytest.raises(GroundError, match=r"from eye to base_link is 2.00 s older than the image") as error:
         transform.plane("base_link", "eye", STAMP, 0.0)
     assert not isinstance(error.value, NotYetError)
+
+
+def test_what_waits_is_heard_first_and_a_bag_that_begins_again_is_no_harm(tf2_ros):
+    tf2_ros.at, tf2_ros.exact, tf2_ros.waiting = 100.0, True, ["a", "b"]
+    transform = GroundTransform(None)
+    for seconds, cleared in ((100, 0), (103, 0), (102.5, 0), (101, 1), (102, 1)):
+        stamp = Time(seconds=seconds).to_msg()
+        transform.plane("base_link", "eye", stamp, 0.0)
+        assert tf2_ros.heard == ["a", "b"] and not tf2_ros.waiting
+        assert tf2_ros.cleared == cleared
+
+
+def test_all_that_waits_is_taken_at_once(domain_id):
+    client = Client(domain_id)
+    try:
+        many = QoSProfile(depth=100, history=HistoryPolicy.KEEP_LAST, reliability=ReliabilityPolicy.RELIABLE)
+        heard = []
+        subscription = client.node.create_subscription(Stamp, "/many", heard.append, many)
+        publisher = client.node.create_publisher(Stamp, "/many", many)
+        client.spin_until(publisher.get_subscription_count, "the subscription")
+        for second in range(50):
+            publisher.publish(Stamp(sec=second))
+        deadline = time.monotonic() + 10
+        while len(heard) < 50 and time.monotonic() < deadline:
+            take_all(subscription, heard.append)
+        assert [stamp.sec for stamp in heard] == list(range(50))
+    finally:
+        client.close()
 
 
 def test_an_image_without_a_stamp_takes_the_newest(tf2_ros):

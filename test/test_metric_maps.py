@@ -1,13 +1,22 @@
 """Maps are made once, in a thread, for exactly what they are asked for."""
 
+import contextlib
+import gc
 import threading
 import time
+import weakref
 from dataclasses import fields
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+pytest.importorskip("rclpy", reason="ROS 2 is not installed")
+
+from sensor_msgs.msg import CameraInfo
+
 from fcn_road_seg import metric_maps
+from fcn_road_seg.camera_info import CameraInfoSubscription
 from fcn_road_seg.datasets.synthetic import Camera
 from fcn_road_seg.ground import CameraModel, GroundError, GroundPlane
 from fcn_road_seg.metric_maps import MapMaker, MapOptions
@@ -84,6 +93,28 @@ def test_what_cannot_be_made_is_told_every_time_and_ends_with_the_next_plane():
     assert wait(maker, CAMERA, PLANE, OPTIONS).nearest > 1
     maker.forget()
     assert maker.maps(CAMERA, PLANE, OPTIONS) is None
+
+
+def test_a_fault_that_lasts_keeps_no_frames():
+    maker, up, uncalibrated = MapMaker(), GroundPlane.from_mounting(1.65, -1.2), CameraInfo(width=124, height=38)
+    subscription = CameraInfoSubscription(SimpleNamespace(resolve_topic_name=str))
+    with pytest.raises(GroundError):
+        wait(maker, CAMERA, up, OPTIONS)
+
+    class Frame:
+        pass
+
+    def answer(ask) -> weakref.ref:
+        frame = Frame()
+        with contextlib.suppress(GroundError):
+            ask()
+            pytest.fail("it was no fault")
+        return weakref.ref(frame)
+
+    for ask in (lambda: maker.maps(CAMERA, up, OPTIONS), lambda: subscription.model(uncalibrated, (124, 38), True)):
+        frames = [answer(ask) for _ in range(10)]
+        gc.collect()
+        assert sum(frame() is not None for frame in frames) <= 1  # the newest
 
 
 def test_the_nearest_point_is_where_the_view_begins():

@@ -205,6 +205,8 @@ def test_with_simulated_time_ages_are_the_bags_and_a_loop_is_no_harm(domain_id, 
         frames = {value.key: value.value for value in client.diagnostics()["frames"].values}
         assert (frames["frames answered"], frames["frames dropped: age"]) == ("3", "1")
         assert frames["stamps that went back"] == "2"
+        latency = {value.key: value.value for value in client.diagnostics()["latency"].values}
+        assert float(latency["age at publish p99 (ms)"]) > float(latency["age at arrival p99 (ms)"])
     finally:
         client.close()
         assert node.stop() == 0

@@ -1,8 +1,11 @@
 """Shipped files are found wherever the package is installed."""
 
+import os
+
 import pytest
 
 from fcn_road_seg import share
+from fcn_road_seg.ros_environment import set_ros_defaults
 
 
 @pytest.fixture
@@ -38,6 +41,23 @@ def test_the_nearest_prefix_comes_first(installed):
     ship(installed / "interpreter")
     nearest = ship(installed / "prefix")
     assert share.share_path("config/road_seg.yaml") == nearest
+
+
+@pytest.mark.parametrize(
+    "distribution, given, variable",
+    [
+        ("kilted", {}, "FASTDDS_DEFAULT_PROFILES_FILE"),
+        ("jazzy", {"FASTDDS_DEFAULT_PROFILES_FILE": "x"}, "FASTRTPS_DEFAULT_PROFILES_FILE"),
+        ("jazzy", {"FASTRTPS_DEFAULT_PROFILES_FILE": "x"}, ""),
+        ("kilted", {"FASTDDS_DEFAULT_PROFILES_FILE": "x"}, ""),
+    ],
+)
+def test_fast_dds_is_told_of_its_profile(monkeypatch, repository, distribution, given, variable):
+    environment = {"ROS_DISTRO": distribution, "AMENT_PREFIX_PATH": "x"} | given
+    monkeypatch.setattr(os, "environ", dict(environment))
+    set_ros_defaults()
+    profile = str(repository / "config" / "fastdds_profile.xml")
+    assert os.environ == environment | ({variable: profile} if variable else {})
 
 
 def test_a_file_that_is_nowhere_is_named(installed):

@@ -105,7 +105,11 @@ def test_reset_forgets():
     assert (smooth(even(0), texture(), 0.6, START + TENTH) == 0).all()
 
 
-@pytest.mark.parametrize("size", [(SMALLEST - 1, 200), (SMALLEST, SMALLEST), (37, 61), (720, 1281), (40, 4000)])
+@pytest.mark.parametrize(
+    "size",
+    [(SMALLEST - 1, 200), (SMALLEST, SMALLEST), (SMALLEST, 414), (37, 61), (720, 1281), (40, 4000), (4000, 40)]
+    + [(16, 100), (20, 414), (72, 1242), (96, 1920), (100, 20)],  # which OpenCV's flow does not survive
+)
 def test_any_size(size):
     smooth = TemporalFilter()
     for i in range(3):

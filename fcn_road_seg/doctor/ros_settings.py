@@ -9,10 +9,10 @@ from pathlib import Path
 
 from fcn_road_seg.doctor.finding import Finding, error, ok, warning
 from fcn_road_seg.errors import first_line
-from fcn_road_seg.ros_environment import FAST_DDS_PROFILE
+from fcn_road_seg.ros_environment import FAST_DDS_2_PROFILE, FAST_DDS_PROFILE
 from fcn_road_seg.share import share_path
 
-PROFILE_VARIABLES = (FAST_DDS_PROFILE, "FASTRTPS_DEFAULT_PROFILES_FILE")
+PROFILE_VARIABLES = (FAST_DDS_PROFILE, FAST_DDS_2_PROFILE)
 LARGEST_DOMAIN, LARGEST_SAFE_DOMAIN = 232, 101
 """Of DDS's ports; and of those that Linux does not give to other programs."""
 RANGES = ("SUBNET", "LOCALHOST", "OFF", "SYSTEM_DEFAULT")

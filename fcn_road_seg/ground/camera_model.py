@@ -142,6 +142,8 @@ class CameraModel:
 
     def _distort(self, flat: np.ndarray) -> np.ndarray:
         """Points at depth 1, N x 2 -> pixels, N x 2; NaN stays NaN."""
+        if not len(flat):  # for which OpenCV returns None
+            return flat
         if self.fisheye:
             return cv2.fisheye.distortPoints(flat[:, None], self.intrinsics, self.distortion)[:, 0]
         points = np.concatenate([flat, np.ones((len(flat), 1))], 1)
