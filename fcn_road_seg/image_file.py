@@ -102,5 +102,8 @@ def write_image(path: str | Path, image: np.ndarray) -> None:
     """
     if image.ndim == 3:
         image = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
-    if not cv2.imwrite(str(path), image):
-        raise OSError(f"cannot write {path}: is its folder there and writable, and the disk not full?")
+    _, content = cv2.imencode(Path(path).suffix, image)
+    try:
+        Path(path).write_bytes(content)  # cv2.imwrite says nothing of a full disk
+    except OSError as error:
+        raise OSError(f"cannot write {path}: {error.strerror}") from None

@@ -2,12 +2,14 @@
 
 import shutil
 import sqlite3
+import struct
 from pathlib import Path
 
 import pytest
 import tiny_bag
 import yaml
-from tiny_bag import ROS2, content, data_file, serialized, write_ros1, write_ros2
+from rosbags.rosbag1 import Writer as Ros1Writer
+from tiny_bag import ROS1, ROS2, content, data_file, serialized, write_ros1, write_ros2
 
 from fcn_road_seg.bags.reader import BagError, open_bag
 from fcn_road_seg.bags.writer import add_connection, new_bag, offered_qos
@@ -51,6 +53,43 @@ def test_every_storage_gives_what_was_written(tmp_path, expected, storage, mode)
         assert (bag.start_ns, bag.end_ns) == (expected[0][1], expected[-1][1])
         assert bag.duration == pytest.approx((bag.end_ns - bag.start_ns) / 1e9)
         assert bag.deserialize(expected[2][2], tiny_bag.STRING).data == "frame 0"
+
+
+def test_an_mcap_without_chunks_is_read_whole_whatever_the_order_of_its_times(tmp_path):
+    def text(words: str | bytes) -> bytes:
+        return struct.pack("<I", len(words)) + (words.encode() if isinstance(words, str) else words)
+
+    def record(kind: int, content: bytes) -> bytes:
+        return struct.pack("<BQ", kind, len(content)) + content
+
+    definition, magic = ROS2.generate_msgdef(tiny_bag.STRING)[0], b"\x89MCAP0\r\n"
+    data = bytes(ROS2.serialize_cdr(ROS2.types[tiny_bag.STRING]("words"), tiny_bag.STRING))
+    records = [record(1, text("ros2") + text("test"))]
+    records += [record(3, b"\1\0" + text(tiny_bag.STRING) + text("ros2msg") + text(definition))]
+    records += [record(3, b"\2\0" + text("other.Kind") + text("protobuf") + text(b"\xff\xfe"))]
+    records += [record(4, b"\1\0\1\0" + text("/chatter") + text("cdr") + b"\0" * 4)]
+    times = [10, 30, 20, 40]
+    records += [record(5, struct.pack("<HIQQ", 1, 0, time, time) + data) for time in times]
+    (tmp_path / "a.mcap").write_bytes(magic + b"".join(records) + record(15, b"\0" * 4) + record(2, b"\0" * 20) + magic)
+    assert read(tmp_path / "a.mcap") == ([("/chatter", time, data) for time in times], "")
+
+
+def test_ros1_types_that_ros2_has_changed_come_in_ros2s_form(tmp_path):
+    kind, range_ = "sensor_msgs/msg/Range", ROS1.types["sensor_msgs/msg/Range"]
+    header = tiny_bag.header(ROS1, 0)
+    with Ros1Writer(tmp_path / "a.bag") as writer:
+        topic = writer.add_connection("/range", kind, typestore=ROS1)
+        other = writer.add_connection("/other", "my_msgs/msg/Kind", msgdef="far_msgs/Away away", md5sum="0" * 32)
+        writer.write(other, 5, b"1234")
+        writer.write(topic, 10, ROS1.serialize_ros1(range_(header, 1, 0.5, 0.1, 9.0, 2.5), kind))
+        writer.write(topic, 20, b"short")
+        writer.write(topic, 30, ROS1.serialize_ros1(range_(header, 1, 0.5, 0.1, 9.0, 3.5), kind))
+    messages, words = read(tmp_path / "a.bag")
+    assert [(topic, time, ROS2.deserialize_cdr(data, kind).range) for topic, time, data in messages] == [
+        ("/range", 10, 2.5),
+        ("/range", 30, 3.5),
+    ]
+    assert "messages on /other that are no my_msgs/msg/Kind are left out" in words
 
 
 @pytest.mark.parametrize("compression", ["", "bz2", "lz4"])
@@ -266,6 +305,15 @@ def test_a_fault_of_sqlite_is_a_sentence(tmp_path):
     with pytest.raises(BagError, match="disk is full"), new_bag(tmp_path / "new", "sqlite3"):
         raise sqlite3.OperationalError("database or disk is full")
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", ["run#3", "run?", "50%41"])
+def test_names_that_sqlite_takes_for_something_else_are_refused(tmp_path, name):
+    with pytest.raises(BagError, match="choose another name, or MCAP"), new_bag(tmp_path / name, "sqlite3"):
+        pytest.fail("it was begun")
+    with new_bag(tmp_path / name) as writer:
+        writer.write(writer.add_connection("/chatter", tiny_bag.STRING, typestore=ROS2), 5, b"data")
+    assert [time for _, time, _ in read(tmp_path / name)[0]] == [5]
 
 
 def test_messages_that_are_not_cdr_are_copied_as_they_are(tmp_path):

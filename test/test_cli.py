@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -17,6 +18,7 @@ from fcn_road_seg.image_file import read_rgb, write_image
 from fcn_road_seg.mask import threshold_mask
 from fcn_road_seg.network import FCN8s
 from fcn_road_seg.segmenter import RoadSegmenter
+from fcn_road_seg.video import VideoWriter
 
 THRESHOLD = 0.2
 
@@ -223,6 +225,32 @@ def test_segment_says_when_a_video_is_cut_short(images, tmp_path, weights, capsy
     arguments = ["segment", str(tmp_path / "drive.avi"), "--out", str(tmp_path / "out"), "--weights", weights]
     assert main(arguments) == 1
     assert "drive.avi claims 8 frames" in capsys.readouterr().err
+
+
+def test_segment_names_results_as_links_are_named(images, tmp_path, weights, capsys):
+    folder = tmp_path / "links"
+    folder.mkdir()
+    blob = tmp_path / "5f3a9c"
+    (images / "frame0.png").rename(blob)
+    for name in ("a", "b"):
+        (folder / f"{name}.png").symlink_to(blob)
+    assert main(["segment", str(folder), "--out", str(tmp_path / "out"), "--weights", weights]) == 0
+    assert {path.name for path in (tmp_path / "out").glob("*_mask.png")} == {"a_mask.png", "b_mask.png"}
+    (folder / "loop.png").symlink_to(folder / "loop.png")
+    assert "loop.png" in fails(capsys, "segment", str(folder / "loop.png"), "--out", str(tmp_path / "out"))
+
+
+def test_a_full_disk_is_an_error(tmp_path):
+    full = Path("/dev/full")
+    if not full.exists():
+        pytest.skip("this system has no /dev/full")
+    (tmp_path / "mask.png").symlink_to(full)
+    with pytest.raises(OSError, match="cannot write .*mask.png: No space left"):
+        write_image(tmp_path / "mask.png", np.zeros((4, 4), np.uint8))
+    with pytest.raises(OSError, match="cannot be written whole"), VideoWriter(tmp_path / "a.mp4", 10) as writer:
+        writer.write(np.zeros((48, 64, 3), np.uint8))
+        writer._count += 1  # as many as were lost
+    assert not [path for path in tmp_path.iterdir() if path.suffix == ".mp4"]
 
 
 def test_segment_ends_when_it_cannot_write(images, tmp_path, weights, capsys):

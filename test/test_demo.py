@@ -20,8 +20,8 @@ from fcn_road_seg.demo.drive import Drive, DriveFrame, open_drive
 from fcn_road_seg.demo.report import contact_sheet, figures
 from fcn_road_seg.demo.run import Answers
 from fcn_road_seg.errors import UserError
-from fcn_road_seg.image_file import write_image
-from fcn_road_seg.video import VideoWriter
+from fcn_road_seg.image_file import ImageFileError, write_image
+from fcn_road_seg.video import VideoReader, VideoWriter
 
 FRAMES = np.random.default_rng(0).integers(0, 256, (3, 48, 64, 3), np.uint8)
 ROADS = FRAMES[..., 0] > 127
@@ -58,6 +58,19 @@ def test_a_video_opens(tmp_path):
     assert drive.rate == 25
     assert [round(float(frame.image.mean()), -1) for frame in frames] == [40, 120, 200]
     assert all(frame.road is None for frame in frames)
+
+
+def test_only_an_avi_knows_how_many_frames_it_has(tmp_path):
+    for suffix in (".mp4", ".avi"):
+        with VideoWriter(tmp_path / f"drive{suffix}", 10) as writer:
+            writer.write(np.zeros((48, 64, 3), np.uint8))
+        video = VideoReader(tmp_path / f"drive{suffix}")
+        video._length = 9  # sound that is longer than the picture, or an edit list
+        if suffix == ".mp4":
+            assert len(list(video)) == 1
+        else:
+            with pytest.raises(ImageFileError, match="claims 9 frames"):
+                list(video)
 
 
 def test_the_synthetic_drive_opens_with_its_truth():

@@ -309,6 +309,13 @@ def test_bad_arguments(capsys):
     assert capsys.readouterr().err == "road_seg doctor: --seconds is 1, but must be in 2..3600\n"
 
 
+@pytest.mark.parametrize("option", ["--image", "--node"])
+@pytest.mark.parametrize("name", ["image-raw", "/cam image", "/camera//image", "camera/image/"])
+def test_names_that_are_none_are_a_sentence(option, name, capsys):
+    assert main(["doctor", option, name]) == 2
+    assert capsys.readouterr().err.startswith(f"road_seg doctor: {option} is '{name}', which is no name in ROS")
+
+
 def test_with_wrong_settings_the_graph_is_left_alone(monkeypatch, small_weights, capsys):
     monkeypatch.setenv("ROS_DOMAIN_ID", "ten")
     assert main(["doctor", "--weights", str(small_weights)]) == 1

@@ -58,6 +58,14 @@ def test_figures_are_of_the_last_seconds(clock):
     json.dumps(now)
 
 
+def test_nothing_grows_while_nobody_looks(clock):
+    figures = Figures("/road_seg", clock)
+    for _ in range(10_000):
+        clock.now += 0.05
+        figures.mask(0.1)
+    assert len(figures._masks) <= 20 * WINDOW + 1
+
+
 def test_without_stamps_the_latency_is_not_known(clock):
     figures = Figures("/road_seg", clock)
     figures.mask(None)

@@ -113,7 +113,8 @@ class McapRecords(CutOffFile):
                 if op == 0x03:
                     at, name, encoding = *_unpack("<H", fields), _string(fields), _string(fields)
                     form = _FORMATS.get(encoding, MessageDefinitionFormat.NONE)
-                    schemas[at] = name, MessageDefinition(form, _string(fields))
+                    text = _string(fields) if encoding in _FORMATS else ""  # others may be binary
+                    schemas[at] = name, MessageDefinition(form, text)
                 elif op == 0x04:
                     self._add(*_unpack("<HH", fields), fields, schemas)
                 elif op == 0x05:

@@ -87,7 +87,7 @@ class BagReader:
             raw = [connection for source in sources for connection in source.connections]
             ros1 = any(isinstance(connection.ext, ConnectionExtRosbag1) for connection in raw)
             own_types = bag_types(raw)
-            self.typestore = typestore({k: v for k, v in own_types.items() if not ros1 or k != "std_msgs/msg/Header"})
+            self.typestore = typestore(own_types, ros1)
             if ros1:
                 self._from_ros1 = ros1_converters({c.msgtype for c in raw}, own_types, self.typestore)
             self._sources = _merged(sources)
@@ -124,8 +124,7 @@ class BagReader:
             while True:
                 try:
                     raw, time, data = next(messages)
-                    connection = mapping[raw.id]
-                    data = self._cdr(connection, raw, data)
+                    data = zstd.decompress(data) if data[:4] == _ZSTD else data  # compression_mode: message
                 except StopIteration:
                     break
                 except OSError:
@@ -133,6 +132,14 @@ class BagReader:
                 except Exception as fault:  # rosbags', apsw's, a decompressor's: all mean that the file is damaged
                     self.cut_off = self.cut_off or f"{source.path} is damaged and was read up to there: {_words(fault)}"
                     break
+                connection = mapping[raw.id]
+                if self._from_ros1:
+                    try:
+                        data = bytes(self._from_ros1[raw.msgtype](data))
+                    except Exception as fault:  # rosbags raises all sorts on bytes that are no such message
+                        what = f"messages on {connection.topic} that are no {raw.msgtype} are left out"
+                        self.cut_off = self.cut_off or f"{source.path}: {what}: {_words(fault)}"
+                        continue
                 yield connection, time, data
 
     def deserialize(self, data: bytes, msgtype: str) -> Any:
@@ -147,13 +154,6 @@ class BagReader:
             return self.typestore.deserialize_cdr(data, msgtype)
         except (SerdeError, AssertionError, IndexError, MemoryError, OverflowError) as fault:
             raise BagError(f"{len(data)} bytes are no {msgtype}: {_words(fault)}") from None
-
-    def _cdr(self, connection: Connection, raw: Any, data: bytes) -> bytes:
-        if self._from_ros1:
-            return bytes(self._from_ros1[raw.msgtype](data))
-        if data[:4] == _ZSTD:  # compression_mode: message; CDR begins with 0
-            return zstd.decompress(data)
-        return data
 
     def _files(self) -> list[Path]:
         """The bag's data files, in order."""
@@ -197,7 +197,10 @@ class BagReader:
             raise BagError(f"{file} is no bag: it is neither MCAP, nor SQLite, nor a ROS 1 bag")
         if not (kind is SqliteRows and SqliteRows.has_journal(file)):
             try:
-                return stack.enter_context((Ros1Reader if kind is Ros1Records else Ros2Reader)(file))
+                source = stack.enter_context((Ros1Reader if kind is Ros1Records else Ros2Reader)(file))
+                if kind is not McapRecords or source.storages[0].chunks or not source.message_count:
+                    return source
+                # Without chunks rosbags reads only what lies in the order of time.
             except OSError:
                 raise
             except Exception:  # rosbags raises all sorts at the end of a file that was cut off

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
 IMAGE, COMPRESSED = "sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage"
 JPEG_QUALITY = 80  # image_transport's
+FRAMES_FOR_RATE = 20
 
 Report = Callable[[str, Any], None]
 """Is told of progress: ("frames", total), ("frame", number done), ("note", sentence)."""
@@ -207,22 +209,17 @@ def _source(bag: BagReader, topics: list[str], segmenter: "RoadSegmenter") -> di
 
 @contextmanager
 def _video(job: Job, bag: BagReader, topics: list[str]) -> Iterator[Callable[[np.ndarray], None] | None]:
-    """Takes the frames of the video; it appears when the block ends well."""
+    """Takes the frames of the video, whose rate is that of the first frames in the bag."""
     if not job.video:
         yield None
         return
-    frames = sum(c.message_count for c in bag.connections if c.topic == topics[0])
-    partial = job.video.with_name(f".{job.video.stem}.partial{job.video.suffix}")
+    times = [time for _, time, _ in islice(bag.messages(topics[:1]), FRAMES_FOR_RATE)]
+    period = float(np.median(np.diff(times))) if len(times) > 1 else 1e8
     size: list[int] = []
 
     def write(frame: np.ndarray) -> None:
         size[:] = size or frame.shape[1::-1]
         writer.write(frame if frame.shape[1::-1] == tuple(size) else cv2.resize(frame, size))
 
-    try:
-        with VideoWriter(partial, (frames - 1) / bag.duration if frames > 1 and bag.duration else 10.0) as writer:
-            yield write
-        if partial.exists():
-            partial.replace(job.video)
-    finally:
-        partial.unlink(missing_ok=True)
+    with VideoWriter(job.video, 1e9 / max(period, 1)) as writer:
+        yield write

@@ -26,9 +26,11 @@ def bag_types(connections: list[Any]) -> dict[str, Any]:
     return types
 
 
-def typestore(types: dict[str, Any]) -> Typestore:
-    """ROS 2's types and the bag's; where they differ, the bag's."""
+def typestore(types: dict[str, Any], ros1: bool = False) -> Typestore:
+    """ROS 2's types and the bag's; where they differ, the bag's, but ROS 2's for a bag of ROS 1."""
     store = get_typestore(Stores.LATEST)
+    if ros1:
+        types = {name: fields for name, fields in types.items() if name not in store.fielddefs}
     try:
         store.register(types)
     except TypesysError:
@@ -39,13 +41,17 @@ def typestore(types: dict[str, Any]) -> Typestore:
 
 
 def ros1_converters(msgtypes: set[str], own: dict[str, Any], store: Typestore) -> dict[str, Callable[[bytes], bytes]]:
-    """What turns the bytes of each ROS 1 type into CDR."""
+    """What turns the bytes of each ROS 1 type into CDR; none for a type that is not wholly defined."""
     ros1 = get_typestore(Stores.EMPTY)
     ros1.register(own)
     converters: dict[str, Callable[[bytes], bytes]] = {}
     for name in msgtypes:
         to = ros2_name(name)
-        if is_same_wireformat(ros1, store, name, to):
+        try:
+            same = is_same_wireformat(ros1, store, name, to)
+        except KeyError:
+            continue
+        if same:
             converters[name] = lambda data, to=to: store.ros1_to_cdr(data, to)
         else:
             converters[name] = lambda data, name=name, to=to: migrate_bytes(

@@ -61,9 +61,12 @@ def new_bag(out: str | Path, storage: str = "mcap", force: bool = False) -> Iter
         force: replace a bag that is there already.
 
     Raises:
-        BagError: `out` exists and `force` is not given, what is there is no bag, or SQLite cannot write (a full disk).
+        BagError: `out` exists and `force` is not given, what is there is no bag, or SQLite cannot write (a full disk,
+            a name that it does not take).
     """
     out = Path(out).absolute()
+    if storage == "sqlite3" and set(str(out)) & set("#?%"):
+        raise BagError(f"SQLite cannot write to {out}, whose name has a #, ? or %: choose another name, or MCAP")
     check_out(out, force)
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{out.name}.", suffix=".partial", dir=out.parent) as folder:

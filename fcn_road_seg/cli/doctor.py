@@ -5,7 +5,7 @@ import os
 from collections import Counter
 from collections.abc import Iterator
 
-from fcn_road_seg.cli.options import add_json_option, write_json
+from fcn_road_seg.cli.options import ROS_NAME, add_json_option, write_json
 from fcn_road_seg.errors import UserError
 
 COLOURS = {"ok": "green", "warning": "yellow", "error": "bold red"}
@@ -29,6 +29,9 @@ def run(args: argparse.Namespace) -> int:
     """0 when all is well, 1 when anything is not, warnings included."""
     if not LEAST_SECONDS <= args.seconds <= 3600:  # diagnostics come once a second
         raise UserError(f"--seconds is {args.seconds:g}, but must be in {LEAST_SECONDS}..3600")
+    for option, name in (("--node", args.node), ("--image", args.image or "image")):
+        if not ROS_NAME.fullmatch(name):
+            raise UserError(f"{option} is '{name}', which is no name in ROS: give one such as /camera/image_raw")
 
     from rich.console import Console
     from rich.text import Text

@@ -4,8 +4,12 @@ import argparse
 import json
 import logging
 import os
+import re
 from collections.abc import Iterable
 from pathlib import Path
+
+ROS_NAME = re.compile(r"/?[A-Za-z_]\w*(/[A-Za-z_]\w*)*", re.ASCII)
+"""Of a node or a topic."""
 
 
 def add_segmenter_options(parser: argparse.ArgumentParser) -> None:

@@ -1,6 +1,7 @@
 """`road_seg segment`: masks and overlays of images, folders and videos."""
 
 import argparse
+import os
 import re
 import sys
 from pathlib import Path
@@ -47,10 +48,15 @@ def run(args: argparse.Namespace) -> int:
             if is_image(file):
                 write_image(args.out / f"{file.stem}_overlay.png", answer(read_rgb(file), file.stem))
                 continue
-            video = VideoReader(file)
+            video, fault = VideoReader(file), None
             with VideoWriter(args.out / f"{file.stem}_overlay.mp4", video.rate) as writer:
-                for i, frame in enumerate(progress(video, file.name)):
-                    writer.write(answer(frame, f"{file.stem}_{i:06d}"))
+                try:
+                    for i, frame in enumerate(progress(video, file.name)):
+                        writer.write(answer(frame, f"{file.stem}_{i:06d}"))
+                except ImageFileError as error:
+                    fault = error  # what could be read is kept
+            if fault:
+                raise fault
         except ImageFileError as error:
             unreadable += 1
             print(f"skipped: {error}", file=sys.stderr)
@@ -76,10 +82,10 @@ def find_files(inputs: list[Path], out: Path) -> list[Path]:
             files.append(path)
         else:
             raise UserError(f"there is no {path}")
-    files = list(dict.fromkeys(file.resolve() for file in files))
+    files = list(dict.fromkeys(Path(os.path.abspath(file)) for file in files))  # links keep their names
     seen: dict[str, Path] = {}
     for file in files:
-        if file.parent == out.resolve():
+        if os.path.realpath(file.parent) == os.path.realpath(out):
             raise UserError(f"{file} lies in the folder for the results: choose another --out")
         if seen.setdefault(file.stem, file) != file:
             raise UserError(f"{seen[file.stem]} and {file} would write the same mask: segment them separately")

@@ -1,16 +1,14 @@
 """`road_seg view`: overlay, rate and latency of the running node in a browser, and all of it in Foxglove."""
 
 import argparse
-import re
 import signal
 import sys
 from contextlib import ExitStack
 from ipaddress import ip_address
 from threading import Event
 
+from fcn_road_seg.cli.options import ROS_NAME
 from fcn_road_seg.errors import UserError
-
-NAME = re.compile(r"/?[A-Za-z_]\w*(/[A-Za-z_]\w*)*", re.ASCII)
 
 
 def add_parser(subparsers) -> argparse.ArgumentParser:
@@ -36,7 +34,7 @@ def port(text: str) -> int:
 
 def run(args: argparse.Namespace) -> int:
     """0 after SIGINT or SIGTERM, whenever they come."""
-    if not NAME.fullmatch(args.node):
+    if not ROS_NAME.fullmatch(args.node):
         raise UserError(f"--node is '{args.node}', which is no name of a node: give one such as /road_seg")
     stop = Event()
     for number in signal.SIGINT, signal.SIGTERM:

@@ -52,6 +52,11 @@ class Figures:
         with self._lock:
             self._last_mask = self._clock()
             self._masks.append((self._last_mask, latency))
+            self._forget(self._last_mask)
+
+    def _forget(self, now: float) -> None:
+        while self._masks and self._masks[0][0] < now - WINDOW:
+            self._masks.popleft()
 
     def statuses(self, statuses: Iterable[Status]) -> None:
         """All that the node says of itself now; it replaces what it said before."""
@@ -68,8 +73,7 @@ class Figures:
         """
         with self._lock:
             now = self._clock()
-            while self._masks and self._masks[0][0] < now - WINDOW:
-                self._masks.popleft()
+            self._forget(now)
             mask_age = None if self._last_mask is None else now - self._last_mask
             live = mask_age is not None and mask_age <= NO_IMAGE
             latencies = [latency for _, latency in self._masks if latency is not None] if live else []
