@@ -74,13 +74,13 @@ class _Tf2:
 
     def lookup(self, target: str, source: str, stamp: Any) -> tuple:
         """Translation and quaternion of lookup_transform; no waiting, for masks would wait as well."""
-        now = Time.from_msg(stamp).nanoseconds
+        now = max(stamp.sec * 10**9 + stamp.nanosec, 0)  # negative: none either
         if now < self._last - JUMP * 1e9:
             self._buffer.clear()  # it refuses what is much older than its newest
         self._last = now
         take_all(self._listener.tf_sub, self._listener.callback)
         try:
-            found = self._buffer.lookup_transform(target, source, Time.from_msg(stamp))
+            found = self._buffer.lookup_transform(target, source, Time(nanoseconds=now))
         except self._tf2_ros.TransformException:
             try:
                 found = self._buffer.lookup_transform(target, source, Time())

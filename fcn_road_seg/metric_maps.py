@@ -2,12 +2,22 @@
 
 import os
 import time
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import dataclass
+from threading import Thread
 
 import numpy as np
 
-from fcn_road_seg.ground import CameraModel, GroundPlane, GroundTables, PointCloud, RoadBoundary, RoadGrid, RoadScan
+from fcn_road_seg.ground import (
+    CameraModel,
+    GroundError,
+    GroundPlane,
+    GroundTables,
+    PointCloud,
+    RoadBoundary,
+    RoadGrid,
+    RoadScan,
+)
 
 ROTATION_TOLERANCE = 5e-4
 """Radians that a plane may have turned and still count as the same: 3 cm at 10 m below a camera 1.65 m high."""
@@ -59,8 +69,6 @@ class MapMaker:
     """Keeps the maps of the newest camera, plane and options; they take a part of a second, and no mask waits."""
 
     def __init__(self):
-        # On Linux niceness is a thread's own: masks come first.
-        self._pool = ThreadPoolExecutor(1, "metric maps", initializer=os.nice, initargs=(19,))
         self._made_for: tuple[CameraModel, GroundPlane, MapOptions] | None = None
         self._future: Future | None = None
 
@@ -74,16 +82,28 @@ class MapMaker:
             if self._future is not None and not self._future.done():
                 return None  # one at a time; the next frame asks again
             self._made_for = camera, plane, options
-            self._future = self._pool.submit(MetricMaps, camera, plane, options)
+            self._future = Future()
+            arguments = self._future, camera, plane, options
+            Thread(target=_make, args=arguments, name="metric maps", daemon=True).start()  # the process need not wait
         if not self._future.done():
             return None
         if error := self._future.exception():
+            if not isinstance(error, GroundError):  # such as too little memory, which may pass
+                self.forget()
             raise error.with_traceback(None)  # the tracebacks of all frames so far would keep their images
         return self._future.result()
 
     def forget(self) -> None:
         """Free them."""
         self._made_for = self._future = None
+
+
+def _make(future: Future, *arguments) -> None:
+    os.nice(19)  # on Linux a thread's own: masks come first
+    try:
+        future.set_result(MetricMaps(*arguments))
+    except BaseException as error:
+        future.set_exception(error)
 
 
 def _same(a: tuple[CameraModel, GroundPlane, MapOptions], b: tuple[CameraModel, GroundPlane, MapOptions]) -> bool:

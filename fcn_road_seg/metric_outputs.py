@@ -20,6 +20,7 @@ from fcn_road_seg.errors import first_line
 from fcn_road_seg.ground import FIELDS, POINT_STEP, GroundError, GroundPlane
 from fcn_road_seg.ground_transform import GroundTransform
 from fcn_road_seg.metric_maps import MapMaker, MapOptions, MetricMaps
+from fcn_road_seg.ros_log import STEADY
 from fcn_road_seg.segmented_frame import SegmentedFrame
 
 TABLES_SECONDS = 30.0
@@ -71,6 +72,11 @@ class MetricOutputs:
             maps = self._look_up(frame, bool(wanted))
         except GroundError as error:
             return self._say(error)
+        except Exception as error:
+            self._wrong = True
+            sentence = f"nothing is published in metres: {type(error).__name__}: {first_line(error)}"
+            self._report = Report("ground", WARN, sentence, {})
+            raise
         self._waiting_since = time.monotonic()
         if maps is None:
             self._report = self._idle()
@@ -117,7 +123,11 @@ class MetricOutputs:
             return
         self._wrong = True
         self._report = Report("ground", WARN, f"nothing is published in metres: {sentence}", {})
-        self._node.get_logger().warning(f"Nothing is published in metres: {sentence}", throttle_duration_sec=LOG_PERIOD)
+        self._node.get_logger().warning(
+            f"Nothing is published in metres: {sentence}",
+            throttle_duration_sec=LOG_PERIOD,
+            throttle_time_source_type=STEADY,
+        )
 
     def _tell(self, maps: MetricMaps) -> None:
         ground_frame = self._value("ground_frame")
@@ -140,6 +150,7 @@ class MetricOutputs:
             self._node.get_logger().info(
                 f"In metres ({ground_frame}, plane from {source}): {sentence}",
                 throttle_duration_sec=LOG_PERIOD,
+                throttle_time_source_type=STEADY,
             )
         self._maps, self._wrong = maps, False
 

@@ -9,7 +9,6 @@ import numpy as np
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
 from rcl_interfaces.msg import SetParametersResult
-from rclpy.clock import Clock, ClockType
 from rclpy.exceptions import ParameterException
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.publisher import Publisher
@@ -27,7 +26,7 @@ from fcn_road_seg.metric_outputs import MetricOutputs
 from fcn_road_seg.out_of_domain import alarm, look
 from fcn_road_seg.pixel_outputs import PixelOutputs
 from fcn_road_seg.qos import OVERRIDABLE, PublisherEventCallbacks, clash_reporter
-from fcn_road_seg.ros_log import log_to
+from fcn_road_seg.ros_log import STEADY, log_to
 from fcn_road_seg.segmented_frame import SegmentedFrame
 from fcn_road_seg.temporal_filter import TemporalFilter
 
@@ -71,7 +70,7 @@ class RoadSegNode(LifecycleNode):
         self._temporal_filter = TemporalFilter()
         self._statistics = FrameStatistics()
         self._fault = ""  # why it is not in the state that it was told to go to
-        self.create_timer(1.0, self._diagnose, clock=Clock(clock_type=ClockType.STEADY_TIME))
+        self.create_timer(1.0, self._diagnose, clock=STEADY)
         self.add_on_set_parameters_callback(self._on_set_parameters)
 
     def _publisher(
@@ -263,11 +262,12 @@ class RoadSegNode(LifecycleNode):
                 outputs.publish(frame)
             except Exception as error:  # the mask is out, and the next one shall follow
                 sentence = f"Only the mask is published: {type(error).__name__}: {first_line(error)}"
-                self.get_logger().error(sentence, throttle_duration_sec=1.0)
+                self.get_logger().error(sentence, throttle_duration_sec=1.0, throttle_time_source_type=STEADY)
 
     def _drop(self, reason: str, sentence: str) -> None:
         count = self._statistics.drop(reason, sentence)
-        self.get_logger().warning(f"Frame dropped ({count} so far): {sentence}", throttle_duration_sec=1.0)
+        words = f"Frame dropped ({count} so far): {sentence}"
+        self.get_logger().warning(words, throttle_duration_sec=1.0, throttle_time_source_type=STEADY)
 
     def _age(self, stamp: int) -> float | None:
         """Seconds since a stamp in nanoseconds; None without a stamp, or with a simulated clock that has not begun."""

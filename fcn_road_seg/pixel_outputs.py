@@ -51,7 +51,9 @@ class PixelOutputs:
             self._label_info.publish(self._names)
 
     def publish(self, frame: SegmentedFrame) -> None:
-        """Send what is subscribed to."""
+        """Send what is subscribed to, and the names again if the threshold has changed."""
+        if self._label_info is not None and frame.threshold != self._names.threshold:
+            self.publish_names(frame.header.stamp, frame.threshold)
         if self._labels.get_subscription_count():
             self._labels.publish(fill_image(Image(header=frame.header), frame.labels_and_confidence[0], "mono8"))
         if self._confidence.get_subscription_count():

@@ -146,6 +146,7 @@ def test_the_newest_transform_serves_if_it_is_hardly_older(tf2_ros):
 def test_what_waits_is_heard_first_and_a_bag_that_begins_again_is_no_harm(tf2_ros):
     tf2_ros.at, tf2_ros.exact, tf2_ros.waiting = 100.0, True, ["a", "b"]
     transform = GroundTransform(None)
+    transform.plane("base_link", "eye", Stamp(sec=-1), 0.0)  # as without a stamp
     for seconds, cleared in ((100, 0), (103, 0), (102.5, 0), (101, 1), (102, 1)):
         stamp = Time(seconds=seconds).to_msg()
         transform.plane("base_link", "eye", stamp, 0.0)

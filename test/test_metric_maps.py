@@ -95,6 +95,22 @@ def test_what_cannot_be_made_is_told_every_time_and_ends_with_the_next_plane():
     assert maker.maps(CAMERA, PLANE, OPTIONS) is None
 
 
+def test_a_fault_that_passes_is_forgotten(monkeypatch):
+    faults = [MemoryError("too little")]
+
+    class Faulty(metric_maps.MetricMaps):
+        def __init__(self, *arguments):
+            if faults:
+                raise faults.pop()
+            super().__init__(*arguments)
+
+    monkeypatch.setattr(metric_maps, "MetricMaps", Faulty)
+    maker = MapMaker()
+    with pytest.raises(MemoryError, match="too little"):
+        wait(maker, CAMERA, PLANE, OPTIONS)
+    assert wait(maker, CAMERA, PLANE, OPTIONS).nearest > 1
+
+
 def test_a_fault_that_lasts_keeps_no_frames():
     maker, up, uncalibrated = MapMaker(), GroundPlane.from_mounting(1.65, -1.2), CameraInfo(width=124, height=38)
     subscription = CameraInfoSubscription(SimpleNamespace(resolve_topic_name=str))

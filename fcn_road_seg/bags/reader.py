@@ -198,7 +198,7 @@ class BagReader:
         if not (kind is SqliteRows and SqliteRows.has_journal(file)):
             try:
                 source = stack.enter_context((Ros1Reader if kind is Ros1Records else Ros2Reader)(file))
-                if kind is not McapRecords or source.storages[0].chunks or not source.message_count:
+                if kind is not McapRecords or source.storage.chunks or not source.message_count:
                     return source
                 # Without chunks rosbags reads only what lies in the order of time.
             except OSError:

@@ -118,12 +118,18 @@ class CameraModel:
             homogeneous = np.concatenate([pixels[:, 0], np.ones((len(pixels), 1))], 1)
             directions = homogeneous @ np.linalg.inv(self.intrinsics).T
         else:
-            undistort = cv2.fisheye.undistortPoints if self.fisheye else cv2.undistortPoints
-            flat = undistort(pixels, self.intrinsics, self.distortion, criteria=_CRITERIA)[:, 0]
+            flat = self._undistort(pixels)[:, 0]
             missed = np.abs(self._distort(flat) - pixels[:, 0]).max(-1)
             flat[~(missed < ROUND_TRIP)] = np.nan
             directions = np.concatenate([flat, np.ones((len(flat), 1))], 1)
         return (directions @ self.rotation.T).reshape(self.height, self.width, 3)
+
+    def _undistort(self, pixels: np.ndarray) -> np.ndarray:
+        if self.fisheye:
+            return cv2.fisheye.undistortPoints(pixels, self.intrinsics, self.distortion, criteria=_CRITERIA)
+        if hasattr(cv2, "undistortPointsIter"):  # OpenCV 4's name for undistortPoints with criteria
+            return cv2.undistortPointsIter(pixels, self.intrinsics, self.distortion, None, None, _CRITERIA)
+        return cv2.undistortPoints(pixels, self.intrinsics, self.distortion, criteria=_CRITERIA)
 
     def project(self, points: np.ndarray) -> np.ndarray:
         """Pixels of points of the optical frame: float ... x 3, metres -> float64 ... x 2, column and row.
