@@ -20,8 +20,8 @@ from fcn_road_seg.errors import first_line
 from fcn_road_seg.ground import FIELDS, POINT_STEP, GroundError, GroundPlane
 from fcn_road_seg.ground_transform import GroundTransform
 from fcn_road_seg.metric_maps import MapMaker, MapOptions, MetricMaps
-from fcn_road_seg.ros_log import STEADY
 from fcn_road_seg.segmented_frame import SegmentedFrame
+from fcn_road_seg.steady_clock import STEADY
 
 TABLES_SECONDS = 30.0
 """Longest that making tables may take before it is a fault."""

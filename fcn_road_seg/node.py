@@ -26,8 +26,9 @@ from fcn_road_seg.metric_outputs import MetricOutputs
 from fcn_road_seg.out_of_domain import alarm, look
 from fcn_road_seg.pixel_outputs import PixelOutputs
 from fcn_road_seg.qos import OVERRIDABLE, PublisherEventCallbacks, clash_reporter
-from fcn_road_seg.ros_log import STEADY, log_to
+from fcn_road_seg.ros_log import log_to
 from fcn_road_seg.segmented_frame import SegmentedFrame
+from fcn_road_seg.steady_clock import STEADY
 from fcn_road_seg.temporal_filter import TemporalFilter
 
 if TYPE_CHECKING:

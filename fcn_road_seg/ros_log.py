@@ -3,11 +3,6 @@
 import logging
 from typing import Any
 
-from rclpy.clock import Clock, ClockType
-
-STEADY = Clock(clock_type=ClockType.STEADY_TIME)
-"""For throttled logs and timers: a system clock that is set back would silence them."""
-
 
 class RosLogHandler(logging.Handler):
     """Hands every record to a ROS logger, by its `info` and `warning`."""

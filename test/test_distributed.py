@@ -234,8 +234,8 @@ def start(command: list[str], **variables: str) -> subprocess.Popen:
 
 
 def wait_for_an_epoch(run: Path, process: subprocess.Popen) -> None:
-    deadline = time.monotonic() + 600
-    while not (run / "state.safetensors").exists():
+    deadline, log = time.monotonic() + 600, run / "log.csv"
+    while not log.exists() or len(log.read_text().splitlines()) < 3:  # two rows: the first epoch is all there
         assert process.poll() is None, process.stderr.read()
         assert time.monotonic() < deadline
         time.sleep(0.1)

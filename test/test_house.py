@@ -13,6 +13,7 @@ ROS_MODULES = {
     "pixel_outputs",
     "camera_subscription",
     "qos",
+    "steady_clock",
     "synthetic_camera",
     "bags.play",
     "bags.publishers",
