@@ -64,10 +64,12 @@ class RunFolder:
         if file.exists():
             with open(file, newline="") as handle:
                 rows = [old for old in csv.DictReader(handle) if int(old["epoch"]) < row["epoch"]]
-        with open(file, "w", newline="") as handle:
+        partial = file.with_suffix(".partial")
+        with open(partial, "w", newline="") as handle:
             writer = csv.DictWriter(handle, row)
             writer.writeheader()
             writer.writerows([*rows, row])
+        partial.replace(file)
         if self._board is None:
             self._board = SummaryWriter(str(self.path))
         for name, value in row.items():
