@@ -3,13 +3,13 @@
 from collections.abc import Callable
 from typing import Any
 
-from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 from rclpy.qos import HistoryPolicy, QoSPolicyKind, QoSProfile, ReliabilityPolicy
 from rclpy.qos_overriding_options import QoSOverridingOptions
 
 from fcn_road_seg.parameters import Parameter, declare
 from fcn_road_seg.qos import OVERRIDABLE, SubscriptionEventCallbacks, clash_reporter
+from fcn_road_seg.steady_clock import STEADY
 
 try:
     from rclpy.subscription import MessageInfo  # noqa: F401
@@ -58,7 +58,7 @@ class CameraSubscription:
         """Subscribe to messages of a type."""
         self._message_type = message_type
         self._subscribe(self._wanted())
-        self._timer = self._node.create_timer(CHECK_PERIOD, self._follow, clock=Clock(clock_type=ClockType.STEADY_TIME))
+        self._timer = self._node.create_timer(CHECK_PERIOD, self._follow, clock=STEADY)
 
     def stop(self) -> None:
         """Unsubscribe."""

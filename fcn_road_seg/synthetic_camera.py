@@ -5,7 +5,6 @@ from typing import NamedTuple
 
 import numpy as np
 from geometry_msgs.msg import Quaternion, TransformStamped, Vector3
-from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo, Image
@@ -14,6 +13,7 @@ from std_msgs.msg import Header
 from fcn_road_seg.datasets.synthetic import SCENES, WEATHERS, Camera, SyntheticDrive
 from fcn_road_seg.image_message import fill_image
 from fcn_road_seg.parameters import Parameter, declare
+from fcn_road_seg.steady_clock import STEADY
 
 GROUND_FRAME = "base_link"
 PROGRESS_STEPS = 4
@@ -82,7 +82,7 @@ class SyntheticCamera(Node):
             frame = self._drive[index]
             image = fill_image(Image(), frame.image[:, :, ::-1], "bgr8")
             self._frames.append((image, fill_image(Image(), np.uint8(255) * frame.road, "mono8")))
-        self.create_timer(1 / self._rate, self._publish, clock=Clock(clock_type=ClockType.STEADY_TIME))
+        self.create_timer(1 / self._rate, self._publish, clock=STEADY)
         self.get_logger().info(
             f"Publishing {self._image_publisher.topic_name}, {self._drive.camera.width}x{self._drive.camera.height} "
             f"at {self._rate:g} Hz: {self._drive.scene}, {self._drive.weather}, seed {self._drive.seed}"

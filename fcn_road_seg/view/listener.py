@@ -7,7 +7,6 @@ from threading import Event
 import cv2
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
-from rclpy.clock import Clock, ClockType
 from rclpy.context import Context
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
@@ -20,6 +19,7 @@ from sensor_msgs.msg import Image
 
 from fcn_road_seg.errors import FrameError
 from fcn_road_seg.image_message import image_to_rgb
+from fcn_road_seg.steady_clock import STEADY
 from fcn_road_seg.view.figures import Figures, Status
 from fcn_road_seg.view.foxglove import FoxgloveServer
 from fcn_road_seg.view.newest import NewestPicture, Picture
@@ -57,7 +57,7 @@ class Listener(Node):
         self._foxglove = foxglove
         self._held: dict[str, tuple[ReliabilityPolicy, Subscription]] = {}
         self.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, 10)
-        self.create_timer(LOOK_PERIOD, self._look, clock=Clock(clock_type=ClockType.STEADY_TIME))
+        self.create_timer(LOOK_PERIOD, self._look, clock=STEADY)
         self._look()
 
     def _look(self) -> None:
