@@ -53,8 +53,8 @@ setup(
     entry_points={
         "console_scripts": [
             f"road_seg = {NAME}.cli.main:main",
-            f"road_seg_node = {NAME}.node_main:main",
-            f"road_seg_camera = {NAME}.camera_node:main",
+            f"road_seg_node = {NAME}.ros.node_main:main",
+            f"road_seg_camera = {NAME}.ros.synthetic_camera_main:main",
         ],
     },
     zip_safe=False,

@@ -8,6 +8,10 @@ class UserError(ValueError):
     """
 
 
+class DeviceError(UserError):
+    """A device, backend or precision that cannot be had; the message says what to ask for instead."""
+
+
 class FrameError(UserError):
     """A frame that gets no mask, and the next one may; `reason` is the word that it is counted under."""
 

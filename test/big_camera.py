@@ -16,8 +16,8 @@ from rclpy.duration import Duration
 from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import Image
 
-from fcn_road_seg.image_message import fill_image
-from fcn_road_seg.ros_environment import set_ros_defaults
+from fcn_road_seg.frames.image_message import fill_image
+from fcn_road_seg.ros.environment import set_ros_defaults
 
 reliability, frames, rate = sys.argv[1], int(sys.argv[2]), float(sys.argv[3])
 if "--profile" in sys.argv:

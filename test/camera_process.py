@@ -5,7 +5,7 @@ import subprocess
 import sys
 import threading
 
-from fcn_road_seg.ros_environment import isolated_ros_environment
+from fcn_road_seg.ros.environment import isolated_ros_environment
 
 TIMEOUT = 60  # seconds; long because other work may share the machine
 
@@ -14,7 +14,7 @@ class CameraProcess:
     """road_seg_camera with parameters; `prelude` is Python that runs before it."""
 
     def __init__(self, domain_id: int, prelude: str = "", **parameters):
-        program = f"import sys\n{prelude}\nfrom fcn_road_seg.camera_node import main\nsys.exit(main())"
+        program = f"import sys\n{prelude}\nfrom fcn_road_seg.ros.synthetic_camera_main import main\nsys.exit(main())"
         words = [word for name, value in parameters.items() for word in ("-p", f"{name}:={value}")]
         self.process = subprocess.Popen(
             [sys.executable, "-c", program, "--ros-args", *words],

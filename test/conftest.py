@@ -21,8 +21,8 @@ def small_weights(tmp_path_factory) -> Path:
     """A checkpoint with random weights and a narrow network, whose answer differs from pixel to pixel."""
     import torch
 
-    from fcn_road_seg.checkpoint import Metadata, save
-    from fcn_road_seg.network import FCN8s
+    from fcn_road_seg.inference.checkpoint import Metadata, save
+    from fcn_road_seg.inference.network import FCN8s
 
     torch.manual_seed(0)
     path = tmp_path_factory.mktemp("weights") / "small.safetensors"

@@ -8,8 +8,8 @@ from node_harness import TIMEOUT, Client, frame_message, qos
 from rclpy.qos import ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo, Image
 
-from fcn_road_seg.datasets.synthetic import Camera
-from fcn_road_seg.synthetic_camera import camera_info
+from fcn_road_seg.ros.synthetic_camera import camera_info
+from fcn_road_seg.synthetic import Camera
 
 CAMERA = Camera.of_size(311, 94)
 FRAME = np.random.default_rng(3).integers(0, 256, (CAMERA.height, CAMERA.width, 3), np.uint8)

@@ -19,8 +19,8 @@ from rclpy.parameter import Parameter
 from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import Image
 
-from fcn_road_seg.image_message import fill_image
-from fcn_road_seg.ros_environment import isolated_ros_environment
+from fcn_road_seg.frames.image_message import fill_image
+from fcn_road_seg.ros.environment import isolated_ros_environment
 
 TIMEOUT = 60  # seconds; long because other work may share the machine
 
@@ -34,7 +34,7 @@ class NodeProcess:
 
     def __init__(self, domain_id: int, log: Path, prelude: str = "", **parameters):
         arguments = [f"{name}:={value}" for name, value in parameters.items()]
-        program = f"import sys\n{prelude}\nfrom fcn_road_seg.node_main import main\nsys.exit(main())"
+        program = f"import sys\n{prelude}\nfrom fcn_road_seg.ros.node_main import main\nsys.exit(main())"
         command = [sys.executable, "-c", program, "--ros-args"]
         self.log = log
         with log.open("w") as file:

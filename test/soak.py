@@ -18,7 +18,7 @@ import cv2
 import numpy as np
 from node_harness import Client, NodeProcess, frame_message
 
-from fcn_road_seg.datasets.synthetic import SyntheticDrive
+from fcn_road_seg.synthetic import SyntheticDrive
 
 RATE, LOOP, SIZE_CHANGE = 10, 20, 7  # Hz, seconds, seconds
 SIZES = (1242, 375), (1241, 376), (1224, 370), (621, 188)

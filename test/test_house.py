@@ -32,7 +32,7 @@ def run(code: str) -> str:
 
 def test_the_node_imports_no_torch():
     pytest.importorskip("rclpy", reason="ROS 2 is not installed")
-    assert run("import sys, fcn_road_seg.node; print('torch' in sys.modules)") == "False"
+    assert run("import sys, fcn_road_seg.ros.node; print('torch' in sys.modules)") == "False"
 
 
 def test_a_command_starts_without_torch():

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from fcn_road_seg.parameters import BY_NAME
-from fcn_road_seg.ros_environment import isolated_ros_environment
+from fcn_road_seg.ros.environment import isolated_ros_environment
+from fcn_road_seg.ros.parameters import BY_NAME
 
 FILES = ["demo", "replay", "road_seg"]
 MODULES = {"launch", "launch_ros", "ament_index_python", "atexit", "pathlib", "shutil", "tempfile"}
@@ -88,7 +88,7 @@ def test_a_node_that_dies_is_started_again(repository):
 
 def test_the_demo_s_arguments_are_the_camera_s_parameters(repository):
     pytest.importorskip("rclpy", reason="ROS 2 is not installed")
-    from fcn_road_seg.synthetic_camera import PARAMETERS
+    from fcn_road_seg.ros.synthetic_camera import PARAMETERS
 
     parameters = {parameter.name: parameter for parameter in PARAMETERS}
     arguments = LaunchFile(repository / "launch" / "demo.launch.py").table("CAMERA")
@@ -140,7 +140,7 @@ files = [sys.argv[i + 1] for i, word in enumerate(sys.argv) if word == "--params
 texts = [open(file).read() for file in files]
 print(json.dumps([sys.argv, texts, os.environ.get("FASTDDS_DEFAULT_PROFILES_FILE")]))
 """
-RUN_THE_NODE = "#!{python}\nfrom fcn_road_seg.node_main import main\nraise SystemExit(main())\n"
+RUN_THE_NODE = "#!{python}\nfrom fcn_road_seg.ros.node_main import main\nraise SystemExit(main())\n"
 LAUNCH = """
 import sys
 from launch import LaunchService

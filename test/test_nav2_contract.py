@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import yaml
 
-from fcn_road_seg.labels import CLASS_NAMES, NOT_ROAD, ROAD, UNKNOWN, labels_and_confidence
+from fcn_road_seg.postprocess.labels import CLASS_NAMES, NOT_ROAD, ROAD, UNKNOWN, labels_and_confidence
 
 
 @pytest.fixture(scope="module")

@@ -61,7 +61,7 @@ def test_topics_are_the_ones_of_this_package_with_words_that_rviz_knows(topics):
 
 def test_everything_is_seen_from_the_ground_frame_of_the_camera_node(config):
     pytest.importorskip("rclpy", reason="ROS 2 is not installed")
-    from fcn_road_seg.synthetic_camera import GROUND_FRAME
+    from fcn_road_seg.ros.synthetic_camera import GROUND_FRAME
 
     assert config["Global Options"]["Fixed Frame"] == GROUND_FRAME
     assert {display["Reference Frame"] for display in config["Displays"] if "Reference Frame" in display} == {

@@ -5,7 +5,7 @@ import os
 import pytest
 
 from fcn_road_seg import share
-from fcn_road_seg.ros_environment import set_ros_defaults
+from fcn_road_seg.ros.environment import set_ros_defaults
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from fcn_road_seg.datasets.synthetic import Camera, SyntheticRoad
+from fcn_road_seg.synthetic import Camera, SyntheticRoad
 
 SIZE = 320, 180  # the real frames are 1280x720
 NAMES = ("0000f77c-6257be58", "0000f77c-62c2a288", "0000f77c-cb820c98", "0001542f-5ce3cf52")

@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 from torchvision.datasets import Cityscapes
 
-from fcn_road_seg.datasets.synthetic import Camera, SyntheticRoad
+from fcn_road_seg.synthetic import Camera, SyntheticRoad
 
 IDS = {entry.name: entry.id for entry in Cityscapes.classes}
 PALETTE = np.array([entry.color for entry in Cityscapes.classes if entry.id >= 0], np.uint8)

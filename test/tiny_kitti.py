@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from fcn_road_seg.datasets.kitti_road import encode_label
-from fcn_road_seg.image_file import write_image
+from fcn_road_seg.frames.image_file import write_image
 
 CALIBRATION = """P2: 100 0 95.5 0 0 100 30 0 0 0 1 0
 R0_rect: 1 0 0 0 1 0 0 0 1

@@ -20,7 +20,7 @@ from rosbags.typesys import Stores, get_typestore
 
 from fcn_road_seg.bags.kitti import Reading, read_oxts, read_points
 from fcn_road_seg.bags.kitti_calibration import Calibration, KittiError
-from fcn_road_seg.image_file import ImageFileError, decode_rgb
+from fcn_road_seg.frames.image_file import ImageFileError, decode_rgb
 
 CAMERAS = ("camera_gray_left", "camera_gray_right", "camera_color_left", "camera_color_right")
 """kitti2bag's names of cameras 0 to 3."""

@@ -21,7 +21,7 @@ from fcn_road_seg.bags.read_ahead import Message, ReadAhead
 from fcn_road_seg.bags.reader import open_bag
 from fcn_road_seg.bags.schedule import SECOND, Schedule, played_range
 from fcn_road_seg.errors import UserError
-from fcn_road_seg.ros_environment import set_ros_defaults
+from fcn_road_seg.ros.environment import set_ros_defaults
 
 DISCOVERY_SECONDS = 1.0
 """Time between the first subscriber and the first message: for other subscribers, and for both sides of the match."""

@@ -22,13 +22,13 @@ from fcn_road_seg.bags.reader import BagError, BagReader, Connection, open_bag
 from fcn_road_seg.bags.resume import ProbabilityLog
 from fcn_road_seg.bags.writer import add_connection, check_out, new_bag, offered_qos
 from fcn_road_seg.errors import DeviceLostError, UserError
-from fcn_road_seg.image_message import compressed_to_rgb, fill_image, image_to_rgb
-from fcn_road_seg.mask import threshold_mask
-from fcn_road_seg.overlay import overlay
-from fcn_road_seg.video import VideoWriter
+from fcn_road_seg.frames.image_message import compressed_to_rgb, fill_image, image_to_rgb
+from fcn_road_seg.frames.video import VideoWriter
+from fcn_road_seg.postprocess.overlay import overlay
+from fcn_road_seg.postprocess.threshold import threshold_mask
 
 if TYPE_CHECKING:
-    from fcn_road_seg.segmenter import RoadSegmenter
+    from fcn_road_seg.inference.segmenter import RoadSegmenter
 
 IMAGE, COMPRESSED = "sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage"
 JPEG_QUALITY = 80  # image_transport's

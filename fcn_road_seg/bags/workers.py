@@ -14,7 +14,7 @@ from fcn_road_seg.errors import UserError
 
 if TYPE_CHECKING:
     from fcn_road_seg.bags.segment_bag import Job, Report
-    from fcn_road_seg.segmenter import RoadSegmenter
+    from fcn_road_seg.inference.segmenter import RoadSegmenter
 
 Event = Callable[[int, str, Any], None]
 """Is told which job (counted from 0) reports what; besides `Report`'s words there are ("done", figures) for a job that
@@ -33,7 +33,7 @@ class Network:
     threads: int = 0
 
     def load(self) -> "RoadSegmenter":
-        from fcn_road_seg.segmenter import RoadSegmenter
+        from fcn_road_seg.inference.segmenter import RoadSegmenter
 
         return RoadSegmenter.load(
             self.weights, self.device, self.precision, self.network_width, self.backend, self.threads

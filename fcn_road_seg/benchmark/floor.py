@@ -7,8 +7,8 @@ from typing import NamedTuple
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from fcn_road_seg import backends
-from fcn_road_seg.checkpoint import Metadata, empty_network
+from fcn_road_seg.inference import backends
+from fcn_road_seg.inference.checkpoint import Metadata, empty_network
 
 DTYPES = backends.DTYPES | {"int8": torch.int8}
 GEMM_SIZES = {"cpu": (512, 1024, 2048), "cuda": (4096, 8192)}

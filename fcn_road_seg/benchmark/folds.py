@@ -6,8 +6,8 @@ from functools import partial
 import torch
 
 from fcn_road_seg.benchmark.interleave import time_networks
-from fcn_road_seg.checkpoint import Checkpoint
-from fcn_road_seg.inference_network import InferenceNetwork
+from fcn_road_seg.inference.checkpoint import Checkpoint
+from fcn_road_seg.inference.inference_network import InferenceNetwork
 
 FOLDS = {
     "no fold": {"folded_normalisation": False, "folded_classes": False},

@@ -10,6 +10,8 @@ from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.signals import SignalHandlerOptions
 from sensor_msgs.msg import Image
 
+from fcn_road_seg.ros.child_process import node_listens
+
 PREFIX = "/road_seg: "
 
 
@@ -52,12 +54,7 @@ class MaskListener(Node):
 
     def node_listens(self) -> bool:
         """Whether the node is active and both can hear each other."""
-        heard = self.get_subscriptions_info_by_topic("/image")
-        return bool(
-            self.statuses.get("device")
-            and any(info.node_name == "road_seg" for info in heard)
-            and self.count_publishers("/road_seg/mask")
-        )
+        return bool(self.statuses.get("device")) and node_listens(self)
 
     def spin(self, seconds: float) -> None:
         """Listen for a while."""

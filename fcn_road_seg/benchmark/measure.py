@@ -13,9 +13,9 @@ from fcn_road_seg.benchmark.rungs import REFERENCE, Rung
 from fcn_road_seg.datasets.kitti_road import KittiRoad
 from fcn_road_seg.errors import DeviceLostError, UserError, first_line
 from fcn_road_seg.evaluation.evaluate import evaluate
-from fcn_road_seg.mask import threshold_level, threshold_mask
-from fcn_road_seg.preprocess import network_size
-from fcn_road_seg.segmenter import RoadSegmenter
+from fcn_road_seg.inference.preprocess import network_size
+from fcn_road_seg.inference.segmenter import RoadSegmenter
+from fcn_road_seg.postprocess.threshold import threshold_level, threshold_mask
 
 Track = Callable[[Iterable, str], Iterable]
 

@@ -4,14 +4,15 @@ import os
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fcn_road_seg.demo.processes import NODE_COMPLAINS, DemoProcess, node_process
 from fcn_road_seg.errors import UserError
-from fcn_road_seg.ros_environment import isolated_ros_environment, set_ros_defaults
+from fcn_road_seg.ros.child_process import ChildProcess, node_process, wait_until
+from fcn_road_seg.ros.environment import isolated_ros_environment, set_ros_defaults
 
 if TYPE_CHECKING:
     from fcn_road_seg.benchmark.mask_listener import MaskListener
@@ -20,7 +21,6 @@ RATES = (10.0, 30.0)  # Hz
 SECONDS = 12.0  # per rate; the node's percentiles look back 10
 SEARCH_SECONDS = 6.0
 SETTLE_SECONDS = 1.0  # after a camera's first frame, when publishers and subscribers have just met
-START_SECONDS = 120
 CAMERA_FRAMES = 4
 OUTSIDE = ("decode", "publish", "outputs", "processing", "age at arrival", "age at publish")
 """Of the node's stages, those that are not the segmenter's."""
@@ -63,7 +63,7 @@ def measure_node(
         node_process(parameters, Path(folder) / "node.log", dict(os.environ)) as node,
     ):
         say("starting the node")
-        _wait(listener, node, listener.node_listens, "the node is not active")
+        wait_until(listener.node_listens, node, partial(listener.spin, 0.1), "the node is not active")
         device = listener.statuses["device"]
 
         def ride(rate: float, how_long: float) -> dict:
@@ -81,15 +81,16 @@ def measure_node(
     }
 
 
-def _ride(listener: "MaskListener", node: DemoProcess, log: Path, rate: float, seconds: float) -> dict:
+def _ride(listener: "MaskListener", node: ChildProcess, log: Path, rate: float, seconds: float) -> dict:
     """The figures of one camera rate."""
     arguments = ["--ros-args", "-p", f"rate:={rate}", "-p", f"frames:={CAMERA_FRAMES}"]
     listener.ages.clear()
     started = time.time_ns()  # a mask for the camera before this one may still come
-    with DemoProcess(
-        "fcn_road_seg.camera_node", [*arguments, "-r", "camera/image_raw:=image"], log, dict(os.environ)
+    with ChildProcess(
+        "fcn_road_seg.ros.synthetic_camera_main", [*arguments, "-r", "camera/image_raw:=image"], log, dict(os.environ)
     ) as camera:
-        _wait(listener, camera, lambda: any(stamp > started for stamp, _ in listener.ages), "no mask came")
+        answered = partial(_answered_since, listener, started)
+        wait_until(answered, camera, partial(listener.spin, 0.1), "no mask came")
         listener.spin(SETTLE_SECONDS)
         begin = time.time_ns()
         listener.spin(seconds)
@@ -117,6 +118,10 @@ def _ride(listener: "MaskListener", node: DemoProcess, log: Path, rate: float, s
     }
 
 
+def _answered_since(listener: "MaskListener", stamp: int) -> bool:
+    return any(answered > stamp for answered, _ in listener.ages)
+
+
 def _stages(latency: dict[str, str]) -> dict[str, float]:
     """p50 in milliseconds by stage, of the node's status "latency"."""
     end = " p50 (ms)"
@@ -135,14 +140,3 @@ def _highest(keeps_up: Callable[[float], bool], too_high: int) -> float | None:
         middle = (low + high) // 2
         low, high = (middle, high) if keeps_up(float(middle)) else (low, middle)
     return float(low) if low else None
-
-
-def _wait(listener: "MaskListener", process: DemoProcess, condition: Callable[[], object], fault: str) -> None:
-    give_up = time.monotonic() + START_SECONDS
-    while not condition():
-        if complaint := NODE_COMPLAINS.search(process.words()):
-            raise UserError(f"the node does not start: {complaint['sentence']}")
-        process.ended()
-        if time.monotonic() > give_up:
-            raise UserError(f"{fault} after {START_SECONDS} seconds: {process.words().strip() or 'it said nothing'}")
-        listener.spin(0.1)

@@ -30,7 +30,7 @@ def peak_memory(options: dict[str, object], frame_size: tuple[int, int]) -> int 
 def _measure(options: dict[str, object], frame_size: tuple[int, int]) -> int | None:
     import torch
 
-    from fcn_road_seg.segmenter import RoadSegmenter
+    from fcn_road_seg.inference.segmenter import RoadSegmenter
 
     before = _resident("VmRSS")
     segmenter = RoadSegmenter.load(**options)

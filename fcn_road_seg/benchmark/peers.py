@@ -7,8 +7,8 @@ import torch
 from torch import nn
 
 from fcn_road_seg.benchmark.interleave import time_networks
-from fcn_road_seg.checkpoint import Checkpoint
 from fcn_road_seg.errors import UserError
+from fcn_road_seg.inference.checkpoint import Checkpoint
 
 PEERS = ("fcn_resnet50", "deeplabv3_mobilenet_v3_large", "lraspp_mobilenet_v3_large")
 

@@ -56,11 +56,11 @@ def run(args: argparse.Namespace) -> int:
         if getattr(args, name) < least:
             raise UserError(f"--{name.replace('_', '-')} is {getattr(args, name)}, but must be at least {least}")
 
-    from fcn_road_seg.backends import torch_device
     from fcn_road_seg.benchmark.measure import Settings, measure
     from fcn_road_seg.benchmark.report import markdown, plot, rung_figures
     from fcn_road_seg.benchmark.rungs import ladder, parse
     from fcn_road_seg.datasets.kitti_road import open_split
+    from fcn_road_seg.inference.backends import torch_device
 
     device = str(torch_device(args.device))
     rungs = parse(args.rungs) if args.rungs else ladder(device, with_lite=not args.weights)
@@ -108,8 +108,8 @@ def _add_parts(report: dict, benchmark, args: argparse.Namespace, device: str, n
         report["folds"] = network_figures(times, "no fold")
     if args.ground:
         from fcn_road_seg.benchmark.ground_cost import time_outputs
-        from fcn_road_seg.datasets.synthetic.camera import KITTI
         from fcn_road_seg.evaluation.metres import view
+        from fcn_road_seg.synthetic.camera import KITTI
 
         tables = view(KITTI).tables
         times = time_outputs(tables, args.iterations, args.warm_up, lambda rounds: progress(rounds, "ground"))
@@ -135,8 +135,8 @@ def _node_way(text: str | None) -> dict[str, str]:
 
 def _frames(path: Path | None, dataset, most: int) -> list:
     """The frames to time, uint8 H x W x 3 RGB."""
-    from fcn_road_seg.demo.drive import open_drive
-    from fcn_road_seg.image_file import is_image, read_rgb
+    from fcn_road_seg.datasets.drive import open_drive
+    from fcn_road_seg.frames.image_file import is_image, read_rgb
 
     if path is None and dataset is not None:
         return [dataset[i].image for i in range(min(most, len(dataset)))]

@@ -35,10 +35,10 @@ def run(args: argparse.Namespace) -> int:
     from rich.console import Console
     from rich.table import Table
 
-    from fcn_road_seg import checkpoint
     from fcn_road_seg.datasets import kitti_road
     from fcn_road_seg.evaluation import calibration
-    from fcn_road_seg.segmenter import weights_path
+    from fcn_road_seg.inference import checkpoint
+    from fcn_road_seg.inference.segmenter import weights_path
 
     if not 0 < args.road_precision <= 1:
         raise UserError(f"--road-precision is {args.road_precision}, but must be above 0 and at most 1")

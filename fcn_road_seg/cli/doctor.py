@@ -56,7 +56,7 @@ def examine(args: argparse.Namespace) -> Iterator:
     """The findings, as they are made."""
     from fcn_road_seg.doctor import environment, ros_settings
     from fcn_road_seg.doctor.finding import warning
-    from fcn_road_seg.ros_environment import set_ros_defaults
+    from fcn_road_seg.ros.environment import set_ros_defaults
 
     variables = dict(os.environ)
     yield from environment.examine(args.weights)

@@ -113,8 +113,8 @@ def _run_report(args: argparse.Namespace, segmenter, dataset) -> int:
 def _run_flicker(args: argparse.Namespace) -> int:
     from rich.console import Console
 
+    from fcn_road_seg.datasets.drive import open_drive
     from fcn_road_seg.datasets.kitti_road import open_split
-    from fcn_road_seg.demo.drive import open_drive
     from fcn_road_seg.evaluation.flicker import measure_flicker, table, with_labels
 
     drive = open_drive(Path(args.flicker) if args.flicker else None)

@@ -2,7 +2,7 @@
 
 import argparse
 
-from fcn_road_seg.cli.options import add_json_option, json_path, write_json
+from fcn_road_seg.cli.options import add_json_option, example_frames, json_path, write_json
 
 
 def add_parser(subparsers) -> argparse.ArgumentParser:
@@ -31,13 +31,13 @@ def add_parser(subparsers) -> argparse.ArgumentParser:
 def run(args: argparse.Namespace) -> int:
     from dataclasses import asdict
 
-    from fcn_road_seg import export
-    from fcn_road_seg.checkpoint import load
-    from fcn_road_seg.segmenter import weights_path
+    from fcn_road_seg.inference import onnx_export as export
+    from fcn_road_seg.inference.checkpoint import load
+    from fcn_road_seg.inference.segmenter import weights_path
 
     size = export.parse_size(args.size)
     export.require(*export.PACKAGES)
-    from fcn_road_seg.backends.openvino import int8_path
+    from fcn_road_seg.inference.backends.openvino import int8_path
 
     checkpoint = load(weights_path(args.weights))
     if args.int8:
@@ -47,7 +47,7 @@ def run(args: argparse.Namespace) -> int:
     else:
         precision = "fp16" if args.fp16 else "fp32"
         model = export.to_onnx(checkpoint, size, args.fp16)
-    results = export.check(model, checkpoint, size, precision)
+    results = export.check(model, checkpoint, example_frames(), size, precision)
     export.save(model, args.out)
     for r in results:
         print(

@@ -7,6 +7,10 @@ import os
 import re
 from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
 
 ROS_NAME = re.compile(r"/?[A-Za-z_]\w*(/[A-Za-z_]\w*)*", re.ASCII)
 """Of a node or a topic."""
@@ -28,11 +32,18 @@ def add_segmenter_options(parser: argparse.ArgumentParser) -> None:
 
 def load_segmenter(args: argparse.Namespace):
     """The segmenter that the options above name; what it has to say while it gets ready goes to stderr."""
-    from fcn_road_seg.segmenter import RoadSegmenter
+    from fcn_road_seg.inference.segmenter import RoadSegmenter
 
     logging.basicConfig(format="%(message)s")
     logging.getLogger("fcn_road_seg").setLevel(logging.INFO)
     return RoadSegmenter.load(args.weights, args.device, args.precision, args.network_width, args.backend, args.threads)
+
+
+def example_frames() -> "list[np.ndarray]":
+    """Two drawn road scenes, uint8 H x W x 3 RGB, that an exported network is checked on."""
+    from fcn_road_seg.synthetic import SyntheticDrive
+
+    return [SyntheticDrive(seed=seed, frames=1)[0].image for seed in (1, 2)]
 
 
 def resolved_weights(weights: str) -> str:

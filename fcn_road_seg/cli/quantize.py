@@ -4,7 +4,7 @@ import argparse
 import math
 from pathlib import Path
 
-from fcn_road_seg.cli.options import add_json_option, json_path, progress, write_json
+from fcn_road_seg.cli.options import add_json_option, example_frames, json_path, progress, write_json
 from fcn_road_seg.errors import UserError
 
 MEASURED = 24  # of the calibration frames, at most, on which each layer is measured
@@ -43,9 +43,9 @@ def run(args: argparse.Namespace) -> int:
     from dataclasses import asdict
     from importlib.metadata import version
 
-    from fcn_road_seg import export
-    from fcn_road_seg.checkpoint import load
-    from fcn_road_seg.segmenter import weights_path
+    from fcn_road_seg.inference import onnx_export as export
+    from fcn_road_seg.inference.checkpoint import load
+    from fcn_road_seg.inference.segmenter import weights_path
 
     if not 0 < args.max_change < 1:
         raise UserError(f"--max-change is {args.max_change}, but must be between 0 and 1")
@@ -53,7 +53,7 @@ def run(args: argparse.Namespace) -> int:
     checkpoint = load(weights_path(args.weights))
     metadata = checkpoint.metadata
 
-    from fcn_road_seg.backends.openvino import int8_path
+    from fcn_road_seg.inference.backends.openvino import int8_path
     from fcn_road_seg.quantization.calibration import load_calibration
     from fcn_road_seg.quantization.post_training import quantize
     from fcn_road_seg.quantization.sensitivity import keep_sensitive_layers
@@ -79,7 +79,7 @@ def run(args: argparse.Namespace) -> int:
         calibration=json.dumps(calibration),
         nncf=version("nncf"),
     )
-    agreement = export.check(quantised, checkpoint, precision="int8")
+    agreement = export.check(quantised, checkpoint, example_frames(), precision="int8")
     out = args.out or int8_path(checkpoint.path)
     export.save(quantised, out)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from fcn_road_seg.cli.options import add_segmenter_options, load_segmenter, progress
 from fcn_road_seg.errors import UserError
-from fcn_road_seg.image_file import SUFFIXES, images_in, is_image
+from fcn_road_seg.frames.image_file import SUFFIXES, images_in, is_image
 
 
 def add_parser(subparsers) -> argparse.ArgumentParser:
@@ -32,10 +32,10 @@ def run(args: argparse.Namespace) -> int:
     threshold = args.threshold or segmenter.threshold
     args.out.mkdir(parents=True, exist_ok=True)
 
-    from fcn_road_seg.image_file import ImageFileError, read_rgb, write_image
-    from fcn_road_seg.mask import threshold_mask
-    from fcn_road_seg.overlay import overlay
-    from fcn_road_seg.video import VideoReader, VideoWriter
+    from fcn_road_seg.frames.image_file import ImageFileError, read_rgb, write_image
+    from fcn_road_seg.frames.video import VideoReader, VideoWriter
+    from fcn_road_seg.postprocess.overlay import overlay
+    from fcn_road_seg.postprocess.threshold import threshold_mask
 
     def answer(frame, name: str):
         mask = threshold_mask(segmenter(frame), threshold)

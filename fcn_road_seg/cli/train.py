@@ -10,8 +10,8 @@ from pathlib import Path
 import yaml
 
 from fcn_road_seg.cli.options import add_json_option, progress, write_json
-from fcn_road_seg.datasets.sample import DatasetError
 from fcn_road_seg.errors import UserError
+from fcn_road_seg.frames.sample import DatasetError
 from fcn_road_seg.training.recipe import Recipe, RecipeError, check, load_recipe
 
 
@@ -71,10 +71,10 @@ def run(args: argparse.Namespace) -> int:
     except ImportError as error:
         raise UserError(f"training needs torchvision and tensorboard ({error}): install them with pip") from None
 
-    from fcn_road_seg import checkpoint
-    from fcn_road_seg.backends import torch_device
     from fcn_road_seg.datasets.kitti_road import KittiRoad, split_names
-    from fcn_road_seg.segmenter import weights_path
+    from fcn_road_seg.inference import checkpoint
+    from fcn_road_seg.inference.backends import torch_device
+    from fcn_road_seg.inference.segmenter import weights_path
     from fcn_road_seg.training.loop import train
     from fcn_road_seg.training.run_folder import RunFolder
 
@@ -139,7 +139,7 @@ def chosen_recipe(args: argparse.Namespace) -> Recipe:
 def open_source(name: str, paths: list[str], recipe: Recipe, args: argparse.Namespace):
     """The training frames of a data set by its name in recipes."""
     if name == "synthetic":
-        from fcn_road_seg.datasets.synthetic import SyntheticRoad
+        from fcn_road_seg.synthetic import SyntheticRoad
 
         frames = SyntheticRoad(recipe.samples[name], recipe.seed)
         return [frames[i] for i in progress(range(len(frames)), "drawing synthetic scenes")]

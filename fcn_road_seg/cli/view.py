@@ -40,7 +40,7 @@ def run(args: argparse.Namespace) -> int:
     for number in signal.SIGINT, signal.SIGTERM:
         signal.signal(number, lambda *_: stop.set())
 
-    from fcn_road_seg.ros_environment import set_ros_defaults
+    from fcn_road_seg.ros.environment import set_ros_defaults
     from fcn_road_seg.view.figures import Figures
     from fcn_road_seg.view.foxglove import FoxgloveServer
     from fcn_road_seg.view.newest import NewestPicture

@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 
 from fcn_road_seg.datasets.label_image import read_ids
-from fcn_road_seg.datasets.sample import NOT_ROAD, ROAD, DatasetError, Sample
-from fcn_road_seg.image_file import read_rgb
+from fcn_road_seg.frames.image_file import read_rgb
+from fcn_road_seg.frames.sample import NOT_ROAD, ROAD, DatasetError, Sample
 
 AREAS = ("direct", "alternative")
 # Folder of the labels, what follows an image's name in theirs, and the areas' ids in their order.

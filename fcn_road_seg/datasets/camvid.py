@@ -1,7 +1,7 @@
 """CamVid (Brostow, Fauqueur, Cipolla 2009) in SegNet's layout and eleven classes.
 
-    ROOT/train/0001TP_006690.png       (.jpg is read as well)
-    ROOT/trainannot/0001TP_006690.png  uint8 class ids, 11 = void
+ROOT/train/0001TP_006690.png       (.jpg is read as well)
+ROOT/trainannot/0001TP_006690.png  uint8 class ids, 11 = void
 """
 
 from collections.abc import Sequence
@@ -10,8 +10,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from fcn_road_seg.datasets.sample import IGNORE, NOT_ROAD, ROAD, DatasetError, Sample
-from fcn_road_seg.image_file import read_rgb
+from fcn_road_seg.frames.image_file import read_rgb
+from fcn_road_seg.frames.sample import IGNORE, NOT_ROAD, ROAD, DatasetError, Sample
 
 CLASSES = (
     "sky", "building", "pole", "road", "pavement", "tree", "sign", "fence", "car", "pedestrian", "bicyclist",

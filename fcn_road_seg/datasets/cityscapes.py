@@ -14,8 +14,8 @@ from torchvision import datasets
 
 from fcn_road_seg.datasets import camvid
 from fcn_road_seg.datasets.label_image import read_ids
-from fcn_road_seg.datasets.sample import IGNORE, NOT_ROAD, ROAD, DatasetError, Sample
-from fcn_road_seg.image_file import read_rgb
+from fcn_road_seg.frames.image_file import read_rgb
+from fcn_road_seg.frames.sample import IGNORE, NOT_ROAD, ROAD, DatasetError, Sample
 
 IDS = {entry.name: entry.id for entry in datasets.Cityscapes.classes if entry.id >= 0}
 IGNORED = ("unlabeled", "ego vehicle", "rectification border", "out of roi", "ground")  # ground: kind not decidable

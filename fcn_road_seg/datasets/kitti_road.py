@@ -13,8 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
-from fcn_road_seg.datasets.sample import IGNORE, NOT_ROAD, ROAD, DatasetError, Sample
-from fcn_road_seg.image_file import read_rgb
+from fcn_road_seg.frames.image_file import read_rgb
+from fcn_road_seg.frames.sample import IGNORE, NOT_ROAD, ROAD, DatasetError, Sample
 
 _NAME = re.compile(r"(um|umm|uu)_(\d{6})$")
 SPLITS = ("train", "val")

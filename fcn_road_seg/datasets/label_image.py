@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from fcn_road_seg.datasets.sample import DatasetError
+from fcn_road_seg.frames.sample import DatasetError
 
 
 def read_ids(path: str | Path, image: np.ndarray, count: int) -> np.ndarray:

@@ -12,10 +12,10 @@ from rosbags.typesys.store import Typestore
 from fcn_road_seg.bags import kitti, kitti_messages, kitti_to_bag
 from fcn_road_seg.bags.reader import open_bag
 from fcn_road_seg.bags.writer import new_bag, offered_qos
-from fcn_road_seg.datasets.synthetic import Camera
-from fcn_road_seg.demo.drive import Drive, DriveFrame
+from fcn_road_seg.datasets.drive import Drive, DriveFrame
 from fcn_road_seg.errors import UserError
-from fcn_road_seg.image_message import image_to_rgb
+from fcn_road_seg.frames.image_message import image_to_rgb
+from fcn_road_seg.synthetic import Camera
 
 IMAGE, INFO = "sensor_msgs/msg/Image", "sensor_msgs/msg/CameraInfo"
 

@@ -15,7 +15,8 @@ from rosbags.typesys import Stores, get_typestore
 from sensor_msgs.msg import Image, LaserScan
 
 from fcn_road_seg.bags.writer import offered_qos
-from fcn_road_seg.demo.run import MASK
+from fcn_road_seg.demo.topics import MASK
+from fcn_road_seg.ros.child_process import node_listens
 
 METRES = {"/road_seg/grid": OccupancyGrid, "/road_seg/scan": LaserScan, "/road_seg/boundary": PolygonStamped}
 """What is recorded besides masks, by topic; ~/points would take 7.5 MB a frame."""
@@ -70,8 +71,7 @@ class Recorder(Node):
 
     def node_listens(self) -> bool:
         """Whether the node is active: it hears the camera, and this recorder hears it and knows what it runs on."""
-        heard = self.get_subscriptions_info_by_topic("/image")
-        return bool(self.device and any(info.node_name == "road_seg" for info in heard) and self.count_publishers(MASK))
+        return bool(self.device) and node_listens(self)
 
 
 def stamp_of(data: bytes) -> int:

@@ -10,9 +10,9 @@ from fcn_road_seg.demo.bag import DriveInBag
 from fcn_road_seg.demo.birds_eye import birds_eye
 from fcn_road_seg.demo.run import Answers
 from fcn_road_seg.evaluation.metrics import PixelCounts
-from fcn_road_seg.image_file import write_image
-from fcn_road_seg.overlay import overlay
-from fcn_road_seg.video import VideoWriter
+from fcn_road_seg.frames.image_file import write_image
+from fcn_road_seg.frames.video import VideoWriter
+from fcn_road_seg.postprocess.overlay import overlay
 
 NODE_FIGURES = "weights", "device", "device name", "backend", "precision"
 SHEET_COLUMNS, SHEET_ROWS = 3, 4

@@ -4,6 +4,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
@@ -14,13 +15,12 @@ import numpy as np
 from fcn_road_seg.bags.reader import open_bag
 from fcn_road_seg.bags.writer import new_bag
 from fcn_road_seg.demo.bag import DriveInBag
-from fcn_road_seg.demo.processes import NODE_COMPLAINS, DemoProcess, node_process, player_process
+from fcn_road_seg.demo.player import player_process
+from fcn_road_seg.demo.topics import MASK
 from fcn_road_seg.errors import UserError
-from fcn_road_seg.ros_environment import isolated_ros_environment, set_ros_defaults
+from fcn_road_seg.ros.child_process import node_process, wait_until
+from fcn_road_seg.ros.environment import isolated_ros_environment, set_ros_defaults
 
-MASK = "/road_seg/mask"
-START_SECONDS = 120
-"""Longest wait for the node to load its weights."""
 LAST_MASK_SECONDS = 3
 """Longest wait for another mask when the player has ended."""
 
@@ -105,17 +105,18 @@ def run_drive(
         with new_bag(recording, force=True) as writer:
             recorder = Recorder(writer, in_metres=bool(drive.camera_info))
             with node_process(parameters, out / "node.log", environment) as node:
-                _wait_until_active(node, recorder)
+                spin = partial(rclpy.spin_once, recorder, timeout_sec=0.1)
+                wait_until(recorder.node_listens, node, spin, "the node is not active")
                 with player_process(drive, rate, out, environment) as player:
                     while not player.ended():
                         node.ended()
-                        rclpy.spin_once(recorder, timeout_sec=0.1)
+                        spin()
                         progress(len(recorder.received))
                 played = json.loads((out / "player.json").read_text())["messages"].get(drive.topic, 0)
                 quiet_since, answered = time.monotonic(), -1
                 while len(recorder.received) < played and time.monotonic() - quiet_since < LAST_MASK_SECONDS:
                     node.ended()
-                    rclpy.spin_once(recorder, timeout_sec=0.1)
+                    spin()
                     if len(recorder.received) > answered:
                         quiet_since, answered = time.monotonic(), len(recorder.received)
                 progress(len(recorder.received))
@@ -135,16 +136,3 @@ def run_drive(
         arrivals=sorted(received.values()),
         node=recorder.device,
     )
-
-
-def _wait_until_active(node: DemoProcess, recorder) -> None:
-    import rclpy
-
-    give_up = time.monotonic() + START_SECONDS
-    while not recorder.node_listens():
-        if complaint := NODE_COMPLAINS.search(node.words()):
-            raise UserError(f"the node does not start: {complaint['sentence']}")
-        node.ended()
-        if time.monotonic() > give_up:
-            raise UserError(f"the node is not active after {START_SECONDS} seconds: {node.log} has its words")
-        rclpy.spin_once(recorder, timeout_sec=0.1)

@@ -68,7 +68,7 @@ def check_gpu(torch: Any, root: Path = Path("/")) -> Finding:
         torch: the module.
         root: the folder in which etc/, dev/ and proc/ lie.
     """
-    from fcn_road_seg.backends import cpu_backend, cpu_has_bf16, cpu_has_vnni, nvidia_gpu_is_here
+    from fcn_road_seg.inference.backends import cpu_backend, cpu_has_bf16, cpu_has_vnni, nvidia_gpu_is_here
 
     if torch.cuda.is_available():
         try:
@@ -112,8 +112,8 @@ def driver_version(root: Path = Path("/")) -> str:
 def check_weights(weights: str = "") -> Finding:
     """The weights file: there, whole, and what it says of itself."""
     try:
-        from fcn_road_seg.checkpoint import load
-        from fcn_road_seg.segmenter import weights_path
+        from fcn_road_seg.inference.checkpoint import load
+        from fcn_road_seg.inference.segmenter import weights_path
 
         checkpoint = load(weights_path(weights))
     except ImportError as fault:

@@ -5,10 +5,10 @@ from dataclasses import dataclass, field
 from statistics import median
 from typing import Any
 
-from fcn_road_seg import image_message
 from fcn_road_seg.doctor.finding import Finding, error, ok, warning
 from fcn_road_seg.doctor.ros_settings import shipped_profile
-from fcn_road_seg.ros_environment import FAST_DDS_PROFILE
+from fcn_road_seg.frames import image_message
+from fcn_road_seg.ros.environment import FAST_DDS_PROFILE
 
 LATE = 0.2
 """Seconds from a frame's stamp to its arrival that are worth a warning."""

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from fcn_road_seg.doctor.finding import Finding, error, ok, warning
 from fcn_road_seg.errors import first_line
-from fcn_road_seg.ros_environment import FAST_DDS_2_PROFILE, FAST_DDS_PROFILE
+from fcn_road_seg.ros.environment import FAST_DDS_2_PROFILE, FAST_DDS_PROFILE
 from fcn_road_seg.share import share_path
 
 PROFILE_VARIABLES = (FAST_DDS_PROFILE, FAST_DDS_2_PROFILE)

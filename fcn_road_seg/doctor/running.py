@@ -28,9 +28,7 @@ def examine(graph: "Graph", name: str = "road_seg", image: str = "", seconds: fl
         image: the camera's topic, for a node that does not run; empty: what the node subscribes to.
         seconds: of listening.
     """
-    graph.discover(
-        lambda: matching(graph.nodes(), name) and (not image or graph.publishers(image)), DISCOVERY_SECONDS
-    )
+    graph.discover(lambda: matching(graph.nodes(), name) and (not image or graph.publishers(image)), DISCOVERY_SECONDS)
     node = yield from find_node(graph, name)
     state = (yield from check_state(graph, node)) if node else None
     active = state == "active"

@@ -13,11 +13,11 @@ from pathlib import Path
 import numpy as np
 
 from fcn_road_seg.cli.options import add_json_option, add_segmenter_options, load_segmenter, progress, write_json
-from fcn_road_seg.datasets.sample import DatasetError
 from fcn_road_seg.errors import UserError
 from fcn_road_seg.evaluation.spoilt_frames import KINDS
-from fcn_road_seg.image_file import images_in, read_rgb
-from fcn_road_seg.out_of_domain import alarm, look
+from fcn_road_seg.frames.image_file import images_in, read_rgb
+from fcn_road_seg.frames.sample import DatasetError
+from fcn_road_seg.postprocess.out_of_domain import alarm, look
 
 
 def alarms(

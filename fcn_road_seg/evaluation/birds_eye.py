@@ -7,7 +7,7 @@ Algorithms", ITSC 2013. Road coordinates are KITTI's: x right, y down, z forward
 import cv2
 import numpy as np
 
-from fcn_road_seg.datasets.sample import DatasetError
+from fcn_road_seg.frames.sample import DatasetError
 
 X_RANGE = (-10.0, 10.0)
 Z_RANGE = (6.0, 46.0)

@@ -14,11 +14,11 @@ import numpy as np
 import torch
 
 from fcn_road_seg.datasets import kitti_road
-from fcn_road_seg.datasets.sample import Sample
 from fcn_road_seg.evaluation.metrics import LEVELS, PixelCounts
-from fcn_road_seg.mask import threshold_level
-from fcn_road_seg.network import FCN8s
-from fcn_road_seg.preprocess import network_size, resize_probability, to_input
+from fcn_road_seg.frames.sample import Sample
+from fcn_road_seg.inference.network import FCN8s
+from fcn_road_seg.inference.preprocess import network_size, resize_probability, to_input
+from fcn_road_seg.postprocess.threshold import threshold_level
 
 TEMPERATURES = 2.0 ** (np.arange(-24, 37) / 12)
 """What T is chosen from: 1/4 to 8, in steps of 6 %."""

@@ -13,8 +13,8 @@ from dataclasses import replace
 import cv2
 import numpy as np
 
-from fcn_road_seg.datasets.sample import IGNORE, Sample
 from fcn_road_seg.evaluation.spoilt_frames import night
+from fcn_road_seg.frames.sample import IGNORE, Sample
 
 SEVERITIES = 1, 2, 3
 FOCAL = 0.581  # focal length in widths of the image

@@ -5,10 +5,10 @@ from collections.abc import Callable, Sequence
 import cv2
 import numpy as np
 
-from fcn_road_seg.datasets.sample import IGNORE, NOT_ROAD, ROAD, Sample
 from fcn_road_seg.evaluation.birds_eye import RESOLUTION, Z_RANGE
 from fcn_road_seg.evaluation.metrics import PixelCounts
-from fcn_road_seg.mask import threshold_level
+from fcn_road_seg.frames.sample import IGNORE, NOT_ROAD, ROAD, Sample
+from fcn_road_seg.postprocess.threshold import threshold_level
 
 BANDS = ((6, 10), (10, 20), (20, 46))
 """Metres ahead, on the road plane: rows of the bird's-eye view."""

@@ -5,9 +5,9 @@ from collections.abc import Callable, Iterable
 import numpy as np
 
 from fcn_road_seg.datasets.kitti_road import KittiRoad, read_calibration
-from fcn_road_seg.datasets.sample import IGNORE
 from fcn_road_seg.evaluation.birds_eye import BirdsEyeView
 from fcn_road_seg.evaluation.metrics import PixelCounts
+from fcn_road_seg.frames.sample import IGNORE
 
 
 def evaluate(

@@ -10,12 +10,12 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 import cv2
 import numpy as np
 
-from fcn_road_seg.datasets.sample import Sample
-from fcn_road_seg.demo.drive import DriveFrame
+from fcn_road_seg.datasets.drive import DriveFrame
 from fcn_road_seg.errors import UserError
 from fcn_road_seg.evaluation.metrics import PixelCounts
-from fcn_road_seg.mask import threshold_mask
-from fcn_road_seg.temporal_filter import NOMINAL, TemporalFilter
+from fcn_road_seg.frames.sample import Sample
+from fcn_road_seg.postprocess.temporal_filter import NOMINAL, TemporalFilter
+from fcn_road_seg.postprocess.threshold import threshold_mask
 
 SAME_PICTURE = 4.0
 """Mean difference of two pictures' thumbnails, of 255, up to which one is a compressed copy of the other."""

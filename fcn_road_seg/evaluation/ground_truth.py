@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from fcn_road_seg.datasets.synthetic import SyntheticFrame
 from fcn_road_seg.ground import Boundary, GroundTables, RoadBoundary, RoadGrid, RoadScan
+from fcn_road_seg.synthetic import SyntheticFrame
 
 STEP = 0.02
 """Metres between the points at which a bearing is followed."""

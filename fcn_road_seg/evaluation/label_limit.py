@@ -14,12 +14,12 @@ import numpy as np
 
 from fcn_road_seg.cli.options import add_json_option, add_segmenter_options, load_segmenter, progress, write_json
 from fcn_road_seg.datasets.kitti_road import KittiRoad, open_split, read_calibration
-from fcn_road_seg.datasets.sample import IGNORE, NOT_ROAD, ROAD, Sample
 from fcn_road_seg.errors import UserError
 from fcn_road_seg.evaluation.birds_eye import BirdsEyeView
 from fcn_road_seg.evaluation.corruptions import through_jpeg
 from fcn_road_seg.evaluation.metrics import PixelCounts
-from fcn_road_seg.preprocess import network_size
+from fcn_road_seg.frames.sample import IGNORE, NOT_ROAD, ROAD, Sample
+from fcn_road_seg.inference.preprocess import network_size
 
 JPEG_QUALITY = 75  # of the copies that most frames here are
 

@@ -5,13 +5,13 @@ from collections.abc import Callable, Iterable
 import numpy as np
 
 from fcn_road_seg.datasets.kitti_road import KittiRoad, read_calibration
-from fcn_road_seg.datasets.sample import IGNORE, ROAD
-from fcn_road_seg.datasets.synthetic import Camera, SyntheticDrive
 from fcn_road_seg.evaluation.birds_eye import BirdsEyeView
 from fcn_road_seg.evaluation.ground_truth import GroundTruth, View
+from fcn_road_seg.frames.sample import IGNORE, ROAD
 from fcn_road_seg.ground import CameraModel, GroundPlane, GroundTables, RoadGrid
 from fcn_road_seg.ground.plane import BODY_FROM_OPTICAL
-from fcn_road_seg.mask import threshold_mask
+from fcn_road_seg.postprocess.threshold import threshold_mask
+from fcn_road_seg.synthetic import Camera, SyntheticDrive
 
 BANDS = ((6, 10), (10, 20), (20, 40))
 """Metres: an edge belongs to a band by how far ahead it is, a range of the scan by the range."""

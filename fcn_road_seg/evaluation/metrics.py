@@ -4,8 +4,8 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
-from fcn_road_seg.datasets.sample import IGNORE, ROAD, DatasetError
-from fcn_road_seg.mask import threshold_level
+from fcn_road_seg.frames.sample import IGNORE, ROAD, DatasetError
+from fcn_road_seg.postprocess.threshold import threshold_level
 
 LEVELS = 256  # a probability is a uint8, so these are all the thresholds there are
 

@@ -10,14 +10,14 @@ import numpy as np
 from fcn_road_seg.datasets import camvid, kitti_road
 from fcn_road_seg.datasets.camvid import CamVid
 from fcn_road_seg.datasets.kitti_road import KittiRoad, read_calibration
-from fcn_road_seg.datasets.sample import IGNORE, ROAD, Sample
 from fcn_road_seg.errors import UserError
 from fcn_road_seg.evaluation.birds_eye import BirdsEyeView
 from fcn_road_seg.evaluation.calibration import BINS, expected_calibration_error
 from fcn_road_seg.evaluation.error_analysis import NEAR, ErrorAnalysis
 from fcn_road_seg.evaluation.metrics import LEVELS, PixelCounts
-from fcn_road_seg.image_file import write_image
-from fcn_road_seg.mask import threshold_level
+from fcn_road_seg.frames.image_file import write_image
+from fcn_road_seg.frames.sample import IGNORE, ROAD, Sample
+from fcn_road_seg.postprocess.threshold import threshold_level
 
 WORST = 12
 """Frames per data set of which a picture is shown."""

@@ -4,9 +4,9 @@ from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
-from fcn_road_seg.datasets.sample import Sample
 from fcn_road_seg.evaluation.corruptions import KINDS, SEVERITIES, corrupt
 from fcn_road_seg.evaluation.metrics import PixelCounts
+from fcn_road_seg.frames.sample import Sample
 
 MILD = 1, 2
 """The severities that the mean is taken over."""

@@ -6,7 +6,7 @@ import numpy as np
 
 from fcn_road_seg.ground.camera_model import GroundError
 from fcn_road_seg.ground.tables import GroundTables
-from fcn_road_seg.mask import threshold_level
+from fcn_road_seg.postprocess.threshold import threshold_level
 
 GRID_MODES = ("binary", "probability")
 FREE, OCCUPIED, UNKNOWN = 0, 100, -1

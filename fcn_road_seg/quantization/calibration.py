@@ -10,9 +10,9 @@ import numpy as np
 
 from fcn_road_seg.datasets.camvid import CamVid
 from fcn_road_seg.datasets.kitti_road import KittiRoad, split_names
-from fcn_road_seg.datasets.sample import DatasetError
-from fcn_road_seg.image_file import images_in, read_rgb
-from fcn_road_seg.preprocess import network_frame, network_size
+from fcn_road_seg.frames.image_file import images_in, read_rgb
+from fcn_road_seg.frames.sample import DatasetError
+from fcn_road_seg.inference.preprocess import network_frame, network_size
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fcn_road_seg.errors import UserError
-from fcn_road_seg.export import INPUT
+from fcn_road_seg.inference.onnx_export import INPUT
 
 if TYPE_CHECKING:
     import onnx

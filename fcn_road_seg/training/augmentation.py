@@ -8,9 +8,9 @@ from torchvision import tv_tensors
 from torchvision.transforms import InterpolationMode, v2
 from torchvision.transforms.v2 import functional as TF
 
-from fcn_road_seg.datasets.sample import IGNORE
-from fcn_road_seg.network import STRIDE
-from fcn_road_seg.preprocess import MEAN, network_size
+from fcn_road_seg.frames.sample import IGNORE
+from fcn_road_seg.inference.network import STRIDE
+from fcn_road_seg.inference.preprocess import MEAN, network_size
 from fcn_road_seg.training.recipe import Recipe
 
 

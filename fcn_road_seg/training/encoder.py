@@ -7,8 +7,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torchvision.models import VGG16_Weights
 
-from fcn_road_seg.checkpoint import CheckpointError
-from fcn_road_seg.network import FCN8s, torchvision_names
+from fcn_road_seg.inference.checkpoint import CheckpointError
+from fcn_road_seg.inference.network import FCN8s, torchvision_names
 
 
 def load_encoder(network: FCN8s, weights: str | Path | None = None) -> None:

@@ -5,9 +5,9 @@ from collections.abc import Callable, Sequence
 import torch
 from torch.optim.swa_utils import AveragedModel
 
-from fcn_road_seg.checkpoint import Checkpoint
-from fcn_road_seg.datasets.sample import IGNORE
-from fcn_road_seg.preprocess import normalise
+from fcn_road_seg.frames.sample import IGNORE
+from fcn_road_seg.inference.checkpoint import Checkpoint
+from fcn_road_seg.inference.preprocess import normalise
 from fcn_road_seg.training.distributed import Processes
 from fcn_road_seg.training.model import TrainingModel, build_optimizer
 from fcn_road_seg.training.recipe import Recipe

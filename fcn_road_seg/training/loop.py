@@ -11,13 +11,13 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from torch.utils.data import DataLoader
 
-from fcn_road_seg import checkpoint
 from fcn_road_seg.datasets.kitti_road import KittiRoad
-from fcn_road_seg.datasets.sample import Sample
 from fcn_road_seg.evaluation.evaluate import evaluate
+from fcn_road_seg.frames.sample import Sample
 from fcn_road_seg.git_revision import git_revision
-from fcn_road_seg.network import FCN8s
-from fcn_road_seg.segmenter import RoadSegmenter
+from fcn_road_seg.inference import checkpoint
+from fcn_road_seg.inference.network import FCN8s
+from fcn_road_seg.inference.segmenter import RoadSegmenter
 from fcn_road_seg.training import distributed
 from fcn_road_seg.training.distributed import Processes, ProcessLostError
 from fcn_road_seg.training.encoder import load_encoder

@@ -8,8 +8,8 @@ import torch
 from torch.utils.data import Dataset, Sampler, default_collate
 from torchvision import tv_tensors
 
-from fcn_road_seg.datasets.sample import IGNORE, Sample
-from fcn_road_seg.network import STRIDE
+from fcn_road_seg.frames.sample import IGNORE, Sample
+from fcn_road_seg.inference.network import STRIDE
 from fcn_road_seg.training import augmentation
 from fcn_road_seg.training.recipe import Recipe
 

@@ -7,9 +7,9 @@ from torch import nn
 from torch.nn import functional as F
 
 from fcn_road_seg.datasets import camvid
-from fcn_road_seg.datasets.sample import IGNORE
-from fcn_road_seg.network import VGG16_STAGES, FCN8s, SkipHead
-from fcn_road_seg.preprocess import normalise
+from fcn_road_seg.frames.sample import IGNORE
+from fcn_road_seg.inference.network import VGG16_STAGES, FCN8s, SkipHead
+from fcn_road_seg.inference.preprocess import normalise
 from fcn_road_seg.training.recipe import Recipe
 
 

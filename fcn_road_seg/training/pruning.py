@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 import torch
 from torch import nn
 
-from fcn_road_seg.network import CONV_NAMES, VGG16_STAGES, FCN8s
+from fcn_road_seg.inference.network import CONV_NAMES, VGG16_STAGES, FCN8s
 from fcn_road_seg.training.model import TrainingModel
 
 PRUNED = (*CONV_NAMES, "fc6", "fc7")

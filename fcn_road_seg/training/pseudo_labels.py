@@ -5,11 +5,11 @@ from pathlib import Path
 
 import numpy as np
 
-from fcn_road_seg import checkpoint
-from fcn_road_seg.datasets.sample import IGNORE, NOT_ROAD, ROAD, DatasetError, Sample
-from fcn_road_seg.image_file import images_in, read_rgb
-from fcn_road_seg.network import STRIDE
-from fcn_road_seg.segmenter import RoadSegmenter
+from fcn_road_seg.frames.image_file import images_in, read_rgb
+from fcn_road_seg.frames.sample import IGNORE, NOT_ROAD, ROAD, DatasetError, Sample
+from fcn_road_seg.inference import checkpoint
+from fcn_road_seg.inference.network import STRIDE
+from fcn_road_seg.inference.segmenter import RoadSegmenter
 
 SCALES = (1.0, 1.22, 1.44)  # of the teacher's network width
 

@@ -14,9 +14,9 @@ from safetensors.torch import save_file
 from torch import nn
 from torch.utils.tensorboard import SummaryWriter
 
-from fcn_road_seg import checkpoint
-from fcn_road_seg.checkpoint import CheckpointError
-from fcn_road_seg.datasets.sample import Sample
+from fcn_road_seg.frames.sample import Sample
+from fcn_road_seg.inference import checkpoint
+from fcn_road_seg.inference.checkpoint import CheckpointError
 from fcn_road_seg.training.recipe import Recipe
 
 

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from fcn_road_seg.diagnostics import NO_IMAGE, STALE
+from fcn_road_seg.ros.diagnostics import NO_IMAGE, STALE
 
 WINDOW = 10.0
 """Seconds that rate and percentiles look back."""

@@ -18,8 +18,8 @@ from rclpy.time import Time
 from sensor_msgs.msg import Image
 
 from fcn_road_seg.errors import FrameError
-from fcn_road_seg.image_message import image_to_rgb
-from fcn_road_seg.steady_clock import STEADY
+from fcn_road_seg.frames.image_message import image_to_rgb
+from fcn_road_seg.ros.steady_clock import STEADY
 from fcn_road_seg.view.figures import Figures, Status
 from fcn_road_seg.view.foxglove import FoxgloveServer
 from fcn_road_seg.view.newest import NewestPicture, Picture

@@ -1,0 +1,100 @@
+"""What the demo's camera sees: a synthetic drive, a folder of images, a KITTI raw drive or a video."""
+
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from fcn_road_seg.errors import UserError
+from fcn_road_seg.frames.image_file import SUFFIXES, images_in, read_rgb
+from fcn_road_seg.frames.video import VideoReader
+
+if TYPE_CHECKING:
+    from fcn_road_seg.synthetic import Camera
+
+KITTI_CAMERAS = ("image_02", "image_03", "image_00", "image_01")
+"""Folders of a KITTI raw drive, colour before grey, left before right."""
+SYNTHETIC_FRAMES = 100
+MOST_FRAMES = 600
+
+
+class DriveFrame(NamedTuple):
+    """One frame and what is known of it."""
+
+    image: np.ndarray
+    """uint8 H x W x 3 RGB."""
+    road: np.ndarray | None
+    """bool H x W, True on the road, or a label as in `Sample`; None where the truth is not known."""
+
+
+class Drive(NamedTuple):
+    """A drive, read frame by frame."""
+
+    name: str
+    count: int
+    """Frames that it should have, for a progress bar."""
+    frames: Iterable[DriveFrame]
+    kitti: tuple[int, Path] | None = None
+    """Camera and folder of a KITTI raw drive that has stamps and a calibration."""
+    camera: "Camera | None" = None
+    """Of a synthetic drive."""
+    rate: float = 10.0
+    """Frames per second; of images without a stamp KITTI's."""
+
+
+def open_drive(path: Path | None, frames: int = 0, rate: float = 10.0, seed: int = 0) -> Drive:
+    """Open a drive; its frames are read or rendered one at a time as they are asked for.
+
+    Args:
+        path: a folder of images, a KITTI raw drive (the ..._sync folder) or a video; None renders a synthetic drive.
+        frames: at most that many; 0 takes 100 synthetic ones, or the first 600 of anything else.
+        rate: frames per second, of the synthetic drive.
+        seed: of the synthetic drive.
+
+    Raises:
+        UserError: there is nothing at ``path`` that can be driven.
+    """
+    if path is None:
+        return _synthetic(frames or SYNTHETIC_FRAMES, rate, seed)
+    limit = frames or MOST_FRAMES
+    if path.is_dir():
+        images = _images(path)[:limit]
+        frames = (DriveFrame(read_rgb(image), None) for image in images)
+        return Drive(path.resolve().name, len(images), frames, _kitti(path))
+    if not path.exists():
+        raise UserError(f"there is no drive {path}: name a folder of images, a KITTI raw drive or a video")
+    video = VideoReader(path)
+    return Drive(path.name, min(len(video) or limit, limit), _video(video, limit), rate=video.rate)
+
+
+def _synthetic(count: int, rate: float, seed: int) -> Drive:
+    from fcn_road_seg.synthetic import SyntheticDrive
+
+    drive = SyntheticDrive(seed=seed, frames=count, rate=rate, scene="residential", weather="sun")
+    frames = (DriveFrame(drive[i].image, drive[i].road) for i in range(count))
+    return Drive(f"synthetic drive {seed}", count, frames, camera=drive.camera, rate=rate)
+
+
+def _kitti(path: Path) -> tuple[int, Path] | None:
+    if not (path.resolve().parent / "calib_cam_to_cam.txt").is_file():
+        return None
+    cameras = [name for name in KITTI_CAMERAS if (path / name / "timestamps.txt").is_file()]
+    return (int(cameras[0][-1]), path) if cameras else None
+
+
+def _images(folder: Path) -> list[Path]:
+    for camera in (folder / name / "data" for name in KITTI_CAMERAS):
+        if camera.is_dir():
+            folder = camera
+            break
+    images = images_in(folder)
+    if not images:
+        raise UserError(f"{folder} has neither images ({', '.join(SUFFIXES)}) nor a KITTI raw drive's image_02/data")
+    return images
+
+
+def _video(video: VideoReader, limit: int) -> Iterator[DriveFrame]:
+    for image in islice(video, limit):
+        yield DriveFrame(image, None)

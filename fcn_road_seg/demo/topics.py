@@ -1,0 +1,3 @@
+"""Names of the topics that the demo plays and records."""
+
+MASK = "/road_seg/mask"

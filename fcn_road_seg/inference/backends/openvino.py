@@ -1,0 +1,141 @@
+"""The network in OpenVINO, on the CPU."""
+
+import logging
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from fcn_road_seg.errors import first_line
+from fcn_road_seg.inference.backends.openvino_model import openvino, openvino_model
+from fcn_road_seg.inference.backends.torch_eager import STAGES, cpu_name
+from fcn_road_seg.inference.checkpoint import Checkpoint, CheckpointError
+from fcn_road_seg.inference.inference_network import InferenceNetwork
+from fcn_road_seg.inference.preprocess import network_frame, resize_probability
+
+if TYPE_CHECKING:
+    from openvino import InferRequest, Model
+
+logger = logging.getLogger(__name__)
+
+SIZES_KEPT = 4  # compiled networks; each holds its own copy of the weights
+HINTS = {"fp32": "f32", "bf16": "bf16"}
+
+
+class OpenVino:
+    """The network compiled for each size when a frame first needs it.
+
+    That takes a fraction of a second, and no less with OpenVINO's cache on disk, so there is none.
+
+    Args:
+        model: uint8 n x h x w x 3 RGB -> P(road), float32 n x h x w, of free h and w; see `float_model`, `int8_model`.
+        precision: its name.
+        arithmetic: of what is not quantised, "fp32" or "bf16".
+        threads: of the network; 0 leaves it to OpenVINO.
+
+    Attributes:
+        seconds: what each of `STAGES` took for the last frame.
+    """
+
+    name = "openvino"
+    device_string = "cpu"
+
+    def __init__(self, model: "Model", precision: str, arithmetic: str, threads: int = 0):
+        self.precision = precision
+        self.device_name = cpu_name()
+        self.seconds: dict[str, float] = {}
+        self._model = model
+        self._core = openvino.Core()
+        self._config = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": HINTS[arithmetic]}
+        if threads:
+            self._config["INFERENCE_NUM_THREADS"] = threads
+        self._requests: dict[tuple[int, int], InferRequest] = {}
+
+    @torch.inference_mode()
+    def __call__(self, frame: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+        """uint8 H x W x 3 RGB, network size (width, height) -> P(road) x 255, uint8 H x W."""
+        height, width = frame.shape[:2]
+        request = self._request(size)
+        began = time.perf_counter()
+        request.get_input_tensor().data[:] = network_frame(frame, size)
+        preprocessed = time.perf_counter()
+        self._network(request)
+        answered = time.perf_counter()
+        road = torch.from_numpy(request.get_output_tensor().data)
+        probability = resize_probability(road, (width, height))[0].numpy()
+        marks = preprocessed - began, answered - preprocessed, time.perf_counter() - answered
+        self.seconds = dict(zip(STAGES, marks, strict=True))
+        return probability
+
+    def memory(self) -> None:
+        """None: it is on the CPU."""
+
+    def works(self) -> bool:
+        """True: a CPU is not lost."""
+        return True
+
+    def _network(self, request: "InferRequest") -> None:
+        with plain_errors():
+            request.start_async()
+            request.wait()
+
+    def _request(self, size: tuple[int, int]) -> "InferRequest":
+        """The request, with its tensors, of a network size; the sizes that were used last are kept."""
+        request = self._requests.pop(size, None)
+        if request is None:
+            while len(self._requests) >= SIZES_KEPT:
+                del self._requests[next(iter(self._requests))]
+            request = self._compile(*size)
+        self._requests[size] = request
+        return request
+
+    def _compile(self, width: int, height: int) -> "InferRequest":
+        began = time.perf_counter()
+        with plain_errors():
+            self._model.reshape([1, height, width, 3])
+            request = self._core.compile_model(self._model, "CPU", self._config).create_infer_request()
+        logger.info("Compiled the network for %dx%d in %.2f s", width, height, time.perf_counter() - began)
+        return request
+
+
+def float_model(checkpoint: Checkpoint) -> "Model":
+    """The checkpoint's network in floating point."""
+    return openvino_model(InferenceNetwork(checkpoint.network(), folded_normalisation=False))
+
+
+def int8_model(checkpoint: Checkpoint) -> "Model":
+    """The checkpoint's network quantised, from the ONNX file beside it that `road_seg quantize` wrote.
+
+    Raises:
+        CheckpointError: there is none, it cannot be read, or it was made from other weights.
+    """
+    path = int8_path(checkpoint.path)
+    if not path.is_file():
+        raise CheckpointError(f"there is no quantised network {path} for int8: road_seg quantize makes it")
+    try:
+        with plain_errors():
+            model = openvino.Core().read_model(path)
+    except RuntimeError as error:
+        raise CheckpointError(f"{path} is no whole ONNX file: {first_line(error)}") from None
+    key = ["framework", "weights_sha256"]  # where OpenVINO puts an ONNX file's metadata
+    if not model.has_rt_info(key) or model.get_rt_info(key).astype(str) != checkpoint.sha256:
+        raise CheckpointError(f"{path} was not made from {checkpoint.path}: make it anew with road_seg quantize")
+    return model
+
+
+def int8_path(weights: Path) -> Path:
+    """Where the quantised network of a weights file lies: W.safetensors has W_int8.onnx beside it."""
+    return weights.with_name(f"{weights.stem}_int8.onnx")
+
+
+@contextmanager
+def plain_errors() -> Iterator[None]:
+    """OpenVINO's errors without the places in its sources that come before what they say."""
+    try:
+        yield
+    except RuntimeError as error:
+        raise RuntimeError(str(error).strip().splitlines()[-1]) from None

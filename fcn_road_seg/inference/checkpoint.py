@@ -1,0 +1,204 @@
+"""A weights file and what it says of itself: safetensors, with one JSON object as metadata.
+
+Safetensors only: a pickle runs code when it is opened. Every file carries the SHA-256 of its metadata
+and tensors, so that a damaged or altered file is refused instead of driven with.
+"""
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from fcn_road_seg.errors import UserError
+from fcn_road_seg.inference.network import FC_FORMS, STRIDE, VGG16_WIDTHS, FCN8s
+from fcn_road_seg.inference.preprocess import MAX_NETWORK_WIDTH, MEAN
+
+FORMAT = "fcn_road_seg"
+FORMAT_VERSION = 1
+
+
+class CheckpointError(UserError):
+    """A weights file that is not used; the message is one sentence that says why and what to do."""
+
+
+@dataclass(frozen=True)
+class Metadata:
+    """What a weights file says of itself.
+
+    Attributes:
+        fc, fc_width, classes, conv_widths: the network's form, see `network.FCN8s`. Class 1 is road.
+        network_width: width in pixels of the input it was trained at; the default when it runs.
+        threshold: P(road), 0..1, from which a pixel counts as road.
+        temperature: P(road) is the sigmoid of the difference of the logits over this; see `evaluation.calibration`.
+        colour_order, mean: the input's convention, 0..255 minus mean.
+        recipe: every field of the training recipe. seed: of its random numbers.
+        data: per data set its frames' number and the SHA-256 of their names and bytes, per split.
+        figures: validation figures, fractions 0..1.
+        teacher: SHA-256 of the weights that it was cut out of and learned from; empty where there were none.
+        origin: SHA-256 of the weights that were fine-tuned or calibrated into these; empty where there were none.
+        git_revision: of the repository that trained it.
+    """
+
+    fc: str
+    fc_width: int
+    classes: int = 2
+    conv_widths: tuple[int, ...] = VGG16_WIDTHS
+    network_width: int = 576
+    threshold: float = 0.5
+    temperature: float = 1.0
+    colour_order: str = "RGB"
+    mean: tuple[float, float, float] = MEAN
+    recipe: dict = field(default_factory=dict)
+    seed: int = 0
+    data: dict = field(default_factory=dict)
+    figures: dict = field(default_factory=dict)
+    teacher: str = ""
+    origin: str = ""
+    git_revision: str = "unknown"
+
+    @property
+    def max_f(self) -> float | None:
+        """MaxF on the validation frames, 0..1; None where nobody measured it."""
+        return self.figures.get("validation", {}).get("max_f")
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A loaded weights file: its path, metadata, the SHA-256 of metadata and tensors, and the tensors."""
+
+    path: Path
+    metadata: Metadata
+    sha256: str
+    tensors: dict[str, torch.Tensor]
+
+    def network(self) -> FCN8s:
+        """The network with these weights, float32, in evaluation mode; its last layer holds the temperature."""
+        network = empty_network(self.metadata)
+        network.to_empty(device="cpu")
+        network.load_state_dict(self.tensors)
+        with torch.no_grad():
+            network.head.upscore8.weight.div_(self.metadata.temperature)
+        return network.eval()
+
+
+def save(path: str | Path, network: FCN8s, metadata: Metadata) -> None:
+    """Write the network's weights, in FP16, and the metadata to `path`, whole or not at all.
+
+    Raises:
+        CheckpointError: a weight is not finite in FP16.
+    """
+    tensors = {name: t.detach().to("cpu", torch.float16).contiguous() for name, t in network.state_dict().items()}
+    for name, tensor in tensors.items():
+        if not torch.isfinite(tensor).all():
+            raise CheckpointError(f"{name} has values that FP16 cannot hold: the training went astray")
+    text = json.dumps(asdict(metadata), sort_keys=True)
+    header = {
+        "format": FORMAT,
+        "format_version": str(FORMAT_VERSION),
+        "sha256": digest(text, tensors),
+        "metadata": text,
+    }
+    path = Path(path)
+    partial = path.with_name(path.name + ".partial")
+    save_file(tensors, partial, header)
+    partial.chmod(0o644)  # safetensors leaves it readable by its owner alone
+    partial.replace(path)
+
+
+def load(path: str | Path) -> Checkpoint:
+    """Read and check a weights file.
+
+    Raises:
+        CheckpointError: it is missing, no safetensors file of this program's, damaged, altered, or
+            its tensors are not those of the network it names.
+    """
+    path = Path(path)
+    try:
+        with safe_open(path, "pt") as file:
+            header = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except FileNotFoundError:
+        raise CheckpointError(f"there is no weights file {path}") from None
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(_why_unreadable(path, error)) from None
+
+    metadata = _metadata(path, header)
+    expected = {name: tuple(t.shape) for name, t in empty_network(metadata).state_dict().items()}
+    found = {name: tuple(t.shape) for name, t in tensors.items()}
+    for name in sorted(expected.keys() - found.keys()):
+        raise CheckpointError(f"{path} lacks the tensor {name}: it is not a whole {metadata.fc} FCN-8s")
+    for name in sorted(found.keys() - expected.keys()):
+        raise CheckpointError(f"{path} has the tensor {name}, which a {metadata.fc} FCN-8s does not have")
+    for name, shape in expected.items():
+        if found[name] != shape:
+            raise CheckpointError(f"{path}: {name} has the shape {found[name]}, but the network needs {shape}")
+    if digest(header["metadata"], tensors) != header.get("sha256"):
+        raise CheckpointError(f"{path} was damaged or altered (its SHA-256 differs): fetch it again")
+    return Checkpoint(path, metadata, header["sha256"], tensors)
+
+
+def digest(metadata: str, tensors: dict[str, torch.Tensor]) -> str:
+    """SHA-256, in hex, over the metadata and the tensors' names, dtypes, shapes and bytes, in the names' order."""
+    sha = hashlib.sha256(metadata.encode() + b"\n")
+    for name in sorted(tensors):
+        tensor = tensors[name].contiguous()
+        sha.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        sha.update(tensor.view(-1).view(torch.uint8).numpy())
+    return sha.hexdigest()
+
+
+def empty_network(metadata: Metadata) -> FCN8s:
+    """The network the metadata describes, with shapes but without memory for its weights."""
+    with torch.device("meta"):
+        return FCN8s(metadata.fc, metadata.fc_width, metadata.classes, conv_widths=metadata.conv_widths)
+
+
+def _metadata(path: Path, header: dict[str, str]) -> Metadata:
+    if header.get("format") != FORMAT:
+        raise CheckpointError(f"{path} holds no weights of this program; `road_seg train` makes them")
+    if header.get("format_version") != str(FORMAT_VERSION):
+        raise CheckpointError(
+            f"{path} has the format version {header.get('format_version')}, and this program reads {FORMAT_VERSION}: "
+            "use the program version that wrote it"
+        )
+    try:
+        values = json.loads(header["metadata"])
+        values |= {key: tuple(values[key]) for key in ("mean", "conv_widths") if key in values}
+        known = {f.name for f in fields(Metadata)}
+        metadata = Metadata(**{k: v for k, v in values.items() if k in known})
+        sound = (
+            metadata.fc in FC_FORMS
+            and all(type(n) is int for n in (metadata.classes, metadata.fc_width, metadata.network_width))
+            and metadata.classes == 2
+            and 0 < metadata.fc_width <= 4096
+            and len(metadata.conv_widths) == len(VGG16_WIDTHS)
+            and all(type(n) is int and 0 < n <= 512 for n in metadata.conv_widths)
+            and metadata.network_width in range(STRIDE, MAX_NETWORK_WIDTH + 1, STRIDE)
+            and 0 <= metadata.threshold <= 1
+            and 0 < metadata.temperature <= 100
+            and isinstance(metadata.max_f, float | int | None)
+        )
+    except (KeyError, TypeError, ValueError, AttributeError):
+        sound = False
+    if not sound:
+        raise CheckpointError(f"{path} does not say what network it holds: its metadata was damaged or altered")
+    if metadata.colour_order != "RGB" or tuple(metadata.mean) != MEAN:
+        raise CheckpointError(f"{path} expects another input convention than RGB minus {MEAN}")
+    return metadata
+
+
+def _why_unreadable(path: Path, error: Exception) -> str:
+    if path.is_dir():
+        return f"{path} is a folder, not a weights file"
+    try:
+        with open(path, "rb") as file:
+            start = file.read(2)
+    except OSError as os_error:
+        return f"cannot read {path}: {os_error.strerror}"
+    if start == b"PK" or start in (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05"):  # torch's zip; bare pickles
+        return f"{path} is a pickle, which can run code when opened: only safetensors files are loaded"
+    return f"{path} is no whole safetensors file ({error}): fetch it again"

@@ -1,0 +1,267 @@
+"""ONNX files of the network: made, described in their own metadata, and checked against PyTorch.
+
+Input `image`: uint8 N x h x w x 3, RGB, already of network size; the mean is subtracted inside. Output
+`probability`: float32 N x h x w, P(road). The operators are those that TensorRT, OpenVINO and ONNX Runtime
+all run: Cast, Transpose, Sub, Conv, Relu, MaxPool, ConvTranspose, Add, Squeeze, Sigmoid, and in an INT8 file
+QuantizeLinear and DequantizeLinear with zero points 0.
+"""
+
+import ast
+import contextlib
+import importlib.util
+import io
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from fcn_road_seg.errors import UserError
+from fcn_road_seg.inference.checkpoint import Checkpoint
+from fcn_road_seg.inference.inference_network import InferenceNetwork
+from fcn_road_seg.inference.network import STRIDE, FCN8s
+from fcn_road_seg.inference.preprocess import MAX_NETWORK_WIDTH, MEAN, network_frame, network_size
+
+if TYPE_CHECKING:
+    import onnx
+
+INPUT, OUTPUT = "image", "probability"
+# PyTorch writes opset 18; none of these operators changed since 13, and TensorRT 8.6 reads up to 17.
+OPSET, IR_VERSION = 17, 8
+PACKAGES = "onnx", "onnxscript", "onnxruntime", "openvino"
+# Greatest |difference of P(road)| from PyTorch's FP32 at any pixel; INT8 rounds more: its mean over the pixels.
+BOUNDS = {"fp32": 0.001, "fp16": 0.01, "int8": 0.01}
+
+
+class ExportError(UserError):
+    """An ONNX file that is not written, or not used; the message is one sentence."""
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """How far a runtime is from PyTorch's FP32 at one input shape: |difference of P(road)|, 0..1."""
+
+    runtime: str
+    batch: int
+    width: int
+    height: int
+    greatest: float
+    mean: float
+
+
+class OnnxNetwork(InferenceNetwork):
+    """InferenceNetwork in operators that every ONNX runtime has; TensorRT takes uint8 only straight into a cast."""
+
+    def __init__(self, network: FCN8s):
+        super().__init__(network)
+        self.register_buffer("mean", torch.tensor(MEAN).view(3, 1, 1), persistent=False)
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        x = image.to(torch.float32).permute(0, 3, 1, 2) - self.mean
+        features = self.network.features(x.to(self.network.conv1_1.weight.dtype))
+        return torch.sigmoid(self.network.head(*features).to(torch.float32).squeeze(1))
+
+
+def require(*packages: str) -> None:
+    """
+    Raises:
+        ExportError: one of the packages is not installed; the sentence has the pip command.
+    """
+    missing = [name for name in packages if importlib.util.find_spec(name) is None]
+    if missing:
+        raise ExportError(f"{', '.join(missing)} is not installed here: pip install {' '.join(missing)}")
+
+
+def to_onnx(checkpoint: Checkpoint, size: tuple[int, int] | None = None, fp16: bool = False) -> "onnx.ModelProto":
+    """The network as an ONNX graph with the weights inside.
+
+    Args:
+        size: (width, height) in pixels of the one input size that it takes, in batches of one; None leaves
+            batch, height and width open, the latter two in multiples of 32.
+        fp16: weights and arithmetic in FP16; input and output stay as they are.
+    """
+    network = OnnxNetwork(checkpoint.network()).eval()
+    if fp16:
+        network.network.half()
+    width, height = size or (4 * STRIDE, 2 * STRIDE)
+    example = torch.zeros((1 if size else 2, height, width, 3), dtype=torch.uint8)
+    any_size = (dict.fromkeys(range(3), torch.export.Dim.DYNAMIC),)
+    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+        warnings.simplefilter("ignore")
+        program = torch.onnx.export(
+            network,
+            (example,),
+            dynamo=True,
+            opset_version=18,
+            input_names=[INPUT],
+            output_names=[OUTPUT],
+            dynamic_shapes=None if size else any_size,
+            verbose=False,
+        )
+    model = tidied(program.model_proto)
+    describe(model, checkpoint, precision="fp16" if fp16 else "fp32")
+    set_size(model, size)
+    return model
+
+
+def tidied(model: "onnx.ModelProto") -> "onnx.ModelProto":
+    """Without the exporter's diary (stack traces, paths), and with convolutions called after their layers."""
+    graph = model.graph
+    model.opset_import[0].version, model.ir_version = OPSET, IR_VERSION
+    graph.name = "fcn8s"
+    graph.ClearField("value_info")
+    for node in graph.node:
+        if node.op_type in ("Conv", "ConvTranspose"):
+            scopes = {p.key: p.value for p in node.metadata_props}["pkg.torch.onnx.name_scopes"]
+            node.name = ast.literal_eval(scopes)[-2].rpartition(".")[2]  # ['', 'network.head.upscore2', 'conv...']
+    for part in (graph, *graph.node, *graph.initializer, *graph.input, *graph.output):
+        part.ClearField("metadata_props")
+        part.ClearField("doc_string")
+    return model
+
+
+def describe(model: "onnx.ModelProto", checkpoint: Checkpoint, **properties: str) -> None:
+    """Write into the file whose weights it holds and how they are used."""
+    import onnx
+
+    from fcn_road_seg.git_revision import git_revision
+
+    metadata = checkpoint.metadata
+    known = {p.key: p.value for p in model.metadata_props} | {
+        "weights_sha256": checkpoint.sha256,
+        "threshold": repr(metadata.threshold),
+        "network_width": str(metadata.network_width),
+        "git_revision": git_revision(),
+    }
+    onnx.helper.set_model_props(model, known | properties)
+
+
+def properties(model: "onnx.ModelProto") -> dict[str, str]:
+    """What an ONNX file says of itself."""
+    return {p.key: p.value for p in model.metadata_props}
+
+
+def set_size(model: "onnx.ModelProto", size: tuple[int, int] | None) -> None:
+    """Fix the input at one frame of `size` (width, height); None leaves batch, height and width open."""
+    values = (1, size[1], size[0]) if size else ("batch", "height", "width")
+    for tensor in (model.graph.input[0], model.graph.output[0]):
+        for dimension, value in zip(tensor.type.tensor_type.shape.dim, values, strict=False):
+            if isinstance(value, str):
+                dimension.dim_param = value
+            else:
+                dimension.dim_value = value
+
+
+def load_int8(path: str | Path, checkpoint: Checkpoint) -> "onnx.ModelProto":
+    """An INT8 file of `road_seg quantize`, if it was made from this checkpoint.
+
+    Raises:
+        ExportError: it is missing, no such file, or made from other weights.
+    """
+    import onnx
+    from google.protobuf.message import DecodeError
+
+    try:
+        model = onnx.load(str(path))
+    except FileNotFoundError:
+        raise ExportError(f"there is no INT8 file {path}: `road_seg quantize` makes it") from None
+    except (DecodeError, OSError) as error:
+        raise ExportError(f"{path} is no ONNX file ({error})") from None
+    known = properties(model)
+    if known.get("precision") != "int8":
+        raise ExportError(f"{path} is no INT8 file of this program: `road_seg quantize` makes one")
+    if known.get("weights_sha256") != checkpoint.sha256:
+        raise ExportError(
+            f"{path} was made from other weights than {checkpoint.path}: run `road_seg quantize` for these"
+        )
+    return model
+
+
+def check(
+    model: "onnx.ModelProto",
+    checkpoint: Checkpoint,
+    frames: Sequence[np.ndarray],
+    size: tuple[int, int] | None = None,
+    precision: str = "fp32",
+) -> list[Agreement]:
+    """Run the file in ONNX Runtime and OpenVINO beside PyTorch's FP32 on example frames.
+
+    Where the size is open it runs at two, the second with a batch of two.
+
+    Args:
+        frames: at least two road scenes, uint8 H x W x 3 RGB, of any size.
+
+    Raises:
+        ExportError: a runtime differs by more than `BOUNDS` allows.
+    """
+    network = InferenceNetwork(checkpoint.network()).eval()
+    width = checkpoint.metadata.network_width
+    shapes = [(1, *size)] if size else [(1, *network_size(1242, 375, width)), (2, *network_size(640, 480, width))]
+    content, results = model.SerializeToString(), []
+    for batch, width, height in shapes:
+        image = np.concatenate([network_frame(frame, (width, height)) for frame in frames[:batch]])
+        with torch.inference_mode():
+            expected = network(torch.from_numpy(image)).numpy()
+        for runtime, run in (("ONNX Runtime", run_onnxruntime), ("OpenVINO", run_openvino)):
+            difference = np.abs(run(content, image) - expected)
+            found = Agreement(runtime, batch, width, height, float(difference.max()), float(difference.mean()))
+            if not (found.mean if precision == "int8" else found.greatest) <= BOUNDS[precision]:
+                raise ExportError(
+                    f"{runtime} differs from PyTorch by up to {found.greatest:.4f} (mean {found.mean:.4f}) in P(road) "
+                    f"at {width}x{height}, and {precision} may by {BOUNDS[precision]}: the file is not written"
+                )
+            results.append(found)
+    return results
+
+
+def run_onnxruntime(content: bytes, image: np.ndarray) -> np.ndarray:
+    """P(road) of one batch by ONNX Runtime on the CPU."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    return session.run([OUTPUT], {INPUT: image})[0]
+
+
+def run_openvino(content: bytes, image: np.ndarray) -> np.ndarray:
+    """P(road) of one batch by OpenVINO on the CPU, FP32 where the file does not say INT8."""
+    return openvino_model(content, image.shape)(image)[OUTPUT]
+
+
+def openvino_model(content: bytes, shape: Sequence[int]):
+    """OpenVINO's compiled model for one input shape, FP32 where the file does not say INT8."""
+    import openvino
+
+    core = openvino.Core()
+    model = core.read_model(content)
+    model.reshape(list(shape))
+    return core.compile_model(model, "CPU", {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32"})
+
+
+def parse_size(text: str) -> tuple[int, int] | None:
+    """ "576x160" -> (576, 160); "dynamic" -> None.
+
+    Raises:
+        ExportError: it is neither, or not in multiples of 32.
+    """
+    if text == "dynamic":
+        return None
+    width, _, height = text.partition("x")
+    allowed = range(STRIDE, MAX_NETWORK_WIDTH + 1, STRIDE)
+    if not (width.isdecimal() and height.isdecimal() and int(width) in allowed and int(height) in allowed):
+        raise ExportError(
+            f"--size is {text!r}, but must be dynamic or WIDTHxHEIGHT in multiples of {STRIDE}, such as 576x160"
+        )
+    return int(width), int(height)
+
+
+def save(model: "onnx.ModelProto", path: str | Path) -> None:
+    """Write the file whole or not at all."""
+    path = Path(path)
+    partial = path.with_name(path.name + ".partial")
+    partial.write_bytes(model.SerializeToString())
+    partial.replace(path)

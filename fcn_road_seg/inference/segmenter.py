@@ -1,0 +1,161 @@
+"""RoadSegmenter: a uint8 frame in, a uint8 road probability out."""
+
+import gc
+from pathlib import Path
+from typing import NoReturn
+
+import numpy as np
+import torch
+
+from fcn_road_seg.errors import DeviceLostError, FrameError, UserError, first_line
+from fcn_road_seg.inference import backends
+from fcn_road_seg.inference.checkpoint import Checkpoint, load
+from fcn_road_seg.inference.network import STRIDE
+from fcn_road_seg.inference.preprocess import MAX_NETWORK_WIDTH, network_size
+from fcn_road_seg.share import share_path
+
+SHIPPED_WEIGHTS = "models/road_fcn8s.safetensors"
+LITE_WEIGHTS = "models/road_fcn8s_lite.safetensors"
+
+
+class RoadSegmenter:
+    """FCN-8s with its weights on a device, ready for frames of any size.
+
+    Attributes:
+        checkpoint: the weights' path, SHA-256 and metadata.
+        threshold: P(road), 0..1, from which the checkpoint counts a pixel as road.
+        network_width: width in pixels at which the network runs.
+        backend, device, device_name, precision: what it runs on in truth, for logs and diagnostics.
+        cuda_not_had: why "auto" took the CPU although the machine has a GPU; else empty.
+    """
+
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        device: str = "auto",
+        precision: str = "auto",
+        network_width: int = 0,
+        backend: str = "auto",
+        threads: int = 0,
+    ):
+        if network_width not in range(0, MAX_NETWORK_WIDTH + 1, STRIDE):
+            raise UserError(
+                f"the network width is {network_width}, but must be a multiple of {STRIDE} up to {MAX_NETWORK_WIDTH}"
+            )
+        self.checkpoint = checkpoint
+        self.threshold = checkpoint.metadata.threshold
+        self.network_width = network_width or checkpoint.metadata.network_width
+        try:
+            self._backend = backends.create(checkpoint, device, precision, backend, threads)
+        except RuntimeError as error:
+            if "CUDA error" in str(error):
+                raise DeviceLostError(f"{device} works no more: {first_line(error)}") from None
+            raise UserError(f"the network cannot be put on {device}: {first_line(error)}") from None
+        self.backend = self._backend.name
+        self.device = self._backend.device_string
+        self.device_name = self._backend.device_name
+        self.precision = self._backend.precision
+        self.cuda_not_had = ""
+        missed = device == "auto" and self.device == "cpu" and not torch.cuda.is_available()
+        if missed and backends.nvidia_gpu_is_here():
+            self.cuda_not_had = f"this machine has an NVIDIA GPU, but {backends.torch_build()} and found none"
+
+    @classmethod
+    def load(
+        cls,
+        weights: str | Path = "",
+        device: str = "auto",
+        precision: str = "auto",
+        network_width: int | None = None,
+        backend: str = "auto",
+        threads: int = 0,
+    ) -> "RoadSegmenter":
+        """Load a weights file onto a device.
+
+        Args:
+            weights: a safetensors file of this program's, or one that ships with the package: "" the full network,
+                "lite" the one with fewer channels.
+            device: "auto" (CUDA if there is any), "cpu", "cuda" or "cuda:N".
+            precision: "auto" (FP16 on CUDA; on the CPU INT8 where OpenVINO runs it in hardware and the weights have
+                that form, see `road_seg quantize`, else BF16 where it is in hardware, else FP32), "fp32", "bf16",
+                "fp16" (CUDA only) or "int8" (OpenVINO only).
+            network_width: in pixels, a multiple of 32; None or 0 takes the checkpoint's.
+            backend: "auto" (graph on CUDA; on an x86-64 CPU openvino where it is installed, else torch), "torch" (layer
+                by layer), "compile" (torch.compile), "openvino" (CPU only) or "graph" (CUDA only).
+            threads: of the network on the CPU; 0 leaves it to the backend. Torch's are the whole process's.
+
+        Raises:
+            CheckpointError: the weights file is refused (a ValueError; one sentence).
+            DeviceError: no such device, or not with this backend or precision (a ValueError; one sentence).
+            FileNotFoundError: no weights ship with this installation.
+            UserError: the network width is none, or the network cannot be put on the device.
+            DeviceLostError: the device answers no more.
+        """
+        return cls(load(weights_path(weights)), device, precision, network_width or 0, backend, threads)
+
+    def __call__(self, frame: np.ndarray) -> np.ndarray:
+        """P(road) x 255, uint8 H x W, of a frame, uint8 H x W x 3 RGB (any size, any strides).
+
+        Raises:
+            FrameError: out of memory, or the network failed; the next frame may do.
+            DeviceLostError: no frame will do any more in this process.
+            ValueError: this is no frame.
+            RuntimeError: the segmenter was closed.
+        """
+        if frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] != 3 or 0 in frame.shape:
+            raise ValueError(f"a frame is uint8 H x W x 3, but this one is {frame.dtype} {frame.shape}")
+        if self._backend is None:
+            raise RuntimeError("this segmenter was closed")
+        height, width = frame.shape[:2]
+        try:
+            return self._backend(frame, network_size(width, height, self.network_width))
+        except (RuntimeError, MemoryError) as error:
+            fault = error
+        # Outside the except block the error's traceback no longer holds the frame's tensors.
+        return self._raise(fault.with_traceback(None), f"{width}x{height}")
+
+    def _raise(self, fault: Exception, size: str) -> NoReturn:
+        words = first_line(fault)
+        if not self._backend.works():
+            raise DeviceLostError(f"{self.device_name} ({self.device}) works no more: {words}")
+        short = isinstance(fault, (MemoryError, torch.cuda.OutOfMemoryError))
+        if short or "can't allocate memory" in words or "out of memory" in words:
+            raise FrameError("memory", f"{self.device} has not enough memory for a frame of {size}: {words}")
+        raise FrameError("inference", f"the network failed on a frame of {size}: {words}")
+
+    @property
+    def seconds(self) -> dict[str, float]:
+        """What preprocess, network and postprocess, on CUDA also upload and download, took for the last frame."""
+        return self._backend.seconds
+
+    def memory(self) -> int | None:
+        """Bytes of GPU memory in use; None on the CPU."""
+        return self._backend.memory()
+
+    def warm_up(self, height: int, width: int) -> None:
+        """Run once on a grey frame of this size, so that the first real one is not slow."""
+        self(np.full((height, width, 3), 128, np.uint8))
+
+    def close(self) -> None:
+        """Free the network's memory; the segmenter cannot be called afterwards.
+
+        Raises:
+            DeviceLostError: the device answers no more.
+        """
+        self._backend = None
+        gc.collect()  # a compiled network is part of a cycle
+        try:
+            if self.device.startswith("cuda"):
+                torch.cuda.empty_cache()
+        except RuntimeError as error:
+            raise DeviceLostError(f"{self.device_name} ({self.device}) works no more: {first_line(error)}") from None
+
+
+def weights_path(weights: str | Path = "") -> Path:
+    """The file that a name stands for, see `RoadSegmenter.load`.
+
+    Raises:
+        FileNotFoundError: it is one that should have come with this installation and has not.
+    """
+    shipped = {"": SHIPPED_WEIGHTS, "lite": LITE_WEIGHTS}.get(str(weights))
+    return share_path(shipped) if shipped else Path(weights)

@@ -1,0 +1,39 @@
+"""P(road) -> class ids and their confidence, as Nav2's semantic_segmentation_layer reads them."""
+
+from functools import lru_cache
+
+import cv2
+import numpy as np
+
+from fcn_road_seg.postprocess.threshold import threshold_level
+
+NOT_ROAD, ROAD, UNKNOWN = 0, 1, 255
+"""Class ids; vision_msgs keeps the largest for what has no class."""
+CLASS_NAMES = {NOT_ROAD: "not_road", ROAD: "road"}
+
+
+def labels_and_confidence(
+    probability: np.ndarray, threshold: float, min_confidence: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Class and confidence of each pixel.
+
+    Args:
+        probability: P(road) x 255, uint8 H x W.
+        threshold: P(road), 0..1, from which a pixel is road.
+        min_confidence: 0..1; a pixel whose larger of P(road) and 1 - P(road) is below has no class.
+
+    Returns:
+        Two uint8 H x W: ids (0 not road, 1 road, 255 unknown), and the probability of that class x 255, 0 of unknown.
+    """
+    labels, confidence = _tables(threshold, min_confidence)
+    return cv2.LUT(probability, labels), cv2.LUT(probability, confidence)
+
+
+@lru_cache(maxsize=4)
+def _tables(threshold: float, min_confidence: float) -> tuple[np.ndarray, np.ndarray]:
+    levels = np.arange(256)
+    road = levels >= threshold_level(threshold)
+    unknown = np.maximum(levels, 255 - levels) < min_confidence * 255
+    labels = np.where(unknown, UNKNOWN, np.where(road, ROAD, NOT_ROAD))
+    confidence = np.where(unknown, 0, np.where(road, levels, 255 - levels))
+    return labels.astype(np.uint8), confidence.astype(np.uint8)

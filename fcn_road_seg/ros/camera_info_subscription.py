@@ -1,0 +1,123 @@
+"""The calibration of an image: which camera_info belongs to it, and the camera that it describes."""
+
+from collections import deque
+from typing import Any
+
+from rclpy.node import Node
+from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.qos_overriding_options import QoSOverridingOptions
+from sensor_msgs.msg import CameraInfo
+
+from fcn_road_seg.ground import CameraModel, GroundError
+from fcn_road_seg.ros.qos import OVERRIDABLE, SubscriptionEventCallbacks, clash_reporter
+
+TOPIC = "camera_info"
+KEPT = 4
+
+
+class NotYetError(GroundError):
+    """What is needed has not come so far; that is no fault before `patience` seconds are over."""
+
+    def __init__(self, text: str, patience: float = 3.0):
+        super().__init__(text)
+        self.patience = patience
+
+
+class CameraInfoSubscription:
+    """The node's subscription to ``camera_info``, BEST_EFFORT (which hears every camera) and KEEP_LAST 1.
+
+    An image's camera_info is the one with its stamp; else the newest whose size is the image's, for messages are lost
+    and come in any order, and a calibration seldom changes.
+    """
+
+    def __init__(self, node: Node):
+        self._node = node
+        self.topic = node.resolve_topic_name(TOPIC)
+        self._subscription = None
+        self._kept: deque[CameraInfo] = deque(maxlen=KEPT)
+        self._model: tuple[tuple, CameraModel | GroundError] | None = None
+
+    def start(self) -> None:
+        """Subscribe, unless it did."""
+        if self._subscription is None:
+            self._subscription = self._node.create_subscription(
+                CameraInfo,
+                TOPIC,
+                self._on_info,
+                QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=1, reliability=ReliabilityPolicy.BEST_EFFORT),
+                qos_overriding_options=QoSOverridingOptions(policy_kinds=OVERRIDABLE),
+                event_callbacks=SubscriptionEventCallbacks(
+                    incompatible_qos=clash_reporter(
+                        self._node, self.topic, lambda: self._subscription.qos_profile, "subscription"
+                    )
+                ),
+            )
+
+    def _on_info(self, message: CameraInfo) -> None:
+        self._kept.append(message)
+
+    def stop(self) -> None:
+        """Unsubscribe, and forget what came."""
+        if self._subscription is not None:
+            self._node.destroy_subscription(self._subscription)
+            self._subscription = None
+            self._kept.clear()
+
+    def of_image(self, header: Any, size: tuple[int, int]) -> CameraInfo:
+        """The camera_info that belongs to an image.
+
+        Args:
+            header: the image's std_msgs/Header.
+            size: its width and height in pixels.
+
+        Raises:
+            NotYetError: none has come.
+            GroundError: those that came are for images of another size.
+        """
+        if not self._kept:
+            raise NotYetError(
+                f"no camera_info has come on {self.topic}: does the camera publish it there? remap camera_info if not"
+            )
+        candidates = [info for info in self._kept if info.header.stamp == header.stamp] or list(self._kept)
+        for info in reversed(candidates):
+            if _image_size(info) == size:
+                return info
+        width, height = _image_size(candidates[-1])
+        raise GroundError(
+            f"{self.topic} is for images of {width}x{height}, but the image has {size[0]}x{size[1]}: remap camera_info "
+            "to this image's"
+        )
+
+    def model(self, info: CameraInfo, size: tuple[int, int], rectified: bool) -> CameraModel:
+        """The camera; the very same object as long as nothing changes.
+
+        Args:
+            info: as `of_image` gave it.
+            size: the image's width and height in pixels.
+            rectified: whether the image is.
+
+        Raises:
+            GroundError: the calibration cannot be used.
+        """
+        roi = info.roi
+        arguments = (info.width, info.height, *(tuple(map(float, x)) for x in (info.k, info.d)), info.distortion_model)
+        arguments += tuple(tuple(map(float, x)) for x in (info.r, info.p))
+        binning, part = (info.binning_x, info.binning_y), (roi.x_offset, roi.y_offset, roi.width, roi.height)
+        key = (arguments, size, rectified, binning, part)
+        if self._model is None or self._model[0] != key:
+            try:
+                model = CameraModel.from_camera_info(
+                    *arguments, image_size=size, rectified=rectified, binning=binning, roi=part
+                )
+            except GroundError as error:
+                model = error
+            self._model = key, model
+        if isinstance(self._model[1], GroundError):
+            raise self._model[1].with_traceback(None)  # the tracebacks of all frames so far would keep their images
+        return self._model[1]
+
+
+def _image_size(info: CameraInfo) -> tuple[int, int]:
+    """Width and height in pixels of the images that a camera_info is for."""
+    width, height = info.roi.width or info.width, info.roi.height or info.height
+    return width // max(1, info.binning_x), height // max(1, info.binning_y)

@@ -1,0 +1,109 @@
+"""Python modules as processes of their own, the node among them, and waiting until they are ready."""
+
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fcn_road_seg.errors import UserError
+
+if TYPE_CHECKING:
+    from rclpy.node import Node
+
+START_SECONDS = 120
+"""Longest wait for a process to be ready; the node loads its weights meanwhile."""
+STOP_SECONDS = 10
+PLAIN_LOG = {
+    "RCUTILS_CONSOLE_OUTPUT_FORMAT": "[{severity}] [{time}] [{name}]: {message}",
+    "RCUTILS_COLORIZED_OUTPUT": "0",
+}
+"""The log's form that the next expression reads, whatever the user's is."""
+NODE_COMPLAINS = re.compile(r"(?:\[ERROR\] \[[\d.]+\] \[road_seg\]|road_seg_node): (?P<sentence>.+)")
+
+
+class ChildProcess:
+    """A Python module as a process of its own, with its words in a log file; a context manager that ends it."""
+
+    def __init__(self, module: str, arguments: list[str], log: Path, environment: dict[str, str]):
+        self.module = module
+        self.log = log
+        with log.open("w") as file:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", module, *arguments],
+                stdin=subprocess.DEVNULL,
+                stdout=file,
+                stderr=subprocess.STDOUT,
+                env=environment | PLAIN_LOG,
+            )
+
+    def __enter__(self) -> "ChildProcess":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def words(self) -> str:
+        """All that it said so far."""
+        return self.log.read_text(errors="replace")
+
+    def ended(self) -> bool:
+        """Whether it has ended well.
+
+        Raises:
+            UserError: it has ended otherwise.
+        """
+        code = self._process.poll()
+        if code:
+            last_line = (self.words().strip() or "without a word").splitlines()[-1]
+            raise UserError(f"{self.module} ended with code {code}: {last_line}")
+        return code == 0
+
+    def stop(self) -> int:
+        """End it with SIGINT, by force if it does not listen; its exit code."""
+        if self._process.poll() is None:
+            self._process.send_signal(signal.SIGINT)
+        try:
+            return self._process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            return self._process.wait()
+
+
+def node_process(parameters: dict[str, object], log: Path, environment: dict[str, str]) -> ChildProcess:
+    """The node, with parameters."""
+    arguments = ["--ros-args"]
+    for name, value in parameters.items():
+        arguments += ["-p", f"{name}:={value}"]
+    return ChildProcess("fcn_road_seg.ros.node_main", arguments, log, environment)
+
+
+def wait_until(condition: Callable[[], object], process: ChildProcess, spin: Callable[[], None], missing: str) -> None:
+    """Call `spin` until `condition` holds.
+
+    Args:
+        process: the one that is waited for.
+        spin: listens to ROS for about 0.1 s.
+        missing: what the error says if the condition does not hold in time, such as "the node is not active".
+
+    Raises:
+        UserError: the process reports an error, ends, or takes more than `START_SECONDS`.
+    """
+    give_up = time.monotonic() + START_SECONDS
+    while not condition():
+        if complaint := NODE_COMPLAINS.search(process.words()):
+            raise UserError(f"the node does not start: {complaint['sentence']}")
+        process.ended()
+        if time.monotonic() > give_up:
+            last_words = process.words().strip() or "it said nothing"
+            raise UserError(f"{missing} after {START_SECONDS} seconds: {last_words}")
+        spin()
+
+
+def node_listens(viewer: "Node", mask_topic: str = "/road_seg/mask", image_topic: str = "/image") -> bool:
+    """Whether a running road_seg node subscribes to the camera's topic and `viewer` has found its mask publisher."""
+    listeners = viewer.get_subscriptions_info_by_topic(image_topic)
+    return any(info.node_name == "road_seg" for info in listeners) and viewer.count_publishers(mask_topic) > 0

@@ -1,0 +1,66 @@
+"""What the node publishes of a frame besides its mask, pixel for pixel with it."""
+
+from collections.abc import Callable
+from typing import Any
+
+from rclpy.node import Node
+from rclpy.publisher import Publisher
+from rclpy.qos import DurabilityPolicy
+from sensor_msgs.msg import Image
+
+from fcn_road_seg.frames.image_message import fill_image
+from fcn_road_seg.postprocess.labels import CLASS_NAMES
+from fcn_road_seg.postprocess.overlay import overlay
+from fcn_road_seg.ros.segmented_frame import SegmentedFrame
+
+
+class PixelOutputs:
+    """~/labels, ~/confidence, ~/probability and ~/overlay, each made only while somebody subscribes; ~/label_info.
+
+    Args:
+        node: has the parameters of the outputs.
+        publisher: makes a publisher of a message type on a topic.
+    """
+
+    def __init__(self, node: Node, publisher: Callable[..., Publisher]):
+        self._node = node
+        self._labels, self._confidence, self._probability, self._overlay = (
+            publisher(Image, f"~/{topic}") for topic in ("labels", "confidence", "probability", "overlay")
+        )
+        self._label_info = None
+        try:
+            from vision_msgs.msg import LabelInfo, VisionClass
+        except ImportError:
+            node.get_logger().info("No ~/label_info: the ROS 2 package vision_msgs is not installed")
+        else:
+            self._label_info = publisher(LabelInfo, "~/label_info", durability=DurabilityPolicy.TRANSIENT_LOCAL)
+            self._names = LabelInfo(
+                class_map=[VisionClass(class_id=number, class_name=name) for number, name in CLASS_NAMES.items()]
+            )
+
+    def publish_names(self, stamp: Any, threshold: float) -> None:
+        """Send ~/label_info, which late subscribers get as well.
+
+        Args:
+            stamp: builtin_interfaces/Time, now.
+            threshold: P(road), 0..1, that labels are cut at.
+        """
+        if self._label_info is not None:
+            self._names.header.stamp = stamp
+            self._names.threshold = threshold
+            self._label_info.publish(self._names)
+
+    def publish(self, frame: SegmentedFrame) -> None:
+        """Send what is subscribed to, and the names again if the threshold has changed."""
+        if self._label_info is not None and frame.threshold != self._names.threshold:
+            self.publish_names(frame.header.stamp, frame.threshold)
+        if self._labels.get_subscription_count():
+            self._labels.publish(fill_image(Image(header=frame.header), frame.labels_and_confidence[0], "mono8"))
+        if self._confidence.get_subscription_count():
+            self._confidence.publish(fill_image(Image(header=frame.header), frame.labels_and_confidence[1], "mono8"))
+        if self._probability.get_subscription_count():
+            self._probability.publish(fill_image(Image(header=frame.header), frame.probability, "mono8"))
+        if self._overlay.get_subscription_count():
+            alpha = self._node.get_parameter("overlay_alpha").value
+            picture = overlay(frame.image, frame.mask, alpha)[:, :, ::-1]
+            self._overlay.publish(fill_image(Image(header=frame.header), picture, "bgr8"))

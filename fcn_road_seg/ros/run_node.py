@@ -1,0 +1,55 @@
+"""A ROS 2 node as a process: from its first line to its last, Ctrl-C and SIGTERM end it with code 0."""
+
+import signal
+import sys
+from collections.abc import Callable
+from typing import Any
+
+SIGNALS = signal.SIGINT, signal.SIGTERM
+
+
+def run(name: str, make: Callable[[], Any]) -> int:
+    """Run a node until SIGINT or SIGTERM.
+
+    Args:
+        name: of the executable, for its last words.
+        make: imports and makes the node, which has a `start` method.
+
+    Returns:
+        0, or 2 for a parameter that cannot be. A SystemExit of the node's ends it with that.
+    """
+    for number in SIGNALS:
+        signal.signal(number, lambda *_: sys.exit(0))  # until rclpy, which takes a second to import, has its own
+
+    import rclpy
+    from rclpy.exceptions import ParameterException
+    from rclpy.executors import SingleThreadedExecutor
+
+    from fcn_road_seg.ros.environment import set_ros_defaults
+    from fcn_road_seg.ros.parameters import ParameterError
+
+    set_ros_defaults()
+    rclpy.init()
+    node = None
+    try:
+        node = make()
+        executor = SingleThreadedExecutor()
+        executor.add_node(node)
+        node.start()
+        executor.spin()
+    except (ParameterError, ParameterException) as error:
+        print(f"{name}: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        pass
+    except Exception:
+        if rclpy.ok():
+            raise
+        # else a signal came, and whatever was being done with ROS failed for that
+    finally:
+        for number in SIGNALS:  # Ctrl-C under a launcher comes twice
+            signal.signal(number, signal.SIG_IGN)
+        if node is not None:
+            node.destroy_node()
+        rclpy.try_shutdown()
+    return 0

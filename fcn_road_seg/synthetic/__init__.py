@@ -1,0 +1,10 @@
+"""Procedural road scenes with exact truth: a drive for the demo and the tests, and samples for training."""
+
+from fcn_road_seg.synthetic.camera import Camera
+from fcn_road_seg.synthetic.drive import SyntheticDrive, SyntheticRoad
+from fcn_road_seg.synthetic.layout import SCENES
+from fcn_road_seg.synthetic.render import SyntheticFrame
+from fcn_road_seg.synthetic.road import RoadRegion
+from fcn_road_seg.synthetic.weather import WEATHERS
+
+__all__ = ["SCENES", "WEATHERS", "Camera", "RoadRegion", "SyntheticDrive", "SyntheticFrame", "SyntheticRoad"]

@@ -1,0 +1,207 @@
+"""Procedural textures: surfaces seen from above, foliage, house fronts, people. Made once, from fixed seeds."""
+
+from functools import cache
+
+import cv2
+import numpy as np
+
+TEXEL = 0.01  # metres per texel of the fine surface textures
+TILE = 512  # texels; a fine tile covers 5.12 m
+
+
+def noise(rng, height, width, cell):
+    """Tileable smooth value noise in about [-1, 1], float32 height x width, with features of `cell` texels."""
+    rows, columns = max(2, round(height / cell)), max(2, round(width / cell))
+    grid = rng.uniform(-1, 1, (rows, columns)).astype(np.float32)
+    grid = cv2.copyMakeBorder(grid, 2, 2, 2, 2, cv2.BORDER_WRAP)
+    sx, sy = width / columns, height / rows
+    full = cv2.resize(grid, (round((columns + 4) * sx), round((rows + 4) * sy)), interpolation=cv2.INTER_CUBIC)
+    top, left = round(2 * sy), round(2 * sx)
+    return full[top : top + height, left : left + width]
+
+
+def fractal(rng, height, width, cells, weights):
+    """A weighted sum of `noise` of several feature sizes."""
+    return sum(w * noise(rng, height, width, c) for c, w in zip(cells, weights, strict=False))
+
+
+class Ripmap:
+    """A tileable one-channel texture prefiltered separately along (rows) and across (columns) the road.
+
+    `sample` is what keeps a ground texture from shimmering far away, where a pixel is metres long
+    and centimetres wide.
+    """
+
+    def __init__(self, tile, texel):
+        """`tile`: float32 in [-1, 1], power-of-two sides; `texel`: metres per texel."""
+        self.texel = texel
+        tile = np.ascontiguousarray(np.clip(tile, -1, 1) * 127 + 128).astype(np.uint8)
+        height, width = tile.shape
+        self.depth = (height.bit_length() - 2, width.bit_length() - 2)
+        self.levels, row = {}, tile
+        for i in range(self.depth[0] + 1):
+            if i:
+                row = cv2.resize(row, (width, height >> i), interpolation=cv2.INTER_AREA)
+            column = row
+            for j in range(self.depth[1] + 1):
+                if j:
+                    column = cv2.resize(column, (width >> j, height >> i), interpolation=cv2.INTER_AREA)
+                self.levels[i, j] = column
+
+    def sample(self, pixels):
+        """Texture values in [-1, 1] (float32, N) at `pixels` (a `ground.Pixels`)."""
+        out = np.empty(len(pixels.s), np.float32)
+        along = np.clip(np.log2(pixels.reach / self.texel), 0, self.depth[0] - 1e-3)
+        across = np.clip(np.log2(pixels.spread / self.texel), 0, self.depth[1]).round().astype(int)
+        low = along.astype(int)
+        keys = low * 100 + across
+        cuts = np.flatnonzero(np.diff(keys)) + 1
+        for a, b in zip(np.concatenate([[0], cuts]), np.concatenate([cuts, [len(keys)]]), strict=False):
+            first, last = pixels.starts[a], pixels.starts[b]
+            if first == last:  # no such pixels
+                continue
+            i, j = int(low[a]), int(across[a])
+            s, d = pixels.s[first:last], pixels.d[first:last]
+            near = self._gather(self.levels[i, j], s, d, i, j).astype(np.float32)
+            far = self._gather(self.levels[i + 1, j], s, d, i + 1, j)
+            share = np.repeat((along - low)[a:b].astype(np.float32), np.diff(pixels.starts[a : b + 1]))
+            out[first:last] = near + (far - near) * share
+        out -= 128
+        out *= 1 / 127
+        return out
+
+    def _gather(self, level, s, d, i, j):
+        v = s * np.float32(1 / (self.texel * 2**i)) - np.float32(0.5 - 0.5 ** (i + 1))
+        u = d * np.float32(1 / (self.texel * 2**j)) - np.float32(0.5 - 0.5 ** (j + 1))
+        return gather(level, u, v)
+
+
+def gather(image, u, v):
+    """Bilinear samples (uint8, N) of a uint8 image H x W at columns `u` and rows `v` (float32, N), wrapping round."""
+    n, width = len(u), 1024  # remap takes no rows longer than 32767
+    maps = np.zeros((2, -(-n // width) * width), np.float32)
+    for values, target, size in ((u, maps[0, :n], image.shape[1]), (v, maps[1, :n], image.shape[0])):
+        np.multiply(values, np.float32(1 / size), out=target)
+        target -= np.floor(target)
+        target *= np.float32(size)
+    maps = maps.reshape(2, -1, width)
+    return cv2.remap(image, maps[0], maps[1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP).reshape(-1)[:n]
+
+
+def _grid_stones(rng, rows, columns, joint, offset_rows=True, jitter=0.25, joint_depth=0.8):
+    """Rectangular stones with joints; `rows` x `columns` stones per tile."""
+    v, u = np.mgrid[0:TILE, 0:TILE].astype(np.float32)
+    height, width = TILE / rows, TILE / columns
+    r = (v // height).astype(int)
+    shift = (r % 2) * width / 2 if offset_rows else 0
+    c = ((u + shift) // width).astype(int) % columns
+    tones = rng.uniform(-1, 1, (rows, columns)).astype(np.float32)
+    edge = np.minimum(
+        np.minimum(v % height, height - v % height), np.minimum((u + shift) % width, width - (u + shift) % width)
+    )
+    stone = tones[r % rows, c] * jitter + 0.12 * noise(rng, TILE, TILE, 2) + 0.12 * noise(rng, TILE, TILE, 12)
+    return np.where(edge < joint, -joint_depth + 0.2 * stone, stone + 0.1)
+
+
+def _cobble(rng):
+    """Small setts: the cells of a jittered grid."""
+    n = 48
+    points = (np.stack(np.meshgrid(np.arange(n), np.arange(n)), -1) + rng.uniform(0.2, 0.8, (n, n, 2))) * TILE / n
+    tones = rng.uniform(-0.5, 0.5, (n, n)).astype(np.float32)
+    v, u = np.mgrid[0:TILE, 0:TILE].astype(np.float32)
+    ci, ri = (u * n / TILE).astype(int), (v * n / TILE).astype(int)
+    first, second, tone = np.full(u.shape, 1e9, np.float32), np.full(u.shape, 1e9, np.float32), np.zeros_like(u)
+    for dr in (-1, 0, 1):
+        for dc in (-1, 0, 1):
+            r, c = (ri + dr) % n, (ci + dc) % n
+            du = (u - points[r, c, 0] + TILE / 2) % TILE - TILE / 2
+            dv = (v - points[r, c, 1] + TILE / 2) % TILE - TILE / 2
+            distance = np.hypot(du, dv)
+            closer = distance < first
+            second = np.where(closer, first, np.minimum(second, distance))
+            tone = np.where(closer, tones[r, c], tone)
+            first = np.where(closer, distance, first)
+    return np.where(second - first < 2.2, -0.9, tone + 0.25 - 0.02 * first)
+
+
+@cache
+def surface(name):
+    """The `Ripmap` of a ground material, by name; see the branches for the names."""
+    rng = np.random.default_rng(sum(map(ord, name)))
+    size = (TILE, TILE)
+    if name == "asphalt":
+        tile = fractal(rng, *size, (1, 2, 5, 90), (0.42, 0.35, 0.12, 0.12))
+    elif name == "asphalt_coarse":
+        tile = fractal(rng, *size, (1.5, 3, 8, 60), (0.6, 0.45, 0.15, 0.12))
+        tile = np.where(tile > 0.42, tile + 0.3, tile)
+    elif name == "slabs":
+        tile = _grid_stones(rng, 16, 16, 0.9, jitter=0.22)
+    elif name == "plates":
+        tile = _grid_stones(rng, 10, 10, 0.8, offset_rows=False, jitter=0.18, joint_depth=0.6)
+    elif name == "bricks":
+        tile = _grid_stones(rng, 48, 24, 1.0, jitter=0.38, joint_depth=0.6)
+    elif name == "cobble":
+        tile = _cobble(rng)
+    elif name == "concrete":
+        tile = fractal(rng, *size, (1, 4, 40, 120), (0.15, 0.1, 0.25, 0.25))
+        tile[:3] = -0.9
+        tile[:, :2] -= 0.4
+    elif name == "grass":
+        blades = noise(rng, TILE, TILE, 1.5) * 0.5 + cv2.blur(rng.uniform(-1, 1, size).astype(np.float32), (1, 7)) * 0.8
+        tile = blades + fractal(rng, *size, (14, 50, 130), (0.25, 0.25, 0.2))
+    elif name == "gravel":
+        tile = fractal(rng, *size, (2, 4, 70), (0.6, 0.5, 0.2))
+    elif name == "soil":
+        tile = fractal(rng, *size, (2, 6, 30, 100), (0.45, 0.35, 0.3, 0.25))
+        tile = np.where(noise(rng, TILE, TILE, 3.5) > 0.55, tile + 0.7, tile)
+    elif name == "macro":  # blotches of metres; its texel is 16 cm
+        tile = fractal(rng, *size, (8, 24, 70, 160), (0.35, 0.4, 0.4, 0.35))
+        return Ripmap(tile, 0.16)
+    else:
+        raise ValueError(f"unknown surface {name!r}")
+    return Ripmap(tile, TEXEL)
+
+
+def road_defects(rng, amount):
+    """Cracks, tar seams, patches, covers and stains of one street: a `Ripmap` of 51 m x 12.8 m, 2.5 cm a texel."""
+    height, width, metre = 2048, 512, 40
+    tile = np.zeros((height, width), np.float32)
+    for _ in range(rng.poisson(7 * amount)):  # patches of newer or older asphalt
+        r, c = rng.integers(0, height), rng.integers(0, width)
+        h, w = rng.uniform(0.6, 7) * metre, rng.uniform(0.4, 2.2) * metre
+        tone = rng.uniform(-0.4, 0.28)
+        cv2.rectangle(tile, (c, r), (int(c + w), int(r + h)), float(tone), -1)
+        if rng.random() < 0.7:
+            cv2.rectangle(tile, (c, r), (int(c + w), int(r + h)), float(min(tone, 0) - 0.3), int(rng.integers(1, 3)))
+    for _ in range(rng.poisson(14 * amount)):  # cracks, some of them sealed with tar
+        sealed = rng.random() < 0.4
+        points, heading = [rng.uniform((0, 0), (width, height))], rng.uniform(0, 6.3)
+        for _ in range(rng.integers(8, 40)):
+            heading += rng.normal(0, 0.45)
+            points.append(points[-1] + 9 * np.array([np.cos(heading), np.sin(heading)]))
+        cv2.polylines(
+            tile,
+            [np.int32(np.array(points) * 16)],
+            False,
+            -0.75 if sealed else -0.45,
+            int(rng.integers(2, 4)) if sealed else 1,
+            cv2.LINE_8,
+            4,
+        )
+    for column in rng.uniform(0, width, rng.poisson(1.2 * amount)):  # seams along the road
+        wobble = column + noise(rng, height, 2, 200)[:, 0] * 3
+        points = np.stack([wobble, np.arange(height)], -1)[::16]
+        cv2.polylines(tile, [np.int32(points)], False, -0.5, int(rng.integers(1, 3)))
+    for _ in range(rng.poisson(2.5)):  # manhole covers
+        centre = (int(rng.integers(20, width - 20)), int(rng.integers(20, height - 20)))
+        cv2.circle(tile, centre, 14, -0.2, -1)
+        cv2.circle(tile, centre, 12, float(rng.uniform(-0.7, -0.4)), -1)
+        cv2.circle(tile, centre, 14, -0.7, 1)
+    for _ in range(rng.poisson(12 * amount)):  # stains
+        centre = (int(rng.integers(0, width)), int(rng.integers(0, height)))
+        axes = (int(rng.integers(3, 22)), int(rng.integers(5, 60)))
+        spot = np.zeros_like(tile)
+        cv2.ellipse(spot, centre, axes, 0, 0, 360, float(rng.uniform(-0.35, 0.15)), -1)
+        top, bottom = max(0, centre[1] - 90), centre[1] + 90
+        tile[top:bottom] += cv2.GaussianBlur(spot[top:bottom], (0, 0), 5)
+    return Ripmap(tile, 0.025)

@@ -1,0 +1,413 @@
+"""`road_seg play`: what subscribers in another process get, and when."""
+
+import argparse
+import json
+import os
+import signal
+import struct
+import subprocess
+import sys
+import termios
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import yaml
+
+pytest.importorskip("rclpy", reason="ROS 2 is not installed")
+
+from node_harness import TIMEOUT, Client
+from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.serialization import serialize_message
+from rosbags.typesys import Stores, get_typestore
+from rosgraph_msgs.msg import Clock
+from sensor_msgs.msg import Image
+from std_msgs.msg import String
+
+from fcn_road_seg.bags.play import PlayOptions, play
+from fcn_road_seg.bags.publishers import recorded_qos
+from fcn_road_seg.bags.reader import Connection
+from fcn_road_seg.bags.writer import new_bag, offered_qos
+from fcn_road_seg.cli import play as verb
+from fcn_road_seg.errors import UserError
+from fcn_road_seg.frames.image_message import fill_image
+from fcn_road_seg.ros.environment import isolated_ros_environment
+
+SECOND = 1_000_000_000
+START = 1_317_042_000 * SECOND + 123_456_789
+CAMERA, TALK, NOTE = "/camera", "/talk", "/note"
+PROGRAM = """
+import sys
+from fcn_road_seg.cli.main import main
+sys.exit(main(["play", *sys.argv[1:]]))
+"""
+
+
+def text(words: str) -> bytes:
+    """A std_msgs/String in CDR."""
+    return b"\0\1\0\0" + struct.pack("<I", len(words) + 1) + words.encode() + b"\0"
+
+
+def write_bag(path: Path, messages: list[tuple[float, str, bytes]], qos: dict[str, list], missing: str = "") -> Path:
+    """Messages (seconds from START, topic, CDR) of type String; those of the topic `missing` of a type nobody has."""
+    with new_bag(path) as writer:
+        connections = {
+            topic: writer.add_connection(
+                topic,
+                "nobody_msgs/msg/Text" if topic == missing else "std_msgs/msg/String",
+                msgdef="string data",
+                rihs01="RIHS01_" + 64 * "0",
+                offered_qos_profiles=profiles,
+            )
+            for topic, profiles in qos.items()
+        }
+        for seconds, topic, data in sorted(messages):
+            writer.write(connections[topic], START + round(seconds * SECOND), data)
+    return path
+
+
+def talk(path: Path, count: int = 40, rate: float = 20) -> Path:
+    return write_bag(path, [(i / rate, TALK, text(f"message {i}")) for i in range(count)], {TALK: offered_qos(count)})
+
+
+class Player:
+    """`road_seg play` as a process; stdin, stdout and stderr are a terminal of its own if `terminal`."""
+
+    def __init__(self, domain_id: int, *arguments: object, terminal: bool = False):
+        self.terminal, ours = os.openpty() if terminal else (None, None)
+        files = (
+            {"stdin": ours, "stdout": ours, "stderr": ours}
+            if terminal
+            else {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+        )
+        program = ("import fcntl, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0)\n" if terminal else "") + PROGRAM
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", program, *map(str, arguments), "--wait", str(TIMEOUT)],
+            env=isolated_ros_environment(domain_id),
+            start_new_session=terminal,
+            **files,
+        )
+        self.screen = b""
+        if terminal:
+            os.close(ours)
+            threading.Thread(target=self._read_screen, daemon=True).start()
+
+    def _read_screen(self) -> None:
+        with suppress(OSError):  # the other side is closed
+            while data := os.read(self.terminal, 4096):
+                self.screen += data
+
+    def __enter__(self) -> "Player":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.communicate()
+        if self.terminal is not None:
+            os.close(self.terminal)
+
+    def press(self, keys: bytes) -> None:
+        os.write(self.terminal, keys)
+
+    def ended(self) -> bool:
+        return self.process.poll() is not None
+
+    def end(self) -> tuple[int, str]:
+        """Exit code and words."""
+        out, error = self.process.communicate(timeout=TIMEOUT)
+        return self.process.returncode, out + error
+
+
+@pytest.fixture
+def client(domain_id):
+    client = Client(domain_id)
+    yield client
+    client.close()
+
+
+def listen(client: Client, topic: str, kind: type = String, raw: bool = False, **qos) -> list:
+    """A list that fills with (steady time, message or its CDR)."""
+    heard: list = []
+    profile = QoSProfile(**({"depth": 1000} | qos))
+    client.node.create_subscription(kind, topic, lambda m: heard.append((time.monotonic(), m)), profile, raw=raw)
+    return heard
+
+
+def words(heard: list) -> list[str]:
+    return [message.data for _, message in heard]
+
+
+def wait_for(client: Client, player: Player, condition: Callable[[], object], what: str) -> None:
+    """Spin the client until then; the player must not have ended."""
+
+    def fulfilled() -> bool:
+        done = bool(condition())
+        assert done or not player.ended(), f"the player ended before {what}: {player.screen or player.end()}"
+        return done
+
+    client.spin_until(fulfilled, what)
+
+
+def test_bytes_qos_latched_topics_remaps_and_missing_types(client, domain_id, tmp_path):
+    pictures = [os.urandom(400_000 + i) for i in range(10)]
+    frames = [b"\0\1\0\0" + struct.pack("<I", len(p) + 1) + p.replace(b"\0", b"x") + b"\0" for p in pictures]
+    notes = [text(f"note {i}") for i in range(3)]
+    bag = write_bag(
+        tmp_path / "bag",
+        [(0.1 * i, CAMERA, frame) for i, frame in enumerate(frames)]
+        + [(0.01 * i, NOTE, note) for i, note in enumerate(notes)]
+        + [(0.0, "/tf_static", text("left")), (0.3, "/tf_static", text("right")), (0.5, "/strange", text("?"))]
+        + [(600.0, TALK, text("end"))],
+        {
+            CAMERA: offered_qos(5, reliable=False),
+            NOTE: offered_qos(1, latched=True),
+            "/tf_static": offered_qos(1),
+            "/strange": offered_qos(),
+            TALK: offered_qos(),
+        },
+        missing="/strange",
+    )
+    seen = listen(client, "/front/image", raw=True, reliability=ReliabilityPolicy.BEST_EFFORT)
+    figures = tmp_path / "figures.json"
+    with Player(domain_id, bag, "--remap", "camera:=/front/image", "--json", figures) as player:
+        wait_for(client, player, lambda: len(seen) == len(frames), "every frame")
+        (offer,) = client.node.get_publishers_info_by_topic("/front/image")
+        assert offer.qos_profile.reliability == ReliabilityPolicy.BEST_EFFORT
+        assert client.node.count_publishers(CAMERA) == 0
+        late = {
+            topic: listen(
+                client, topic, durability=DurabilityPolicy.TRANSIENT_LOCAL, reliability=ReliabilityPolicy.RELIABLE
+            )
+            for topic in (NOTE, "/tf_static")
+        }
+        wait_for(client, player, lambda: len(late[NOTE]) == 3 and len(late["/tf_static"]) == 2, "the latched messages")
+        player.process.send_signal(signal.SIGINT)
+        client.spin_until(player.ended, "the end")
+        code, said = player.end()
+    assert code == 0, said
+    assert [data for _, data in seen] == frames
+    assert words(late[NOTE]) == ["note 0", "note 1", "note 2"]
+    assert words(late["/tf_static"]) == ["left", "right"]
+    assert "/strange is left out" in said and "nobody_msgs" in said
+    result = json.loads(figures.read_text())
+    assert result["messages"] == {CAMERA: 10, NOTE: 3, "/tf_static": 2}
+    assert list(result["left_out"]) == ["/strange"]
+    assert result["interrupted"] and result["laps"] == 1 and result["slips"] == 0
+
+
+def test_rate_start_duration_topics(client, domain_id, tmp_path):
+    bag = write_bag(
+        tmp_path / "bag",
+        [(i / 10, TALK, text(str(i))) for i in range(100)]
+        + [(i / 10, NOTE, text(str(i))) for i in range(100)]
+        + [(0.0, "/tf_static", text("from before the start"))],
+        {TALK: offered_qos(1000), NOTE: offered_qos(1000), "/tf_static": offered_qos()},
+    )
+    heard, other, static = listen(client, TALK), listen(client, NOTE), listen(client, "/tf_static")
+    figures = tmp_path / "figures.json"
+    options = ("--rate", 4, "--start", 2, "--duration", 6, "--topics", "talk", "/tf_static", "--json", figures)
+    with Player(domain_id, bag, *options) as player:
+        client.spin_until(player.ended, "the end")
+        assert player.end()[0] == 0
+    client.spin_for(0.2)
+    assert words(heard) == [str(i) for i in range(20, 80)]
+    assert (words(static), other) == (["from before the start"], [])
+    assert 1.2 < heard[-1][0] - heard[0][0] < 2.5  # 5.9 s of the bag in 1.475 s
+    gaps = sorted(after[0] - before[0] for before, after in zip(heard, heard[1:], strict=False))
+    assert 0.015 < gaps[len(gaps) // 2] < 0.035
+    result = json.loads(figures.read_text())
+    assert result["messages"] == {TALK: 60, "/tf_static": 1} and not result["interrupted"]
+    late = result["lateness_ms"]
+    assert 0 <= late["p50"] < 5
+    assert late["p50"] <= late["p99"] <= late["max"]
+
+
+def test_loop_and_clock_until_it_is_interrupted(client, domain_id, tmp_path):
+    bag = talk(tmp_path / "bag", 10)
+    heard, ticks = listen(client, TALK), listen(client, "/clock", Clock)
+    figures = tmp_path / "figures.json"
+    with Player(domain_id, bag, "--loop", "--clock", 100, "--json", figures) as player:
+        wait_for(client, player, lambda: len(heard) > 25, "the third lap")
+        player.process.send_signal(signal.SIGINT)
+        client.spin_until(player.ended, "the end")
+        code, said = player.end()
+    assert code == 0, said
+    assert "Traceback" not in said
+    assert words(heard)[:25] == [f"message {i % 10}" for i in range(25)]
+    gaps = [after[0] - before[0] for before, after in zip(heard[:25], heard[1:25], strict=False)]
+    assert 0.9 < sum(gaps) < 2.5  # two laps of 0.45 s and four messages more
+    times = [tick.clock.sec * SECOND + tick.clock.nanosec for _, tick in ticks]
+    assert START <= min(times) < max(times) <= START + 0.45 * SECOND
+    back = [before - after for before, after in zip(times, times[1:], strict=False) if after < before]
+    assert 2 <= len(back) <= 3
+    assert min(back) > 0.4 * SECOND
+    assert len(times) > 60  # 100 a second, for about 1.2 s
+    result = json.loads(figures.read_text())
+    assert result["interrupted"] and result["laps"] == 3
+
+
+def test_keys_of_a_terminal(client, domain_id, tmp_path):
+    """Paused start, steps, go on, pause again, Ctrl-C; the terminal is as it was."""
+    bag = talk(tmp_path / "bag", 400)
+    heard, ticks = listen(client, TALK), listen(client, "/clock", Clock)
+    with Player(domain_id, bag, "--paused", "--clock", terminal=True) as player:
+        before = termios.tcgetattr(player.terminal)
+        wait_for(client, player, lambda: len(ticks) > 10, "the clock during the pause")
+        assert termios.tcgetattr(player.terminal) != before
+        assert heard == []
+        assert {(t.clock.sec, t.clock.nanosec) for _, t in ticks} == {divmod(START, SECOND)}
+        player.press(b"s\x1b[Cx")
+        wait_for(client, player, lambda: len(heard) == 2, "two steps")
+        client.spin_for(0.3)
+        assert len(heard) == 2
+        player.press(b" ")
+        wait_for(client, player, lambda: len(heard) > 10, "playing")
+        player.press(b" ")
+        client.spin_for(0.5)
+        reached = len(heard)
+        client.spin_for(0.5)
+        assert len(heard) == reached
+        player.press(b" ")
+        wait_for(client, player, lambda: len(heard) > reached + 3, "playing again")
+        player.press(b"\x03")
+        client.spin_until(player.ended, "the end")
+        assert player.process.returncode == 0
+        assert termios.tcgetattr(player.terminal) == before
+    assert words(heard) == [f"message {i}" for i in range(len(heard))]
+    gaps = [b[0] - a[0] for a, b in zip(heard[reached:], heard[reached + 1 :], strict=False)]
+    assert all(gap > 0.01 for gap in gaps)  # nothing is hurried after a pause
+
+
+def test_sigterm_gives_the_terminal_back(domain_id, tmp_path):
+    with Player(domain_id, talk(tmp_path / "bag"), "--loop", terminal=True) as player:
+        before = termios.tcgetattr(player.terminal)
+        deadline = time.monotonic() + TIMEOUT
+        while termios.tcgetattr(player.terminal) == before:
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        player.process.terminate()
+        assert player.process.wait(TIMEOUT) == 0
+        assert termios.tcgetattr(player.terminal) == before
+
+
+@pytest.mark.parametrize(
+    "options, sentence",
+    [
+        ({"topics": ["/nothing"]}, "the bag has no topic /nothing; it has /talk"),
+        ({"remap": {"/nothing": "/a"}}, "the bag has no topic /nothing"),
+        ({"remap": {"/talk": "/a b"}}, "/a b cannot be the name of a topic"),
+        ({"start": 60.0}, "no message 60 s after its start; it is 1.95 s long"),
+        ({"paused": True}, "needs a terminal"),
+        ({"clock": 40.0, "remap": {"/talk": "/clock"}}, "/clock would have two types, String and Clock"),
+    ],
+)
+def test_options_that_do_not_fit_the_bag(tmp_path, monkeypatch, domain_id, options, sentence):
+    monkeypatch.setenv("ROS_DOMAIN_ID", str(domain_id))
+    with pytest.raises(UserError, match=sentence):
+        play(talk(tmp_path / "bag"), PlayOptions(**options), [].append)
+
+
+def test_bags_that_are_none_or_broken(tmp_path, monkeypatch, domain_id):
+    monkeypatch.setenv("ROS_DOMAIN_ID", str(domain_id))
+    said: list[str] = []
+    with pytest.raises(UserError, match="there is no bag"):
+        play(tmp_path / "nothing", PlayOptions(), said.append)
+    (tmp_path / "notes.txt").write_text("no bag")
+    with pytest.raises(UserError, match="is no bag"):
+        play(tmp_path / "notes.txt", PlayOptions(), said.append)
+    with pytest.raises(UserError, match="nothing to play"):
+        play(write_bag(tmp_path / "empty", [], {}), PlayOptions(), said.append)
+    with pytest.raises(UserError, match="nothing to play"):
+        play(write_bag(tmp_path / "silent", [], {TALK: offered_qos()}), PlayOptions(), said.append)
+    assert said == []
+    cut = tmp_path / "cut.mcap"
+    whole = (talk(tmp_path / "whole") / "whole.mcap").read_bytes()
+    cut.write_bytes(whole[: whole.index(b"message 20")])
+    played = play(cut, PlayOptions(rate=100, wait=0), said.append)
+    assert played["messages"] == {TALK: 20}
+    assert len(said) == 1 and "recorder was stopped" in said.pop()
+    strange = write_bag(tmp_path / "strange", [(0, TALK, text("?"))], {TALK: offered_qos()}, missing=TALK)
+    with pytest.raises(UserError, match="nothing to play: no topic is left"):
+        play(strange, PlayOptions(), said.append)
+    assert said == ["/talk is left out: its type nobody_msgs/msg/Text is not installed; the package nobody_msgs has it"]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["--rate", "0"], ["--rate", "nan"], ["--start", "-1"], ["--duration", "0"], ["--clock", "0"], ["--remap", "a"]],
+)
+def test_options_out_of_range(tmp_path, arguments):
+    parser = argparse.ArgumentParser()
+    verb.add_parser(parser.add_subparsers())
+    with pytest.raises(UserError, match=arguments[0]):
+        verb.run(parser.parse_args(["play", str(tmp_path), *arguments]))
+
+
+def connection(*offers, topic: str = TALK, count: int = 7) -> Connection:
+    return Connection(topic, "std_msgs/msg/String", [offer for profiles in offers for offer in profiles], count)
+
+
+@pytest.mark.parametrize("source", ["noise", "KITTI"])
+def test_camera_frames_keep_their_schedule(client, domain_id, tmp_path, repository, source):
+    """1242x375 bgr8 frames, 10 a second; the best of three, since other programs may hold the machine."""
+    folder = repository.parent / "shared/data/kitti_raw/2011_09_26/2011_09_26_drive_0000_sync/image_02/data"
+    if source == "KITTI":
+        files = sorted(folder.glob("*.png"))[:15]
+        if not files:
+            pytest.skip(f"no frames in {folder}")
+        frames = [cv2.imread(str(file)) for file in files]
+    else:
+        frames = list(np.random.default_rng(0).integers(0, 256, (15, 375, 1242, 3), np.uint8))
+    stamps = [START + index * SECOND // 10 for index in range(len(frames))]
+    with new_bag(tmp_path / "bag") as writer:
+        camera = writer.add_connection(
+            CAMERA, "sensor_msgs/msg/Image", typestore=get_typestore(Stores.LATEST), offered_qos_profiles=offered_qos()
+        )
+        for stamp, frame in zip(stamps, frames, strict=True):
+            message = fill_image(Image(), frame, "bgr8")
+            message.header.stamp.sec, message.header.stamp.nanosec = divmod(stamp, SECOND)
+            writer.write(camera, stamp, serialize_message(message))
+    seen = listen(client, CAMERA, Image)
+    p99 = []
+    while not p99 or (p99[-1] >= 5 and len(p99) < 3):
+        seen.clear()
+        with Player(domain_id, tmp_path / "bag", "--json", tmp_path / "figures.json") as player:
+            client.spin_until(player.ended, "the end")
+        p99.append(json.loads((tmp_path / "figures.json").read_text())["lateness_ms"]["p99"])
+        client.spin_for(0.2)
+        arrived = [m.header.stamp.sec * SECOND + m.header.stamp.nanosec for _, m in seen]
+        assert arrived == stamps
+        assert all(bytes(m.data) == frame.tobytes() for (_, m), frame in zip(seen, frames, strict=True))
+    assert min(p99) < 5, p99
+
+
+def test_recorded_qos():
+    reliable, best_effort, latched = offered_qos(5), offered_qos(3, reliable=False), offered_qos(1, latched=True)
+    profile = recorded_qos([connection(best_effort)])
+    assert (profile.reliability, profile.depth) == (ReliabilityPolicy.BEST_EFFORT, 3)
+    assert profile.durability == DurabilityPolicy.VOLATILE
+    profile = recorded_qos([connection(best_effort), connection(reliable)])
+    assert (profile.reliability, profile.depth) == (ReliabilityPolicy.RELIABLE, 5)
+    profile = recorded_qos([connection(latched), connection(reliable)])
+    assert (profile.durability, profile.depth) == (DurabilityPolicy.TRANSIENT_LOCAL, 14)
+    assert recorded_qos([connection(topic="/tf_static")]).durability == DurabilityPolicy.TRANSIENT_LOCAL
+    assert recorded_qos([connection(latched, count=10**6)]).depth == 1000
+    (offer,) = reliable
+    assert recorded_qos([connection([offer._replace(depth=0)])]).depth == 10
+    hurried = recorded_qos([connection([offer._replace(deadline=offer.deadline._replace(sec=0, nsec=5))])])
+    assert hurried.deadline.nanoseconds == 5
+    assert recorded_qos([connection(reliable)]).deadline == QoSProfile(depth=1).deadline
+
+
+def test_the_overrides_for_ros2_bag_play(repository):
+    overrides = yaml.safe_load((repository / "config" / "tf_static_qos_overrides.yaml").read_text())
+    policies = overrides["/tf_static"]
+    assert DurabilityPolicy.get_from_short_key(policies["durability"]) == DurabilityPolicy.TRANSIENT_LOCAL
+    assert ReliabilityPolicy.get_from_short_key(policies["reliability"]) == ReliabilityPolicy.RELIABLE
+    assert policies["history"] == "keep_last" and policies["depth"] > 1

@@ -1,0 +1,338 @@
+"""`road_seg segment-bag`: the masks are the segmenter's, the rest of the bag comes along, nothing is lost."""
+
+import argparse
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import tiny_bag
+from tiny_bag import content, data_file, serialized, write_ros1, write_ros2
+
+from fcn_road_seg.bags.reader import open_bag
+from fcn_road_seg.bags.writer import offered_qos
+from fcn_road_seg.cli import segment_bag
+from fcn_road_seg.errors import DeviceLostError, UserError
+from fcn_road_seg.frames.image_message import compressed_to_rgb, image_to_rgb
+from fcn_road_seg.inference.segmenter import RoadSegmenter
+from fcn_road_seg.postprocess.overlay import overlay
+from fcn_road_seg.postprocess.threshold import threshold_mask
+
+
+def run(*arguments: object) -> int:
+    parser = argparse.ArgumentParser()
+    segment_bag.add_parser(parser.add_subparsers())
+    return segment_bag.run(parser.parse_args(["segment-bag", *map(str, arguments)]))
+
+
+def read(path: Path) -> dict[str, list[tuple[int, bytes]]]:
+    """Time and bytes of every topic's messages."""
+    with open_bag(path) as bag:
+        topics = {connection.topic: [] for connection in bag.connections}
+        for connection, stamp, data in bag.messages():
+            topics[connection.topic].append((stamp, bytes(data)))
+        assert bag.cut_off == ""
+    return topics
+
+
+def pictures(path: Path, topic: str) -> list[tuple[int, object]]:
+    """Time and message of a topic's messages."""
+    with open_bag(path) as bag:
+        return [(stamp, bag.deserialize(data, c.msgtype)) for c, stamp, data in bag.messages([topic])]
+
+
+@pytest.fixture(scope="module")
+def segmenter(small_weights) -> RoadSegmenter:
+    return RoadSegmenter.load(small_weights, "cpu", "fp32")
+
+
+@pytest.fixture(scope="module")
+def probabilities(segmenter) -> list[np.ndarray]:
+    return [segmenter(frame) for frame in tiny_bag.frames()]
+
+
+@pytest.fixture
+def weights(small_weights) -> tuple:
+    return "--weights", small_weights, "--device", "cpu", "--precision", "fp32"
+
+
+@pytest.fixture(scope="module")
+def drive(tmp_path_factory) -> Path:
+    return write_ros2(tmp_path_factory.mktemp("bags") / "drive")
+
+
+def check(out: Path, probabilities: list[np.ndarray], original: list, topic: str = "/camera/image_raw") -> None:
+    """The original's messages are there byte for byte, and the masks are the segmenter's."""
+    topics = read(out)
+    masks = pictures(out, "/road_seg/mask")
+    assert len(masks) == len(probabilities)
+    for i, (stamp, mask) in enumerate(masks):
+        assert stamp == tiny_bag.START + i * tiny_bag.STEP
+        assert mask.header.stamp.sec * 10**9 + mask.header.stamp.nanosec == stamp - 5_000_000
+        assert (mask.header.frame_id, mask.encoding, mask.step) == ("camera", "mono8", 192)
+        assert np.array_equal(mask.data.reshape(60, 192), threshold_mask(probabilities[i], 0.5))
+    assert len({mask.data.tobytes() for _, mask in masks}) > 1
+    assert set(topics) == {topic, "/chatter", "/tf_static", "/road_seg/mask"}
+    copied = [(name, *message) for name in topics if name != "/road_seg/mask" for message in topics[name]]
+    assert sorted(copied) == sorted(original)
+
+
+@pytest.mark.parametrize(
+    ("storage", "mode"), [("mcap", ""), ("mcap", "file"), ("mcap", "message"), ("sqlite3", ""), ("sqlite3", "file")]
+)
+def test_masks_are_the_segmenters_and_all_else_is_copied(tmp_path, weights, probabilities, storage, mode):
+    bag = write_ros2(tmp_path / "drive", storage, mode)
+    out = tmp_path / "out"
+    assert run(bag, "--out", out, "--storage", storage, *weights, "--json", tmp_path / "figures.json") == 0
+    check(out, probabilities, serialized(content()))
+    with open_bag(out) as opened:
+        qos = {c.topic: c.offered_qos for c in opened.connections}
+    assert {topic: qos[topic] for topic in ("/camera/image_raw", "/chatter", "/tf_static")} == {
+        topic: profiles for topic, profiles in tiny_bag.QOS.items() if topic in qos
+    }
+    figures = json.loads((tmp_path / "figures.json").read_text())
+    expected = {"frames": 6, "masks": 6, "resumed": 0, "skipped": 0}
+    assert {key: figures[key] for key in expected} == expected
+    assert {key: figures["bags"][0][key] for key in expected} == expected
+    assert figures["fps"] > 0
+    assert {path.name for path in tmp_path.iterdir()} == {"drive", "out", "figures.json"}
+
+
+def test_a_ros1_bag(tmp_path, weights, probabilities):
+    assert run(write_ros1(tmp_path / "drive.bag", "lz4"), "--out", tmp_path / "out", *weights) == 0
+    check(tmp_path / "out", probabilities, serialized(content()))
+    with open_bag(tmp_path / "out") as bag:
+        assert {c.topic: c.offered_qos for c in bag.connections}["/tf_static"] == offered_qos(latched=True)
+
+
+def test_compressed_images(tmp_path, weights, probabilities):
+    messages = content(compressed=True)
+    assert run(write_ros2(tmp_path / "drive", messages=messages), "--out", tmp_path / "out", *weights) == 0
+    check(tmp_path / "out", probabilities, serialized(messages), "/camera/image_raw/compressed")
+
+
+def test_overlay_probability_and_video(tmp_path, drive, weights, probabilities):
+    out, video = tmp_path / "out", tmp_path / "out.mp4"
+    more = "--probability", "--threshold", 0.3, "--alpha", 0.7
+    assert run(drive, "--out", out, "--overlay", "raw", "--video", video, *more, *weights) == 0
+    expected = [
+        overlay(frame, threshold_mask(probability, 0.3), 0.7)
+        for frame, probability in zip(tiny_bag.frames(), probabilities, strict=True)
+    ]
+    for (_, message), probability in zip(pictures(out, "/road_seg/probability"), probabilities, strict=True):
+        assert np.array_equal(message.data.reshape(60, 192), probability)
+    for (_, message), picture in zip(pictures(out, "/road_seg/overlay"), expected, strict=True):
+        assert message.encoding == "bgr8" and np.array_equal(image_to_rgb(message), picture)
+    capture = cv2.VideoCapture(str(video))
+    assert capture.get(cv2.CAP_PROP_FRAME_COUNT) == 6
+    assert capture.get(cv2.CAP_PROP_FPS) == pytest.approx(10, rel=0.01)
+
+    assert run(drive, "--out", tmp_path / "jpeg", "--overlay", *more, *weights) == 0
+    for (_, message), picture in zip(
+        pictures(tmp_path / "jpeg", "/road_seg/overlay/compressed"), expected, strict=True
+    ):
+        decoded = compressed_to_rgb(message).astype(int)
+        assert np.abs(decoded - picture).mean() < 10 < np.abs(decoded[:, :, ::-1] - picture).mean()
+    with pytest.raises(UserError, match="out.mp4 exists"):
+        run(drive, "--out", tmp_path / "other", "--video", video, *weights)
+
+
+def test_a_broken_message_is_named_copied_and_skipped(tmp_path, weights, probabilities, capsys):
+    bag = write_ros2(tmp_path / "drive", broken=(3,))  # the second image
+    assert run(bag, "--out", tmp_path / "out", *weights, "--json", tmp_path / "figures.json") == 1
+    said = " ".join(capsys.readouterr().err.split())
+    assert "skipped: /camera/image_raw at 1317000000.223456796 s: " in said
+    masks = pictures(tmp_path / "out", "/road_seg/mask")
+    assert [stamp for stamp, _ in masks] == [tiny_bag.START + i * tiny_bag.STEP for i in (0, 2, 3, 4, 5)]
+    assert np.array_equal(masks[1][1].data.reshape(60, 192), threshold_mask(probabilities[2], 0.5))
+    original, copied = read(bag), read(tmp_path / "out")
+    assert {topic: copied[topic] for topic in original} == original
+    figures = json.loads((tmp_path / "figures.json").read_text())
+    assert (figures["frames"], figures["masks"], figures["skipped"]) == (6, 5, 1)
+
+
+@pytest.mark.parametrize("storage", ["mcap", "sqlite3"])
+def test_a_bag_that_was_cut_off_is_segmented_as_far_as_it_goes(tmp_path, weights, probabilities, storage, capsys):
+    bag = write_ros2(tmp_path / "drive", storage)
+    (bag / "metadata.yaml").unlink()
+    file = data_file(bag)
+    if storage == "mcap":
+        file.write_bytes(file.read_bytes()[: file.stat().st_size * 7 // 10])
+    assert run(bag, "--out", tmp_path / "out", *weights) == 0
+    assert "the recorder was stopped before it finished" in " ".join(capsys.readouterr().err.split())
+    masks = pictures(tmp_path / "out", "/road_seg/mask")
+    assert (3 <= len(masks) < 6) if storage == "mcap" else len(masks) == 6
+    for (_, mask), probability in zip(masks, probabilities, strict=False):
+        assert np.array_equal(mask.data.reshape(60, 192), threshold_mask(probability, 0.5))
+
+
+class Interrupted:
+    """Counts the frames that the segmenter gets, and raises at one of them."""
+
+    def __init__(self, monkeypatch, at: int, error: type[BaseException]):
+        self.frames, call = 0, RoadSegmenter.__call__
+
+        def counted(segmenter, frame):
+            self.frames += 1
+            if self.frames == at:
+                raise error("stop")
+            return call(segmenter, frame)
+
+        monkeypatch.setattr(RoadSegmenter, "__call__", counted)
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, DeviceLostError])
+@pytest.mark.parametrize("damaged", [False, True])
+def test_resume_gives_what_an_uninterrupted_run_gives(tmp_path, drive, weights, monkeypatch, capsys, error, damaged):
+    options = drive, "--probability", "--overlay", *weights
+    assert run("--out", tmp_path / "whole", *options) == 0
+    out = tmp_path / "out"
+    with monkeypatch.context() as patch, pytest.raises(UserError if error is DeviceLostError else error):
+        Interrupted(patch, 5, error)
+        run("--out", out, *options)
+    log = tmp_path / "out.resume"
+    assert not out.exists() and {path.name for path in tmp_path.iterdir()} == {"whole", "out.resume"}
+    if damaged:
+        log.write_bytes(log.read_bytes()[:-7])
+    with monkeypatch.context() as patch:
+        counter = Interrupted(patch, 0, error)
+        assert run("--out", out, "--resume", *options) == 0
+    assert counter.frames == (3 if damaged else 2)
+    assert read(out) == read(tmp_path / "whole")
+    assert not log.exists()
+    capsys.readouterr()
+    assert run("--out", out, "--resume", *options) == 0  # nothing is left to do
+    assert "is there already" in capsys.readouterr().out
+
+
+def test_resume_takes_nothing_from_other_weights(tmp_path, drive, weights, monkeypatch, probabilities):
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        Interrupted(patch, 5, KeyboardInterrupt)
+        run(drive, "--out", tmp_path / "out", *weights, "--network-width", 64)
+    counter = Interrupted(monkeypatch, 0, KeyboardInterrupt)
+    assert run(drive, "--out", tmp_path / "out", "--resume", *weights) == 0
+    assert counter.frames == 6
+    check(tmp_path / "out", probabilities, serialized(content()))
+
+
+def test_several_topics_have_namespaces(tmp_path, weights, probabilities):
+    messages = content(count=2)
+    messages += [("/rear/image", kind, *rest) for topic, kind, *rest in messages if topic == "/camera/image_raw"]
+    bag = write_ros2(tmp_path / "drive", messages=messages)
+    with pytest.raises(UserError, match=r"/camera/image_raw, /rear/image: choose with --image"):
+        run(bag, "--out", tmp_path / "out", *weights)
+    with pytest.raises(UserError, match="no images on /front"):
+        run(bag, "--out", tmp_path / "out", "--image", "/front", *weights)
+    assert run(bag, "--out", tmp_path / "out", "--image", "/camera/image_raw", "--image", "/rear/image", *weights) == 0
+    for topic in ("/camera/image_raw", "/rear/image"):
+        masks = pictures(tmp_path / "out", f"/road_seg{topic}/mask")
+        assert [m.data.tobytes() for _, m in masks] == [threshold_mask(p, 0.5).tobytes() for p in probabilities[:2]]
+    assert run(bag, "--out", tmp_path / "one", "--image", "/rear/image", "--namespace", "/a", *weights) == 0
+    assert len(read(tmp_path / "one")["/a/mask"]) == 2
+    with pytest.raises(UserError, match="--namespace"):
+        run(tmp_path / "one", "--out", tmp_path / "two", "--image", "/rear/image", "--namespace", "/a", *weights)
+
+
+@pytest.fixture
+def three(tmp_path) -> list[Path]:
+    """Two bags and a file that is none."""
+    (tmp_path / "text.mcap").write_text("not a bag")
+    second = write_ros2(tmp_path / "second", messages=content(count=3))
+    return [write_ros2(tmp_path / "first"), tmp_path / "text.mcap", second]
+
+
+def check_three(tmp_path: Path, code: int, capsys) -> None:
+    assert code == 1
+    assert "text.mcap is no bag" in capsys.readouterr().out
+    masks = {name: len(read(tmp_path / "out" / name)["/road_seg/mask"]) for name in ("first", "second")}
+    assert masks == {"first": 6, "second": 3}
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"first", "second"}
+    figures = json.loads((tmp_path / "figures.json").read_text())
+    assert (figures["frames"], figures["masks"], figures["failed"]) == (9, 9, 1)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_several_bags(tmp_path, weights, probabilities, three, workers, capsys):
+    out = "--out", tmp_path / "out", "--json", tmp_path / "figures.json"
+    check_three(tmp_path, run(*three, *out, "--workers", workers, *weights), capsys)
+    check(tmp_path / "out" / "first", probabilities, serialized(content()))
+
+
+def test_ray(tmp_path, weights, probabilities, three, capsys):
+    pytest.importorskip("ray", reason="Ray is not installed")
+    out = "--out", tmp_path / "out", "--json", tmp_path / "figures.json"
+    check_three(tmp_path, run(*three, *out, "--ray", "local", "--workers", 2, *weights), capsys)
+    check(tmp_path / "out" / "first", probabilities, serialized(content()))
+
+
+def test_ray_that_is_not_installed_is_said(tmp_path, drive, weights, monkeypatch):
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(UserError, match="pip install"):
+        run(drive, "--out", tmp_path / "out", "--ray", "auto", *weights)
+
+
+def test_ctrl_c_with_workers_leaves_no_half_written_bag(tmp_path, small_weights):
+    """The processes get no signal of their own here: the parent ends them."""
+    bags = [write_ros2(tmp_path / name, messages=content(count=400)) for name in ("a", "b")]
+    code = "import sys, test_segment_bag as t; sys.exit(t.run(*sys.argv[1:]))"
+    command = [
+        sys.executable,
+        "-c",
+        code,
+        *bags,
+        "--out",
+        tmp_path / "out",
+        "--workers",
+        "2",
+        "--weights",
+        small_weights,
+    ]
+    process = subprocess.Popen(
+        [*map(str, command), "--device", "cpu"],
+        env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    logs = [tmp_path / "out" / f"{name}.resume" for name in ("a", "b")]
+    deadline = time.monotonic() + 120
+    while not all(log.is_file() and log.stat().st_size > 5000 for log in logs) and time.monotonic() < deadline:
+        assert process.poll() is None, process.stderr.read()
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    said = process.communicate(timeout=60)[1]
+    assert process.returncode == -signal.SIGINT and "KeyboardInterrupt" in said
+    assert sorted((tmp_path / "out").iterdir()) == logs
+
+
+def test_bad_input(tmp_path, drive, weights):
+    out = tmp_path / "out"
+    for arguments, sentence in [
+        ((tmp_path / "none", "--out", out), "there is no bag"),
+        ((tmp_path, "--out", out), "no .mcap or .db3 file"),
+        ((drive, "--out", drive), "is the bag that is read"),
+        ((drive, "--out", drive, "--force"), "is the bag that is read"),
+        ((drive, "--out", tmp_path), "exists: choose another name"),
+        ((drive, "--out", tmp_path, "--force"), "not just a bag"),
+        ((drive, drive, "--out", out), "would become the same bag"),
+        ((drive, "--out", out, "--threshold", 2), "--threshold is 2"),
+        ((drive, "--out", out, "--workers", 0), "--workers is 0"),
+        ((drive, tmp_path / "other", "--out", out, "--video", tmp_path / "v.mp4"), "--video takes one bag"),
+        ((write_ros2(tmp_path / "still", messages=content(count=0)), "--out", out), "has no images"),
+    ]:
+        (tmp_path / "text").touch()  # so that tmp_path is not just a bag
+        with pytest.raises(UserError, match=sentence) as error:
+            run(*arguments, *weights)
+        assert "\n" not in str(error.value)
+    assert not out.exists() and len(list(tmp_path.iterdir())) == 2
+
+
+def test_force_replaces_a_bag(tmp_path, drive, weights, probabilities):
+    out = write_ros2(tmp_path / "out", "sqlite3")
+    assert run(drive, "--out", out, "--force", *weights) == 0
+    check(out, probabilities, serialized(content()))

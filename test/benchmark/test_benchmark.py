@@ -1,0 +1,390 @@
+"""road_seg benchmark: what it measures, what it writes, and that a rung whose masks are wrong does not pass."""
+
+import json
+import os
+import subprocess
+import sys
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from tiny_kitti import draw, write_folder
+
+from fcn_road_seg.benchmark import measure as measure_module
+from fcn_road_seg.benchmark.floor import Machine, Work, count_work
+from fcn_road_seg.benchmark.folds import FOLDS, time_folds
+from fcn_road_seg.benchmark.ground_cost import time_outputs
+from fcn_road_seg.benchmark.interleave import interleaved
+from fcn_road_seg.benchmark.measure import Settings, measure
+from fcn_road_seg.benchmark.node_latency import _highest, _keeps_up
+from fcn_road_seg.benchmark.peak_memory import peak_memory
+from fcn_road_seg.benchmark.peers import PEERS, time_peers
+from fcn_road_seg.benchmark.report import markdown, network_figures, plot, rung_figures
+from fcn_road_seg.benchmark.rungs import REFERENCE, Rung, ladder, parse
+from fcn_road_seg.cli.main import main
+from fcn_road_seg.datasets.kitti_road import KittiRoad
+from fcn_road_seg.errors import DeviceLostError, UserError
+from fcn_road_seg.evaluation.metres import view
+from fcn_road_seg.inference import checkpoint
+from fcn_road_seg.inference.network import STRIDE
+from fcn_road_seg.inference.segmenter import RoadSegmenter
+from fcn_road_seg.synthetic import Camera, SyntheticDrive
+
+BF16 = Rung("full", "torch", "bf16")
+FRAMES = [draw(seed, 61, 193)[0] for seed in range(2)]
+
+
+@pytest.fixture
+def settings(small_weights) -> Settings:
+    return Settings(str(small_weights), "cpu")
+
+
+@pytest.fixture
+def one_wrong_pixel_in_a_hundred(monkeypatch):
+    """BF16 that answers wrongly on 1 % of the pixels."""
+    answer = RoadSegmenter.__call__
+
+    def call(self, frame):
+        probability = answer(self, frame).copy()
+        if self.precision == "bf16":
+            wrong = probability.reshape(-1)[: probability.size // 100]
+            wrong[:] = 255 * (wrong < 128)
+        return probability
+
+    monkeypatch.setattr(RoadSegmenter, "__call__", call)
+
+
+def test_rungs_are_read_and_the_reference_leads():
+    assert parse("lite/openvino:bf16, torch:fp32,openvino:int8,openvino:int8") == [
+        REFERENCE,
+        Rung("lite", "openvino", "bf16"),
+        Rung("full", "openvino", "int8"),
+    ]
+    assert [str(rung) for rung in parse("graph:fp16")] == ["torch:fp32", "graph:fp16"]
+    at_832 = Rung("lite", "openvino", "int8", 832)
+    assert parse(str(at_832)) == [REFERENCE, at_832] and str(at_832) == "lite/openvino:int8@832"
+    for text in ("torch", "torch:fp64", "tensorrt:fp16", "big/torch:fp32", ":", "torch:fp32@", "torch:fp32@wide"):
+        with pytest.raises(UserError, match="is no rung"):
+            parse(text)
+
+
+def test_the_ladder_is_the_devices():
+    assert {rung.network for rung in ladder("cpu", with_lite=False)} == {"full"}
+    assert Rung("lite", "openvino", "bf16") in ladder("cpu", with_lite=True)
+    assert {rung.backend for rung in ladder("cuda:1", with_lite=True)} == {"torch", "compile", "graph"}
+
+
+def test_bounds_are_tighter_the_more_bits_a_precision_has():
+    def equal(precision, device="cpu"):
+        return Rung("full", "torch", precision).bound(device).equal
+
+    assert [equal(p) for p in ("fp32", "fp16", "bf16", "int8")] == [0.9999, 0.998, 0.995, 0.985]
+    assert equal("fp32", "cuda") == 0.998 and equal("bf16", "cuda") == 0.995
+    assert Rung("lite", "torch", "bf16").bound("cpu") == Rung("full", "torch", "bf16", 832).bound("cpu") == (0, 0.01)
+
+
+def test_calls_are_interleaved_and_the_warm_up_does_not_count():
+    order = []
+    calls = [lambda number, name=name: order.append(f"{name}{number}") for name in "ABC"]
+    seconds = interleaved(calls, iterations=2, warm_up=1)
+    assert order == ["A0", "B0", "C0", "A1", "B1", "C1", "A2", "B2", "C2"]
+    assert [len(taken) for taken in seconds] == [2, 2, 2]
+    assert all(s >= 0 for taken in seconds for s in taken)
+
+
+def test_the_work_of_the_atrous_form_is_known():
+    """FLOPs by hand, of the layers of a narrow network."""
+    metadata = checkpoint.Metadata(fc="atrous", fc_width=8, conv_widths=(4,) * 13)
+    size = width, height = 64, 32
+    flops, channels, area = 0, 3, width * height
+    for _, convolutions in ((0, 2), (1, 2), (2, 3), (3, 3), (4, 3)):
+        for _ in range(convolutions):
+            flops, channels = flops + 2 * 9 * channels * 4 * area, 4
+        area //= 4
+    flops += 2 * area * (9 * 4 * 8 + 8 * 8 + 8 * 2)  # fc6, fc7, score_fr
+    flops += 2 * (4 * area + 16 * area) * 4 * 2  # score_pool4, score_pool3
+    flops += 2 * (area * 16 + 4 * area * 16 + 16 * area * 256) * 2 * 2  # the transposed convolutions, per input pixel
+    work = count_work(metadata, size)
+    assert work.flops == flops
+    assert work.parameters == sum(p.numel() for p in checkpoint.empty_network(metadata).parameters())
+    assert work.bytes("bf16", (10, 5)) == 2 * work.parameters + 4 * 50
+
+
+def test_the_floor_is_the_slower_of_arithmetic_and_transfer(monkeypatch):
+    machine = Machine("cpu")
+    monkeypatch.setattr(machine, "gemm_peak", {"fp32": 100.0, "int8": None}.get)
+    monkeypatch.setattr(machine, "bandwidth", lambda: 1000.0)
+    assert machine.floor(Work(500, 10), "fp32", (1, 1)) == 5.0
+    assert machine.floor(Work(500, 10_000), "fp32", (1, 1)) == pytest.approx(40.004)
+    assert machine.floor(Work(500, 10), "int8", (1, 1)) is None
+
+
+def test_peaks_are_measured(monkeypatch):
+    monkeypatch.setattr("fcn_road_seg.benchmark.floor.GEMM_SIZES", {"cpu": (64, 128)})
+    monkeypatch.setattr("fcn_road_seg.benchmark.floor.COPY_BYTES", {"cpu": 1 << 20})
+    machine = Machine("cpu")
+    assert machine.gemm_peak("fp32") > 1e6 and machine.bandwidth() > 1e6
+    assert machine.gemm_peak("fp32") == machine.gemm_peak("fp32")  # once
+    monkeypatch.setattr(torch, "_int_mm", lambda a, b: (_ for _ in ()).throw(RuntimeError("not on this CPU")))
+    assert machine.gemm_peak("int8") is None
+
+
+def test_memory_is_of_a_fresh_process(settings, tmp_path):
+    taken = peak_memory(settings.options(REFERENCE), (193, 61))
+    if not os.path.exists("/proc/self/status"):
+        pytest.skip("peak memory comes from /proc/self/status")
+    weights = 4 * sum(tensor.numel() for tensor in checkpoint.load(settings.weights).tensors.values())
+    assert weights < taken < 20 * weights
+    assert peak_memory(settings.options(REFERENCE) | {"weights": tmp_path / "none"}, (193, 61)) is None
+
+
+def test_every_stage_and_the_whole_are_timed(settings):
+    benchmark = measure([REFERENCE, BF16], settings, FRAMES, iterations=3, warm_up=2, only_masks=True)
+    assert [m.rung for m in benchmark.measurements] == [REFERENCE, BF16]
+    for m in benchmark.measurements:
+        assert {"preprocess", "network", "postprocess", "threshold"} <= set(m.stages)
+        assert all(len(taken) == 3 for taken in m.stages.values()) and len(m.seconds) == 3
+        for i, total in enumerate(m.seconds):
+            assert 0 < sum(taken[i] for taken in m.stages.values()) <= total
+        assert (m.network_size, m.frame_size) == ((128, 32), (193, 61))
+    assert benchmark.measurements[0].equal == 1
+    assert benchmark.measurements[1].equal > 0.9
+
+
+def test_the_contract_of_the_json(settings):
+    benchmark = measure([REFERENCE, BF16], settings, FRAMES, iterations=4, warm_up=0, only_masks=True)
+    benchmark.measurements[0].seconds = [0.2, 0.2, 0.2, 0.6]
+    benchmark.measurements[1].seconds = [0.05] * 4
+    benchmark.measurements[1].floor, benchmark.measurements[1].peak_memory = 0.01, 30_000_000
+    reference, half = json.loads(json.dumps(rung_figures(benchmark)))
+    expected = {"backend": "torch", "device": "cpu", "precision": "fp32", "network_size": [128, 32]}
+    expected |= {"frame_size": [193, 61], "p50_ms": 200, "fps": 5, "speedup": 1, "equal_to_fp32": 1}
+    assert reference.items() >= expected.items()
+    assert 580 < reference["p99_ms"] <= 600 and reference["times_floor"] is None and reference["max_f"] is None
+    assert (half["precision"], half["p50_ms"], half["speedup"], half["times_floor"]) == ("bf16", 50, 4, 5)
+    assert half["peak_memory_mb"] == 30
+
+
+def test_labelled_frames_give_every_rung_its_accuracy(settings, tmp_path):
+    dataset = KittiRoad(write_folder(tmp_path, ["um_000000", "uu_000001"]))
+    benchmark = measure([REFERENCE, BF16], settings, FRAMES, 1, 0, dataset, only_masks=True)
+    for figures in rung_figures(benchmark):
+        assert 0 < figures["max_f"] < 1 and 0 < figures["iou"] < 1 and 0 < figures["bev_max_f"] < 1
+    assert benchmark.measurements[0].accuracy["frames"] == 2
+
+
+def test_a_rung_that_is_not_within_its_bound_is_named(settings, one_wrong_pixel_in_a_hundred):
+    benchmark = measure([REFERENCE, BF16], settings, FRAMES, 1, 0, only_masks=True)
+    (sentence,) = benchmark.broken_bounds()
+    assert sentence.startswith("torch:bf16 is out of its bound") and "99.5 % must be" in sentence
+
+
+def test_a_rung_that_loses_max_f_is_named(settings, tmp_path):
+    dataset = KittiRoad(write_folder(tmp_path, ["um_000000"]))
+    benchmark = measure([REFERENCE, BF16], settings, FRAMES, 1, 0, dataset, only_masks=True)
+    reference, half = benchmark.measurements
+    half.equal, half.accuracy = 1.0, {"perspective": {"max_f": reference.max_f - 0.0029}}
+    assert benchmark.broken_bounds() == []
+    half.accuracy = {"perspective": {"max_f": reference.max_f - 0.0031}}
+    assert "may lose 0.3 points" in benchmark.broken_bounds()[0]
+    half.rung, half.equal = Rung("lite", "torch", "bf16"), 0.5
+    assert benchmark.broken_bounds() == []
+
+
+def test_a_rung_that_cannot_run_is_listed_with_its_reason(settings, monkeypatch):
+    load = RoadSegmenter.load.__func__
+
+    def lost(cls, **options):
+        if options["precision"] == "bf16":
+            raise DeviceLostError("the device works no more")
+        return load(cls, **options)
+
+    monkeypatch.setattr(RoadSegmenter, "load", classmethod(lost))
+    graph = Rung("full", "graph", "fp16")
+    benchmark = measure([REFERENCE, graph, BF16], settings, FRAMES, 1, 0, only_masks=True)
+    assert [m.rung for m in benchmark.measurements] == [REFERENCE]
+    assert set(benchmark.absent) == {graph, BF16} and all(benchmark.absent.values())
+    absent = {str(rung): why for rung, why in benchmark.absent.items()}
+    text = markdown({"machine": {}, "rungs": rung_figures(benchmark), "absent": absent})
+    assert "- torch:bf16 did not run: the device works no more" in text
+
+
+def test_frames_of_several_network_sizes_are_refused(settings):
+    with pytest.raises(UserError, match="several network sizes"):
+        measure([REFERENCE], settings, [*FRAMES, np.zeros((100, 100, 3), np.uint8)], 1, 0)
+
+
+def test_on_another_device_masks_are_compared_with_the_cpus(settings, monkeypatch):
+    loaded = []
+    load = RoadSegmenter.load.__func__
+
+    def watched(cls, **options):
+        loaded.append(options["device"])
+        segmenter = load(cls, **options | {"device": "cpu"})
+        segmenter.device = options["device"]
+        return segmenter
+
+    monkeypatch.setattr(RoadSegmenter, "load", classmethod(watched))
+    monkeypatch.setattr(measure_module, "Machine", lambda device: device)
+    benchmark = measure([REFERENCE], Settings(settings.weights, "cuda"), FRAMES, 1, 0, only_masks=True)
+    assert loaded == ["cuda", "cpu"] and benchmark.machine == "cuda"
+
+
+def test_peers_and_folds_are_timed_beside_ours(small_weights):
+    weights = checkpoint.load(small_weights)
+    times = time_peers(weights, "cpu", ["bf16"], (2 * STRIDE, 2 * STRIDE), iterations=1, warm_up=0)
+    assert list(times) == [(name, "bf16") for name in ("fcn8s", *PEERS)]
+    assert [f["speedup"] for f in network_figures(times, "fcn8s")][0] == 1
+    times = time_folds(weights, "cpu", ["fp32"], (2 * STRIDE, STRIDE), iterations=2, warm_up=0)
+    assert list(times) == [(fold, "fp32") for fold in FOLDS]
+    assert all(len(seconds) == 2 for seconds in times.values())
+
+
+def test_outputs_in_metres_are_timed():
+    times = time_outputs(view(Camera.of_size(124, 38)).tables, iterations=2, warm_up=1)
+    assert list(times) == ["points", "grid", "scan", "boundary"]
+    assert all(len(seconds) == 2 and min(seconds) > 0 for seconds in times.values())
+
+
+def test_the_plot_has_a_mark_and_a_label_per_rung(settings, tmp_path, monkeypatch):
+    pytest.importorskip("matplotlib", reason="matplotlib is not installed")
+    from matplotlib.figure import Figure
+
+    figures = rung_figures(measure([REFERENCE, BF16], settings, FRAMES, 1, 0, only_masks=True))
+    drawn = []
+    save = Figure.savefig
+    monkeypatch.setattr(Figure, "savefig", lambda self, *a, **k: (drawn.append(self), save(self, *a, **k)))
+    plot(figures, tmp_path / "plot.png")
+    (axes,) = drawn[0].axes
+    assert [line.get_xdata()[0] for line in axes.lines] == [f["p50_ms"] for f in figures]
+    assert [text.get_text().split(":")[1] for text in axes.get_legend().get_texts()] == ["fp32", "bf16"]
+    assert len({line.get_marker() for line in axes.lines}) == 2
+    assert np.ptp(axes.get_ylim()) >= 1  # percent: what nobody can see does not fill the plot
+    assert cv2.imread(str(tmp_path / "plot.png")).shape[1] > 800
+
+
+def test_the_highest_rate_is_found():
+    tried = []
+    assert _highest(lambda rate: tried.append(rate) or rate <= 23, 60) == 23
+    assert len(tried) <= 6
+    assert _highest(lambda rate: False, 60) is None
+    assert _keeps_up({"max_ms": 100, "rate_hz": 10, "answered": 99, "sent": 100})
+    assert not _keeps_up({"max_ms": 101, "rate_hz": 10, "answered": 100, "sent": 100})
+    assert not _keeps_up({"max_ms": 50, "rate_hz": 10, "answered": 50, "sent": 100})
+
+
+def test_the_node_is_measured_end_to_end(small_weights):
+    pytest.importorskip("rclpy", reason="ROS 2 is not installed")
+    program = (
+        "import json, sys; from fcn_road_seg.benchmark.node_latency import measure_node;"
+        "print(json.dumps(measure_node({'weights': sys.argv[1], 'device': 'cpu'}, (5.0,), 3.0, 0)))"
+    )
+    command = [sys.executable, "-c", program, str(small_weights)]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    result = subprocess.run(command, capture_output=True, text=True, timeout=180, env=environment)
+    assert result.returncode == 0, result.stderr
+    said = json.loads(result.stdout)
+    assert said["device"] == "cpu" and said["highest_rate_hz"] is None
+    (rate,) = said["rates"]
+    assert rate["sent"] == 15 and 1 <= rate["answered"] <= 16
+    assert 0 < rate["p50_ms"] <= rate["p90_ms"] <= rate["p99_ms"] <= rate["max_ms"]
+    stages = rate["stages_p50_ms"]
+    assert {"decode", "network", "publish", "age at arrival", "age at publish", "mask's way"} <= set(stages)
+    parts = sum(stages[stage] for stage in ("preprocess", "network", "postprocess", "threshold"))
+    assert rate["segmenter_p50_ms"] == pytest.approx(parts, abs=0.02)
+    assert rate["rest_p50_ms"] == pytest.approx(rate["p50_ms"] - parts, abs=0.03)
+    text = markdown({"machine": {}, "rungs": [], "absent": {}, "node": said})
+    assert f"| 5 | {rate['answered']} of {rate['sent']} |" in text
+
+
+def test_a_node_that_cannot_start_is_a_sentence(tmp_path):
+    pytest.importorskip("rclpy", reason="ROS 2 is not installed")
+    program = (
+        "import sys; from fcn_road_seg.benchmark.node_latency import measure_node; from fcn_road_seg.errors import *\n"
+        "try: measure_node({'weights': sys.argv[1], 'device': 'cpu'})\nexcept UserError as error: print(error)"
+    )
+    command = [sys.executable, "-c", program, str(tmp_path / "none.safetensors")]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=180)
+    assert "the node does not start: Not configured: there is no weights file" in result.stdout, result.stderr
+
+
+@pytest.fixture
+def camera_of_a_small_drive(monkeypatch):
+    """The synthetic drive in small, for it takes a while to render."""
+    small = Camera.of_size(320, 96)
+    monkeypatch.setattr(
+        "fcn_road_seg.synthetic.SyntheticDrive", lambda **options: SyntheticDrive(camera=small, **options)
+    )
+
+
+def test_smoke_writes_everything(small_weights, tmp_path, capsys, camera_of_a_small_drive):
+    pytest.importorskip("matplotlib", reason="matplotlib is not installed")
+    files = {name: tmp_path / f"out.{name}" for name in ("json", "details", "markdown", "png")}
+    code = main(
+        ["benchmark", "--smoke", "--rungs", "torch:fp32,graph:fp16", "--device", "cpu", "--folds"]
+        + ["--weights", str(small_weights), "--json", str(files["json"]), "--details", str(files["details"])]
+        + ["--markdown", str(files["markdown"]), "--plot", str(files["png"])]
+    )
+    captured = capsys.readouterr()
+    assert code == 0, captured.err
+    (rung,) = json.loads(files["json"].read_text())
+    keys = {"backend", "device", "precision", "network_size", "frame_size", "p50_ms", "p99_ms", "fps"}
+    assert keys <= set(rung) and all(rung[key] for key in keys)
+    assert rung["frame_size"] == [320, 96] and rung["network_size"] == [128, 32]
+    details = json.loads(files["details"].read_text())
+    assert details["rungs"] == [rung] and list(details["absent"]) == ["graph:fp16"]
+    assert {entry["network"] for entry in details["folds"]} == set(FOLDS)
+    assert files["markdown"].read_text().strip() == captured.out.strip()
+    assert "| torch:fp32 |" in captured.out and "graph:fp16 did not run" in captured.out
+    assert cv2.imread(str(files["png"])) is not None
+
+
+def test_what_was_measured_stays_when_a_later_part_fails(
+    small_weights, tmp_path, capsys, monkeypatch, camera_of_a_small_drive
+):
+    monkeypatch.setitem(sys.modules, "rclpy", None)
+    monkeypatch.delitem(sys.modules, "fcn_road_seg.benchmark.mask_listener", raising=False)
+    options = ["--smoke", "--rungs", "torch:fp32", "--device", "cpu", "--weights", str(small_weights)]
+    assert main(["benchmark", *options, "--node", "--json", str(tmp_path / "rungs.json")]) == 2
+    captured = capsys.readouterr()
+    assert "--node needs ROS 2" in captured.err.splitlines()[-1]
+    assert "| torch:fp32 |" in captured.out
+    assert [rung["rung"] for rung in json.loads((tmp_path / "rungs.json").read_text())] == ["torch:fp32"]
+
+
+def test_a_plot_of_no_known_kind_is_a_sentence(settings, tmp_path):
+    pytest.importorskip("matplotlib", reason="matplotlib is not installed")
+    rung = {"rung": "a", "device_name": "b", "frame_size": [2, 1], "p50_ms": 1.0, "max_f": 0.9}
+    with pytest.raises(UserError, match="--plot: .*xyz"):
+        plot([rung], tmp_path / "plot.xyz")
+
+
+def test_a_rung_out_of_its_bound_is_exit_code_1(small_weights, tmp_path, capsys, one_wrong_pixel_in_a_hundred):
+    root = write_folder(tmp_path, ["um_000000", "uu_000001"])
+    options = ["--smoke", "--device", "cpu", "--weights", str(small_weights), "--rungs", "torch:bf16"]
+    assert main(["benchmark", *options, "--root", str(root), "--split", "all"]) == 1
+    assert "torch:bf16 is out of its bound" in capsys.readouterr().err.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    "options, words",
+    [
+        (["--rungs", "fast"], "is no rung"),
+        (["--iterations", "0"], "--iterations is 0"),
+        (["--frames", "0"], "--frames is 0"),
+        (["nowhere"], "there is no drive"),
+        (["--root", "nowhere"], "no KITTI Road folder"),
+        (["--node", "fast"], "--node is 'fast'"),
+        (["--device", "fpga"], "must be auto, cpu"),
+    ],
+)
+def test_bad_options_are_a_sentence(options, words, capsys):
+    assert main(["benchmark", *options]) == 2
+    assert words in capsys.readouterr().err.strip().splitlines()[-1]
+
+
+def test_the_shipped_rungs_hold_their_bounds(shipped_weights, capsys):
+    """What a machine runs on every change: all rungs of the shipped weights that it can run, on the synthetic drive."""
+    assert main(["benchmark", "--smoke", "--device", "cpu"]) == 0, capsys.readouterr().err
+    assert "| torch:bf16 |" in capsys.readouterr().out

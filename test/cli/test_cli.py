@@ -1,0 +1,303 @@
+"""The commands as a user types them: files they write, exit codes, one sentence for bad input."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from tiny_kitti import CALIBRATION, draw, write_folder
+
+from fcn_road_seg.cli.main import main
+from fcn_road_seg.datasets.kitti_road import split_names
+from fcn_road_seg.frames.image_file import read_rgb, write_image
+from fcn_road_seg.frames.video import VideoWriter
+from fcn_road_seg.inference import checkpoint
+from fcn_road_seg.inference.network import FCN8s
+from fcn_road_seg.inference.segmenter import RoadSegmenter
+from fcn_road_seg.postprocess.threshold import threshold_mask
+
+THRESHOLD = 0.2
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory) -> str:
+    """A random network that takes about half of a frame for road."""
+    torch.manual_seed(0)
+    path = tmp_path_factory.mktemp("weights") / "random.safetensors"
+    metadata = checkpoint.Metadata(fc="atrous", fc_width=16, network_width=96, threshold=THRESHOLD)
+    checkpoint.save(path, FCN8s("atrous", 16, std_init=1.0), metadata)
+    return str(path)
+
+
+@pytest.fixture
+def images(tmp_path):
+    folder = tmp_path / "images"
+    folder.mkdir()
+    for seed in range(3):
+        write_image(folder / f"frame{seed}.png", draw(seed, 61, 193)[0])
+    return folder
+
+
+def fails(capsys, *argv: str) -> str:
+    """Run a command that must fail with one sentence, after whatever progress it showed."""
+    assert main(argv) == 2
+    message = capsys.readouterr().err.strip().splitlines()[-1]
+    assert message.startswith(f"road_seg {argv[0]}: ")
+    return message
+
+
+def test_segment_writes_mask_and_overlay_of_every_image(images, tmp_path, weights):
+    out = tmp_path / "out"
+    assert main(["segment", str(images), "--out", str(out), "--weights", weights, "--alpha", "0.25"]) == 0
+    assert sorted(p.name for p in out.iterdir()) == sorted(
+        f"frame{i}_{kind}.png" for i in range(3) for kind in ("mask", "overlay")
+    )
+    frame = read_rgb(images / "frame1.png")
+    mask = cv2.imread(str(out / "frame1_mask.png"), cv2.IMREAD_UNCHANGED)
+    assert mask.shape == (61, 193) and mask.dtype == np.uint8
+    assert np.array_equal(mask, threshold_mask(RoadSegmenter.load(weights)(frame), THRESHOLD))
+    assert 0.1 < (mask == 255).mean() < 0.9
+    overlay = read_rgb(out / "frame1_overlay.png")
+    assert np.array_equal(overlay[mask == 0], frame[mask == 0])
+    tint = frame[mask == 255] * 0.75 + np.array((0, 255, 0)) * 0.25
+    assert np.abs(overlay[mask == 255] - tint).max() <= 1
+
+
+def test_segment_threshold(images, tmp_path, weights):
+    for threshold, value in (("0.001", 255), ("1.0", 0)):
+        arguments = ["--out", str(tmp_path), "--weights", weights, "--threshold", threshold]
+        assert main(["segment", str(images / "frame0.png"), *arguments]) == 0
+        assert (cv2.imread(str(tmp_path / "frame0_mask.png"), cv2.IMREAD_UNCHANGED) == value).all()
+
+
+def test_segment_names_and_skips_what_it_cannot_read(images, tmp_path, weights, capsys):
+    (images / "broken.png").write_bytes(b"no image")
+    (images / "empty.png").write_bytes(b"")
+    write_image(images / "half.jpg", draw(0)[0])
+    (images / "half.jpg").write_bytes((images / "half.jpg").read_bytes()[:-800])
+    (images / "notes.txt").write_text("not looked at")
+    assert main(["segment", str(images), "--out", str(tmp_path / "out"), "--weights", weights]) == 1
+    captured = capsys.readouterr()
+    assert all(name in captured.err for name in ("broken.png", "empty.png", "half.jpg is a JPEG that was cut off"))
+    assert "notes.txt" not in captured.err
+    assert "3 of 6 files" in captured.out
+    assert len(list((tmp_path / "out").iterdir())) == 6
+
+
+def test_segment_reads_video(images, tmp_path, weights):
+    writer = cv2.VideoWriter(str(tmp_path / "drive.avi"), cv2.VideoWriter.fourcc(*"MJPG"), 5, (192, 60))
+    for seed in range(4):
+        writer.write(cv2.cvtColor(draw(seed)[0], cv2.COLOR_RGB2BGR))
+    writer.release()
+    out = tmp_path / "out"
+    assert main(["segment", str(tmp_path / "drive.avi"), "--out", str(out), "--weights", weights]) == 0
+    masks = sorted(out.glob("*_mask.png"))
+    assert [m.name for m in masks] == [f"drive_{i:06d}_mask.png" for i in range(4)]
+    assert cv2.imread(str(masks[0]), cv2.IMREAD_UNCHANGED).shape == (60, 192)
+    video = cv2.VideoCapture(str(out / "drive_overlay.mp4"))
+    assert video.get(cv2.CAP_PROP_FRAME_COUNT) == 4 and video.get(cv2.CAP_PROP_FPS) == 5
+
+
+def test_segment_bad_input(images, tmp_path, weights, capsys):
+    out = ["--out", str(tmp_path / "out")]
+    assert "there is no" in fails(capsys, "segment", str(tmp_path / "none"), *out)
+    (tmp_path / "empty").mkdir()
+    assert "has no image" in fails(capsys, "segment", str(tmp_path / "empty"), *out)
+    assert "--threshold" in fails(capsys, "segment", str(images), *out, "--threshold", "2")
+    assert "--alpha" in fails(capsys, "segment", str(images), *out, "--alpha", "-1")
+    assert "no weights file" in fails(capsys, "segment", str(images), *out, "--weights", "missing.safetensors")
+    write_image(images / "frame0.bmp", draw(0)[0])
+    assert "same mask" in fails(capsys, "segment", str(images), *out)
+
+
+def test_evaluate_writes_the_contract(tmp_path, weights, capsys):
+    root = write_folder(tmp_path / "kitti", ["um_000000", "uu_000001"])
+    file = tmp_path / "figures.json"
+    assert main(["evaluate", "--root", str(root), "--json", str(file), "--weights", weights]) == 0
+    figures = json.loads(file.read_text())
+    assert figures["frames"] == 2
+    keys = {"max_f", "average_precision", "precision", "recall", "fpr", "fnr", "iou", "threshold"}
+    for view in ("perspective", "bev"):
+        assert set(figures[view]) == keys
+        assert all(0 <= value <= 1 for value in figures[view].values())
+    assert {frame["name"] for frame in figures["per_frame"]} == {"um_000000", "uu_000001"}
+    assert "perspective" in capsys.readouterr().out
+
+
+def test_evaluate_takes_a_split_file(tmp_path, weights):
+    root = write_folder(tmp_path / "kitti", ["um_000000", "uu_000001"])
+    (tmp_path / "split.txt").write_text("# one\nuu_000001\n")
+    file = tmp_path / "figures.json"
+    options = ["--split", str(tmp_path / "split.txt"), "--json", str(file), "--weights", weights]
+    assert main(["evaluate", "--root", str(root), *options]) == 0
+    assert json.loads(file.read_text())["frames"] == 1
+
+
+def test_evaluate_without_calibration_has_no_birds_eye_view(tmp_path, weights):
+    root = write_folder(tmp_path / "kitti", ["um_000000"])
+    (root / "training" / "calib" / "um_000000.txt").unlink()
+    file = tmp_path / "figures.json"
+    assert main(["evaluate", "--root", str(root), "--json", str(file), "--weights", weights]) == 0
+    assert json.loads(file.read_text())["bev"] is None
+
+
+def test_evaluate_bad_input(tmp_path, weights, capsys):
+    assert "training/image_2" in fails(capsys, "evaluate", "--root", str(tmp_path), "--weights", weights)
+    root = write_folder(tmp_path / "kitti", ["um_000000"])
+    assert "lacks image or ground truth" in fails(capsys, "evaluate", "--root", str(root), "--split", "val")
+    assert "cannot read none.txt" in fails(capsys, "evaluate", "--root", str(root), "--split", "none.txt")
+    assert "must be auto, cpu, cuda" in fails(
+        capsys, "evaluate", "--root", str(root), "--weights", weights, "--device", "fpga"
+    )
+
+
+def test_train_bad_input(tmp_path, weights, capsys):
+    assert "there is no recipe 'fast'" in fails(capsys, "train", "--recipe", "fast")
+    assert "give --data kitti_road:DIR" in fails(capsys, "train", "--recipe", "road")
+    assert "epochs is 'few'" in fails(capsys, "train", "--recipe", "road", "--epochs", "few")
+    assert "training/image_2" in fails(capsys, "train", "--recipe", "seed", "--data", f"kitti_road:{tmp_path}")
+    assert "does not train on 'kiti'" in fails(capsys, "train", "--recipe", "seed", "--data", "kiti:/data")
+    root = f"kitti_road:{write_folder(tmp_path, ['um_000000'])}"
+    assert "lacks image" in fails(capsys, "train", "--recipe", "seed", "--data", root)
+    assert "no data set 'mars'" in fails(
+        capsys, "train", "--recipe", "seed", "--data", root, "--data", "mars:x", "--samples", "{mars: 3}"
+    )
+    assert "is given 2 times" in fails(capsys, "train", "--recipe", "seed", "--data", root, "--data", root)
+    assert "leave out --teacher" in fails(capsys, "train", "--recipe", "seed", "--data", root, "--teacher", "x")
+    unlabelled = ["train", "--recipe", "road", "--samples", "{unlabelled: 3}", "--data", root]
+    assert "give --teacher FILE" in fails(capsys, *unlabelled)
+    unlabelled += ["--teacher", "missing.safetensors"]
+    assert "give --data unlabelled:DIR" in fails(capsys, *unlabelled)
+    assert "is no folder of images" in fails(capsys, *unlabelled, "--data", f"unlabelled:{tmp_path}")
+    cut_out = ["train", "--recipe", "lite", "--samples", "{kitti_road: 3}", "--data", root, "--teacher", weights]
+    assert "a teacher with full fc6 and fc7" in fails(capsys, *cut_out, "--fc", "full")
+    fine_tuning = ["train", "--recipe", "seed", "--data", root, "--weights", weights]
+    assert "give --fc atrous" in fails(capsys, *fine_tuning)
+    assert "leave out --encoder-weights" in fails(capsys, *fine_tuning, "--encoder-weights", "vgg16.safetensors")
+
+
+def test_an_unknown_verb_is_exit_code_2(capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(["fly"])
+    assert stop.value.code == 2
+    capsys.readouterr()
+
+
+WITHOUT_ROSBAGS = """
+import sys
+sys.modules["rosbags"] = None
+from fcn_road_seg.cli.main import main
+sys.exit(main())
+"""
+
+
+@pytest.mark.parametrize("words", [("kitti-to-bag", "drive", "--out", "bag"), ("play", "bag")])
+def test_a_missing_package_is_named(words, tmp_path):
+    command = [sys.executable, "-c", WITHOUT_ROSBAGS, *words]
+    result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert result.returncode == 2
+    assert "rosbags" in result.stderr and "install it" in result.stderr
+    assert result.stderr.count("\n") == 1
+
+
+def test_segment_does_not_write_over_its_inputs(images, tmp_path, weights, capsys):
+    assert "choose another --out" in fails(capsys, "segment", str(images), "--out", str(images))
+    (tmp_path / "drive.mp4").write_bytes(b"")
+    write_image(tmp_path / "drive_000000.png", draw(0)[0])
+    inputs = str(tmp_path / "drive.mp4"), str(tmp_path / "drive_000000.png")
+    assert "same mask" in fails(capsys, "segment", *inputs, "--out", str(tmp_path / "out"))
+    twice = str(images), str(images / "frame0.png")
+    assert main(["segment", *twice, "--out", str(tmp_path / "out"), "--weights", weights]) == 0
+    assert "3 of 3 files" in capsys.readouterr().out
+
+
+def test_segment_says_when_a_video_is_cut_short(images, tmp_path, weights, capsys):
+    writer = cv2.VideoWriter(str(tmp_path / "drive.avi"), cv2.VideoWriter.fourcc(*"MJPG"), 5, (192, 60))
+    for seed in range(8):
+        writer.write(cv2.cvtColor(draw(seed)[0], cv2.COLOR_RGB2BGR))
+    writer.release()
+    content = (tmp_path / "drive.avi").read_bytes()
+    (tmp_path / "drive.avi").write_bytes(content[: len(content) // 2])
+    arguments = ["segment", str(tmp_path / "drive.avi"), "--out", str(tmp_path / "out"), "--weights", weights]
+    assert main(arguments) == 1
+    assert "drive.avi claims 8 frames" in capsys.readouterr().err
+
+
+def test_segment_names_results_as_links_are_named(images, tmp_path, weights, capsys):
+    folder = tmp_path / "links"
+    folder.mkdir()
+    blob = tmp_path / "5f3a9c"
+    (images / "frame0.png").rename(blob)
+    for name in ("a", "b"):
+        (folder / f"{name}.png").symlink_to(blob)
+    assert main(["segment", str(folder), "--out", str(tmp_path / "out"), "--weights", weights]) == 0
+    assert {path.name for path in (tmp_path / "out").glob("*_mask.png")} == {"a_mask.png", "b_mask.png"}
+    (folder / "loop.png").symlink_to(folder / "loop.png")
+    assert "loop.png" in fails(capsys, "segment", str(folder / "loop.png"), "--out", str(tmp_path / "out"))
+
+
+def test_a_full_disk_is_an_error(tmp_path):
+    full = Path("/dev/full")
+    if not full.exists():
+        pytest.skip("this system has no /dev/full")
+    (tmp_path / "mask.png").symlink_to(full)
+    with pytest.raises(OSError, match="cannot write .*mask.png: No space left"):
+        write_image(tmp_path / "mask.png", np.zeros((4, 4), np.uint8))
+    with pytest.raises(OSError, match="cannot be written whole"), VideoWriter(tmp_path / "a.mp4", 10) as writer:
+        writer.write(np.zeros((48, 64, 3), np.uint8))
+        writer._count += 1  # as many as were lost
+    assert not [path for path in tmp_path.iterdir() if path.suffix == ".mp4"]
+
+
+def test_segment_ends_when_it_cannot_write(images, tmp_path, weights, capsys):
+    (tmp_path / "out" / "frame1_mask.png").mkdir(parents=True)
+    arguments = ["segment", str(images), "--out", str(tmp_path / "out"), "--weights", weights]
+    assert main(arguments) == 2
+    assert "cannot write" in capsys.readouterr().err
+
+
+def test_a_rotated_photo_keeps_its_stored_size(tmp_path, weights):
+    from PIL import Image
+
+    exif = Image.Exif()
+    exif[0x0112] = 6  # orientation: rotate by 90 degrees to show
+    Image.fromarray(draw(0)[0]).save(tmp_path / "photo.jpg", exif=exif)
+    assert main(["segment", str(tmp_path / "photo.jpg"), "--out", str(tmp_path / "out"), "--weights", weights]) == 0
+    assert Image.open(tmp_path / "out" / "photo_mask.png").size == (192, 60)
+
+
+def test_resume_takes_the_run_as_it_is(tmp_path, capsys):
+    assert "there is no run to resume" in fails(capsys, "train", "--resume", str(tmp_path))
+    (tmp_path / "recipe.yaml").write_text("samples: {kitti_road: 1}\nfc_width: 16\n")
+    assert "leave out" in fails(capsys, "train", "--resume", str(tmp_path), "--lr", "1e-3")
+    root = write_folder(tmp_path / "kitti", split_names("train") + split_names("val"))
+    for content in (b"", b"junk" * 100):
+        (tmp_path / "state.safetensors").write_bytes(content)
+        arguments = "--resume", str(tmp_path), "--data", f"kitti_road:{root}"
+        assert "no run of this recipe" in fails(capsys, "train", *arguments)
+
+
+def test_json_that_cannot_be_written_is_refused_before_the_work(tmp_path, capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(["evaluate", "--root", str(tmp_path), "--json", str(tmp_path / "none" / "x.json")])
+    assert stop.value.code == 2
+    assert "cannot write" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("calibration", [b"\xff\xfe", b"P2: 1 2 3\n", CALIBRATION.replace("1", "0").encode()])
+def test_evaluate_names_a_broken_calibration(tmp_path, weights, capsys, calibration):
+    root = write_folder(tmp_path / "kitti", ["um_000000"])
+    (root / "training" / "calib" / "um_000000.txt").write_bytes(calibration)
+    assert "calib" in fails(capsys, "evaluate", "--root", str(root), "--weights", weights)
+
+
+def test_evaluate_without_any_road_says_so(tmp_path, weights, capsys):
+    root = write_folder(tmp_path / "kitti", ["um_000000"])
+    label = np.zeros((60, 192, 3), np.uint8)
+    label[..., 0] = 255
+    write_image(root / "training" / "gt_image_2" / "um_road_000000.png", label)
+    assert "no road" in fails(capsys, "evaluate", "--root", str(root), "--weights", weights)

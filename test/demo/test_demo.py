@@ -1,0 +1,237 @@
+"""The demo: camera and node as processes of their own, and what is told of the drive."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import cv2
+import numpy as np
+import pytest
+from rosbags.typesys import Stores, get_typestore
+
+from fcn_road_seg.bags.reader import open_bag
+from fcn_road_seg.bags.writer import new_bag
+from fcn_road_seg.datasets.drive import Drive, DriveFrame, open_drive
+from fcn_road_seg.demo.bag import IMAGE, write_drive
+from fcn_road_seg.demo.birds_eye import COLOURS, SCAN, birds_eye
+from fcn_road_seg.demo.report import contact_sheet, figures
+from fcn_road_seg.demo.run import Answers
+from fcn_road_seg.errors import UserError
+from fcn_road_seg.frames.image_file import ImageFileError, write_image
+from fcn_road_seg.frames.video import VideoReader, VideoWriter
+
+FRAMES = np.random.default_rng(0).integers(0, 256, (3, 48, 64, 3), np.uint8)
+ROADS = FRAMES[..., 0] > 127
+
+
+def demo(*arguments) -> subprocess.CompletedProcess:
+    command = [sys.executable, "-m", "fcn_road_seg.cli.main", "demo", *map(str, arguments)]
+    # One thread: threads that wait for each other stall for long when other work has the cores.
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    return subprocess.run(command, capture_output=True, text=True, timeout=180, env=environment)
+
+
+def write_images(folder: Path) -> None:
+    folder.mkdir(parents=True)
+    for index, frame in enumerate(FRAMES):
+        write_image(folder / f"{index}.png", frame)
+
+
+@pytest.mark.parametrize("inside", [".", "image_02/data"])
+def test_a_folder_of_images_and_a_kitti_raw_drive_open(tmp_path, inside):
+    write_images(tmp_path / "drive" / inside)
+    drive = open_drive(tmp_path / "drive", frames=2)
+    assert (drive.name, drive.count) == ("drive", 2)
+    images = [frame.image for frame in drive.frames]
+    np.testing.assert_array_equal(images, FRAMES[:2])
+
+
+def test_a_video_opens(tmp_path):
+    with VideoWriter(tmp_path / "drive.mp4", 25) as writer:
+        for grey in (40, 120, 200):
+            writer.write(np.full((48, 64, 3), grey, np.uint8))
+    drive = open_drive(tmp_path / "drive.mp4")
+    frames = list(drive.frames)
+    assert drive.rate == 25
+    assert [round(float(frame.image.mean()), -1) for frame in frames] == [40, 120, 200]
+    assert all(frame.road is None for frame in frames)
+
+
+def test_only_an_avi_knows_how_many_frames_it_has(tmp_path):
+    for suffix in (".mp4", ".avi"):
+        with VideoWriter(tmp_path / f"drive{suffix}", 10) as writer:
+            writer.write(np.zeros((48, 64, 3), np.uint8))
+        video = VideoReader(tmp_path / f"drive{suffix}")
+        video._length = 9  # sound that is longer than the picture, or an edit list
+        if suffix == ".mp4":
+            assert len(list(video)) == 1
+        else:
+            with pytest.raises(ImageFileError, match="claims 9 frames"):
+                list(video)
+
+
+def test_the_synthetic_drive_opens_with_its_truth():
+    drive = open_drive(None, frames=2)
+    frames = list(drive.frames)
+    assert len(frames) == drive.count == 2
+    assert frames[0].image.shape == (375, 1242, 3)
+    assert frames[0].road.shape == (375, 1242) and frames[0].road.dtype == bool
+    assert (frames[0].image != frames[1].image).any()
+
+
+@pytest.mark.parametrize(
+    "name, words", [("none", "there is no drive"), ("empty", "has neither images"), ("x", "nor a video")]
+)
+def test_what_is_no_drive_is_named(tmp_path, name, words):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "x").write_text("no video")
+    with pytest.raises(UserError, match=words):
+        open_drive(tmp_path / name)
+
+
+def test_figures_are_of_the_recording_and_compare_with_segment(tmp_path):
+    drive = write_drive(
+        Drive("three", 3, [DriveFrame(f, r) for f, r in zip(FRAMES, ROADS, strict=True)]), tmp_path / "drive", 10, iter
+    )
+    assert [stamp % 10**9 for stamp in drive.stamps] == [0, 10**8, 2 * 10**8] and round(drive.rate, 6) == 10
+    np.testing.assert_array_equal(list(drive.frames()), FRAMES)
+    store = get_typestore(Stores.LATEST)
+    mask = np.uint8(ROADS[2]) * np.uint8(255)
+    mask[0] = 255 - mask[0]
+    with new_bag(tmp_path / "recording") as writer:  # the second frame has no answer, the third one differs in a row
+        connection = writer.add_connection("/road_seg/mask", IMAGE, typestore=store)
+        for stamp, pixels in ((drive.stamps[0], np.uint8(ROADS[0]) * np.uint8(255)), (drive.stamps[2], mask)):
+            types = store.types
+            header = types["std_msgs/msg/Header"](types["builtin_interfaces/msg/Time"](*divmod(stamp, 10**9)), "camera")
+            message = types[IMAGE](header, 48, 64, "mono8", 0, 64, pixels.ravel())
+            writer.write(connection, stamp, store.serialize_cdr(message, IMAGE))
+    device = dict.fromkeys(("weights", "device", "device name", "backend", "precision"), "x")
+    device |= {"network width": "576", "weights threshold": "0.5"}
+    answers = Answers(tmp_path / "recording", drive.stamps, [0.1, None, 0.3], [10**9, 2 * 10**9], device)
+    segmented = iter([np.uint8(ROADS[0]) * np.uint8(255), np.uint8(ROADS[2]) * np.uint8(255)])
+    result = figures(drive, 10, answers, lambda frame: next(segmented))
+    assert (result["frames_sent"], result["frames_answered"], result["frames_equal"]) == (3, 2, 1)
+    assert result["latency_p50_ms"] == 200 and result["fps"] == 1
+    both = np.stack([ROADS[0], mask != 0]), np.stack([ROADS[0], ROADS[2]])
+    assert result["iou"] == pytest.approx((both[0] & both[1]).sum() / (both[0] | both[1]).sum(), abs=1e-4)
+
+
+def test_a_contact_sheet_has_rows_of_three():
+    pictures = [np.full((10, 20, 3), value, np.uint8) for value in (1, 2, 3, 4)]
+    sheet = contact_sheet(pictures)
+    assert sheet.shape == (20, 60, 3)
+    assert sheet[::10, ::20, 0].tolist() == [[1, 2, 3], [4, 0, 0]]
+    assert contact_sheet(pictures[:1]).shape == (10, 20, 3)
+
+
+def test_the_road_from_above_is_drawn_where_it_is():
+    at = SimpleNamespace
+    cells = np.full((20, 40), -1, np.int8)  # 4 m across, 8 m ahead
+    cells[10:, 20:] = 0  # far left
+    cells[:10, 20:] = 100  # far right
+    origin = at(position=at(x=0.0, y=-2.0))
+    outputs = {
+        "grid": at(info=at(width=40, height=20, resolution=0.2, origin=origin), data=cells.reshape(-1)),
+        "scan": at(angle_min=0.0, angle_increment=np.pi / 4, ranges=[2.0, np.nan, np.inf]),
+        "boundary": at(polygon=at(points=[at(x=1.0, y=1.0), at(x=3.0, y=1.0), at(x=3.0, y=1.5)])),
+    }
+    picture = birds_eye(outputs, 80)
+    assert picture.shape == (40, 80, 3) and picture.dtype == np.uint8
+    assert tuple(picture[3, 70]) == COLOURS[0] and tuple(picture[36, 70]) == COLOURS[100]
+    assert tuple(picture[36, 5]) == COLOURS[-1]
+    assert tuple(picture[20, 20]) == SCAN  # 2 m ahead, in the middle
+    assert tuple(picture[10, 20]) != COLOURS[-1]  # the boundary's lower side, 1 m to the left
+    assert (birds_eye({}, 80) == COLOURS[-1]).all() and birds_eye({}, 80).shape == (40, 80, 3)
+    empty = outputs | {"boundary": at(polygon=at(points=[]))}
+    assert tuple(birds_eye(empty, 80)[10, 20]) == COLOURS[-1]
+
+
+def test_frames_without_metres_have_none_of_another_frame(tmp_path):
+    store = get_typestore(Stores.LATEST)
+    types, kind = store.types, "geometry_msgs/msg/PolygonStamped"
+    with new_bag(tmp_path / "recording") as writer:
+        topics = (("/road_seg/mask", IMAGE), ("/road_seg/boundary", kind))
+        mask, boundary = (writer.add_connection(topic, name, typestore=store) for topic, name in topics)
+        for second in (1, 2, 3):
+            header = types["std_msgs/msg/Header"](types["builtin_interfaces/msg/Time"](second, 0), "camera")
+            pixels = np.full(6, second, np.uint8)
+            message = types[IMAGE](header, 2, 3, "mono8", 0, 3, pixels)
+            writer.write(mask, second * 10**9, store.serialize_cdr(message, IMAGE))
+            if second == 2:
+                message = types[kind](header, types["geometry_msgs/msg/Polygon"]([]))
+                writer.write(boundary, second * 10**9, store.serialize_cdr(message, kind))
+    stamps = [second * 10**9 for second in (1, 2, 3)]
+    answers = Answers(tmp_path / "recording", stamps, [None] * 3, [], {})
+    assert [sorted(outputs) for outputs in answers.in_metres()] == [[], ["boundary"], []]
+    assert [int(mask[0, 0]) for mask in answers.masks()] == [1, 2, 3]
+
+
+def test_every_frame_of_a_drive_is_answered(small_weights, tmp_path):
+    pytest.importorskip("rclpy", reason="ROS 2 is not installed")
+    out = tmp_path / "out"
+    result = demo("--frames", 8, "--rate", 2, "--weights", small_weights, "--out", out, "--json", tmp_path / "json")
+    assert result.returncode == 0, result.stdout + result.stderr
+    said = json.loads((tmp_path / "json").read_text())
+    assert (said["frames_sent"], said["frames_answered"], said["frames_equal"]) == (8, 8, 8)
+    assert 0 < said["latency_p50_ms"] <= said["latency_p99_ms"] < 2000
+    assert said["fps"] == pytest.approx(2, rel=0.3)
+    assert 0 <= said["iou"] <= 1
+    assert said["weights"] == str(small_weights)
+    assert said["device"].startswith(("cpu", "cuda")) and said["precision"] in ("fp32", "bf16", "fp16")
+    assert said["network_width"] == 128 and said["threshold"] == 0.5
+    video = cv2.VideoCapture(str(out / "overlay.mp4"))
+    assert video.get(cv2.CAP_PROP_FRAME_COUNT) == 8
+    assert video.get(cv2.CAP_PROP_FRAME_WIDTH) == 1242
+    assert cv2.imread(str(out / "contact_sheet.png")).shape == (3 * (145 + 240), 3 * 480, 3)  # and the road from above
+    with open_bag(out / "recording") as bag:
+        stamps = {}
+        for connection, stamp, _ in bag.messages():
+            stamps.setdefault(connection.topic, set()).add(stamp)
+    in_metres = [stamps[f"/road_seg/{topic}"] for topic in ("grid", "scan", "boundary")]
+    assert in_metres[0] == in_metres[1] == in_metres[2] <= stamps["/road_seg/mask"]
+    assert max(stamps["/road_seg/mask"]) in in_metres[0]  # the first frames have none: tables are being made
+    assert "8 sent, 8 answered" in result.stdout
+    assert str(out / "overlay.mp4") in result.stdout and str(out / "contact_sheet.png") in result.stdout
+
+
+def test_a_kitti_drive_goes_through_bag_player_node_and_recording(repository, shipped_weights, tmp_path):
+    """The deployed node's masks, read back from the bag, are those of road_seg segment."""
+    pytest.importorskip("rclpy", reason="ROS 2 is not installed")
+    drive = repository.parent / "shared/data/kitti_raw/2011_09_26/2011_09_26_drive_0000_sync"
+    if not drive.is_dir():
+        pytest.skip("needs the KITTI raw clip in ../shared")
+    result = demo("--drive", drive, "--frames", 10, "--rate", 3, "--out", tmp_path / "out", "--json", tmp_path / "json")
+    assert result.returncode == 0, result.stdout + result.stderr
+    said = json.loads((tmp_path / "json").read_text())
+    assert (said["frames_sent"], said["frames_answered"], said["frames_equal"]) == (10, 10, 10)
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    images = [drive / "image_02" / "data" / f"{index:010d}.png" for index in range(10)]
+    command = [sys.executable, "-m", "fcn_road_seg.cli.main", "segment", *images, "--out", tmp_path / "masks"]
+    subprocess.run(command, check=True, capture_output=True, timeout=180, env=environment)
+    with open_bag(tmp_path / "out" / "recording") as bag:
+        assert {connection.topic for connection, _, _ in bag.messages()} >= {"/road_seg/grid", "/road_seg/scan"}
+        masks = bag.messages(["/road_seg/mask"])
+        for image, (connection, stamp, data) in zip(images, masks, strict=True):
+            message = bag.deserialize(data, connection.msgtype)
+            assert message.header.stamp.sec * 10**9 + message.header.stamp.nanosec == stamp
+            mask = cv2.imread(str(tmp_path / "masks" / f"{image.stem}_mask.png"), cv2.IMREAD_UNCHANGED)
+            np.testing.assert_array_equal(message.data.reshape(375, 1242), mask)
+
+
+def test_a_node_that_cannot_start_ends_the_demo_with_a_sentence(tmp_path):
+    pytest.importorskip("rclpy", reason="ROS 2 is not installed")
+    result = demo("--frames", 1, "--weights", tmp_path / "none.safetensors", "--out", tmp_path / "out")
+    assert result.returncode == 2
+    sentence = f"the node does not start: Not configured: there is no weights file {tmp_path / 'none.safetensors'}"
+    assert sentence in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize("option", [("--rate", "0"), ("--frames", "-1"), ("--drive", "nowhere")])
+def test_bad_options_are_refused_in_a_sentence(option, tmp_path):
+    result = demo(*option, "--out", tmp_path / "out")
+    assert result.returncode == 2
+    assert len(result.stderr.strip().splitlines()) == 1

@@ -1,0 +1,201 @@
+"""The temperature: fitted right, applied exactly, and worth what it says."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from tiny_kitti import write_folder
+from torchmetrics.functional.classification import binary_calibration_error
+
+from fcn_road_seg.cli.main import main
+from fcn_road_seg.datasets import kitti_road
+from fcn_road_seg.evaluation import calibration
+from fcn_road_seg.evaluation.metrics import PixelCounts
+from fcn_road_seg.frames.sample import Sample
+from fcn_road_seg.inference import checkpoint
+from fcn_road_seg.inference.inference_network import InferenceNetwork
+from fcn_road_seg.inference.preprocess import MEAN
+from fcn_road_seg.inference.segmenter import RoadSegmenter
+from fcn_road_seg.postprocess.labels import labels_and_confidence
+from fcn_road_seg.postprocess.threshold import threshold_mask
+
+
+def red_is_the_logit(x: torch.Tensor) -> torch.Tensor:
+    """A network whose logit difference is -8..8, by the frame's red channel."""
+    z = (x[:, 0] + MEAN[0]) / 255 * 16 - 8
+    return torch.stack([torch.zeros_like(z), z], 1)
+
+
+def sample(name: str, temperature: float, seed: int) -> Sample:
+    """A frame on which `red_is_the_logit` is `temperature` times too sure."""
+    rng = np.random.default_rng(seed)
+    image = np.zeros((160, 576, 3), np.uint8)
+    image[..., 0] = rng.integers(0, 256, image.shape[:2])
+    p = 1 / (1 + np.exp(-(image[..., 0] / 255 * 16 - 8) / temperature))
+    label = (rng.random(p.shape) < p).astype(np.uint8)
+    label[-3:] = 255
+    return Sample(image, label, name)
+
+
+def counts_of(probability: np.ndarray, label: np.ndarray) -> PixelCounts:
+    counts = PixelCounts()
+    counts.add(probability, label)
+    return counts
+
+
+@pytest.fixture(scope="module")
+def table() -> calibration.TemperatureTable:
+    frames = [sample("a", 2.0, 0), sample("b", 2.0, 1), sample("c", 0.7, 2)]
+    return calibration.TemperatureTable(red_is_the_logit, frames, 576)
+
+
+@pytest.mark.parametrize(("names", "temperature"), [(["a", "b"], 2.0), (["c"], 0.7)])
+def test_the_fit_finds_the_temperature_that_labels_were_drawn_with(table, names, temperature):
+    fitted = table.fit(names)
+    assert fitted == pytest.approx(temperature, rel=0.07)
+    assert calibration.expected_calibration_error(table.at(fitted, names)) < 0.01
+    assert calibration.expected_calibration_error(table.at(1.0, names)) > 0.02
+
+
+def test_held_out_frames_are_judged_by_the_temperature_of_the_others(table):
+    held_out = calibration.expected_calibration_error(table.held_out([["a", "b"], ["c"]]))
+    assert held_out > 2 * calibration.expected_calibration_error(table.at(table.fit()))
+    assert (table.held_out([["c"]]).road == table.at(2.0, ["c"]).road).all()
+
+
+def test_the_error_is_that_of_torchmetrics():
+    rng = np.random.default_rng(0)
+    p = rng.choice([level for level in range(256) if level % 17], (50, 90)).astype(np.uint8)  # none on a bin's border
+    label = (rng.random(p.shape) < (p / 255) ** 2).astype(np.uint8)
+    theirs = binary_calibration_error(torch.tensor(p / 255.0).flatten(), torch.tensor(label).flatten(), n_bins=15)
+    ours = calibration.expected_calibration_error(counts_of(p, label))
+    assert ours == pytest.approx(float(theirs), abs=1e-5) and ours > 0.1
+    middle = (p >= 0.25 * 255) & (p <= 0.75 * 255)
+    part = calibration.expected_calibration_error(counts_of(p[middle], label[middle]))
+    assert calibration.expected_calibration_error(counts_of(p, label), (0.25, 0.75)) == pytest.approx(part)
+
+
+def test_a_moved_threshold_gives_the_same_mask():
+    z = np.linspace(-6, 6, 10001)
+    for temperature in (0.5, 1.6, 4.0):
+        moved = calibration.moved_threshold(0.553, 1.0, temperature)
+        assert np.array_equal(1 / (1 + np.exp(-z / temperature)) >= moved, 1 / (1 + np.exp(-z)) >= 0.553)
+        assert calibration.moved_threshold(moved, temperature, 1.0) == pytest.approx(0.553)
+    assert calibration.moved_threshold(0.0, 1.0, 2.0) == 0.0 and calibration.moved_threshold(1.0, 1.0, 2.0) == 1.0
+
+
+@pytest.mark.parametrize("confidence", [0.5, 0.8, 0.97])
+def test_a_confidence_row_is_what_the_labels_are_worth(confidence):
+    rng = np.random.default_rng(1)
+    p = rng.integers(0, 256, (60, 80)).astype(np.uint8)
+    truth = (rng.random(p.shape) < p / 255).astype(np.uint8)
+    labels, _ = labels_and_confidence(p, 0.55, confidence)
+    row = calibration.confidence_row(counts_of(p, truth), 0.55, confidence)
+    assert row.precision == pytest.approx((truth[labels == 1] == 1).mean())
+    assert row.not_road_precision == pytest.approx((truth[labels == 0] == 0).mean())
+    assert row.recall == pytest.approx((labels[truth == 1] == 1).mean())
+    assert row.coverage == pytest.approx((labels != 255).mean())
+
+
+def test_the_least_confidence_is_the_least_that_does(table):
+    counts = table.at(2.0, ["a", "b"])
+    row = calibration.least_confidence(counts, 0.5, 0.97)
+    assert row.precision >= 0.97 > calibration.confidence_row(counts, 0.5, row.confidence - 1 / 255).precision
+    never = counts_of(np.array([[255, 0]], np.uint8), np.array([[0, 1]], np.uint8))
+    assert calibration.least_confidence(never, 0.5, 0.9) is None
+
+
+def test_streets_are_the_split_files_paragraphs(tmp_path):
+    path = kitti_road.Path(kitti_road.__file__).parent / "splits" / "kitti_road_val.txt"
+    streets = calibration.read_streets(path)
+    assert [name for street in streets for name in street] == kitti_road.split_names("val")
+    assert ["um_000004", "um_000005"] in streets and len(streets) > 4
+    (tmp_path / "names.txt").write_text("um_000001\num_000002  # one street\n")
+    assert calibration.read_streets(tmp_path / "names.txt") == [["um_000001", "um_000002"]]
+
+
+@pytest.mark.parametrize("temperature", [1.0, 2.0, 1.7])
+def test_every_network_of_a_checkpoint_has_its_temperature(small_weights, temperature):
+    plain = checkpoint.load(small_weights)
+    warm = replace(plain, metadata=replace(plain.metadata, temperature=temperature))
+    x = torch.randn(1, 3, 32, 64) * 50
+    frame = torch.randint(0, 256, (1, 32, 64, 3), dtype=torch.uint8)
+    with torch.inference_mode():
+        expected = plain.network()(x) / temperature
+        torch.testing.assert_close(warm.network()(x), expected, rtol=1e-5, atol=1e-4)
+        p = InferenceNetwork(plain.network())(frame)
+        folded = InferenceNetwork(warm.network())(frame)
+    torch.testing.assert_close(torch.logit(folded), torch.logit(p) / temperature, rtol=1e-3, atol=1e-2)
+    assert torch.equal(plain.network().head.upscore8.weight, plain.tensors["head.upscore8.weight"].float())
+
+
+def test_a_temperature_that_is_none_is_refused(small_weights, tmp_path):
+    plain = checkpoint.load(small_weights)
+    for temperature in (0.0, -1.0, float("nan"), "hot"):
+        path = tmp_path / "bad.safetensors"
+        checkpoint.save(path, plain.network(), replace(plain.metadata, temperature=temperature))
+        with pytest.raises(checkpoint.CheckpointError, match="damaged or altered"):
+            checkpoint.load(path)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    root = write_folder(tmp_path_factory.mktemp("kitti"), [f"um_00000{i}" for i in range(4)])
+    (root / "names.txt").write_text("# one street\num_000000\num_000001\n# another\num_000002\num_000003\n")
+    return root
+
+
+def command(folder, weights, out, *more: str) -> int:
+    arguments = ["--root", str(folder), "--split", str(folder / "names.txt"), "--weights", str(weights)]
+    return main(["calibrate", *arguments, "--out", str(out), *more])
+
+
+def test_the_command_writes_the_same_network_with_a_temperature(folder, small_weights, tmp_path, capsys):
+    out, figures = tmp_path / "out.safetensors", tmp_path / "figures.json"
+    assert command(folder, small_weights, out, "--json", str(figures)) == 0
+    assert "temperature" in capsys.readouterr().out
+    before, after = checkpoint.load(small_weights), checkpoint.load(out)
+    assert after.metadata.temperature != 1.0 and after.metadata.origin == before.sha256
+    assert all(torch.equal(tensor, after.tensors[name]) for name, tensor in before.tensors.items())
+    found = json.loads(figures.read_text())
+    assert found["after"]["nll"] < found["before"]["nll"] and found["held_out"] and found["frames"] == 4
+    assert after.metadata.figures["calibration"]["temperature"] == found["temperature"] == after.metadata.temperature
+    frame = kitti_road.KittiRoad(folder)[0].image
+    masks = []
+    for path in (small_weights, out):
+        segmenter = RoadSegmenter.load(path, "cpu", "fp32", backend="torch")
+        masks.append(threshold_mask(segmenter(frame), segmenter.threshold))
+    assert np.mean(masks[0] != masks[1]) < 0.01 and 0 < masks[0].mean() < 255
+
+    again = tmp_path / "again.safetensors"
+    assert command(folder, out, again) == 0
+    assert checkpoint.load(again).metadata.temperature == after.metadata.temperature
+    assert checkpoint.load(again).metadata.threshold == pytest.approx(after.metadata.threshold)
+
+
+def test_the_command_refuses(folder, small_weights, tmp_path, capsys):
+    out = tmp_path / "out.safetensors"
+    for arguments, words in (
+        (("--road-precision", "2"), "must be above 0 and at most 1"),
+        (("--split", "train"), "frames that training saw"),
+        (("--split", str(tmp_path / "none")), "cannot read"),
+        (("--root", str(tmp_path)), "is no KITTI Road folder"),
+        (("--weights", str(tmp_path / "none")), "there is no weights file"),
+    ):
+        assert command(folder, small_weights, out, *arguments) == 2
+        assert words in capsys.readouterr().err
+    assert not out.exists()
+
+
+def test_the_shipped_weights_on_streets_they_never_saw(repository, shipped_weights):
+    root = repository.parent / "shared" / "data" / "kitti_road"
+    if not root.is_dir():
+        pytest.skip("KITTI Road is not at ../shared/data/kitti_road")
+    names = kitti_road.split_names("val")[::3]
+    loaded = checkpoint.load(shipped_weights)
+    raw = replace(loaded, metadata=replace(loaded.metadata, temperature=1.0))
+    frames = calibration.TemperatureTable(raw.network(), kitti_road.KittiRoad(root, names), 576)
+    assert calibration.expected_calibration_error(frames.at(frames.fit())) <= 0.02
+    assert calibration.expected_calibration_error(frames.at(loaded.metadata.temperature)) <= 0.02

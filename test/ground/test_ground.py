@@ -1,0 +1,213 @@
+"""Pixels <-> metres: cameras as CameraInfo describes them, the road plane, and the tables between them."""
+
+import math
+
+import cv2
+import numpy as np
+import pytest
+
+from fcn_road_seg.ground import CameraModel, GroundError, GroundPlane, GroundTables
+from fcn_road_seg.synthetic import Camera
+
+WIDTH, HEIGHT, FOCAL, CX, CY = 320, 240, 200.0, 158.3, 101.7
+K = [FOCAL, 0, CX, 0, FOCAL, CY, 0, 0, 1]
+P = [FOCAL, 0, CX, 0, 0, FOCAL, CY, 0, 0, 0, 1, 0]
+PLUMB_BOB = [-0.32, 0.12, 0.001, -0.0015, -0.02]
+RATIONAL = [0.4, -0.2, 0.001, 0.0005, 0.01, 0.7, -0.1, 0.02]
+EQUIDISTANT = [0.02, -0.01, 0.004, -0.001]
+
+
+def camera(**changes) -> CameraModel:
+    values = {"width": WIDTH, "height": HEIGHT, "k": K, "d": [0.0] * 5, "distortion_model": "plumb_bob"}
+    return CameraModel.from_camera_info(**{**values, "r": np.eye(3), "p": P, **changes})
+
+
+def tables(model=None, plane=None, **options) -> GroundTables:
+    return GroundTables(model or camera(), plane or GroundPlane.from_mounting(1.2, 0.1), **options)
+
+
+def known_pixels(table: GroundTables) -> tuple[np.ndarray, np.ndarray]:
+    """Column and row of every pixel that sees the road, and its point there."""
+    rows, columns = np.nonzero(~np.isnan(table.xy[..., 0]))
+    return np.stack([columns, rows], -1), table.xy[rows, columns]
+
+
+@pytest.mark.parametrize("pitch", [0.0, 0.07, -0.03])
+def test_it_is_the_geometry_of_the_synthetic_scenes(pitch):
+    scene = Camera(pitch=pitch)
+    k = [scene.fx, 0, scene.cx, 0, scene.fy, scene.cy, 0, 0, 1]
+    p = np.column_stack([np.reshape(k, (3, 3)), np.zeros(3)])
+    model = CameraModel.from_camera_info(scene.width, scene.height, k, [], "", np.eye(3), p)
+    table = GroundTables(model, GroundPlane.from_mounting(scene.camera_height, pitch), 60.0, bottom_margin=0.0)
+    true = scene.ground_points()
+    known = np.hypot(true[..., 0], true[..., 1]) <= 60
+    np.testing.assert_array_equal(~np.isnan(table.xy[..., 0]), known)
+    np.testing.assert_allclose(table.xy[known], true[known], rtol=1e-5, atol=1e-4)
+    points = np.column_stack([true[known][:9999], np.zeros(9999)])
+    np.testing.assert_allclose(table.pixels(true[known][:9999]), scene.project(points), atol=1e-3)
+
+
+def test_nothing_above_the_horizon_beyond_the_range_and_in_the_margin():
+    table = tables(max_range=12.0, bottom_margin=0.05)
+    known = ~np.isnan(table.xy[..., 0])
+    horizon = CY - FOCAL * math.tan(0.1)
+    assert not known[: math.ceil(horizon)].any() and not known[-12:].any() and known[-13].any()
+    assert 11.5 < np.hypot(*table.xy[known].T).max() <= 12
+    np.testing.assert_array_equal(np.isnan(table.pixel_size), ~known)
+    assert np.isnan(table.pixels([[20.0, 0.0], [-3.0, 0.0], [3.0, 30.0]])).all()
+    assert (table.pixel_indices([[20.0, 0.0]]) == -1).all()
+
+
+def test_signs_of_pitch_and_roll():
+    """REP-103: about y (left) a positive turn looks down; about x (forward) it leans to the right."""
+    for pitch, roll in ((0.3, 0.0), (0.3, 0.4), (0.0, 0.4)):
+        axis = GroundPlane.from_mounting(1.0, pitch, roll).rotation[:, 2]
+        np.testing.assert_allclose(axis, (math.cos(pitch), 0, -math.sin(pitch)), atol=1e-12)
+    known = ~np.isnan(tables(plane=GroundPlane.from_mounting(1.2, 0.1, 0.2)).xy[..., 0])
+    first = known.argmax(0)
+    assert first[-1] < first[WIDTH // 2] < first[0]
+
+
+def test_a_quaternion_of_tf_is_the_mounting():
+    half = 0.1 / 2
+    more, less = (math.cos(half) + math.sin(half)) / 2, (math.cos(half) - math.sin(half)) / 2
+    plane = GroundPlane.from_quaternion((0, 0, 1.2), (-more, more, -less, less))
+    np.testing.assert_allclose(plane.rotation, GroundPlane.from_mounting(1.2, 0.1).rotation, atol=1e-12)
+
+
+def test_tf_moves_the_points_and_ground_z_the_road():
+    mounting = GroundPlane.from_mounting(1.2, 0.1)
+    matrix = np.eye(4)
+    matrix[:3, :3], matrix[:3, 3] = mounting.rotation, (1.5, -0.3, 0.9)
+    base, moved = tables(), tables(plane=GroundPlane.from_transform(matrix, z=-0.3))
+    np.testing.assert_allclose(moved.xy, base.xy + np.float32([1.5, -0.3]), atol=1e-4)
+    np.testing.assert_allclose(moved.optical_points(), base.optical_points(), atol=1e-4)
+    assert np.nanmax(np.abs(moved.ground_points()[..., 2] + 0.3)) < 1e-6
+
+
+def test_the_right_camera_of_a_pair_sees_from_its_own_place():
+    """CameraInfo: Tx = -fx * baseline puts the optical centre to the right of the frame's origin."""
+    right = camera(p=[FOCAL, 0, CX, -FOCAL * 0.5, 0, FOCAL, CY, 0, 0, 0, 1, 0])
+    np.testing.assert_allclose(tables(right).xy, tables().xy + np.float32([0, -0.5]), atol=1e-4)
+    table = tables(right)
+    pixels, points = known_pixels(table)
+    np.testing.assert_allclose(table.pixels(points), pixels, atol=1e-2)
+
+
+@pytest.mark.parametrize(
+    "model, coefficients",
+    [("plumb_bob", PLUMB_BOB), ("plumb_bob", PLUMB_BOB[:4]), ("rational_polynomial", RATIONAL)]
+    + [("equidistant", EQUIDISTANT)],
+)
+def test_a_round_trip_through_the_distortion(model, coefficients):
+    table = tables(camera(d=coefficients, distortion_model=model, rectified=False))
+    pixels, points = known_pixels(table)
+    assert len(pixels) > 0.4 * WIDTH * HEIGHT and (np.abs(table.xy - tables().xy)[200:235] > 0.01).any()
+    assert np.abs(table.pixels(points) - pixels).max() < 0.1
+    # OpenCV's own projection of the points that are published
+    optical = table.optical_points()[pixels[:, 1], pixels[:, 0]].astype(np.float64)[:, None]
+    project = cv2.fisheye.projectPoints if model == "equidistant" else cv2.projectPoints
+    seen = project(optical, np.zeros(3), np.zeros(3), np.reshape(K, (3, 3)), np.array(coefficients))[0]
+    assert np.abs(seen.reshape(-1, 2) - pixels).max() < 0.1
+
+
+@pytest.mark.parametrize("model, coefficients", [("plumb_bob", PLUMB_BOB), ("equidistant", EQUIDISTANT)])
+def test_no_points_are_no_pixels(model, coefficients):
+    distorted = camera(d=coefficients, distortion_model=model, rectified=False)
+    assert distorted.project(np.empty((0, 3))).shape == (0, 2)
+
+
+def test_a_polynomial_that_folds_back_shows_nothing_twice():
+    """With strong barrel distortion, points far to the side are projected into the image again."""
+    wide = camera(d=[-0.3, 0, 0, 0], rectified=False)
+    table = tables(wide, GroundPlane.from_mounting(1.2, 0.5))
+    x, y = np.meshgrid(np.arange(0.5, 12, 0.1), np.arange(-12, 12, 0.1))
+    xy = np.stack([x, y], -1)
+    body = np.concatenate([xy, np.zeros((*x.shape, 1))], -1)
+    raw = wide.project(table.plane.to_optical(body))
+    inside = ((raw >= 0) & (raw < (WIDTH, HEIGHT))).all(-1)
+    pixels = table.pixels(xy)
+    index = table.pixel_indices(xy)
+    answered = index >= 0
+    assert (inside & ~answered).sum() > 100
+    miss = np.hypot(*np.moveaxis(table.xy.reshape(-1, 2)[index[answered]] - xy[answered], -1, 0))
+    assert (miss <= 1.5 * table.pixel_size.reshape(-1)[index[answered]]).all()
+    assert not np.isnan(pixels[answered]).any()
+
+
+def test_rectification_turns_raw_rays():
+    turn = cv2.Rodrigues(np.array([0.05, 0.0, 0.0]))[0]
+    raw = tables(camera(r=turn, rectified=False), GroundPlane.from_mounting(1.2, 0.1))
+    axis = camera(r=turn, rectified=False).rays()[102, 158]
+    np.testing.assert_allclose(
+        axis / axis[2], (turn @ [-0.0015, 0.0015, 1]) / (turn @ [-0.0015, 0.0015, 1])[2], atol=1e-9
+    )
+    pixels, points = known_pixels(raw)
+    assert np.abs(raw.pixels(points) - pixels).max() < 0.01
+
+
+def test_binning_and_region_of_interest_move_the_intrinsics():
+    part = camera(binning=(2, 2), roi=(40, 20, 240, 200), image_size=(120, 100))
+    np.testing.assert_allclose(part.intrinsics, [[100, 0, (CX - 40) / 2], [0, 100, (CY - 20) / 2], [0, 0, 1]])
+    whole = tables(bottom_margin=0.0).xy[20:220:2, 40:280:2]
+    np.testing.assert_allclose(tables(part, bottom_margin=0.0).xy, whole, rtol=1e-5)
+
+
+def test_the_pixel_size_is_that_of_the_formula():
+    """A level pinhole camera: (x^2 + h^2) / (f h) along the road; the table's own differences elsewhere."""
+    level = tables(plane=GroundPlane.from_mounting(1.2), max_range=30)
+    column, row = 158, 140
+    x = level.xy[row, column, 0]
+    assert level.pixel_size[row, column] == pytest.approx(x**2 / (FOCAL * 1.2), rel=1e-3)
+    tilted = tables(plane=GroundPlane.from_mounting(1.2, 0.2, 0.1), max_range=30)
+    down = np.hypot(*np.moveaxis(tilted.xy[180:229:2] - tilted.xy[178:227:2], -1, 0)) / 2
+    across = np.hypot(*np.moveaxis(tilted.xy[179:228:2, 2:] - tilted.xy[179:228:2, :-2], -1, 0)) / 2
+    np.testing.assert_allclose(tilted.pixel_size[179:228:2, 1:-1], np.maximum(down[:, 1:-1], across), rtol=2e-3)
+
+
+@pytest.mark.parametrize(
+    "changes, words",
+    [
+        ({"image_size": (640, 480)}, "for images of 320x240, but the image has 640x480"),
+        ({"binning": (2, 2), "image_size": (320, 240)}, "for images of 160x120"),
+        ({"p": [0.0] * 12}, "P is all zero"),
+        ({"k": [0.0] * 9, "rectified": False}, "K is all zero"),
+        ({"p": [0, 0, CX, 0, 0, FOCAL, CY, 0, 0, 0, 1, 0]}, "focal lengths in P are 0"),
+        ({"k": [FOCAL, 0, CX, 0, -FOCAL, CY, 0, 0, 1], "rectified": False}, "focal lengths in K"),
+        ({"p": [*P[:10], math.nan, 0]}, "P holds a number that is not finite"),
+        ({"d": [math.inf] * 5}, "D holds a number that is not finite"),
+        ({"k": [1.0] * 8}, "K has 8 numbers, but must have 9"),
+        ({"d": [0.1] * 3, "rectified": False}, "D has 3 numbers, but plumb_bob has 4 or 5"),
+        ({"d": [0.1] * 4, "distortion_model": "ocam", "rectified": False}, "'ocam'"),
+        ({"r": np.ones((3, 3)), "rectified": False}, "R is no rotation"),
+        ({"p": [FOCAL, 0, CX, 0, 0, FOCAL, CY, 0, 0, 0, 0, 0]}, "no camera matrix"),
+        ({"width": 0, "height": 0}, "images of 0x0: the driver left the size out"),
+    ],
+)
+def test_a_calibration_that_cannot_be_used_gets_a_sentence(changes, words):
+    with pytest.raises(GroundError, match="^[^\n]+$") as error:
+        camera(**changes)
+    assert words in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "make, words",
+    [
+        (lambda: GroundPlane.from_mounting(-1.0), "camera_height is -1 m"),
+        (lambda: GroundPlane.from_mounting(math.nan), "camera_height is nan"),
+        (lambda: GroundPlane.from_mounting(1.0, pitch=3.0), "in radians"),
+        (lambda: GroundPlane.from_mounting(1.0, roll=math.inf), "in radians"),
+        (lambda: GroundPlane.from_transform(np.full((4, 4), math.nan)), "finite"),
+        (lambda: GroundPlane.from_transform(np.zeros((4, 4))), "is no rotation"),
+        (lambda: GroundPlane.from_transform(np.eye(4)), "0.00 m above the road"),
+        (lambda: GroundPlane.from_quaternion((0, 0, 1), (0, 0, 0, 0)), "length 0"),
+        (lambda: tables(max_range=0.0), "max_range is 0 m"),
+        (lambda: tables(bottom_margin=0.9), "bottom_margin is 0.9"),
+        (lambda: tables(plane=GroundPlane.from_mounting(1.2, -1.2)), "no pixel sees the road"),
+        (lambda: tables().check(np.zeros((10, 10), np.uint8)), "uint8 masks of 320x240"),
+    ],
+)
+def test_a_plane_that_cannot_be_used_gets_a_sentence(make, words):
+    with pytest.raises(GroundError, match="^[^\n]+$") as error:
+        make()
+    assert words in str(error.value)

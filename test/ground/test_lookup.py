@@ -1,0 +1,140 @@
+"""Maps are made once, in a thread, for exactly what they are asked for."""
+
+import contextlib
+import gc
+import threading
+import time
+import weakref
+from dataclasses import fields
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+pytest.importorskip("rclpy", reason="ROS 2 is not installed")
+
+from sensor_msgs.msg import CameraInfo
+
+from fcn_road_seg.ground import CameraModel, GroundError, GroundPlane
+from fcn_road_seg.ground import lookup as metric_maps
+from fcn_road_seg.ground.lookup import MapMaker, MapOptions
+from fcn_road_seg.ros.camera_info_subscription import CameraInfoSubscription
+from fcn_road_seg.ros.parameters import BY_NAME
+from fcn_road_seg.synthetic import Camera
+
+OPTIONS = MapOptions(**{field.name: BY_NAME[field.name].default for field in fields(MapOptions)})
+PLANE = GroundPlane.from_mounting(1.65)
+
+
+def camera(width: int = 124, height: int = 38) -> CameraModel:
+    c = Camera.of_size(width, height)
+    p = [c.fx, 0, c.cx, 0, 0, c.fy, c.cy, 0, 0, 0, 1, 0]
+    return CameraModel.from_camera_info(width, height, np.eye(3), [], "plumb_bob", np.eye(3), p)
+
+
+CAMERA = camera()
+
+
+def wait(maker: MapMaker, *wanted) -> metric_maps.MetricMaps:
+    deadline = time.monotonic() + 60
+    while (maps := maker.maps(*wanted)) is None:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    return maps
+
+
+def test_asking_does_not_wait_and_the_same_question_has_the_same_answer(monkeypatch):
+    began = []
+    gate = threading.Event()
+
+    class Slow(metric_maps.MetricMaps):
+        def __init__(self, *arguments):
+            began.append(arguments)
+            gate.wait(60)
+            super().__init__(*arguments)
+
+    monkeypatch.setattr(metric_maps, "MetricMaps", Slow)
+    maker = MapMaker()
+    assert maker.maps(CAMERA, PLANE, OPTIONS) is None and maker.maps(CAMERA, PLANE, OPTIONS) is None
+    # A new question while the first is being answered: the first answer is not given to it.
+    other = camera(62, 19)
+    assert maker.maps(other, PLANE, OPTIONS) is None
+    gate.set()
+    assert wait(maker, other, PLANE, OPTIONS).tables.size == (62, 19)
+    assert len(began) == 2
+    assert maker.maps(other, PLANE, OPTIONS) is maker.maps(other, PLANE, OPTIONS)
+    assert len(began) == 2
+
+
+def test_a_plane_that_hardly_moved_is_the_same_and_others_are_not():
+    maker = MapMaker()
+    maps = wait(maker, CAMERA, PLANE, OPTIONS)
+    assert maker.maps(CAMERA, GroundPlane.from_mounting(1.651, 0.0003), OPTIONS) is maps
+    for plane, options in (
+        (GroundPlane.from_mounting(1.66), OPTIONS),
+        (GroundPlane.from_mounting(1.66, 0.002), OPTIONS),
+        (GroundPlane.from_mounting(1.66, 0.002, 0.002), OPTIONS),
+        (GroundPlane(PLANE.rotation, PLANE.translation, -0.1), OPTIONS),
+        (PLANE, MapOptions(**(vars(OPTIONS) | {"grid_resolution": 0.2}))),
+    ):
+        assert maker.maps(CAMERA, plane, options) is None
+        new = wait(maker, CAMERA, plane, options)
+        assert new is not maps
+        assert new.tables.plane is plane and new.grid.resolution == options.grid_resolution
+        maps = new
+
+
+def test_what_cannot_be_made_is_told_every_time_and_ends_with_the_next_plane():
+    maker = MapMaker()
+    up = GroundPlane.from_mounting(1.65, -1.2)
+    for _ in range(2):
+        with pytest.raises(GroundError, match="no pixel sees the road"):
+            wait(maker, CAMERA, up, OPTIONS)
+    assert wait(maker, CAMERA, PLANE, OPTIONS).nearest > 1
+    maker.forget()
+    assert maker.maps(CAMERA, PLANE, OPTIONS) is None
+
+
+def test_a_fault_that_passes_is_forgotten(monkeypatch):
+    faults = [MemoryError("too little")]
+
+    class Faulty(metric_maps.MetricMaps):
+        def __init__(self, *arguments):
+            if faults:
+                raise faults.pop()
+            super().__init__(*arguments)
+
+    monkeypatch.setattr(metric_maps, "MetricMaps", Faulty)
+    maker = MapMaker()
+    with pytest.raises(MemoryError, match="too little"):
+        wait(maker, CAMERA, PLANE, OPTIONS)
+    assert wait(maker, CAMERA, PLANE, OPTIONS).nearest > 1
+
+
+def test_a_fault_that_lasts_keeps_no_frames():
+    maker, up, uncalibrated = MapMaker(), GroundPlane.from_mounting(1.65, -1.2), CameraInfo(width=124, height=38)
+    subscription = CameraInfoSubscription(SimpleNamespace(resolve_topic_name=str))
+    with pytest.raises(GroundError):
+        wait(maker, CAMERA, up, OPTIONS)
+
+    class Frame:
+        pass
+
+    def answer(ask) -> weakref.ref:
+        frame = Frame()
+        with contextlib.suppress(GroundError):
+            ask()
+            pytest.fail("it was no fault")
+        return weakref.ref(frame)
+
+    for ask in (lambda: maker.maps(CAMERA, up, OPTIONS), lambda: subscription.model(uncalibrated, (124, 38), True)):
+        frames = [answer(ask) for _ in range(10)]
+        gc.collect()
+        assert sum(frame() is not None for frame in frames) <= 1  # the newest
+
+
+def test_the_nearest_point_is_where_the_view_begins():
+    maps = wait(MapMaker(), CAMERA, PLANE, OPTIONS)
+    bottom = CAMERA.height - round(OPTIONS.bottom_margin * CAMERA.height) - 1
+    down = (bottom - CAMERA.intrinsics[1, 2]) / CAMERA.intrinsics[1, 1]
+    assert maps.nearest == pytest.approx(1.65 / down, rel=1e-3)

@@ -1,0 +1,362 @@
+"""Ways of running the network: which one is taken, and that all of them answer like the reference, FP32 torch."""
+
+import os
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+from fcn_road_seg.errors import DeviceError, FrameError
+from fcn_road_seg.inference import backends
+from fcn_road_seg.inference.checkpoint import CheckpointError, Metadata, load, save
+from fcn_road_seg.inference.inference_network import InferenceNetwork
+from fcn_road_seg.inference.network import FCN8s
+from fcn_road_seg.inference.preprocess import normalise, resize, resize_probability, to_probability
+from fcn_road_seg.inference.segmenter import RoadSegmenter, weights_path
+
+openvino_is_here = pytest.mark.skipif(not backends.openvino_is_here(), reason="OpenVINO is not installed")
+a_compiler_is_here = pytest.mark.skipif(not shutil.which("g++"), reason="there is no g++")
+
+RUNGS = [
+    pytest.param("torch", "bf16", 0.005, 16, id="torch-bf16"),
+    pytest.param("compile", "fp32", 0.0001, 1, id="compile-fp32", marks=a_compiler_is_here),
+    pytest.param("openvino", "fp32", 0.0001, 1, id="openvino-fp32", marks=openvino_is_here),
+    pytest.param("openvino", "bf16", 0.005, 16, id="openvino-bf16", marks=openvino_is_here),
+]
+"""A backend, a precision, the share of pixels that may change class, and by how much P(road) x 255 may differ."""
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory):
+    """Random weights whose P(road) is spread over 0..1."""
+    torch.manual_seed(0)
+    network = FCN8s(fc_width=16, std_init=1.0).eval()
+    with torch.inference_mode():
+        frame = torch.from_numpy(scene(96, 192)).permute(2, 0, 1)[None]
+        scores = network(normalise(frame))
+    difference = scores[:, 1] - scores[:, 0]
+    with torch.no_grad():
+        network.head.upscore8.weight *= 2 / difference.std()
+    path = tmp_path_factory.mktemp("weights") / "random.safetensors"
+    save(path, network, Metadata(fc="atrous", fc_width=16, network_width=192))
+    return path
+
+
+@pytest.fixture(scope="module")
+def reference(weights) -> RoadSegmenter:
+    return RoadSegmenter.load(weights, "cpu", "fp32", backend="torch")
+
+
+def scene(height: int, width: int, seed: int = 0) -> np.ndarray:
+    """Smooth shapes with noise on them, as pictures have."""
+    rng = np.random.default_rng(seed)
+    coarse = torch.from_numpy(rng.integers(0, 256, (1, 3, 5, 9)).astype(np.float32))
+    smooth = resize(coarse, (width, height))[0].permute(1, 2, 0).numpy()
+    return np.clip(smooth + rng.normal(0, 8, (height, width, 3)), 0, 255).astype(np.uint8)
+
+
+def changed(answer: np.ndarray, reference: np.ndarray, level: int = 128) -> float:
+    """The share of pixels that change class."""
+    return float(np.mean((answer >= level) != (reference >= level)))
+
+
+# --- what they answer ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("backend, precision, share, steps", RUNGS)
+def test_a_backend_answers_like_the_reference(
+    weights, reference, monkeypatch, pytestconfig, backend, precision, share, steps
+):
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(pytestconfig.cache.mkdir("inductor")))
+    segmenter = RoadSegmenter.load(weights, "cpu", precision, backend=backend)
+    assert (segmenter.backend, segmenter.precision, segmenter.device) == (backend, precision, "cpu")
+    sizes = [(375, 750), (96, 192), (61, 130), (700, 31)]
+    for height, width in sizes[: 3 if backend == "compile" else 4]:  # building takes long, and those three need it once
+        frame = scene(height, width)
+        answer, expected = segmenter(frame), reference(frame)
+        assert answer.shape == (height, width) and answer.dtype == np.uint8
+        assert expected.std() > 20
+        assert np.abs(answer.astype(int) - expected).max() <= steps
+        assert changed(answer, expected) <= share
+        assert list(segmenter.seconds) == ["preprocess", "network", "postprocess"]
+        assert all(seconds > 0 for seconds in segmenter.seconds.values())
+    assert segmenter.memory() is None
+    first = segmenter(scene(96, 192, 1))
+    kept = first.copy()
+    segmenter(scene(96, 192, 2))
+    assert np.array_equal(first, kept)  # an answer is the caller's
+
+
+@openvino_is_here
+def test_the_shipped_weights_hold_their_bounds(shipped_weights):
+    synthetic = pytest.importorskip("fcn_road_seg.synthetic")
+    frame = synthetic.SyntheticDrive(seed=3, frames=1)[0].image
+    reference = RoadSegmenter.load(shipped_weights, "cpu", "fp32", backend="torch")
+    level = round(reference.threshold * 255)
+    expected = reference(frame)
+    for precision, share in (("fp32", 0.0001), ("bf16", 0.005)):
+        answer = RoadSegmenter.load(shipped_weights, "cpu", precision, backend="openvino")(frame)
+        assert changed(answer, expected, level) <= share
+        assert np.mean(np.abs(answer.astype(int) - expected)) < 0.5
+
+
+def test_a_compiled_network_that_cannot_be_built_is_a_sentence(weights, monkeypatch):
+    monkeypatch.setenv("CXX", sys.executable)
+
+    def broken(*_, **__):
+        raise torch._dynamo.exc.BackendCompilerFailed(broken, RuntimeError("C++ compile error\nfile.cpp:3"), None)
+
+    monkeypatch.setattr(torch, "compile", lambda *_, **__: broken)
+    segmenter = RoadSegmenter.load(weights, "cpu", "fp32", backend="compile")
+    with pytest.raises(FrameError, match="torch.compile cannot build it: C\\+\\+ compile error$"):
+        segmenter(scene(32, 64))
+
+
+def test_compiling_needs_a_compiler(weights, monkeypatch):
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    with pytest.raises(DeviceError, match="needs a C\\+\\+ compiler, and there is no no-such-compiler"):
+        RoadSegmenter.load(weights, "cpu", backend="compile")
+
+
+def test_what_is_compiled_is_kept_where_that_can_be(weights, tmp_path, monkeypatch, caplog):
+    monkeypatch.setenv("CXX", sys.executable)  # any program that is there
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", "")  # so that monkeypatch takes back what is set below
+    monkeypatch.delenv("TORCHINDUCTOR_CACHE_DIR")
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    RoadSegmenter.load(weights, "cpu", backend="compile")
+    assert str(tmp_path) not in os.environ.get("TORCHINDUCTOR_CACHE_DIR", "")  # torch may have set its own
+    monkeypatch.delenv("TORCHINDUCTOR_CACHE_DIR", raising=False)
+    assert f"cannot write {tmp_path}/file/fcn_road_seg/inductor (Not a directory)" in caplog.text
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    RoadSegmenter.load(weights, "cpu", backend="compile")
+    assert os.environ["TORCHINDUCTOR_CACHE_DIR"] == str(tmp_path / "fcn_road_seg" / "inductor")
+
+
+# --- which one is taken ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "options, words",
+    [
+        ({"backend": "torch-cpu"}, "must be one of auto, torch, compile, openvino, graph"),
+        ({"backend": "graph"}, "graph needs a CUDA device"),
+        ({"backend": "graph", "device": "cpu"}, "graph needs a CUDA device"),
+        ({"backend": "openvino", "device": "cuda"}, "no CUDA device"),
+        ({"backend": "torch", "precision": "int8"}, "int8 needs the backend openvino"),
+        ({"backend": "openvino", "precision": "fp16"}, "fp16 needs a CUDA device"),
+        ({"backend": "compile", "precision": "fp16"}, "fp16 needs a CUDA device"),
+        ({"precision": "int4"}, "must be one of auto, fp32, bf16, fp16, int8"),
+        ({"threads": -1}, "must be at least 0"),
+    ],
+)
+def test_what_does_not_go_together_is_a_sentence(weights, options, words, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(DeviceError, match=words):
+        RoadSegmenter.load(weights, **options)
+
+
+@pytest.mark.parametrize(
+    "options, words",
+    [
+        ({"backend": "openvino"}, "openvino runs on the CPU, not on cuda"),
+        ({"precision": "int8"}, "int8 needs the backend openvino"),
+    ],
+)
+def test_what_does_not_go_with_cuda_is_a_sentence(weights, options, words, monkeypatch):
+    monkeypatch.setattr(backends, "torch_device", torch.device)
+    with pytest.raises(DeviceError, match=words):
+        RoadSegmenter.load(weights, "cuda", **options)
+
+
+@pytest.mark.parametrize(
+    "installed, machine, backend",
+    [(True, "x86_64", "openvino"), (False, "x86_64", "torch"), (True, "aarch64", "torch")],
+)
+def test_auto_takes_openvino_where_it_is_installed(weights, monkeypatch, installed, machine, backend):
+    monkeypatch.setattr(backends, "openvino_is_here", lambda: installed)
+    monkeypatch.setattr(backends.platform, "machine", lambda: machine)
+    assert backends.cpu_backend() == backend
+    if backend == "torch" or backends.importlib.util.find_spec("openvino"):
+        assert RoadSegmenter.load(weights, "cpu").backend == backend
+    if not installed:
+        with pytest.raises(DeviceError, match="pip install openvino"):
+            RoadSegmenter.load(weights, backend="openvino")
+
+
+def test_threads_are_torchs(weights):
+    before = torch.get_num_threads()
+    try:
+        RoadSegmenter.load(weights, "cpu", backend="torch", threads=3)
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_the_names_of_shipped_weights(tmp_path, monkeypatch):
+    assert weights_path("some/file.safetensors").name == "file.safetensors"
+    monkeypatch.setattr("fcn_road_seg.inference.segmenter.share_path", lambda relative: tmp_path / relative)
+    assert weights_path("") == tmp_path / "models/road_fcn8s.safetensors"
+    assert weights_path("lite") == tmp_path / "models/road_fcn8s_lite.safetensors"
+
+
+# --- OpenVINO --------------------------------------------------------------------------------------
+
+
+@openvino_is_here
+@pytest.mark.parametrize("conv_widths", [None, (8, 8, 16, 16, 24, 24, 24, 32, 32, 32, 32, 32, 32)])
+def test_the_openvino_model_is_the_module(conv_widths):
+    from fcn_road_seg.inference.backends.openvino_model import openvino, openvino_model
+
+    torch.manual_seed(1)
+    network = FCN8s(fc_width=16, std_init=0.5, **({"conv_widths": conv_widths} if conv_widths else {})).eval()
+    with torch.no_grad():
+        for parameter in network.head.parameters():  # so that no symmetry hides a transposed kernel
+            parameter.add_(0.01 * torch.randn_like(parameter))
+    inference = InferenceNetwork(network, folded_normalisation=False).eval()
+    frame = scene(64, 96)[None]
+    with torch.inference_mode():
+        expected = inference(torch.from_numpy(frame)).numpy()
+    assert expected.std() > 0.01
+    compiled = openvino.Core().compile_model(openvino_model(inference), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    np.testing.assert_allclose(compiled(frame)[0], expected, atol=2e-5, rtol=0)
+
+
+@openvino_is_here
+def test_only_the_last_sizes_are_kept_and_threads_are_passed_on(weights):
+    segmenter = RoadSegmenter.load(weights, "cpu", "fp32", backend="openvino", threads=1)
+    expected = segmenter(scene(96, 192))
+    requests = segmenter._backend._requests
+    assert requests[192, 96].get_compiled_model().get_property("INFERENCE_NUM_THREADS") == 1
+    for rows in range(1, 8):
+        segmenter(scene(32 * rows, 192))
+        assert len(requests) <= 4
+    assert np.array_equal(segmenter(scene(96, 192)), expected)
+
+
+@openvino_is_here
+def test_importing_openvino_reports_to_nobody():
+    """Its telemetry starts a thread, which forks a process that opens a connection."""
+    code = """
+import sys, threading
+from fcn_road_seg.inference.backends.openvino_model import openvino
+print([name for name in sys.modules if name.startswith("openvino_telemetry")], threading.active_count())
+"""
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == "[] 1"
+
+
+@openvino_is_here
+def test_errors_of_openvino_are_a_sentence(weights, monkeypatch):
+    segmenter = RoadSegmenter.load(weights, "cpu", backend="openvino")
+
+    def fail(*_):
+        raise RuntimeError("Exception from src/core.cpp:109:\nCheck 'ok' failed at src/a.cpp:7:\nno primitive\n")
+
+    monkeypatch.setattr(segmenter._backend._core, "compile_model", fail, raising=False)
+    with pytest.raises(FrameError, match="the network failed on a frame of 64x32: no primitive$"):
+        segmenter(scene(32, 64))
+
+
+# --- INT8 ------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def with_int8(weights, tmp_path):
+    """A checkpoint, and writes the quantised network beside it; here it is one layer, which averages the colours."""
+    onnx = pytest.importorskip("onnx", reason="onnx is not installed")
+    helper, types = onnx.helper, onnx.TensorProto
+    path = tmp_path / "w.safetensors"
+    path.write_bytes(weights.read_bytes())
+
+    def write(**metadata: str) -> None:
+        nodes = [
+            helper.make_node("Cast", ["frame"], ["x"], to=types.FLOAT),
+            helper.make_node("ReduceMean", ["x"], ["mean"], axes=[3], keepdims=0),
+            helper.make_node("QuantizeLinear", ["mean", "scale", "zero"], ["q"]),
+            helper.make_node("DequantizeLinear", ["q", "scale", "zero"], ["d"]),
+            helper.make_node("Div", ["d", "full"], ["road"]),
+        ]
+        constants = [
+            helper.make_tensor("scale", types.FLOAT, [], [2.0]),
+            helper.make_tensor("zero", types.UINT8, [], [0]),
+            helper.make_tensor("full", types.FLOAT, [], [255.0]),
+        ]
+        frame = helper.make_tensor_value_info("frame", types.UINT8, ["n", "h", "w", 3])
+        road = helper.make_tensor_value_info("road", types.FLOAT, ["n", "h", "w"])
+        graph = helper.make_graph(nodes, "g", [frame], [road], constants)
+        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+        helper.set_model_props(model, metadata)
+        onnx.save(model, tmp_path / "w_int8.onnx")
+
+    return path, write
+
+
+@openvino_is_here
+def test_int8_comes_from_the_quantised_file_of_these_weights(with_int8):
+    path, write = with_int8
+    with pytest.raises(
+        CheckpointError, match="there is no quantised network .*w_int8.onnx for int8: road_seg quantize"
+    ):
+        RoadSegmenter.load(path, precision="int8")
+    for metadata in ({}, {"weights_sha256": "0" * 64}):
+        write(**metadata)
+        with pytest.raises(CheckpointError, match="was not made from .*w.safetensors"):
+            RoadSegmenter.load(path, precision="int8")
+    write(weights_sha256=load(path).sha256)
+    segmenter = RoadSegmenter.load(path, precision="int8")
+    assert (segmenter.backend, segmenter.device, segmenter.precision) == ("openvino", "cpu", "int8")
+    frame = scene(96, 192)
+    assert np.abs(segmenter(frame) - frame.mean(axis=2)).max() <= 2  # quantised in steps of 2, BF16
+
+
+@openvino_is_here
+def test_auto_takes_int8_where_it_is_in_hardware_and_made_of_these_weights(with_int8, monkeypatch, caplog):
+    path, write = with_int8
+    monkeypatch.setattr(backends, "cpu_has_vnni", lambda: True)
+    monkeypatch.setattr(backends, "cpu_has_bf16", lambda: False)
+    assert RoadSegmenter.load(path, "cpu", backend="openvino").precision == "fp32"
+    write(weights_sha256="0" * 64)
+    assert RoadSegmenter.load(path, "cpu", backend="openvino").precision == "fp32"
+    assert "Running in fp32: " in caplog.text and "was not made from" in caplog.text
+    write(weights_sha256=load(path).sha256)
+    assert RoadSegmenter.load(path, "cpu", backend="openvino").precision == "int8"
+    assert RoadSegmenter.load(path, "cpu", backend="torch").precision == "fp32"
+    monkeypatch.setattr(backends, "cpu_has_vnni", lambda: False)
+    assert RoadSegmenter.load(path, "cpu", backend="openvino").precision == "fp32"
+
+
+@openvino_is_here
+def test_a_damaged_quantised_file_is_a_sentence(with_int8):
+    path, _ = with_int8
+    path.with_name("w_int8.onnx").write_bytes(b"\x00 no network")
+    with pytest.raises(CheckpointError, match="w_int8.onnx is no whole ONNX file") as error:
+        RoadSegmenter.load(path, precision="int8")
+    assert "\n" not in str(error.value)
+
+
+# --- what surrounds the network --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("size", [(1242, 375), (576, 160), (577, 161), (33, 700), (40, 30), (4000, 2000)])
+def test_the_probability_is_resized_as_the_frame_is(size):
+    """By OpenCV where nothing shrinks, else by torch: one definition, but for rounding."""
+    coarse = torch.from_numpy(np.random.default_rng(0).random((1, 1, 10, 36), np.float32))
+    road = resize(coarse, (576, 160))[:, 0]
+    kept = road.clone()
+    answer = resize_probability(road, size)
+    expected = resize(road.unsqueeze(1), size)[:, 0].mul(255).round().to(torch.uint8)
+    assert answer.dtype == torch.uint8 and answer.shape == (1, size[1], size[0])
+    difference = (answer.int() - expected.int()).abs()
+    assert difference.max() <= 1 and (difference > 0).float().mean() < 0.001
+    assert torch.equal(road, kept)
+    logits = torch.stack([torch.zeros_like(road), torch.logit(road, 1e-6)], 1)
+    assert (to_probability(logits, size).int() - answer.int()).abs().max() <= 1
+
+
+def test_ends_of_the_range_stay():
+    for value, expected in ((0.0, 0), (1.0, 255)):
+        assert (resize_probability(torch.full((2, 32, 64), value), (97, 61)) == expected).all()

@@ -1,0 +1,157 @@
+"""ONNX files: the same answer as PyTorch in ONNX Runtime and OpenVINO, in operators that TensorRT takes."""
+
+import functools
+import importlib.util
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from fcn_road_seg.cli.main import main
+from fcn_road_seg.inference import checkpoint
+from fcn_road_seg.inference.network import CONV_NAMES, FCN8s
+from fcn_road_seg.inference.preprocess import normalise
+
+for package in ("onnx", "onnxscript", "onnxruntime", "openvino"):
+    pytest.importorskip(package, reason="pip install onnx onnxscript onnxruntime openvino")
+
+import onnx  # noqa: E402
+
+from fcn_road_seg import export  # noqa: E402
+
+OPERATORS = {"Cast", "Transpose", "Sub", "Conv", "Relu", "MaxPool", "ConvTranspose", "Add", "Squeeze", "Sigmoid"}
+WIDTHS = (8, 8, 12, 12, 16, 16, 20, 24, 24, 24, 16, 16, 16)  # a pruned network's: no two stages alike
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory) -> str:
+    torch.manual_seed(0)
+    path = tmp_path_factory.mktemp("weights") / "pruned.safetensors"
+    metadata = checkpoint.Metadata(fc="atrous", fc_width=16, conv_widths=WIDTHS, network_width=96, threshold=0.4)
+    checkpoint.save(path, FCN8s("atrous", 16, std_init=0.5, conv_widths=WIDTHS), metadata)
+    return str(path)
+
+
+def reference(weights: str, image: np.ndarray) -> np.ndarray:
+    """P(road) of the network as it was trained."""
+    with torch.inference_mode():
+        logits = checkpoint.load(weights).network()(normalise(torch.from_numpy(image).permute(0, 3, 1, 2)))
+    return logits.softmax(1)[:, 1].numpy()
+
+
+def noise(*shape: int) -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (*shape, 3), dtype=np.uint8)
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory, weights):
+    """The bytes that the command writes with the options given."""
+    folder = tmp_path_factory.mktemp("exported")
+
+    @functools.cache
+    def written(*options: str) -> bytes:
+        path = folder / "network.onnx"
+        figures = folder / "figures.json"
+        assert main(["export", "--weights", weights, "--out", str(path), "--json", str(figures), *options]) == 0
+        agreement = json.loads(figures.read_text())["agreement"]
+        assert {row["runtime"] for row in agreement} == {"ONNX Runtime", "OpenVINO"}
+        return path.read_bytes()
+
+    return written
+
+
+@pytest.mark.parametrize(("option", "bound"), [((), 0.001), (("--fp16",), 0.01)])
+@pytest.mark.parametrize(("size", "shapes"), [("96x64", [(1, 64, 96)]), ("dynamic", [(1, 32, 32), (3, 96, 160)])])
+def test_runtimes_answer_what_pytorch_does(exported, weights, option, bound, size, shapes):
+    content = exported("--size", size, *option)
+    for shape in shapes:
+        image = noise(*shape)
+        expected = reference(weights, image)
+        assert expected.std() > 0.02, "an answer that varies, or the comparison says nothing"
+        for run in (export.run_onnxruntime, export.run_openvino):
+            answer = run(content, image)
+            assert answer.shape == shape and answer.dtype == np.float32
+            assert np.abs(answer - expected).max() <= bound
+
+
+def test_the_graph_is_what_tensorrt_takes(exported):
+    content = exported("--size", "dynamic")
+    model = onnx.load_from_string(content)
+    onnx.checker.check_model(model, full_check=True)
+    assert {node.op_type for node in model.graph.node} == OPERATORS
+    assert [o.version for o in model.opset_import] == [17]
+    image, answer = model.graph.input[0], model.graph.output[0]
+    assert (image.name, answer.name) == ("image", "probability")
+    assert model.graph.node[0].op_type == "Cast" and model.graph.node[0].input[0] == "image"
+    assert [d.dim_param or d.dim_value for d in image.type.tensor_type.shape.dim] == ["batch", "height", "width", 3]
+    assert [d.dim_param for d in answer.type.tensor_type.shape.dim] == ["batch", "height", "width"]
+    layers = {node.name for node in model.graph.node if "Conv" in node.op_type}
+    assert layers >= {*CONV_NAMES, "fc6", "fc7", "score_fr", "upscore8"}
+
+
+def test_the_file_says_whose_weights_it_holds_and_nothing_of_the_machine(exported, weights):
+    content = exported("--size", "96x64", "--fp16")
+    known = export.properties(onnx.load_from_string(content))
+    assert known["weights_sha256"] == checkpoint.load(weights).sha256
+    assert (known["threshold"], known["network_width"], known["precision"]) == ("0.4", "96", "fp16")
+    assert "git_revision" in known
+    assert b"site-packages" not in content and b".py" not in content
+
+
+def test_fp16_is_half_the_file_and_fixed_is_fixed(exported):
+    half, full = exported("--size", "96x64", "--fp16"), exported("--size", "96x64")
+    assert len(half) < 0.75 * len(full)
+    with pytest.raises(Exception, match="[Gg]ot invalid dimensions"):
+        export.run_onnxruntime(full, noise(1, 64, 128))
+
+
+def test_a_file_that_differs_from_pytorch_is_not_written(tmp_path, weights, monkeypatch, capsys):
+    def wrong(model, *_):
+        tensor = next(t for t in model.graph.initializer if t.name == "mean")
+        tensor.CopyFrom(onnx.numpy_helper.from_array(onnx.numpy_helper.to_array(tensor) + 50, tensor.name))
+
+    monkeypatch.setattr(export, "set_size", wrong)
+    path = tmp_path / "network.onnx"
+    assert main(["export", "--weights", weights, "--out", str(path), "--size", "96x64"]) == 2
+    assert "differs from PyTorch by up to" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (["--size", "100x32"], "--size is '100x32', but must be dynamic or WIDTHxHEIGHT in multiples of 32"),
+        (["--size", "576"], "--size is '576'"),
+        (["--size", "0x32"], "--size is '0x32'"),
+        (["--weights", "nowhere.safetensors"], "there is no weights file nowhere.safetensors"),
+        (["--int8"], "pruned_int8.onnx: `road_seg quantize` makes it"),
+    ],
+)
+def test_bad_input_gets_a_sentence(tmp_path, weights, capsys, options, sentence):
+    assert main(["export", "--weights", weights, "--out", str(tmp_path / "network.onnx"), *options]) == 2
+    assert sentence in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_int8_file_must_be_one_and_of_these_weights(exported, weights, tmp_path):
+    network = checkpoint.load(weights)
+    path = tmp_path / "int8.onnx"
+    model = onnx.load_from_string(exported("--size", "96x64"))
+    export.save(model, path)
+    with pytest.raises(export.ExportError, match="is no INT8 file of this program"):
+        export.load_int8(path, network)
+    onnx.helper.set_model_props(model, {"precision": "int8", "weights_sha256": "0" * 64})
+    export.save(model, path)
+    with pytest.raises(export.ExportError, match="was made from other weights than"):
+        export.load_int8(path, network)
+    path.write_bytes(path.read_bytes()[:1000])
+    with pytest.raises(export.ExportError, match="is no ONNX file"):
+        export.load_int8(path, network)
+
+
+def test_a_missing_package_is_named_with_its_command(tmp_path, weights, monkeypatch, capsys):
+    there = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "onnxscript" else there(name))
+    assert main(["export", "--weights", weights, "--out", str(tmp_path / "network.onnx")]) == 2
+    assert "onnxscript is not installed here: pip install onnxscript" in capsys.readouterr().err

@@ -1,0 +1,236 @@
+"""RoadSegmenter: any frame in, an aligned probability of its exact size out."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+from fcn_road_seg.errors import DeviceError, DeviceLostError, FrameError
+from fcn_road_seg.inference import backends, checkpoint
+from fcn_road_seg.inference.network import FCN8s
+from fcn_road_seg.inference.segmenter import RoadSegmenter
+from fcn_road_seg.postprocess.threshold import threshold_mask
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory):
+    torch.manual_seed(0)
+    path = tmp_path_factory.mktemp("weights") / "random.safetensors"
+    checkpoint.save(path, FCN8s("atrous", 16), checkpoint.Metadata(fc="atrous", fc_width=16, network_width=64))
+    return path
+
+
+@pytest.fixture(scope="module")
+def segmenter(weights) -> RoadSegmenter:
+    return RoadSegmenter.load(weights, device="cpu", precision="fp32", backend="torch")
+
+
+def noise(*shape: int) -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+
+
+@pytest.mark.parametrize("size", [(375, 1242), (1, 1), (1, 700), (700, 1), (33, 31), (479, 641)])
+def test_answer_has_the_frames_size(segmenter, size):
+    probability = segmenter(noise(*size, 3))
+    assert probability.shape == size and probability.dtype == np.uint8
+
+
+def test_8k(segmenter):
+    frame = np.repeat(np.repeat(noise(135, 240, 3), 32, axis=0), 32, axis=1)
+    assert segmenter(frame).shape == (4320, 7680)
+
+
+def test_views_answer_like_copies(segmenter):
+    frame = noise(120, 200, 3)
+    for view in (frame[10:90, 20:150], frame[::-1], frame[:, ::2], frame[..., ::-1], frame.transpose(1, 0, 2)):
+        assert np.array_equal(segmenter(view), segmenter(view.copy()))
+
+
+def test_read_only_frames_are_taken_and_left_alone(segmenter):
+    frame = noise(60, 80, 3)
+    frame.flags.writeable = False
+    before = frame.copy()
+    segmenter(frame)
+    assert np.array_equal(frame, before)
+
+
+def test_red_is_not_blue(segmenter):
+    red, blue = np.zeros((2, 64, 64, 3), np.uint8)
+    red[..., 0], blue[..., 2] = 255, 255
+    assert not np.array_equal(segmenter(red), segmenter(blue))
+
+
+def test_answer_is_the_networks(segmenter):
+    """At the network's own size there is no resize, so the answer is the sigmoid of the logits."""
+    frame = noise(32, 64, 3)
+    x = torch.from_numpy(frame).permute(2, 0, 1)[None].float() - torch.tensor(checkpoint.MEAN).view(1, 3, 1, 1)
+    with torch.inference_mode():
+        logits = segmenter.checkpoint.network()(x)
+    expected = torch.softmax(logits, 1)[0, 1].mul(255).round().numpy()
+    assert np.abs(segmenter(frame) - expected).max() <= 1
+
+
+def test_bf16_agrees_with_fp32(weights, segmenter):
+    half = RoadSegmenter.load(weights, device="cpu", precision="bf16", backend="torch")
+    frame = noise(96, 200, 3)
+    assert np.abs(half(frame).astype(int) - segmenter(frame)).max() <= 8
+
+
+@pytest.mark.parametrize(
+    "frame", [np.zeros((4, 4)), np.zeros((4, 4, 4), np.uint8), np.zeros((0, 4, 3), np.uint8), np.zeros((4, 4, 3))]
+)
+def test_what_is_no_frame_is_refused(segmenter, frame):
+    with pytest.raises(ValueError, match="uint8 H x W x 3"):
+        segmenter(frame)
+
+
+def test_network_width_is_a_choice(weights):
+    with pytest.raises(ValueError, match="multiple of 32"):
+        RoadSegmenter.load(weights, "cpu", network_width=100)
+    assert RoadSegmenter.load(weights, "cpu", network_width=96).network_width == 96
+
+
+@pytest.mark.parametrize(
+    ("device", "precision", "words"),
+    [
+        ("tpu", "auto", "must be auto, cpu, cuda"),
+        ("mps", "auto", "must be auto, cpu, cuda"),
+        ("cpu", "int3", "must be one of auto"),
+        ("cpu", "fp16", "needs a CUDA device"),
+    ],
+)
+def test_devices_that_cannot_be_had(weights, device, precision, words):
+    with pytest.raises(DeviceError, match=words):
+        RoadSegmenter.load(weights, device, precision)
+
+
+def test_cuda_that_is_not_there_is_refused_not_replaced(weights, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(DeviceError, match="no CUDA device"):
+        RoadSegmenter.load(weights, "cuda")
+    assert RoadSegmenter.load(weights, "auto").device == "cpu"
+
+
+@pytest.mark.parametrize("backend", ["auto", "torch"])
+def test_auto_precision_follows_the_cpu(weights, monkeypatch, backend):
+    for has, precision in ((True, "bf16"), (False, "fp32")):
+        monkeypatch.setattr(backends, "cpu_has_bf16", lambda has=has: has)
+        assert RoadSegmenter.load(weights, "cpu", backend=backend).precision == precision
+
+
+def test_close_frees_the_network(weights):
+    segmenter = RoadSegmenter.load(weights, "cpu")
+    segmenter.close()
+    with pytest.raises(RuntimeError, match="closed"):
+        segmenter(noise(32, 32, 3))
+
+
+def test_mask_is_inclusive_at_the_threshold():
+    probability = np.array([[0, 127, 128, 255]], np.uint8)
+    assert threshold_mask(probability, 128 / 255).tolist() == [[0, 0, 255, 255]]
+    assert threshold_mask(probability, 0.0).tolist() == [[0, 255, 255, 255]]
+    assert threshold_mask(probability, 1.0).tolist() == [[0, 0, 0, 255]]
+
+
+@pytest.mark.cuda
+def test_cuda_fp16_agrees_with_cpu(weights, segmenter):
+    if not torch.cuda.is_available():
+        pytest.skip("no CUDA device")
+    on_gpu = RoadSegmenter.load(weights)
+    assert (on_gpu.device, on_gpu.precision, on_gpu.backend) == ("cuda", "fp16", "graph")
+    frame = noise(375, 1242, 3)
+    assert np.abs(on_gpu(frame).astype(int) - segmenter(frame)).max() <= 3
+
+
+# --- faults ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("fault", "reason", "words"),
+    [
+        (torch.cuda.OutOfMemoryError("CUDA out of memory.\nmore"), "memory", "not enough memory for a frame of 40x30"),
+        (MemoryError(), "memory", "not enough memory"),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory: 9 bytes"), "memory", "can't allocate memory"),
+        (RuntimeError("cuDNN error\nmore"), "inference", "the network failed on a frame of 40x30: cuDNN error"),
+    ],
+)
+@pytest.mark.parametrize("backend", ["auto", "torch"])
+def test_a_fault_drops_the_frame_in_a_sentence_and_the_next_is_answered(
+    weights, backend, fault, reason, words, monkeypatch
+):
+    segmenter = RoadSegmenter.load(weights, "cpu", backend=backend)
+
+    def fail(*_):
+        raise fault
+
+    with monkeypatch.context() as patch, pytest.raises(FrameError) as error:
+        patch.setattr(segmenter._backend, "_network", fail)
+        segmenter(noise(30, 40, 3))
+    assert error.value.reason == reason and words in str(error.value) and "\n" not in str(error.value)
+    assert segmenter(noise(30, 40, 3)).shape == (30, 40)
+
+
+def test_a_device_that_is_lost_is_another_error(weights, monkeypatch):
+    segmenter = RoadSegmenter.load(weights, "cpu")
+
+    def fail(*_):
+        raise RuntimeError("CUDA error: unspecified launch failure")
+
+    monkeypatch.setattr(segmenter._backend, "_network", fail)
+    monkeypatch.setattr(segmenter._backend, "works", lambda: False)
+    with pytest.raises(DeviceLostError, match="works no more: CUDA error: unspecified launch failure"):
+        segmenter(noise(30, 40, 3))
+
+
+def test_the_stages_of_a_frame_are_timed(segmenter):
+    segmenter(noise(60, 80, 3))
+    assert list(segmenter.seconds) == ["preprocess", "network", "postprocess"]
+    assert all(seconds > 0 for seconds in segmenter.seconds.values())
+    assert segmenter.memory() is None
+
+
+@pytest.mark.cuda
+def test_cuda_out_of_memory_passes_and_closing_frees(weights):
+    if not torch.cuda.is_available():
+        pytest.skip("no CUDA device")
+    before = torch.cuda.memory_allocated()
+    segmenter = RoadSegmenter.load(weights, "cuda", network_width=4096)
+    small = noise(32, 32, 3)
+    first = segmenter(small)
+    assert segmenter.memory() > before and all(seconds > 0 for seconds in segmenter.seconds.values())
+    torch.cuda.empty_cache()
+    total = torch.cuda.get_device_properties(0).total_memory
+    torch.cuda.set_per_process_memory_fraction((torch.cuda.memory_reserved() + 2**26) / total)
+    try:
+        with pytest.raises(FrameError) as error:
+            segmenter(noise(8000, 4000, 3))
+    finally:
+        torch.cuda.set_per_process_memory_fraction(1.0)
+    assert error.value.reason == "memory"
+    np.testing.assert_array_equal(segmenter(small), first)
+    segmenter.close()
+    assert torch.cuda.memory_allocated() == before
+
+
+@pytest.mark.cuda
+def test_a_sticky_cuda_error_is_told_from_others(weights):
+    """In a process of its own, because the error stays."""
+    if not torch.cuda.is_available():
+        pytest.skip("no CUDA device")
+    program = f"""
+import numpy, torch
+from fcn_road_seg.errors import DeviceLostError
+from fcn_road_seg.inference.segmenter import RoadSegmenter
+segmenter = RoadSegmenter.load({str(weights)!r}, "cuda")
+frame = numpy.zeros((32, 32, 3), numpy.uint8)
+segmenter(frame)
+torch.zeros(4, device="cuda")[torch.tensor([9], device="cuda")]  # an assertion on the device
+try:
+    segmenter(frame)
+except DeviceLostError as error:
+    print("lost:", error)
+"""
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert result.stdout.startswith("lost: "), result.stdout + result.stderr

@@ -1,0 +1,91 @@
+"""The weights that ship: what they must find, and what the precisions they run in must hold."""
+
+import numpy as np
+import pytest
+import torch
+
+from fcn_road_seg.benchmark.floor import count_work
+from fcn_road_seg.evaluation.metrics import PixelCounts
+from fcn_road_seg.inference import checkpoint
+from fcn_road_seg.inference.preprocess import to_input
+from fcn_road_seg.inference.segmenter import RoadSegmenter, weights_path
+from fcn_road_seg.synthetic import SyntheticDrive
+
+
+@pytest.fixture(scope="module", params=["", "lite"], ids=["full", "lite"])
+def name(request, shipped_weights) -> str:
+    """What the node's parameter weights says."""
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def segmenter(name) -> RoadSegmenter:
+    return RoadSegmenter.load(name, "cpu", "fp32", backend="torch")
+
+
+def frames() -> list[np.ndarray]:
+    """Ordinary scenes, and the harshest pictures there are: saturated blocks."""
+    blocks = np.random.default_rng(0).integers(0, 2, (48, 156, 3), dtype=np.uint8) * 255
+    scenes = [SyntheticDrive(seed=seed, frames=1)[0].image for seed in (1, 2)]
+    return [*scenes, blocks.repeat(8, axis=0).repeat(8, axis=1)]
+
+
+def test_the_card_in_the_file(segmenter, name):
+    metadata = segmenter.checkpoint.metadata
+    assert metadata.recipe["name"] == (name or "road")
+    assert {"kitti_road", "camvid", "unlabelled", "synthetic", "validation"} == set(metadata.data)
+    assert metadata.figures["validation"]["max_f"] > 0.935
+    assert metadata.temperature != 1 and metadata.figures["calibration"]["after"]["ece"] <= 0.02
+    assert "dirty" not in metadata.git_revision and metadata.git_revision != "unknown"
+    assert segmenter.checkpoint.path.stat().st_size < 45e6
+
+
+def test_lite_is_a_quarter_of_the_work_and_nearly_as_good(shipped_weights):
+    full, lite = (checkpoint.load(weights_path(name)) for name in ("", "lite"))
+    flops = [count_work(weights.metadata, (576, 160)).flops for weights in (full, lite)]
+    assert flops[1] <= flops[0] / 4
+    assert full.metadata.max_f - lite.metadata.max_f <= 0.01
+    assert lite.metadata.teacher == full.metadata.origin  # which was calibrated afterwards, as lite was
+
+
+def test_they_find_synthetic_roads_of_streets_they_never_saw(segmenter):
+    counts = PixelCounts()
+    for seed in range(100, 106):
+        frame = SyntheticDrive(seed=seed, frames=1, weather="sun")[0]
+        counts.add(segmenter(frame.image), frame.road.astype(np.uint8))
+    assert counts.metrics(segmenter.threshold).iou > 0.85
+
+
+def test_no_activation_comes_near_the_end_of_fp16(segmenter):
+    """VGG-16 without batch norm, on inputs of 0..255, has large activations; FP16 ends at 65504."""
+    peaks = {}
+    network = segmenter.checkpoint.network()
+    for name, layer in network.named_modules():
+        if isinstance(layer, (torch.nn.Conv2d, torch.nn.ConvTranspose2d)):
+            layer.register_forward_hook(
+                lambda _, __, out, name=name: peaks.update({name: max(peaks.get(name, 0), out.abs().max().item())})
+            )
+    with torch.inference_mode():
+        for frame in frames():
+            network(to_input(torch.from_numpy(frame).permute(2, 0, 1)[None], (576, 160), torch.float32))
+    assert len(peaks) == 21 and max(peaks.values()) < 50_000, peaks
+
+
+@pytest.mark.parametrize("backend", ["torch", "openvino"])
+def test_bf16_masks_are_fp32_masks(name, segmenter, backend):
+    if backend == "openvino":
+        pytest.importorskip("openvino", reason="OpenVINO is not installed")
+    half = RoadSegmenter.load(name, "cpu", "bf16", backend=backend)
+    level = round(segmenter.threshold * 255)
+    for frame in frames()[:2]:
+        assert np.mean((half(frame) >= level) != (segmenter(frame) >= level)) < 0.005
+
+
+@pytest.mark.cuda
+def test_cuda_masks_are_cpu_masks(name, segmenter):
+    if not torch.cuda.is_available():
+        pytest.skip("no CUDA device")
+    on_gpu = RoadSegmenter.load(name, "cuda")
+    level = round(segmenter.threshold * 255)
+    for frame in frames()[:2]:
+        assert np.mean((on_gpu(frame) >= level) != (segmenter(frame) >= level)) <= 0.002

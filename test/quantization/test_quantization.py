@@ -1,0 +1,226 @@
+"""INT8: the form that TensorRT, OpenVINO and ONNX Runtime take, what it changes, and what goes into it."""
+
+import importlib.util
+import json
+import platform
+
+import numpy as np
+import pytest
+import torch
+from tiny_kitti import draw, write_folder
+
+from fcn_road_seg.cli.main import main
+from fcn_road_seg.cli.options import example_frames
+from fcn_road_seg.datasets.kitti_road import KittiRoad, split_names
+from fcn_road_seg.frames.image_file import write_image
+from fcn_road_seg.inference import checkpoint
+from fcn_road_seg.inference.network import FCN8s
+
+for package in ("onnx", "onnxscript", "onnxruntime", "openvino", "nncf"):
+    pytest.importorskip(package, reason="pip install onnx onnxscript onnxruntime openvino nncf")
+
+import onnx  # noqa: E402
+from onnx import numpy_helper  # noqa: E402
+
+from fcn_road_seg import export  # noqa: E402
+from fcn_road_seg.evaluation.evaluate import evaluate  # noqa: E402
+from fcn_road_seg.inference.preprocess import resize  # noqa: E402
+from fcn_road_seg.quantization.calibration import load_calibration, network_input  # noqa: E402
+from fcn_road_seg.quantization.post_training import convolutions, with_float_layers  # noqa: E402
+from fcn_road_seg.quantization.sensitivity import QuantizationError, keep_sensitive_layers  # noqa: E402
+
+WIDTHS = (8, 8, 12, 12, 16, 16, 16, 24, 24, 24, 16, 16, 16)
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory) -> str:
+    torch.manual_seed(0)
+    path = tmp_path_factory.mktemp("weights") / "small.safetensors"
+    metadata = checkpoint.Metadata(fc="atrous", fc_width=16, conv_widths=WIDTHS, network_width=96, threshold=0.5)
+    checkpoint.save(path, FCN8s("atrous", 16, std_init=0.5, conv_widths=WIDTHS), metadata)
+    return str(path)
+
+
+@pytest.fixture(scope="module")
+def kitti(tmp_path_factory):
+    """Four frames of the training split and four of the validation split."""
+    return write_folder(tmp_path_factory.mktemp("kitti"), [*split_names("train")[:4], *split_names("val")[:4]])
+
+
+@pytest.fixture(scope="module")
+def quantised(weights, kitti) -> bytes:
+    """What the command writes beside the weights."""
+    assert main(["quantize", "--weights", weights, "--root", str(kitti), "--frames", "4", "--max-change", "0.2"]) == 0
+    with open(weights.replace(".safetensors", "_int8.onnx"), "rb") as file:
+        return file.read()
+
+
+def test_it_is_what_tensorrt_takes(quantised):
+    model = onnx.load_from_string(quantised)
+    onnx.checker.check_model(model, full_check=True)
+    tensors = {t.name: numpy_helper.to_array(t) for t in model.graph.initializer}
+    pairs = [node for node in model.graph.node if node.op_type in ("QuantizeLinear", "DequantizeLinear")]
+    assert len(pairs) > 2 * len(WIDTHS)
+    for node in pairs:
+        scale, zero = (tensors[name] for name in node.input[1:])
+        assert zero.dtype == np.int8 and not zero.any() and (scale > 0).all()
+    producers = {output: node for node in model.graph.node for output in node.output}
+    for node in model.graph.node:
+        if node.op_type == "Conv":
+            activation, weight = (producers[name] for name in node.input[:2])
+            if activation.op_type == "MaxPool":  # commutes with the pair before it
+                activation = producers[activation.input[0]]
+            assert activation.op_type == weight.op_type == "DequantizeLinear", node.name
+            stored = tensors[weight.input[0]]
+            assert stored.dtype == np.int8 and stored.min() >= -127
+            assert tensors[weight.input[1]].shape == (len(stored),), "a scale per output channel"
+            assert tensors[activation.input[1]].size == 1
+            assert all(tensors[bias].dtype == np.float32 for bias in node.input[2:])
+    assert [d.dim_param for d in model.graph.input[0].type.tensor_type.shape.dim][:3] == ["batch", "height", "width"]
+
+
+def test_runtimes_answer_nearly_what_pytorch_does(quantised, weights):
+    image = np.concatenate([network_input(draw(seed, 300, 400)[0], 160) for seed in (5, 6)])
+    expected = export.run_openvino(export.to_onnx(checkpoint.load(weights)).SerializeToString(), image)
+    for run in (export.run_onnxruntime, export.run_openvino):
+        difference = np.abs(run(quantised, image) - expected)
+        assert 0 < difference.mean() < min(export.BOUNDS["int8"], 0.5 * expected.std())
+
+
+@pytest.mark.skipif(
+    platform.machine() not in ("x86_64", "AMD64"), reason="the plugin for this CPU names things otherwise"
+)
+def test_openvino_really_computes_in_int8(quantised):
+    graph = export.openvino_model(quantised, (1, 32, 96, 3)).get_runtime_model().get_ordered_ops()
+    facts = [{k: op.get_rt_info()[k].astype(str) for k in ("layerType", "runtimePrecision")} for op in graph]
+    precisions = [f["runtimePrecision"] for f in facts if f["layerType"] == "Convolution"]
+    assert len(precisions) >= len(WIDTHS) + 2 and set(precisions) <= {"u8", "i8"}, precisions
+
+
+def test_the_file_says_how_it_was_made(quantised, weights, kitti):
+    known = export.properties(onnx.load_from_string(quantised))
+    assert known["weights_sha256"] == checkpoint.load(weights).sha256 and known["precision"] == "int8"
+    assert known["nncf"] and json.loads(known["float_layers"]) == json.loads(known["sensitivity"])["kept"]
+    assert len(json.loads(known["sensitivity"])["without"]) == len(WIDTHS) + 5
+    calibration = json.loads(known["calibration"])
+    assert calibration["frames"] == {"kitti_road": 4}
+    assert calibration["sha256"] == load_calibration(4, 96, kitti).sha256
+
+
+def test_validation_frames_never_calibrate(kitti, tmp_path):
+    images = load_calibration(100, 96, kitti).images
+    assert len(images) == 4
+    held_out = [network_input(sample.image, 96) for sample in KittiRoad(kitti, split_names("val")[:4])]
+    assert not any(np.array_equal(a, b) for a in images for b in held_out)
+    write_image(tmp_path / "a.png", draw(50)[0])
+    both = load_calibration(2, 96, kitti, folders=[tmp_path])
+    assert both.sources == {"kitti_road": 1, tmp_path.name: 1}
+
+
+def test_folders_of_one_name_are_all_used(tmp_path):
+    for i, name in enumerate(("a", "b")):
+        (tmp_path / name / "image_2").mkdir(parents=True)
+        write_image(tmp_path / name / "image_2" / "0.png", np.full((32, 96, 3), i, np.uint8))
+    both = load_calibration(2, 96, folders=[tmp_path / "a" / "image_2", tmp_path / "b" / "image_2"])
+    assert both.sources == {"image_2": 2} and [int(image.max()) for image in both.images] == [0, 1]
+
+
+def test_a_layer_left_in_float_is_exact(quantised, weights):
+    model, image = export.to_onnx(checkpoint.load(weights)), network_input(draw(5)[0], 96)
+    layers = convolutions(model)
+    assert layers[0] == "conv1_1" and layers[-1] == "score_pool3"
+    expected = export.run_onnxruntime(model.SerializeToString(), image)
+    restored = with_float_layers(onnx.load_from_string(quantised), model, layers)
+    assert not any("Quantize" in node.op_type for node in restored.graph.node)
+    assert np.abs(export.run_onnxruntime(restored.SerializeToString(), image) - expected).max() < 1e-4
+    partly = with_float_layers(onnx.load_from_string(quantised), model, ["conv1_1", "fc6"])
+    onnx.checker.check_model(partly, full_check=True)
+    assert len(partly.SerializeToString()) < len(model.SerializeToString())
+
+
+def test_the_worst_layer_is_kept_in_float(quantised, weights, kitti):
+    """One layer is spoilt by a scale a hundred times too coarse: it must be found and put back."""
+    model, spoilt = export.to_onnx(checkpoint.load(weights)), onnx.load_from_string(quantised)
+    conv3_1 = next(node for node in spoilt.graph.node if node.name == "conv3_1")
+    pair = next(node for node in spoilt.graph.node if conv3_1.input[1] in node.output)
+    scale = next(t for t in spoilt.graph.initializer if t.name == pair.input[1])
+    scale.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(scale) * np.float32(100), scale.name))
+    images = load_calibration(4, 96, kitti).images
+    threshold = float(np.median(export.run_openvino(model.SerializeToString(), images[0])))
+    result, found = keep_sensitive_layers(spoilt, model, images, threshold, 0.2)
+    assert found.every_layer > 0.2 >= found.result and found.kept[0] == "conv3_1"
+    assert min(found.without, key=found.without.get) == "conv3_1"
+    with pytest.raises(QuantizationError, match="widen --max-change"):
+        keep_sensitive_layers(spoilt, model, images, threshold, -1.0)
+    assert result != spoilt
+
+
+def test_export_writes_it_for_one_size(quantised, weights, tmp_path):
+    path = tmp_path / "fixed.onnx"
+    assert main(["export", "--weights", weights, "--int8", "--size", "96x32", "--out", str(path)]) == 0
+    model = onnx.load(path)
+    assert [d.dim_value for d in model.graph.input[0].type.tensor_type.shape.dim] == [1, 32, 96, 3]
+    assert export.properties(model) == export.properties(onnx.load_from_string(quantised))
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ([], "at least one of each is needed"),
+        (["--root", "nowhere"], "nowhere is no KITTI Road folder"),
+        (["--camvid", "nowhere"], "nowhere is no CamVid folder"),
+        (["--calibration", "nowhere"], "there are no images in the folder nowhere"),
+        (["--max-change", "0"], "--max-change is 0.0, but must be between 0 and 1"),
+        (["--weights", "nowhere"], "there is no weights file nowhere"),
+    ],
+)
+def test_bad_input_gets_a_sentence(weights, capsys, options, sentence):
+    assert main(["quantize", "--weights", weights, *options]) == 2
+    assert sentence in capsys.readouterr().err
+
+
+def test_missing_nncf_is_named_with_its_command(weights, kitti, monkeypatch, capsys):
+    there = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "nncf" else there(name))
+    assert main(["quantize", "--weights", weights, "--root", str(kitti)]) == 2
+    assert "nncf is not installed here: pip install nncf" in capsys.readouterr().err
+
+
+@pytest.fixture(scope="module")
+def shipped(shipped_weights):
+    """The shipped INT8 file and the float network that it was made from."""
+    path = shipped_weights.with_name("road_fcn8s_int8.onnx")
+    if not path.is_file():
+        pytest.skip("models/road_fcn8s_int8.onnx is not in this checkout")
+    network = checkpoint.load(shipped_weights)
+    assert path.stat().st_size <= 25e6
+    return export.load_int8(path, network).SerializeToString(), export.to_onnx(network).SerializeToString(), network
+
+
+def test_the_shipped_file_on_drawn_roads(shipped):
+    int8, full, network = shipped
+    image = np.concatenate([export.network_frame(frame, (576, 160)) for frame in example_frames()])
+    answers = [export.run_openvino(content, image) >= network.metadata.threshold for content in (int8, full)]
+    assert 0.1 < answers[1].mean() < 0.9
+    assert np.mean(answers[0] != answers[1]) < 0.005
+
+
+def test_the_shipped_file_on_validation_scenes(shipped, repository):
+    root = repository.parent / "shared" / "data" / "kitti_road"
+    if not root.is_dir():
+        pytest.skip("needs KITTI Road in ../shared")
+    dataset, metadata = KittiRoad(root, split_names("val")), shipped[2].metadata
+
+    def max_f(content: bytes) -> float:
+        compiled = {}
+
+        def segment(frame: np.ndarray) -> np.ndarray:
+            image = network_input(frame, metadata.network_width)
+            if image.shape not in compiled:
+                compiled[image.shape] = export.openvino_model(content, image.shape)
+            road = torch.from_numpy(compiled[image.shape](image)[export.OUTPUT]).unsqueeze(1)
+            return resize(road, (frame.shape[1], frame.shape[0]))[0, 0].mul(255).round().to(torch.uint8).numpy()
+
+        return evaluate(segment, dataset, metadata.threshold)["perspective"]["max_f"]
+
+    assert max_f(shipped[1]) - max_f(shipped[0]) <= 0.003

@@ -1,0 +1,175 @@
+"""What the node says of itself, without ROS: counting, and what is worth a warning."""
+
+import pytest
+
+from fcn_road_seg.inference.segmenter import RoadSegmenter
+from fcn_road_seg.ros.diagnostics import ERROR, OK, STALE, WARN, FrameStatistics, device_report, diagnostic_array
+
+SECONDS = {"decode": 0.001, "preprocess": 0.002, "network": 0.05, "postprocess": 0.003, "publish": 0.001}
+
+
+class Drive:
+    """Frames at 10 Hz through statistics, with a clock of the test's."""
+
+    def __init__(self):
+        self.now = 100.0
+        self.statistics = FrameStatistics(lambda: self.now)
+        self.sequence = 0
+
+    def frame(self, age: float | None = 0.06, road: float = 0.2, skipped: int = 0, answered: bool = True) -> None:
+        self.now += 0.1
+        self.sequence += 1 + skipped
+        self.statistics.arrived(round(self.now * 1e9), "camera", self.sequence)
+        if answered:
+            arrival = None if age is None else age - 0.057
+            self.statistics.answered(SECONDS, arrival, age, road)
+
+    def frames(self, count: int, **options) -> "Drive":
+        for _ in range(count):
+            self.frame(**options)
+        return self
+
+    def report(self, subject: str):
+        return next(report for report in self.statistics.reports() if report.subject == subject)
+
+
+def test_rates_percentiles_and_totals():
+    drive = Drive().frames(50, skipped=1)
+    frames, latency, road, scene = drive.statistics.reports()
+    assert (frames.level, latency.level, road.level, scene.level) == (OK, OK, OK, OK)
+    assert frames.values["input rate (Hz)"] == "19.80"  # the first frame has no predecessor to count from
+    assert frames.values["output rate (Hz)"] == "10.00"
+    assert frames.values["frames replaced by newer ones or lost"] == "49"
+    assert frames.values["last stamp (s)"] == "105.000000000"
+    assert latency.values["network p50 (ms)"] == "50.00" and latency.values["decode p99 (ms)"] == "1.00"
+    assert latency.values["processing p50 (ms)"] == "57.00"
+    assert latency.values["age at publish p50 (ms)"] == "60.00"
+    assert road.values["road fraction"] == "0.2000"
+
+
+def test_only_the_last_ten_seconds_count():
+    drive = Drive().frames(300, age=5.0)
+    drive.frames(101)
+    assert drive.report("latency").level == OK
+    assert drive.report("frames").values["frames answered"] == "401"
+
+
+def test_silence_is_a_warning_then_stale():
+    drive = Drive()
+    drive.now += 1
+    assert drive.report("frames").level == OK
+    drive.now += 1.5
+    assert drive.report("frames")[1:3] == (
+        WARN,
+        "no image has ever come: is the camera running, and the topic right? road_seg doctor looks",
+    )
+    drive.frames(3)
+    assert drive.report("frames").level == OK
+    drive.now += 3
+    assert "for 3 s" in drive.report("frames").sentence and drive.report("frames").level == WARN
+    drive.now += 8
+    assert drive.report("frames").level == STALE
+
+
+def test_drops_are_counted_by_reason_and_described():
+    drive = Drive().frames(5)
+    drive.frames(2, answered=False)
+    drive.statistics.drop("data", "10 bytes came")
+    assert drive.statistics.drop("age", "it is 300 ms old") == 2
+    report = drive.report("frames")
+    assert report.level == WARN and "2 frames dropped" in report.sentence and "it is 300 ms old" in report.sentence
+    assert (report.values["frames dropped: data"], report.values["frames dropped: age"]) == ("1", "1")
+    drive.frames(101)
+    assert drive.report("frames").level == OK and drive.report("frames").values["frames dropped"] == "2"
+
+
+def test_nothing_but_drops_is_an_error():
+    drive = Drive().frames(5, answered=False)
+    drive.statistics.drop("encoding", "unknown")
+    assert drive.report("frames").level == ERROR
+
+
+def test_the_age_bound_is_a_period_and_an_inference():
+    assert Drive().frames(20, age=0.15).report("latency").level == OK
+    report = Drive().frames(20, age=0.30).report("latency")
+    assert report.level == WARN
+    assert "100 % of the masks are older than a period and an inference (157 ms)" in report.sentence
+    assert "300 ms: frames are 243 ms old when their turn comes" in report.sentence
+    drive = Drive().frames(54)
+    assert drive.frames(6, age=5.0).report("latency").level == WARN
+    assert Drive().frames(97).frames(3, age=5.0).report("latency").level == OK
+    assert "use_sim_time" in Drive().frames(20, age=4e8).report("latency").sentence
+
+
+def test_stamps_that_are_zero_or_ahead_are_said():
+    assert "no stamp" in Drive().frames(5, age=None).report("latency").sentence
+    report = Drive().frames(5, age=-0.5).report("latency")
+    assert report.level == WARN and "500 ms in the future" in report.sentence
+    assert Drive().frames(5, age=-0.02).report("latency").level == OK  # what /clock lags by
+
+
+def test_stamps_that_go_back_are_counted():
+    drive = Drive().frames(3)
+    drive.statistics.arrived(0, "camera", None)  # has no stamp
+    drive.statistics.arrived(5, "camera", drive.sequence + 1)
+    assert drive.report("frames").values["stamps that went back"] == "1"
+
+
+def test_a_second_camera_has_its_own_numbers():
+    drive = Drive().frames(3)
+    drive.statistics.arrived(int(drive.now * 1e9), "another", 900)
+    drive.frames(1)
+    assert drive.statistics.skipped == 0
+
+
+def test_a_road_that_vanishes_or_jumps():
+    drive = Drive().frames(20)
+    drive.frame(road=0.1)
+    assert drive.report("road").level == OK
+    drive.frame(road=0.001)
+    assert drive.report("road").level == WARN and "vanished" in drive.report("road").sentence
+    drive.frames(200, road=0.001)
+    assert "vanished" in drive.report("road").sentence
+    drive.frame(road=0.4)
+    assert "jumped by 40 %" in drive.report("road").sentence
+
+
+def test_an_inference_that_takes_long_is_no_silence():
+    drive = Drive()
+    for _ in range(3):
+        drive.frame(answered=False)
+        drive.now += 4
+        drive.statistics.answered(SECONDS, 0.0, 4.0, 0.2)
+        assert drive.report("frames").level == OK
+
+
+def test_after_a_restart_nothing_is_recent():
+    drive = Drive().frames(20, age=5.0)
+    drive.statistics.restart()
+    assert drive.report("latency").sentence == "no mask yet"
+    assert drive.report("frames").level == OK and drive.report("frames").values["frames answered"] == "20"
+
+
+def test_the_device_as_it_is(small_weights, monkeypatch):
+    segmenter = RoadSegmenter.load(small_weights, "cpu", "fp32", backend="torch")
+    report = device_report(segmenter)
+    assert report.level == OK
+    assert report.values["device"] == "cpu" and report.values["precision"] == "fp32"
+    assert report.values["backend"] == "torch" and report.values["GPU memory (MB)"] == "none"
+    assert report.values["weights"] == str(small_weights) and len(report.values["weights SHA-256"]) == 64
+    monkeypatch.setattr("fcn_road_seg.inference.backends.nvidia_gpu_is_here", lambda: True)
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    report = device_report(RoadSegmenter.load(small_weights, "auto"))
+    assert report.level == WARN and "NVIDIA GPU" in report.sentence
+
+
+def test_the_message():
+    messages = pytest.importorskip("diagnostic_msgs.msg", reason="ROS 2 is not installed")
+    from builtin_interfaces.msg import Time
+
+    reports = Drive().frames(3).statistics.reports()
+    message = diagnostic_array(Time(sec=7), "/front/road_seg", reports)
+    assert isinstance(message, messages.DiagnosticArray) and message.header.stamp.sec == 7
+    assert [status.name for status in message.status] == [f"/front/road_seg: {r.subject}" for r in reports]
+    assert message.status[0].level == messages.DiagnosticStatus.OK
+    assert {value.key: value.value for value in message.status[0].values} == reports[0].values

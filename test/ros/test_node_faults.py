@@ -1,0 +1,301 @@
+"""What can go wrong around the node: memory, the device, QoS, signals. Each as a process, over DDS."""
+
+import signal
+import time
+
+import numpy as np
+import pytest
+
+pytest.importorskip("rclpy", reason="ROS 2 is not installed")
+
+from diagnostic_msgs.msg import DiagnosticArray
+from node_harness import Client, NodeProcess, frame_message, qos
+from rclpy.duration import Duration
+from rclpy.qos import DurabilityPolicy, ReliabilityPolicy
+from rosgraph_msgs.msg import Clock
+from sensor_msgs.msg import Image
+
+FRAME = np.random.default_rng(1).integers(0, 256, (40, 64, 3), np.uint8)
+
+FAULTS = """
+import torch
+from fcn_road_seg.inference.backends.torch_eager import TorchEager
+call = TorchEager.__call__
+def faulty(self, frame, size):
+    if frame.shape[1] == 31:
+        raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+    if frame.shape[1] == 30:
+        raise KeyError("a fault of ours")
+    if frame.shape[1] == 32:
+        raise RuntimeError("cuDNN error: CUDNN_STATUS_EXECUTION_FAILED\\nand more")
+    if frame.shape[1] == 33:
+        TorchEager.works = lambda self: False
+        raise RuntimeError("CUDA error: an illegal memory access was encountered")
+    return call(self, frame, size)
+TorchEager.__call__ = faulty
+"""
+"""Faults of the GPU, injected by the width of the frame."""
+
+
+@pytest.fixture(scope="module")
+def node(domain_id, small_weights, tmp_path_factory):
+    log = tmp_path_factory.mktemp("node") / "log"
+    reliable = {"qos_overrides./image.subscription.reliability": "reliable"}
+    node = NodeProcess(domain_id, log, FAULTS, weights=small_weights, backend="torch", **reliable)
+    node.wait_for_words("Listening to /image")
+    yield node
+    if node.process.poll() is None:
+        node.stop()
+
+
+def test_out_of_memory_drops_the_frame_and_not_the_node(client, camera, node):
+    answered = len(client.masks)
+    for width, seconds in ((31, 10), (32, 11), (30, 11)):
+        camera.publish(frame_message(FRAME[:, :width], "rgb8", seconds))
+        client.spin_for(1.5)
+    client.answer(camera, frame_message(FRAME, "rgb8", 12))
+    assert [mask.header.stamp.sec for mask in client.masks[answered:]] == [12]
+    node.wait_for_words("not enough memory for a frame of 31x40: CUDA out of memory")
+    node.wait_for_words("the network failed on a frame of 32x40: cuDNN error: CUDNN_STATUS_EXECUTION_FAILED")
+    frames = {value.key: value.value for value in client.diagnostics()["frames"].values}
+    assert [frames[f"frames dropped: {reason}"] for reason in ("memory", "inference", "fault")] == ["1", "1", "1"]
+    node.wait_for_words("KeyError: 'a fault of ours'")
+
+
+@pytest.mark.parametrize(
+    ("topic", "kind", "policies", "words"),
+    [
+        (
+            "road_seg/mask",
+            Image,
+            {"durability": DurabilityPolicy.TRANSIENT_LOCAL},
+            [
+                "QoS clash on /road_seg/mask: this node's publisher has durability volatile",
+                "transient_local, so it gets "
+                "nothing. Set the parameter qos_overrides./road_seg/mask.publisher.durability to transient_local",
+            ],
+        ),
+        (
+            "road_seg/mask",
+            Image,
+            {"deadline": Duration(seconds=1)},
+            [
+                "QoS clash on /road_seg/mask: a subscriber and this node's publisher differ in deadline, so it gets "
+                "nothing. Change the subscriber"
+            ],
+        ),
+        (
+            "/diagnostics",
+            DiagnosticArray,
+            {"durability": DurabilityPolicy.TRANSIENT_LOCAL},
+            ["Set the parameter qos_overrides./diagnostics.publisher.durability to transient_local"],
+        ),
+    ],
+)
+def test_a_viewer_that_asks_for_more_is_told(client, node, topic, kind, policies, words):
+    profile = qos()
+    for policy, value in policies.items():
+        setattr(profile, policy, value)
+    subscription = client.node.create_subscription(kind, topic, lambda message: None, profile)
+    client.spin_for(1.0)
+    client.node.destroy_subscription(subscription)
+    for part in words:
+        node.wait_for_words(part)
+
+
+def test_a_camera_that_offers_less_is_told(client, node):
+    publisher = client.camera(ReliabilityPolicy.BEST_EFFORT, wait=False)
+    client.spin_for(1.0)
+    client.node.destroy_publisher(publisher)
+    node.wait_for_words("QoS clash on /image: this node's subscription has reliability reliable")
+    node.wait_for_words(
+        "best_effort, so nothing is heard of it. Set the parameter "
+        "qos_overrides./image.subscription.reliability to best_effort, or change the publisher"
+    )
+
+
+def test_a_device_that_is_lost_ends_the_process(client, camera, node):
+    answered = len(client.masks)
+    camera.publish(frame_message(FRAME[:, :33], "rgb8", 20))
+    assert node.process.wait(60) == 1
+    client.spin_for(0.5)
+    assert len(client.masks) == answered
+    assert "works no more: CUDA error: an illegal memory access was encountered; the node ends" in node.words()
+    assert "Traceback" not in node.words()
+
+
+def test_cleaning_up_frees_the_memory(domain_id, shipped_weights, tmp_path):
+    domain_id = domain_id % 100 + 1
+    node = NodeProcess(domain_id, tmp_path / "log", device="cpu")
+    client = Client(domain_id)
+    try:
+        node.wait_for_words("Listening to /image")
+        sizes = []
+        for _ in range(3):
+            configured = node.resident()
+            assert client.change_state("deactivate") and client.change_state("cleanup")
+            sizes.append((configured, node.resident()))
+            assert client.change_state("configure") and client.change_state("activate")
+        configured = node.resident()
+        assert client.change_state("shutdown")
+        assert client.state() == "finalized"
+        sizes.append((configured, node.resident()))
+    finally:
+        client.close()
+        assert node.stop() == 0
+    freed = [before - after for before, after in sizes]
+    weights = shipped_weights.stat().st_size  # FP16; in memory as much in BF16, twice in FP32
+    assert min(freed) > 0.8 * weights, sizes
+    assert sizes[-1][1] < 1.1 * sizes[0][1], sizes
+
+
+def test_an_error_in_a_transition_leaves_a_node_that_can_be_configured(domain_id, small_weights, tmp_path):
+    fault = """
+from fcn_road_seg.ros.camera_subscription import CameraSubscription
+stop, calls = CameraSubscription.stop, []
+def faulty(self):
+    calls.append(self)
+    if len(calls) == 1:
+        raise RuntimeError("no")
+    stop(self)
+CameraSubscription.stop = faulty
+"""
+    domain_id = domain_id % 100 + 1
+    node = NodeProcess(domain_id, tmp_path / "log", fault, weights=small_weights)
+    client = Client(domain_id)
+    try:
+        camera = client.camera()
+        client.answer(camera, frame_message(FRAME, "rgb8", 1))
+        client.change_state("deactivate")
+        assert client.state() == "unconfigured"
+        node.wait_for_words("A transition from active failed and everything was freed: configure the node again")
+        client.spin_until(lambda: not camera.get_subscription_count(), "the end of the subscription")
+        assert client.change_state("configure") and client.change_state("activate")
+        client.spin_until(camera.get_subscription_count, "a new subscription")
+        client.spin_for(0.5)
+        client.answer(camera, frame_message(FRAME, "rgb8", 2))
+    finally:
+        client.close()
+        assert node.stop() == 0
+
+
+def test_with_simulated_time_ages_are_the_bags_and_a_loop_is_no_harm(domain_id, small_weights, tmp_path):
+    domain_id = domain_id % 100 + 1
+    node = NodeProcess(domain_id, tmp_path / "log", weights=small_weights, use_sim_time="true", max_age_ms=500.0)
+    client = Client(domain_id)
+    clock = client.node.create_publisher(Clock, "/clock", 1)
+
+    def at(seconds: int) -> None:
+        message = Clock()
+        message.clock.sec = seconds
+        clock.publish(message)
+        client.spin_for(0.5)
+
+    try:
+        camera = client.camera()
+        client.answer(camera, frame_message(FRAME, "rgb8", 7))  # before the clock begins an age is not known
+        client.spin_until(clock.get_subscription_count, "the node's subscription to /clock")
+        client.spin_for(0.5)
+        at(1000)
+        client.answer(camera, frame_message(FRAME, "rgb8", 1000))
+        camera.publish(frame_message(FRAME, "rgb8", 990))
+        node.wait_for_words("ms old, but max_age_ms is 500")
+        at(100)
+        client.answer(camera, frame_message(FRAME, "rgb8", 100))
+        frames = {value.key: value.value for value in client.diagnostics()["frames"].values}
+        assert (frames["frames answered"], frames["frames dropped: age"]) == ("3", "1")
+        assert frames["stamps that went back"] == "2"
+        latency = {value.key: value.value for value in client.diagnostics()["latency"].values}
+        assert float(latency["age at publish p99 (ms)"]) > float(latency["age at arrival p99 (ms)"])
+    finally:
+        client.close()
+        assert node.stop() == 0
+
+
+def test_a_gpu_that_must_be_there(domain_id, small_weights, tmp_path):
+    torch = pytest.importorskip("torch")
+    if torch.cuda.is_available():
+        pytest.skip("this machine has CUDA")
+    domain_id = domain_id % 100 + 1
+    node = NodeProcess(domain_id, tmp_path / "log", weights=small_weights, require_cuda="true")
+    client = Client(domain_id)
+    try:
+        node.wait_for_words("Not configured: no CUDA device was found")
+        assert client.state() == "unconfigured"
+        assert client.set_parameter("require_cuda", False) == ""
+        assert client.change_state("configure") and client.change_state("activate")
+        client.answer(client.camera(), frame_message(FRAME, "rgb8", 1))
+    finally:
+        client.close()
+        assert node.stop() == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("words, delay", [("python runs", 0.2), ("python runs", 0.6), ("ROS runs", 0.3)])
+def test_a_signal_while_it_starts_ends_it_without_a_traceback(domain_id, tmp_path, words, delay, number):
+    prelude = """
+import fcn_road_seg.ros.environment as environment
+print("python runs", flush=True)
+defaults = environment.set_ros_defaults
+def speak():
+    defaults()
+    print("ROS runs", flush=True)
+environment.set_ros_defaults = speak
+"""
+    node = NodeProcess(domain_id % 100 + 1, tmp_path / "log", prelude)
+    node.wait_for_words(words)
+    time.sleep(delay)
+    assert node.stop(number) == 0
+    assert "Traceback" not in node.words()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_while_the_network_is_compiled_ends_it_without_a_traceback(domain_id, small_weights, tmp_path, number):
+    openvino = pytest.importorskip("fcn_road_seg.inference.backends.openvino", reason="OpenVINO is not installed")
+    prelude = f"""
+import time
+from {openvino.__name__} import openvino
+compile_model = openvino.Core.compile_model
+def slow(*arguments):
+    print("compiling", flush=True)
+    end = time.monotonic() + 1.5
+    while time.monotonic() < end:  # as in C++, nothing of Python's happens meanwhile
+        compiled = compile_model(*arguments)
+    return compiled
+openvino.Core.compile_model = slow
+"""
+    node = NodeProcess(domain_id % 100 + 1, tmp_path / "log", prelude, weights=small_weights, backend="openvino")
+    node.wait_for_words("compiling")
+    time.sleep(0.3)
+    assert node.stop(number) == 0
+    assert "Traceback" not in node.words() and "Not configured" not in node.words()
+
+
+@pytest.mark.parametrize(
+    "parameter, value",
+    [("qos_overrides./road_seg/mask.publisher.depth", "five"), ("use_sim_time", "5"), ("max_age_ms", "-1.0")],
+)
+def test_a_parameter_that_cannot_be_is_a_sentence(domain_id, tmp_path, parameter, value):
+    node = NodeProcess(domain_id % 100 + 1, tmp_path / "log", **{parameter: value})
+    assert node.process.wait(60) == 2
+    assert node.words().startswith("road_seg_node: ") and len(node.words().splitlines()) == 1
+
+
+def test_outputs_take_their_qos_from_parameters(domain_id, small_weights, tmp_path):
+    domain_id = domain_id % 100 + 1
+    overrides = {
+        "qos_overrides./road_seg/mask.publisher.durability": "transient_local",
+        "qos_overrides./road_seg/mask.publisher.reliability": "best_effort",
+        "qos_overrides./image.subscription.depth": 3,
+    }
+    node = NodeProcess(domain_id, tmp_path / "log", weights=small_weights, **overrides)
+    client = Client(domain_id)
+    try:
+        client.spin_until(lambda: client.node.count_publishers("road_seg/mask"), "the node's publisher of masks")
+        profile = client.node.get_publishers_info_by_topic("/road_seg/mask")[0].qos_profile
+        assert profile.durability == DurabilityPolicy.TRANSIENT_LOCAL
+        assert profile.reliability == ReliabilityPolicy.BEST_EFFORT
+        node.wait_for_words("Listening to /image")
+    finally:
+        client.close()
+        assert node.stop() == 0

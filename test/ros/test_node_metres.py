@@ -1,0 +1,393 @@
+"""What the node publishes in metres and pixel for pixel, over DDS, and what it says when it cannot."""
+
+import numpy as np
+import pytest
+
+pytest.importorskip("rclpy", reason="ROS 2 is not installed")
+
+from geometry_msgs.msg import PolygonStamped, TransformStamped
+from metres import CAMERA, FRAME, FRAME_ID, MetresClient, calibration
+from nav_msgs.msg import OccupancyGrid
+from node_harness import Client, NodeProcess, mask_pixels, qos
+from rclpy.qos import DurabilityPolicy
+from sensor_msgs.msg import CameraInfo, Image, LaserScan, PointCloud2
+
+from fcn_road_seg.ground import GroundPlane
+from fcn_road_seg.ground.lookup import MapOptions, MetricMaps
+from fcn_road_seg.inference.segmenter import RoadSegmenter
+from fcn_road_seg.postprocess.labels import labels_and_confidence
+from fcn_road_seg.ros.parameters import BY_NAME
+from fcn_road_seg.ros.synthetic_camera import optical_pose
+
+KINDS = {
+    "points": PointCloud2,
+    "grid": OccupancyGrid,
+    "scan": LaserScan,
+    "boundary": PolygonStamped,
+    "camera_info": CameraInfo,
+    "labels": Image,
+    "confidence": Image,
+    "probability": Image,
+}
+HEIGHT, PITCH = 1.65, 0.02
+NAMES = {
+    "points": [("x", "<f4"), ("y", "<f4"), ("z", "<f4"), ("label", "u1"), ("confidence", "u1"), ("_", "<u2")],
+}
+
+
+def camera_model(**changes):
+    from fcn_road_seg.ground import CameraModel
+
+    info = calibration(**changes)
+    size = (info.width, info.height)
+    return CameraModel.from_camera_info(*size, info.k, info.d, info.distortion_model, info.r, info.p, image_size=size)
+
+
+def maps_of(plane: GroundPlane, **changes) -> MetricMaps:
+    """What the node should use, at default parameters."""
+    names = MapOptions.__dataclass_fields__
+    return MetricMaps(camera_model(), plane, MapOptions(**{name: BY_NAME[name].default for name in names} | changes))
+
+
+@pytest.fixture(scope="module")
+def probability(small_weights) -> np.ndarray:
+    return RoadSegmenter.load(small_weights)(FRAME)
+
+
+@pytest.fixture(scope="module")
+def threshold(probability) -> float:
+    """One that cuts the answer to FRAME in two."""
+    return float(np.median(probability) / 255)
+
+
+@pytest.fixture(scope="module")
+def maps() -> MetricMaps:
+    return maps_of(GroundPlane.from_mounting(HEIGHT, PITCH))
+
+
+@pytest.fixture(scope="module")
+def node(domain_id, small_weights, threshold, tmp_path_factory):
+    log = tmp_path_factory.mktemp("node") / "log"
+    mounting = {"camera_height": HEIGHT, "camera_pitch": PITCH}
+    node = NodeProcess(domain_id, log, weights=small_weights, threshold=threshold, **mounting)
+    node.wait_for_words("Listening to /image")
+    yield node
+    assert node.stop() == 0
+    assert "Traceback" not in node.words()
+
+
+@pytest.fixture(scope="module")
+def listener(client):
+    listener = MetresClient(client, KINDS)
+    yield listener
+    listener.close()
+
+
+@pytest.fixture
+def answers(listener) -> dict:
+    return listener.until_heard(calibration(), *KINDS)
+
+
+def test_everything_has_the_image_s_stamp_and_its_own_frame(answers):
+    stamps = {(m.header.stamp.sec, m.header.stamp.nanosec) for m in answers.values()}
+    assert len(stamps) == 1
+    frames = {topic: message.header.frame_id for topic, message in answers.items()}
+    in_ground = {"grid", "scan", "boundary"}
+    assert frames == {topic: "base_link" if topic in in_ground else FRAME_ID for topic in frames}
+
+
+def test_the_mask_goes_out_first(listener, client, answers):
+    stamp = answers["mask"].header.stamp.sec
+    mask_sent = client.mask_sent[client.masks.index(answers["mask"])]
+    assert all(mask_sent < listener.sent[topic][stamp] for topic in KINDS)
+
+
+def test_labels_confidence_and_probability_are_the_segmenter_s(answers, probability, threshold):
+    labels, confidence = labels_and_confidence(probability, threshold, 0.0)
+    np.testing.assert_array_equal(mask_pixels(answers["probability"]), probability)
+    np.testing.assert_array_equal(mask_pixels(answers["labels"]), labels)
+    np.testing.assert_array_equal(mask_pixels(answers["confidence"]), confidence)
+    np.testing.assert_array_equal(labels == 1, mask_pixels(answers["mask"]) == 255)
+
+
+def test_the_cloud_is_the_ground_plane_pixel_for_pixel(answers, maps, probability, threshold):
+    cloud = answers["points"]
+    assert (cloud.width, cloud.height, cloud.is_dense, cloud.is_bigendian) == (
+        CAMERA.width,
+        CAMERA.height,
+        False,
+        False,
+    )
+    assert (cloud.point_step, cloud.row_step) == (16, 16 * CAMERA.width)
+    points = np.frombuffer(cloud.data, NAMES["points"]).reshape(CAMERA.height, CAMERA.width)
+    xyz = np.stack([points[axis] for axis in "xyz"], -1)
+    np.testing.assert_array_equal(xyz, maps.tables.optical_points())
+    assert 0.2 < np.isfinite(xyz).all(-1).mean() < 0.8
+    labels, confidence = labels_and_confidence(probability, threshold, 0.0)
+    np.testing.assert_array_equal(points["label"], labels)
+    np.testing.assert_array_equal(points["confidence"], confidence)
+    # A point is what its pixel sees: projected with P it is that pixel again.
+    u, v = 200, 80
+    pixel = np.reshape(answers["camera_info"].p, (3, 4))[:, :3] @ xyz[v, u]
+    np.testing.assert_allclose(pixel[:2] / pixel[2], (u, v), atol=1e-3)
+
+
+def test_sensor_msgs_py_reads_the_cloud(answers):
+    point_cloud2 = pytest.importorskip("sensor_msgs_py.point_cloud2", reason="sensor_msgs_py is not installed")
+    points = point_cloud2.read_points(answers["points"])
+    assert points.dtype.names == ("x", "y", "z", "label", "confidence")
+    assert len(points) == CAMERA.width * CAMERA.height
+
+
+def test_the_grid_is_the_road_s_cells_ahead(answers, maps, probability, threshold):
+    grid = answers["grid"]
+    assert (grid.info.width, grid.info.height) == (400, 200)
+    assert grid.info.resolution == pytest.approx(0.1)
+    origin = grid.info.origin
+    assert (origin.position.x, origin.position.y, origin.position.z) == (0, -10, 0)
+    assert origin.orientation.w == 1
+    cells = np.array(grid.data, np.int8).reshape(200, 400)
+    np.testing.assert_array_equal(cells, maps.grid(probability, threshold))
+    assert set(np.unique(cells)) == {-1, 0, 100}
+
+
+def test_the_scan_is_the_edge_of_the_road(answers, maps):
+    scan = answers["scan"]
+    ranges = np.array(scan.ranges, np.float32)
+    np.testing.assert_array_equal(ranges, maps.scan(mask_pixels(answers["mask"])))
+    assert len(ranges) == 1 + round((scan.angle_max - scan.angle_min) / scan.angle_increment)
+    assert scan.angle_min < 0 < scan.angle_max  # the camera looks ahead
+    finite = ranges[np.isfinite(ranges)]
+    assert len(finite) and (finite >= scan.range_min).all() and (finite <= scan.range_max).all()
+    assert len(scan.intensities) == 0 and scan.scan_time == 0
+
+
+def test_the_boundary_is_a_polygon_of_the_road(answers, maps):
+    boundary = maps.boundary(mask_pixels(answers["mask"]))
+    points = np.array([(p.x, p.y) for p in answers["boundary"].polygon.points], np.float32)
+    np.testing.assert_array_equal(points, boundary.polygon())
+
+
+def test_camera_info_is_the_camera_s(answers):
+    info, given = answers["camera_info"], calibration()
+    assert (info.width, info.height, info.distortion_model) == (given.width, given.height, given.distortion_model)
+    np.testing.assert_array_equal(info.k, given.k)
+    np.testing.assert_array_equal(info.p, given.p)
+
+
+def test_a_camera_info_with_another_stamp_serves_until_its_own_comes(listener):
+    answers = listener.until_heard(calibration(), "points", "camera_info", same_stamp=False)
+    assert answers["camera_info"].header == answers["mask"].header
+    listener.until_heard(None, "points", "camera_info")  # one was lost
+
+
+def test_diagnostics_say_where_the_road_is(client, answers):
+    ground = client.diagnostics()["ground"]
+    assert ground.level == ground.OK and ground.message.startswith("the road lies 1.65 m below the camera")
+    values = {value.key: value.value for value in ground.values}
+    assert values["ground frame"] == "base_link" and values["plane from"].startswith("camera_height")
+
+
+BAD = {
+    "size": (dict(width=100, height=50), "is for images of 100x50, but the image has 311x94"),
+    "focal length": (
+        dict(k=[0.0] * 9, p=[0.0, 0.0, 155.0, 0.0, 0.0, 180.0, 47.0, 0.0, 0.0, 0.0, 1.0, 0.0]),
+        "focal lengths in P are 0 and 180",
+    ),
+    "P": (dict(p=[0.0] * 12), "camera_info's P is all zero: the camera is not calibrated"),
+}
+
+
+@pytest.mark.parametrize("fault", BAD)
+def test_a_bad_calibration_is_a_sentence_and_the_mask_goes_on(listener, client, answers, fault):
+    changes, words = BAD[fault]
+    listener.heard["camera_info"].clear()
+    metric = [listener.heard[topic] for topic in ("points", "grid", "scan", "boundary")]
+    before = [len(messages) for messages in metric]
+    for _ in range(3):
+        listener.send(calibration(**changes))
+    client.spin_for(0.5)
+    assert [len(messages) for messages in metric] == before
+    ground = client.diagnostics()["ground"]
+    assert ground.level == ground.WARN and words in ground.message, ground.message
+    assert ground.message.startswith("nothing is published in metres: ")
+    listener.until_heard(calibration(), *KINDS)
+
+
+def test_a_sentence_is_in_the_log(node, listener, client):
+    node.wait_for_words("Nothing is published in metres: /camera_info is for images of 100x50")
+    node.wait_for_words("In metres (base_link, plane from camera_height")
+
+
+def test_parameters_count_at_once_and_an_old_plane_never(listener, client, probability):
+    assert client.set_parameter("camera_height", 1.0) == ""
+    assert client.set_parameter("grid_mode", "probability") == ""
+    answers = listener.until_heard(calibration(), "grid", "points")
+    maps = maps_of(GroundPlane.from_mounting(1.0, PITCH), grid_mode="probability")
+    np.testing.assert_array_equal(np.array(answers["grid"].data, np.int8), maps.grid(probability).ravel())
+    points = np.frombuffer(answers["points"].data, NAMES["points"])["y"].reshape(CAMERA.height, CAMERA.width)
+    np.testing.assert_array_equal(points, maps.tables.optical_points()[..., 1])
+    assert client.set_parameter("camera_height", HEIGHT) == ""
+    before = set(listener.heard["points"])
+    listener.until_heard(calibration(), "points")
+    new = [listener.heard["points"][stamp] for stamp in listener.heard["points"].keys() - before]
+    at_height = maps_of(GroundPlane.from_mounting(HEIGHT, PITCH)).tables.optical_points()[..., 1]
+    for cloud in new:
+        points = np.frombuffer(cloud.data, NAMES["points"])["y"].reshape(CAMERA.height, CAMERA.width)
+        np.testing.assert_array_equal(points, at_height)
+    assert client.set_parameter("grid_mode", "binary") == ""
+    assert "out of range" in client.set_parameter("camera_height", -1.0)
+
+
+def test_a_plane_that_the_camera_does_not_see_is_a_sentence(listener, client):
+    assert client.set_parameter("camera_pitch", -1.0) == ""
+    client.spin_for(0.1)
+    for _ in range(3):
+        stamp = listener.send(calibration()).header.stamp.sec
+        client.spin_for(0.5)
+    assert stamp not in listener.heard["points"]
+    ground = client.diagnostics()["ground"]
+    assert ground.level == ground.WARN and "no pixel sees the road" in ground.message
+    assert client.set_parameter("camera_pitch", PITCH) == ""
+    listener.until_heard(calibration(), *KINDS)
+
+
+def test_pixels_that_are_not_sure_have_no_class(listener, client, probability, threshold):
+    min_confidence = float(np.median(np.maximum(probability, 255 - probability)) / 255)
+    assert client.set_parameter("min_confidence", min_confidence) == ""
+    answers = listener.until_heard(calibration(), *KINDS)
+    assert client.set_parameter("min_confidence", 0.0) == ""
+    labels = mask_pixels(answers["labels"])
+    sure = np.maximum(probability, 255 - probability) >= min_confidence * 255
+    assert set(np.unique(labels)) == {0, 1, 255}
+    np.testing.assert_array_equal(labels != 255, sure)
+    assert (mask_pixels(answers["confidence"])[labels == 255] == 0).all()
+    np.testing.assert_array_equal(mask_pixels(answers["mask"]) == 255, probability >= round(threshold * 255))
+
+
+def test_without_subscribers_nothing_is_listened_to_or_made(domain_id, small_weights, tmp_path):
+    domain_id = domain_id % 100 + 1
+    prelude = """
+import fcn_road_seg.ground.lookup as metric_maps
+class Never:
+    def __init__(self, *_):
+        print("maps are made", flush=True)
+metric_maps.MetricMaps = Never
+"""
+    node = NodeProcess(domain_id, tmp_path / "log", prelude, weights=small_weights, camera_height=HEIGHT)
+    client = Client(domain_id)
+    try:
+        listener = MetresClient(client, {})
+        for _ in range(3):
+            listener.send(calibration())
+        assert "nobody subscribes" in client.diagnostics()["ground"].message
+        assert not client.node.count_subscribers("camera_info") and "maps are made" not in node.words()
+        subscription = client.node.create_subscription(LaserScan, "road_seg/scan", lambda message: None, qos())
+        client.spin_for(0.5)
+        listener.send(calibration())
+        client.spin_until(lambda: client.node.count_subscribers("camera_info"), "the subscription to camera_info")
+        client.node.destroy_subscription(subscription)
+        client.spin_until(lambda: not client.node.count_subscribers("road_seg/scan"), "the end of it")
+        client.spin_for(0.5)
+        listener.send(calibration())
+        client.spin_until(lambda: not client.node.count_subscribers("camera_info"), "the end of the subscription")
+    finally:
+        client.close()
+        assert node.stop() == 0
+
+
+STATIC_TF = """
+import types
+from geometry_msgs.msg import TransformStamped
+TransformStamped.transforms = property(lambda self: [self])
+sys.modules["tf2_ros"] = None
+sys.modules["tf2_msgs"] = types.ModuleType("tf2_msgs")
+sys.modules["tf2_msgs.msg"] = types.ModuleType("tf2_msgs.msg")
+sys.modules["tf2_msgs.msg"].TFMessage = TransformStamped
+"""
+"""A stand-in for tf2_msgs, which does not come with the wheels: a TFMessage is one transform."""
+
+
+def transform(parent: str, child: str, translation, rotation) -> TransformStamped:
+    message = TransformStamped(child_frame_id=child)
+    message.header.frame_id = parent
+    for axis, value in zip("xyz", translation, strict=True):
+        setattr(message.transform.translation, axis, float(value))
+    for axis, value in zip("xyzw", rotation, strict=True):
+        setattr(message.transform.rotation, axis, float(value))
+    return message
+
+
+def test_the_plane_comes_from_a_chain_of_static_transforms(domain_id, small_weights, tmp_path):
+    domain_id = domain_id % 100 + 1
+    parameters = {"weights": small_weights, "ground_frame": "base_footprint", "ground_z": -0.25}
+    node = NodeProcess(domain_id, tmp_path / "log", STATIC_TF, **parameters)
+    client = Client(domain_id)
+    try:
+        listener = MetresClient(client, {"points": PointCloud2, "grid": OccupancyGrid})
+        listener.silent(None)
+        node.wait_for_words("Listening to /image")
+        client.spin_for(3.0)
+        listener.silent(None, 1)
+        node.wait_for_words("Nothing is published in metres: no camera_info has come on /camera_info")
+        listener.silent(calibration(), 1)
+        assert "TF does not connect base_footprint with the image's frame front_camera" in (
+            client.diagnostics()["ground"].message
+        )
+        latched = qos()
+        latched.durability = DurabilityPolicy.TRANSIENT_LOCAL
+        publisher = client.node.create_publisher(TransformStamped, "/tf_static", latched)
+        # base_footprint <- base_link <- mast <- camera, and the mast stands turned.
+        half = np.sqrt(0.5)
+        pose = optical_pose(0.5, PITCH)
+        for message in (
+            transform("base_link", "base_footprint", (0, 0, -0.4), (0, 0, 0, 1)),
+            transform("base_link", "mast", (2, 0, 0.8), (0, 0, half, half)),
+            transform("mast", FRAME_ID, (0, 0, 0.5), quaternion_product((0, 0, -half, half), pose.rotation)),
+        ):
+            publisher.publish(message)
+        answers = listener.until_heard(calibration(), "points", "grid")
+        matrix_plane = GroundPlane.from_quaternion((2, 0, 1.7), pose.rotation, -0.25)
+        expected = maps_of(matrix_plane).tables.optical_points()
+        points = np.frombuffer(answers["points"].data, NAMES["points"]).reshape(CAMERA.height, CAMERA.width)
+        np.testing.assert_allclose(np.stack([points[axis] for axis in "xyz"], -1), expected, rtol=1e-4, atol=1e-4)
+        assert answers["grid"].header.frame_id == "base_footprint"
+        assert answers["grid"].info.origin.position.z == -0.25
+        assert "plane from TF" in node.words()
+        # A transform below the road: nothing of the old plane goes out.
+        publisher.publish(transform("base_link", "mast", (2, 0, -3), (0, 0, half, half)))
+        client.spin_for(0.5)
+        listener.silent(calibration(), 2)
+        assert "m above the road, but it must be above it" in client.diagnostics()["ground"].message
+    finally:
+        client.close()
+        assert node.stop() == 0
+    assert "Traceback" not in node.words()
+
+
+def quaternion_product(a, b):
+    ax, ay, az, aw = a
+    bx, by, bz, bw = b
+    return (
+        aw * bx + ax * bw + ay * bz - az * by,
+        aw * by - ax * bz + ay * bw + az * bx,
+        aw * bz + ax * by - ay * bx + az * bw,
+        aw * bw - ax * bx - ay * by - az * bz,
+    )
+
+
+def test_without_tf_and_camera_height_it_says_what_to_do(domain_id, small_weights, tmp_path):
+    domain_id = domain_id % 100 + 1
+    prelude = "sys.modules['tf2_ros'] = sys.modules['tf2_msgs'] = None"
+    node = NodeProcess(domain_id, tmp_path / "log", prelude, weights=small_weights)
+    client = Client(domain_id)
+    try:
+        listener = MetresClient(client, {"scan": LaserScan})
+        listener.silent(calibration())
+        client.spin_for(3.0)
+        listener.silent(calibration(), 1)
+        node.wait_for_words("neither tf2_ros nor tf2_msgs is installed, so TF cannot say where the camera is")
+        assert "set camera_height" in client.diagnostics()["ground"].message
+    finally:
+        client.close()
+        assert node.stop() == 0

@@ -1,0 +1,78 @@
+"""The table of parameters, and everything that must agree with it."""
+
+import re
+from dataclasses import fields
+
+import pytest
+import yaml
+
+from fcn_road_seg.ground.lookup import MapOptions
+from fcn_road_seg.ros.parameters import BY_NAME, PARAMETERS, ParameterError, check_change, descriptor, markdown_table
+
+OUTPUTS = {"min_confidence", "camera_height", "camera_pitch", "camera_roll", "ground_frame", "ground_z", "rectified"}
+OUTPUTS |= {field.name for field in fields(MapOptions)}
+"""Parameters of what is published besides the mask; they are read with every frame."""
+
+
+def test_every_default_is_in_its_range():
+    for parameter in PARAMETERS:
+        parameter.check(parameter.default)
+
+
+@pytest.mark.parametrize(
+    "name, value, words",
+    [
+        ("threshold", 1.5, "'threshold' is a double (0.0 to 1.0) and cannot be 1.5"),
+        ("threshold", float("nan"), "cannot be nan"),
+        ("threshold", 1, "written with a decimal point, not 1"),
+        ("threshold", True, "not True"),
+        ("precision", "int4", "'precision' is a string (auto, fp32, bf16, fp16, int8) and cannot be 'int4'"),
+        ("backend", "torch-cpu", "'backend' is a string (auto, torch, compile, openvino, graph) and cannot be"),
+        ("threads", -1, "'threads' is an integer (0 to 1024) and cannot be -1"),
+        ("network_width", 100, "'network_width' is an integer (0 to 4096, a multiple of 32) and cannot be 100"),
+        ("network_width", -32, "cannot be -32"),
+        ("require_cuda", 1, "'require_cuda' is a bool, not 1"),
+        ("weights", None, "'weights' is a string, not None"),
+    ],
+)
+def test_a_value_that_cannot_be_is_refused_in_a_sentence(name, value, words):
+    with pytest.raises(ParameterError) as error:
+        check_change(name, value, configured=False)
+    assert words in str(error.value)
+
+
+def test_only_some_parameters_change_while_configured():
+    changed = set()
+    for parameter in PARAMETERS:
+        try:
+            check_change(parameter.name, parameter.default, configured=True)
+            changed.add(parameter.name)
+        except ParameterError as error:
+            assert "clean the node up, set it, configure again" in str(error)
+    assert changed == {"threshold", "smoothing", "overlay_alpha", "max_age_ms", "autostart"} | OUTPUTS
+    check_change("network_width", 832, configured=False)
+    check_change("use_sim_time", True, configured=True)
+
+
+def test_the_params_file_has_every_parameter_at_its_default(repository):
+    file = yaml.safe_load((repository / "config" / "road_seg.yaml").read_text())
+    values = file["/**"]["ros__parameters"]
+    assert list(values) == [parameter.name for parameter in PARAMETERS]
+    for name, value in values.items():
+        assert value == BY_NAME[name].default
+        assert type(value) is type(BY_NAME[name].default)
+
+
+def test_the_readme_has_the_table(repository):
+    readme = (repository / "README.md").read_text()
+    (table,) = re.findall(r"<!-- parameters -->\n(.*?)\n<!-- /parameters -->", readme, re.DOTALL)
+    assert table.strip() == markdown_table(), "put the output of `python -m fcn_road_seg.ros.parameters` there"
+
+
+def test_descriptors_say_what_the_table_says():
+    pytest.importorskip("rclpy", reason="ROS 2 is not installed")
+    threshold, width = descriptor(BY_NAME["threshold"]), descriptor(BY_NAME["network_width"])
+    assert [(r.from_value, r.to_value) for r in threshold.floating_point_range] == [(0.0, 1.0)]
+    assert [(r.from_value, r.to_value, r.step) for r in width.integer_range] == [(0, 4096, 32)]
+    assert "fp16" in descriptor(BY_NAME["precision"]).additional_constraints
+    assert [p.name for p in PARAMETERS if descriptor(p).read_only] == ["autostart"]

@@ -1,0 +1,225 @@
+"""The synthetic camera over DDS: what it publishes is the renderer's, with one header."""
+
+import signal
+import time
+
+import numpy as np
+import pytest
+
+pytest.importorskip("rclpy", reason="ROS 2 is not installed")
+
+from camera_process import TIMEOUT, CameraProcess
+from node_harness import Client, mask_pixels, qos
+from sensor_msgs.msg import CameraInfo, Image
+
+from fcn_road_seg.frames.image_message import image_to_rgb
+from fcn_road_seg.ros.synthetic_camera import optical_pose
+from fcn_road_seg.synthetic import Camera, SyntheticDrive
+
+CAMERA = Camera.of_size(138, 43)
+FRAMES = 3
+RATE = 10.0
+PARAMETERS = {
+    "width": 138,
+    "height": 43,
+    "frames": FRAMES,
+    "rate": RATE,
+    "seed": 5,
+    "weather": "wet",
+    "frame_id": "eye",
+}
+
+
+@pytest.fixture(scope="module")
+def camera(domain_id):
+    with CameraProcess(domain_id, **PARAMETERS) as process:
+        yield process
+        assert process.end()[0] == 0
+
+
+class Heard:
+    """The camera's messages by topic."""
+
+    def __init__(self, client: Client, count: int):
+        self.images: list[Image] = []
+        self.truths: list[Image] = []
+        self.infos: list[CameraInfo] = []
+        self.arrived: list[float] = []
+        client.node.create_subscription(Image, "camera/image_raw", self.on_image, qos())
+        client.node.create_subscription(Image, "camera/truth", self.truths.append, qos())
+        client.node.create_subscription(CameraInfo, "camera/camera_info", self.infos.append, qos())
+        client.spin_until(
+            lambda: min(map(len, (self.images, self.truths, self.infos))) >= count, f"{count} frames of the camera"
+        )
+
+    def on_image(self, message: Image) -> None:
+        self.arrived.append(time.monotonic())
+        self.images.append(message)
+
+
+@pytest.fixture(scope="module")
+def heard(camera, domain_id):
+    client = Client(domain_id)
+    yield Heard(client, 12)
+    client.close()
+
+
+def stamp_seconds(message) -> float:
+    return message.header.stamp.sec + message.header.stamp.nanosec / 1e9
+
+
+def by_stamp(messages) -> dict:
+    return {stamp_seconds(message): message for message in messages}
+
+
+def test_image_truth_and_calibration_have_one_header(heard):
+    images, truths, infos = map(by_stamp, (heard.images, heard.truths, heard.infos))
+    common = images.keys() & truths.keys() & infos.keys()
+    assert len(common) >= 10  # all but those from before all three were found
+    for message in (*heard.images, *heard.truths, *heard.infos):
+        assert message.header.frame_id == "eye"
+    assert abs(max(images) - time.time()) < TIMEOUT
+
+
+def test_the_pixels_are_the_renderer_s(heard):
+    drive = SyntheticDrive(seed=5, frames=FRAMES, camera=CAMERA, rate=RATE, weather="wet", scene="residential")
+    frames = [drive[index] for index in range(FRAMES)]
+    truths = by_stamp(heard.truths)
+    seen = []
+    for image in heard.images:
+        assert image.encoding == "bgr8"
+        pixels = image_to_rgb(image)
+        (index,) = (i for i, frame in enumerate(frames) if np.array_equal(frame.image, pixels))
+        seen.append(index)
+        truth = truths.get(stamp_seconds(image))
+        if truth is not None:
+            np.testing.assert_array_equal(mask_pixels(truth), np.where(frames[index].road, 255, 0))
+    assert seen == [(seen[0] + i) % FRAMES for i in range(len(seen))]
+
+
+def test_the_calibration_is_the_renderer_s(heard):
+    info = heard.infos[-1]
+    assert (info.width, info.height, info.distortion_model) == (138, 43, "plumb_bob")
+    k = np.reshape(info.k, (3, 3))
+    p = np.reshape(info.p, (3, 4))
+    np.testing.assert_array_equal(p, np.c_[k, np.zeros(3)])
+    np.testing.assert_array_equal(np.reshape(info.r, (3, 3)), np.eye(3))
+    assert list(info.d) == [0.0] * 5
+    point = np.array([[9.0, 1.5, 0.4]])  # in the ground frame
+    optical = (point - (0, 0, CAMERA.camera_height)) @ rotation(*optical_pose(CAMERA.camera_height, 0.0).rotation)
+    pixel = k @ optical[0]
+    np.testing.assert_allclose(pixel[:2] / pixel[2], CAMERA.project(point)[0])
+
+
+def test_the_rate_is_the_parameter_s(heard):
+    stamps = sorted(by_stamp(heard.images))
+    assert np.median(np.diff(stamps)) == pytest.approx(1 / RATE, rel=0.3)
+    assert (stamps[-1] - stamps[0]) / (len(stamps) - 1) == pytest.approx(1 / RATE, rel=0.5)
+
+
+def rotation(x: float, y: float, z: float, w: float) -> np.ndarray:
+    """The matrix of a unit quaternion."""
+    return np.array(
+        [
+            [1 - 2 * (y * y + z * z), 2 * (x * y - z * w), 2 * (x * z + y * w)],
+            [2 * (x * y + z * w), 1 - 2 * (x * x + z * z), 2 * (y * z - x * w)],
+            [2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y)],
+        ]
+    )
+
+
+@pytest.mark.parametrize("pitch", [0.0, 0.1, -0.3])
+def test_the_optical_frame_is_rep_103_s_and_the_renderer_s(pitch):
+    pose = optical_pose(1.2, pitch)
+    matrix = rotation(*pose.rotation)
+    np.testing.assert_allclose(matrix @ matrix.T, np.eye(3), atol=1e-12)
+    np.testing.assert_allclose(matrix[:, 0], [0, -1, 0], atol=1e-12)  # right
+    np.testing.assert_allclose(matrix[:, 2], [np.cos(pitch), 0, -np.sin(pitch)], atol=1e-12)  # forward, down by pitch
+    camera = Camera(camera_height=1.2, pitch=pitch)
+    points = np.random.default_rng(0).uniform((4, -3, 0), (40, 3, 2), (20, 3))
+    optical = (points - pose.translation) @ matrix
+    pixels = optical[:, :2] / optical[:, 2:] * (camera.fx, camera.fy) + (camera.cx, camera.cy)
+    np.testing.assert_allclose(pixels, camera.project(points))
+
+
+TF2_MSGS = """
+import types
+from dataclasses import dataclass
+import rclpy.node
+from diagnostic_msgs.msg import DiagnosticArray
+@dataclass
+class TFMessage:
+    transforms: list
+class Publisher:
+    def publish(self, message):
+        (t,) = message.transforms
+        print("TF", t.header.frame_id, t.child_frame_id, t.transform.translation.z, t.transform.rotation.z, flush=True)
+create = rclpy.node.Node.create_publisher
+def create_publisher(self, kind, topic, qos, **words):
+    if kind is TFMessage:
+        print("TF", topic, qos.durability.name, qos.reliability.name, flush=True)
+        return Publisher()
+    return create(self, kind, topic, qos, **words)
+rclpy.node.Node.create_publisher = create_publisher
+sys.modules["tf2_msgs"] = types.ModuleType("tf2_msgs")
+sys.modules["tf2_msgs.msg"] = types.ModuleType("tf2_msgs.msg")
+sys.modules["tf2_msgs.msg"].TFMessage = TFMessage
+"""
+"""A stand-in for tf2_msgs, which does not come with the wheels."""
+
+
+def test_where_the_camera_is_goes_to_tf_static(domain_id):
+    with CameraProcess(domain_id, TF2_MSGS, **PARAMETERS) as camera:
+        words = camera.wait_for("Publishing /camera/image_raw")
+    assert "TF /tf_static TRANSIENT_LOCAL RELIABLE" in words
+    assert "TF base_link eye 1.65 -0.5\n" in words
+
+
+def test_without_tf2_msgs_it_says_so_once_and_goes_on(domain_id):
+    prelude = "sys.modules['tf2_msgs'] = None"
+    with CameraProcess(domain_id, prelude, **PARAMETERS) as camera:
+        words = camera.wait_for("Publishing /camera/image_raw, 138x43 at 10 Hz: residential, wet, seed 5")
+        assert words.count("No /tf_static") == 1
+        assert camera.end(signal.SIGTERM) == (0, "")
+    assert "Rendering the drive: 0 of 3 frames" in words
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_while_it_renders_ends_it_cleanly(domain_id, number):
+    with CameraProcess(domain_id, frames=1000) as camera:
+        camera.wait_for("Rendering the drive: 0 of 1000 frames")
+        code, words = camera.end(number)
+    assert code == 0
+    assert "Traceback" not in words and "Publishing" not in words
+
+
+SIGNAL_AT_RCLPY = """
+import os
+class Finder:
+    def find_spec(self, name, *_):
+        if name == "rclpy":
+            os.kill(os.getpid(), 2)
+sys.meta_path.insert(0, Finder())
+"""
+
+
+def test_a_signal_before_ros_is_there_ends_it_cleanly(domain_id):
+    with CameraProcess(domain_id, SIGNAL_AT_RCLPY) as camera:
+        words, _ = camera.process.communicate(timeout=TIMEOUT)
+        assert (camera.process.returncode, words) == (0, "")
+
+
+@pytest.mark.parametrize(
+    "parameters, words",
+    [
+        ({"rate": 5}, "'rate' is a double (0.1 to 1000.0), written with a decimal point, not 5"),
+        ({"frames": 0}, "'frames' is an integer (1 to 1000) and cannot be 0"),
+        ({"weather": "hail"}, "and cannot be 'hail'"),
+    ],
+)
+def test_a_bad_parameter_is_one_sentence(domain_id, parameters, words):
+    with CameraProcess(domain_id, **parameters) as camera:
+        said, _ = camera.process.communicate(timeout=TIMEOUT)
+        assert camera.process.returncode == 2
+    (sentence,) = said.splitlines()
+    assert sentence.startswith("road_seg_camera: ") and words in sentence

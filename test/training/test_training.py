@@ -1,0 +1,426 @@
+"""Recipes, augmentation and a whole small training run: it learns, resumes bit for bit, and stops well."""
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+from tiny_kitti import write_folder
+
+from fcn_road_seg.datasets.kitti_road import KittiRoad
+from fcn_road_seg.frames.sample import DatasetError, Sample
+from fcn_road_seg.inference import checkpoint
+from fcn_road_seg.inference.checkpoint import CheckpointError
+from fcn_road_seg.inference.network import FCN8s, torchvision_names
+from fcn_road_seg.inference.preprocess import normalise, to_input
+from fcn_road_seg.training import augmentation, loop
+from fcn_road_seg.training.encoder import load_encoder
+from fcn_road_seg.training.mixture import Mixture, MixtureBatches
+from fcn_road_seg.training.model import TrainingModel, build_optimizer, cross_entropy, set_learning_rate
+from fcn_road_seg.training.pseudo_labels import PseudoLabelled, mean_probability
+from fcn_road_seg.training.recipe import Recipe, RecipeError, check, load_recipe
+from fcn_road_seg.training.run_folder import RunFolder
+
+TINY = Recipe(
+    name="tiny",
+    samples={"kitti_road": 8},
+    fc_width=16,
+    network_width=96,
+    network_height=32,
+    epochs=2,
+    batch_size=4,
+    lr=3e-3,
+    upscore_lr=1e-2,
+    encoder_lr=1e-4,
+    frozen_stages=3,
+    keep_prob=0.5,
+    std_init=0.001,
+    ema=0.5,
+    auxiliary_weight=0.4,
+    augment=True,
+    scale_min=0.8,
+    scale_max=1.3,
+    colour=0.3,
+    blur=0.3,
+    jpeg=0.3,
+)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory) -> tuple[KittiRoad, KittiRoad]:
+    root = write_folder(tmp_path_factory.mktemp("kitti"), [f"um_{i:06d}" for i in range(8)])
+    return KittiRoad(root, [f"um_{i:06d}" for i in range(6)]), KittiRoad(root, ["um_000006", "um_000007"])
+
+
+def write_encoder(path: Path) -> Path:
+    """A random encoder in torchvision's names, He-initialised for images of 0..255."""
+    torch.manual_seed(3)
+    network = FCN8s("atrous", 16)
+    tensors = {}
+    for theirs, ours in torchvision_names().items():
+        tensor = network.state_dict()[ours]
+        tensors[theirs] = torch.nn.init.kaiming_normal_(tensor) if tensor.ndim == 4 else torch.zeros_like(tensor)
+    tensors["features.0.weight"] = tensors["features.0.weight"] / 50
+    save_file(tensors, path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def encoder_weights(tmp_path_factory) -> Path:
+    return write_encoder(tmp_path_factory.mktemp("encoder") / "vgg16.safetensors")
+
+
+def run(recipe, data, folder, encoder_weights, **options) -> dict:
+    train_set, validation = data
+    return loop.train(recipe, {"kitti_road": train_set}, validation, RunFolder(folder), encoder_weights, **options)
+
+
+# --- recipes -----------------------------------------------------------------------------------
+
+
+def test_seed_is_the_write_ups_recipe():
+    recipe = load_recipe("seed")
+    assert (recipe.lr, recipe.encoder_lr, recipe.schedule) == (1e-4, 1e-4, "constant")
+    assert (recipe.keep_prob, recipe.epochs, recipe.batch_size, recipe.std_init) == (0.25, 25, 16, 0.01)
+    assert (recipe.network_width, recipe.network_height) == (576, 160)
+    assert (recipe.fc, recipe.augment, recipe.weight_decay, recipe.ema) == ("full", False, 0.0, 0.0)
+    assert list(recipe.samples) == ["kitti_road"]
+
+
+def test_road_is_its_teachers_recipe_and_self_training():
+    road, teacher = load_recipe("road"), load_recipe("teacher")
+    assert set(teacher.samples) == {"kitti_road", "camvid", "synthetic"}
+    assert set(road.samples) == {*teacher.samples, "unlabelled"}
+    assert road.augment and road.encoder_lr < road.lr
+    assert check(road, {"name": "teacher", "samples": teacher.samples, "epochs": teacher.epochs}) == teacher
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"epoch": 3}, "no field 'epoch'"),
+        ({"epochs": "many"}, "epochs is 'many'"),
+        ({"epochs": 0}, "epochs is 0, but must be within 1"),
+        ({"epochs": True}, "epochs is True"),
+        ({"network_width": 100}, "steps of 32"),
+        ({"keep_prob": 0.0}, "keep_prob"),
+        ({"schedule": "step"}, "constant, cosine"),
+        ({"fc": "dense"}, "atrous, full"),
+        ({"lr": -1.0}, "lr is -1.0"),
+        ({"lr": float("nan")}, "lr is nan"),
+        ({"frozen_stages": 9}, "frozen_stages is 9"),
+        ({"seed": -1}, "seed is -1"),
+        ({"samples": {}}, "samples"),
+        ({"samples": {"kitti_road": True}}, "samples"),
+        ({"scale_min": 3.0}, "scale_min"),
+        ({"augment": 1}, "augment is 1"),
+    ],
+)
+def test_wrong_fields_are_named(change, words):
+    with pytest.raises(RecipeError, match=words):
+        check(TINY, change)
+
+
+def test_a_number_may_be_written_as_people_do():
+    assert check(TINY, {"lr": "1e-4", "ema": 0}).lr == 1e-4
+
+
+def test_recipe_files_that_are_none(tmp_path):
+    with pytest.raises(RecipeError, match="there are lite, road, seed, teacher"):
+        load_recipe("nonsense")
+    file = tmp_path / "mine.yaml"
+    for text, words in (("a: [", "no YAML"), ("- 1", "no recipe"), ("epochs: 2", "incomplete")):
+        file.write_text(text)
+        with pytest.raises(RecipeError, match=words):
+            load_recipe(str(file))
+    file.write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(RecipeError, match="no YAML"):
+        load_recipe(str(file))
+
+
+# --- what a frame goes through -----------------------------------------------------------------
+
+
+def test_augmentation_moves_image_and_label_together():
+    """Road is painted white and all else black, so image and label must tell the same story after any crop."""
+    label = np.zeros((120, 400), np.uint8)
+    label[60:, 100:260] = 1
+    sample = Sample(np.repeat(label[..., None] * 255, 3, axis=2), label, "painted")
+    recipe = check(TINY, {"colour": 0.0, "blur": 0.0, "jpeg": 0.0, "scale_min": 0.5, "scale_max": 2.0})
+    mixture = Mixture({"kitti_road": [sample]}, recipe)
+    disagreement, padded = [], 0
+    for k in range(40):
+        image, label, classes = mixture[("kitti_road", 0, k)]
+        assert image.shape == (3, 32, 96) and label.shape == classes.shape == (32, 96)
+        assert image.dtype == label.dtype == torch.uint8
+        valid = label != 255
+        padded += (~valid).any().item()
+        disagreement.append(((image[0] > 127) != (label == 1))[valid].float().mean().item())
+        assert (classes == 255).all()
+    assert max(disagreement) < 0.05 and padded > 5
+
+
+@pytest.mark.parametrize("augment", [False, True])
+def test_image_and_label_are_sampled_at_the_same_places(augment):
+    """On ramps, where a pixel's value tells its place, image and mask must agree to a fraction of a pixel."""
+    recipe = check(TINY, {"augment": augment, "colour": 0.0, "blur": 0.0, "jpeg": 0.0})
+    for axis in (0, 1):
+        ramp = np.indices((100, 200))[axis].astype(np.uint8)
+        mixture = Mixture({"kitti_road": [Sample(np.repeat(ramp[..., None], 3, 2), ramp, "ramp")]}, recipe)
+        offsets = []
+        for k in range(20):
+            image, label, _ = mixture[("kitti_road", 0, k)]
+            valid = (label > 4) & (label < 90)  # away from the borders and from ignored pixels
+            offsets.append((image[0].float() - label.float())[valid].mean().item())
+        assert abs(np.mean(offsets)) < 0.15
+
+
+def test_a_crop_keeps_the_frames_lower_edge():
+    label = np.zeros((120, 400), np.uint8)
+    label[-8:] = 1
+    mixture = Mixture({"kitti_road": [Sample(np.repeat(label[..., None], 3, 2), label, "edge")]}, TINY)
+    for k in range(20):
+        _, label, _ = mixture[("kitti_road", 0, k)]
+        assert (label[-1][label[-1] != 255] == 1).all() and not (label[:16] == 1).any()
+
+
+def test_the_last_rows_of_other_data_sets_are_ignored():
+    sample = Sample(np.zeros((100, 300, 3), np.uint8), np.ones((100, 300), np.uint8), "all road")
+    recipe = check(TINY, {"augment": False, "ignore_bottom": 0.1, "network_width": 288, "network_height": 96})
+    mixture = Mixture({"kitti_road": [sample], "camvid": [sample]}, recipe)
+    assert (mixture[("kitti_road", 0, 0)][1] == 1).all()
+    label = mixture[("camvid", 0, 0)][1]
+    assert (label[:86] == 1).all() and (label[88:] == 255).all()
+    assert (sample.label == 1).all()
+
+
+def test_training_and_the_node_see_the_same_input(data):
+    """Without augmentation a training frame is, to the bit, what `to_input` makes of it."""
+    mixture = Mixture({"kitti_road": data[0]}, check(TINY, {"augment": False}))
+    frame = torch.from_numpy(data[0][0].image).permute(2, 0, 1)[None]
+    trained = normalise(mixture[("kitti_road", 0, 0)][0][None])
+    assert torch.equal(trained, to_input(frame, (96, 32), torch.float32))
+
+
+def test_frames_depend_on_their_address_alone(data):
+    mixture = Mixture({"kitti_road": data[0]}, TINY)
+    first = mixture[("kitti_road", 0, 0)]
+    torch.manual_seed(99)
+    mixture[("kitti_road", 1, 0)]
+    again = mixture[("kitti_road", 0, 0)]
+    assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
+    assert not torch.equal(first[0], mixture[("kitti_road", 0, 1)][0])
+
+
+def test_without_augmentation_a_frame_is_only_resized(data):
+    image, label, _ = Mixture({"kitti_road": data[0]}, check(TINY, {"augment": False}))[("kitti_road", 0, 0)]
+    assert image.shape == (3, 32, 96)
+    assert abs((label == 1).float().mean() - (data[0][0].label == 1).mean()) < 0.02
+
+
+def test_training_size_keeps_other_cameras_aspect_ratio():
+    recipe = load_recipe("road")
+    assert augmentation.training_size(recipe, 1242, 375) == (160, 576)
+    assert augmentation.training_size(recipe, 480, 360) == (256, 352)
+
+
+def test_an_epoch_draws_every_frame_and_keeps_data_sets_apart(data):
+    recipe = check(TINY, {"samples": {"kitti_road": 12, "camvid": 4}, "batch_size": 5})
+    mixture = Mixture({"kitti_road": data[0], "camvid": data[1]}, recipe)
+    batches = list(MixtureBatches(mixture, 0))
+    assert len(batches) == len(MixtureBatches(mixture, 0)) == 4
+    assert all(len({name for name, _, _ in batch}) == 1 for batch in batches)
+    addresses = [address for batch in batches for address in batch]
+    assert len(set(addresses)) == 16
+    counts = np.bincount([i for name, i, _ in addresses if name == "kitti_road"])
+    assert counts.tolist() == [2] * 6
+    assert batches == list(MixtureBatches(mixture, 0)) != list(MixtureBatches(mixture, 1))
+
+
+# --- the model ---------------------------------------------------------------------------------
+
+
+def test_ignored_pixels_have_no_loss():
+    logits = torch.randn(1, 2, 4, 4)
+    label = torch.full((1, 4, 4), 255, dtype=torch.uint8)
+    assert cross_entropy(logits, label).item() == 0
+    label[0, 0, 0] = 1
+    expected = -torch.log_softmax(logits[0, :, 0, 0], 0)[1]
+    torch.testing.assert_close(cross_entropy(logits, label), expected)
+
+
+def test_encoder_and_head_have_their_own_learning_rates():
+    model = TrainingModel(TINY)
+    optimizer = build_optimizer(model, TINY)
+    set_learning_rate(optimizer, check(TINY, {"warmup_steps": 10}), 4, 100)
+    rates = {id(p): group["lr"] for group in optimizer.param_groups for p in group["params"]}
+    parameters = dict(model.named_parameters())
+    assert rates[id(parameters["network.conv5_3.weight"])] == pytest.approx(0.5e-4)
+    assert rates[id(parameters["network.fc6.weight"])] == pytest.approx(1.5e-3)
+    assert rates[id(parameters["network.head.upscore8.weight"])] == pytest.approx(5e-3)
+    assert rates[id(parameters["auxiliary.score_fr.weight"])] == pytest.approx(1.5e-3)
+    assert id(parameters["network.conv3_3.weight"]) not in rates
+    assert len(rates) == sum(p.requires_grad for p in model.parameters())
+    set_learning_rate(optimizer, check(TINY, {"schedule": "cosine"}), 50, 100)
+    assert optimizer.param_groups[0]["lr"] == pytest.approx(optimizer.param_groups[0]["base_lr"] / 2)
+
+
+def test_encoder_weights_that_are_none(tmp_path):
+    network = FCN8s("atrous", 16)
+    with pytest.raises(CheckpointError, match="--encoder-weights"):
+        load_encoder(network, tmp_path / "missing.safetensors")
+    save_file({"features.0.weight": torch.zeros(1)}, tmp_path / "other.safetensors")
+    with pytest.raises(CheckpointError, match="features.0.weight"):
+        load_encoder(network, tmp_path / "other.safetensors")
+
+
+def test_no_network_and_no_file_is_one_sentence(monkeypatch):
+    def offline(*_, **__):
+        raise OSError("name resolution failed")
+
+    monkeypatch.setattr("torchvision.models.VGG16_Weights.get_state_dict", offline)
+    with pytest.raises(CheckpointError, match="cannot download.*--encoder-weights FILE"):
+        load_encoder(FCN8s("atrous", 16))
+
+
+# --- whole runs --------------------------------------------------------------------------------
+
+
+def test_it_learns_and_leaves_everything_behind(data, encoder_weights, tmp_path):
+    recipe = check(TINY, {"samples": {"kitti_road": 24}, "epochs": 5})
+    best = run(recipe, data, tmp_path / "run", encoder_weights)
+    assert best["max_f"] > 0.8
+    with open(tmp_path / "run" / "log.csv") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 5 and float(rows[-1]["loss"]) < float(rows[0]["loss"])
+    assert list((tmp_path / "run").glob("events.out.tfevents.*"))
+    assert load_recipe(str(tmp_path / "run" / "recipe.yaml")) == check(recipe, {"name": "tiny"})
+    names = json.loads((tmp_path / "run" / "data.json").read_text())
+    assert names["validation"] == ["um_000006", "um_000007"]
+
+    loaded = checkpoint.load(tmp_path / "run" / "best.safetensors")
+    assert loaded.metadata.figures["validation"]["max_f"] == best["max_f"]
+    assert loaded.metadata.threshold == best["threshold"]
+    assert loaded.metadata.recipe["epochs"] == 5
+    assert loaded.metadata.data["kitti_road"]["frames"] == 6
+    assert len(loaded.metadata.data["validation"]["sha256"]) == 64
+
+
+@pytest.mark.parametrize("stop", [1, 4])  # the step, in the first or the second epoch
+def test_ctrl_c_leaves_usable_weights_and_resume_is_bit_for_bit(data, encoder_weights, tmp_path, monkeypatch, stop):
+    run(TINY, data, tmp_path / "whole", encoder_weights)
+    steps = []
+
+    def interrupt(*args):
+        steps.append(args)
+        if len(steps) == stop:
+            raise KeyboardInterrupt
+        set_learning_rate(*args)
+
+    monkeypatch.setattr(loop, "set_learning_rate", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        run(TINY, data, tmp_path / "parts", encoder_weights)
+    assert len(steps) == stop
+    last = tmp_path / "parts" / "last.safetensors"
+    interrupted = checkpoint.load(last)
+    assert not interrupted.metadata.figures
+    interrupted.network()
+
+    monkeypatch.undo()
+    run(TINY, data, tmp_path / "parts", None, resume=True)
+    whole = checkpoint.load(tmp_path / "whole" / "last.safetensors")
+    assert checkpoint.digest("", interrupted.tensors) != checkpoint.digest("", whole.tensors)
+    assert checkpoint.digest("", checkpoint.load(last).tensors) == checkpoint.digest("", whole.tensors)
+
+
+def test_a_run_is_not_overwritten(data, encoder_weights, tmp_path):
+    run(check(TINY, {"epochs": 1}), data, tmp_path / "run", encoder_weights)
+    with pytest.raises(CheckpointError, match="already holds a run"):
+        run(TINY, data, tmp_path / "run", encoder_weights)
+
+
+def test_a_run_goes_on_with_what_it_began_with_alone(data, encoder_weights, tmp_path):
+    run(check(TINY, {"epochs": 1}), data, tmp_path / "run", encoder_weights)
+    other = KittiRoad(data[0].root, data[0].names[:5]), data[1]
+    with pytest.raises(RecipeError, match="set of frames kitti_road is not the one that the run began with"):
+        run(TINY, other, tmp_path / "run", None, resume=True)
+    teacher = checkpoint.load(tmp_path / "run" / "last.safetensors")
+    with pytest.raises(RecipeError, match="not the teacher"):
+        run(TINY, data, tmp_path / "run", None, resume=True, teacher=teacher)
+
+
+def test_a_repeated_epoch_has_one_row(tmp_path):
+    folder = RunFolder(tmp_path)
+    for epoch, loss in ((1, 0.5), (2, 0.4), (2, 0.3)):
+        folder.log({"epoch": epoch, "loss": loss})
+    with open(tmp_path / "log.csv") as file:
+        assert [(row["epoch"], row["loss"]) for row in csv.DictReader(file)] == [("1", "0.5"), ("2", "0.3")]
+
+
+def test_nothing_to_resume(data, tmp_path):
+    with pytest.raises(CheckpointError, match="no run of this recipe to resume"):
+        run(TINY, data, tmp_path / "run", None, resume=True)
+
+
+def test_fine_tuning_goes_on_from_weights_as_they_are(data, encoder_weights, tmp_path):
+    recipe = check(TINY, {"samples": {"kitti_road": 24}, "epochs": 4, "warmup_steps": 0})
+    run(recipe, data, tmp_path / "first", encoder_weights)
+    first = checkpoint.load(tmp_path / "first" / "last.safetensors")
+    wider = check(recipe, {"fc_width": 32, "epochs": 1, "lr": 0.0, "upscore_lr": 0.0, "encoder_lr": 0.0})  # not wider
+    run(wider, data, tmp_path / "same", None, start=first)
+    same = checkpoint.load(tmp_path / "same" / "last.safetensors")
+    assert same.metadata.origin == first.sha256 and same.metadata.fc_width == 16 and not first.metadata.origin
+    assert same.metadata.max_f == pytest.approx(first.metadata.max_f, abs=1e-6)
+    for name, tensor in first.tensors.items():
+        torch.testing.assert_close(same.tensors[name], tensor)
+
+    tuned = check(recipe, {"epochs": 2, "fc_width": 32})
+    run(check(tuned, {"epochs": 1}), data, tmp_path / "tuned", None, start=first)
+    run(tuned, data, tmp_path / "tuned", None, resume=True)  # with the widths it began with
+    assert checkpoint.load(tmp_path / "tuned" / "last.safetensors").metadata.origin == first.sha256
+
+
+# --- self-training -----------------------------------------------------------------------------
+
+
+def test_pseudo_labels_are_where_the_teacher_is_sure(data, encoder_weights, tmp_path):
+    recipe = check(TINY, {"samples": {"kitti_road": 24}, "epochs": 5})
+    run(recipe, data, tmp_path / "teacher", encoder_weights)
+    teacher = tmp_path / "teacher" / "last.safetensors"
+    folder = data[0].root / "training" / "image_2"
+    frames = PseudoLabelled([folder, folder], teacher, confidence=0.7, device="cpu")
+    assert len(frames) == len(frames.names) == 16 and frames.names[:2] == ["um_000000", "um_000001"]
+    assert frames.teacher == checkpoint.load(teacher).sha256
+
+    truth = KittiRoad(data[0].root)
+    sure, right = [], []
+    for sample, labelled in zip(frames, truth, strict=False):
+        assert np.array_equal(sample.image, labelled.image)
+        counted = (sample.label != 255) & (labelled.label != 255)
+        sure.append(counted.mean())
+        right.append((sample.label == labelled.label)[counted].mean())
+    assert 0.3 < np.mean(sure) < 1 and np.mean(right) > 0.9
+
+    student = check(recipe, {"samples": {"kitti_road": 4, "unlabelled": 8}, "epochs": 1})
+    sources = {"kitti_road": data[0], "unlabelled": frames}
+    loop.train(student, sources, data[1], RunFolder(tmp_path / "student"), encoder_weights)
+    said = checkpoint.load(tmp_path / "student" / "last.safetensors").metadata.data["unlabelled"]
+    assert said["frames"] == 16 and said["teacher"] == frames.teacher
+
+
+def test_a_teachers_mean_answer_is_in_the_frames_own_pixels():
+    image = np.zeros((2, 4, 3), np.uint8)
+    image[:, 0] = 200
+    answers = [lambda frame: frame[..., 0], lambda frame: np.zeros(frame.shape[:2], np.uint8)]
+    mean = mean_probability(answers, image)
+    assert mean.dtype == np.float32
+    np.testing.assert_allclose(mean, np.where(np.arange(4) == 0, 100 / 255, 0) * np.ones((2, 1)), rtol=1e-6)
+
+
+def test_no_images_to_label_is_one_sentence(tmp_path):
+    for folder in (tmp_path, tmp_path / "missing"):
+        with pytest.raises(DatasetError, match="is no folder of images"):
+            PseudoLabelled([folder], "unused.safetensors", 0.9)
