@@ -18,7 +18,7 @@ for package in ("onnx", "onnxscript", "onnxruntime", "openvino"):
 
 import onnx  # noqa: E402
 
-from fcn_road_seg import export  # noqa: E402
+from fcn_road_seg.inference import onnx_export as export  # noqa: E402
 
 OPERATORS = {"Cast", "Transpose", "Sub", "Conv", "Relu", "MaxPool", "ConvTranspose", "Add", "Squeeze", "Sigmoid"}
 WIDTHS = (8, 8, 12, 12, 16, 16, 20, 24, 24, 24, 16, 16, 16)  # a pruned network's: no two stages alike

@@ -22,8 +22,8 @@ for package in ("onnx", "onnxscript", "onnxruntime", "openvino", "nncf"):
 import onnx  # noqa: E402
 from onnx import numpy_helper  # noqa: E402
 
-from fcn_road_seg import export  # noqa: E402
 from fcn_road_seg.evaluation.evaluate import evaluate  # noqa: E402
+from fcn_road_seg.inference import onnx_export as export  # noqa: E402
 from fcn_road_seg.inference.preprocess import resize  # noqa: E402
 from fcn_road_seg.quantization.calibration import load_calibration, network_input  # noqa: E402
 from fcn_road_seg.quantization.post_training import convolutions, with_float_layers  # noqa: E402
