@@ -39,7 +39,7 @@ class MapOptions:
     scan_min_obstacle: float
 
 
-class MetricMaps:
+class GroundMaps:
     """The lookup tables and outputs of one camera, plane and size.
 
     Attributes:
@@ -72,7 +72,7 @@ class MapMaker:
         self._made_for: tuple[CameraModel, GroundPlane, MapOptions] | None = None
         self._future: Future | None = None
 
-    def maps(self, camera: CameraModel, plane: GroundPlane, options: MapOptions) -> MetricMaps | None:
+    def maps(self, camera: CameraModel, plane: GroundPlane, options: MapOptions) -> GroundMaps | None:
         """The maps for exactly this; None while they are being made.
 
         Raises:
@@ -84,7 +84,7 @@ class MapMaker:
             self._made_for = camera, plane, options
             self._future = Future()
             arguments = self._future, camera, plane, options
-            Thread(target=_make, args=arguments, name="metric maps", daemon=True).start()  # the process need not wait
+            Thread(target=_make, args=arguments, name="ground maps", daemon=True).start()  # the process need not wait
         if not self._future.done():
             return None
         if error := self._future.exception():
@@ -101,7 +101,7 @@ class MapMaker:
 def _make(future: Future, *arguments) -> None:
     os.nice(19)  # on Linux a thread's own: masks come first
     try:
-        future.set_result(MetricMaps(*arguments))
+        future.set_result(GroundMaps(*arguments))
     except BaseException as error:
         future.set_exception(error)
 

@@ -16,7 +16,7 @@ from std_msgs.msg import Header
 
 from fcn_road_seg.errors import first_line
 from fcn_road_seg.ground import FIELDS, POINT_STEP, GroundError, GroundPlane
-from fcn_road_seg.ground.lookup import MapMaker, MapOptions, MetricMaps
+from fcn_road_seg.ground.lookup import GroundMaps, MapMaker, MapOptions
 from fcn_road_seg.ros.camera_info_subscription import CameraInfoSubscription, NotYetError
 from fcn_road_seg.ros.diagnostics import OK, WARN, Report
 from fcn_road_seg.ros.ground_transform import GroundTransform
@@ -55,7 +55,7 @@ class MetricOutputs:
         self._camera_info = CameraInfoSubscription(node)
         self._transform = GroundTransform(node)
         self._maker = MapMaker()
-        self._maps: MetricMaps | None = None  # those that the log was told of
+        self._maps: GroundMaps | None = None  # those that the log was told of
         self._wrong = False  # whether a fault was the last that it was told
         self._waiting_since: float | None = None
         self._report = self._idle()
@@ -86,7 +86,7 @@ class MetricOutputs:
                 publisher.publish(fill(frame, maps, ground))
             self._tell(maps)
 
-    def _look_up(self, frame: SegmentedFrame, in_metres: bool) -> MetricMaps | None:
+    def _look_up(self, frame: SegmentedFrame, in_metres: bool) -> GroundMaps | None:
         """Maps for this very frame; None while they are being made, or if only camera_info is wanted."""
         size = frame.mask.shape[1], frame.mask.shape[0]
         info = self._camera_info.of_image(frame.header, size)
@@ -129,7 +129,7 @@ class MetricOutputs:
             throttle_time_source_type=STEADY,
         )
 
-    def _tell(self, maps: MetricMaps) -> None:
+    def _tell(self, maps: GroundMaps) -> None:
         ground_frame = self._value("ground_frame")
         if maps is self._maps and self._report.values.get("ground frame") == ground_frame:
             return  # it has been told
@@ -178,7 +178,7 @@ class MetricOutputs:
         return self._node.get_parameter(name).value
 
 
-def points_message(frame: SegmentedFrame, maps: MetricMaps, ground: Header) -> PointCloud2:
+def points_message(frame: SegmentedFrame, maps: GroundMaps, ground: Header) -> PointCloud2:
     """The organised cloud of a frame, in its optical frame, with its header; valid until the next one is made."""
     height, width = frame.mask.shape
     return PointCloud2(
@@ -194,7 +194,7 @@ def points_message(frame: SegmentedFrame, maps: MetricMaps, ground: Header) -> P
     )
 
 
-def grid_message(frame: SegmentedFrame, maps: MetricMaps, ground: Header) -> OccupancyGrid:
+def grid_message(frame: SegmentedFrame, maps: GroundMaps, ground: Header) -> OccupancyGrid:
     """The cells of a frame in the ground frame, on the road."""
     grid = maps.grid
     x, y = grid.origin
@@ -210,7 +210,7 @@ def grid_message(frame: SegmentedFrame, maps: MetricMaps, ground: Header) -> Occ
     return message
 
 
-def scan_message(frame: SegmentedFrame, maps: MetricMaps, ground: Header) -> LaserScan:
+def scan_message(frame: SegmentedFrame, maps: GroundMaps, ground: Header) -> LaserScan:
     """The ranges of a frame from the ground frame's origin, all of one moment."""
     scan = maps.scan
     return LaserScan(
@@ -224,7 +224,7 @@ def scan_message(frame: SegmentedFrame, maps: MetricMaps, ground: Header) -> Las
     )
 
 
-def boundary_message(frame: SegmentedFrame, maps: MetricMaps, ground: Header) -> PolygonStamped:
+def boundary_message(frame: SegmentedFrame, maps: GroundMaps, ground: Header) -> PolygonStamped:
     """The edges of the road ahead in the ground frame; no points where there is no road."""
     boundary = maps.boundary(frame.mask)
     points = [] if boundary is None else boundary.polygon().tolist()

@@ -15,8 +15,7 @@ pytest.importorskip("rclpy", reason="ROS 2 is not installed")
 
 from sensor_msgs.msg import CameraInfo
 
-from fcn_road_seg.ground import CameraModel, GroundError, GroundPlane
-from fcn_road_seg.ground import lookup as metric_maps
+from fcn_road_seg.ground import CameraModel, GroundError, GroundPlane, lookup
 from fcn_road_seg.ground.lookup import MapMaker, MapOptions
 from fcn_road_seg.ros.camera_info_subscription import CameraInfoSubscription
 from fcn_road_seg.ros.parameters import BY_NAME
@@ -35,7 +34,7 @@ def camera(width: int = 124, height: int = 38) -> CameraModel:
 CAMERA = camera()
 
 
-def wait(maker: MapMaker, *wanted) -> metric_maps.MetricMaps:
+def wait(maker: MapMaker, *wanted) -> lookup.GroundMaps:
     deadline = time.monotonic() + 60
     while (maps := maker.maps(*wanted)) is None:
         assert time.monotonic() < deadline
@@ -47,13 +46,13 @@ def test_asking_does_not_wait_and_the_same_question_has_the_same_answer(monkeypa
     began = []
     gate = threading.Event()
 
-    class Slow(metric_maps.MetricMaps):
+    class Slow(lookup.GroundMaps):
         def __init__(self, *arguments):
             began.append(arguments)
             gate.wait(60)
             super().__init__(*arguments)
 
-    monkeypatch.setattr(metric_maps, "MetricMaps", Slow)
+    monkeypatch.setattr(lookup, "GroundMaps", Slow)
     maker = MapMaker()
     assert maker.maps(CAMERA, PLANE, OPTIONS) is None and maker.maps(CAMERA, PLANE, OPTIONS) is None
     # A new question while the first is being answered: the first answer is not given to it.
@@ -98,13 +97,13 @@ def test_what_cannot_be_made_is_told_every_time_and_ends_with_the_next_plane():
 def test_a_fault_that_passes_is_forgotten(monkeypatch):
     faults = [MemoryError("too little")]
 
-    class Faulty(metric_maps.MetricMaps):
+    class Faulty(lookup.GroundMaps):
         def __init__(self, *arguments):
             if faults:
                 raise faults.pop()
             super().__init__(*arguments)
 
-    monkeypatch.setattr(metric_maps, "MetricMaps", Faulty)
+    monkeypatch.setattr(lookup, "GroundMaps", Faulty)
     maker = MapMaker()
     with pytest.raises(MemoryError, match="too little"):
         wait(maker, CAMERA, PLANE, OPTIONS)

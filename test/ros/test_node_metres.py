@@ -13,7 +13,7 @@ from rclpy.qos import DurabilityPolicy
 from sensor_msgs.msg import CameraInfo, Image, LaserScan, PointCloud2
 
 from fcn_road_seg.ground import GroundPlane
-from fcn_road_seg.ground.lookup import MapOptions, MetricMaps
+from fcn_road_seg.ground.lookup import GroundMaps, MapOptions
 from fcn_road_seg.inference.segmenter import RoadSegmenter
 from fcn_road_seg.postprocess.labels import labels_and_confidence
 from fcn_road_seg.ros.parameters import BY_NAME
@@ -43,10 +43,10 @@ def camera_model(**changes):
     return CameraModel.from_camera_info(*size, info.k, info.d, info.distortion_model, info.r, info.p, image_size=size)
 
 
-def maps_of(plane: GroundPlane, **changes) -> MetricMaps:
+def maps_of(plane: GroundPlane, **changes) -> GroundMaps:
     """What the node should use, at default parameters."""
     names = MapOptions.__dataclass_fields__
-    return MetricMaps(camera_model(), plane, MapOptions(**{name: BY_NAME[name].default for name in names} | changes))
+    return GroundMaps(camera_model(), plane, MapOptions(**{name: BY_NAME[name].default for name in names} | changes))
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +61,7 @@ def threshold(probability) -> float:
 
 
 @pytest.fixture(scope="module")
-def maps() -> MetricMaps:
+def maps() -> GroundMaps:
     return maps_of(GroundPlane.from_mounting(HEIGHT, PITCH))
 
 
@@ -268,11 +268,11 @@ def test_pixels_that_are_not_sure_have_no_class(listener, client, probability, t
 def test_without_subscribers_nothing_is_listened_to_or_made(domain_id, small_weights, tmp_path):
     domain_id = domain_id % 100 + 1
     prelude = """
-import fcn_road_seg.ground.lookup as metric_maps
+from fcn_road_seg.ground import lookup
 class Never:
     def __init__(self, *_):
         print("maps are made", flush=True)
-metric_maps.MetricMaps = Never
+lookup.GroundMaps = Never
 """
     node = NodeProcess(domain_id, tmp_path / "log", prelude, weights=small_weights, camera_height=HEIGHT)
     client = Client(domain_id)
