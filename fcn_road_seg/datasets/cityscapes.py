@@ -6,18 +6,17 @@ ROOT/gtCoarse/train_extra/bayreuth/bayreuth_000000_000000_gtCoarse_labelIds.png
 """
 
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from zipfile import BadZipFile
 
 import numpy as np
-from torchvision import datasets
 
 from fcn_road_seg.datasets import camvid
 from fcn_road_seg.datasets.label_image import read_ids
 from fcn_road_seg.frames.image_file import read_rgb
 from fcn_road_seg.frames.sample import IGNORE, NOT_ROAD, ROAD, DatasetError, Sample
 
-IDS = {entry.name: entry.id for entry in datasets.Cityscapes.classes if entry.id >= 0}
 IGNORED = ("unlabeled", "ego vehicle", "rectification border", "out of roi", "ground")  # ground: kind not decidable
 OPTIONAL_ROAD = ("parking", "rail_track")
 CAMVID_CLASSES = {
@@ -53,6 +52,8 @@ class Cityscapes(Sequence):
     """
 
     def __init__(self, root: str | Path, part: str = "train", mode: str = "fine", also_road: Sequence[str] = ()):
+        from torchvision import datasets
+
         for name in also_road:
             if name not in OPTIONAL_ROAD:
                 raise DatasetError(
@@ -85,16 +86,25 @@ class Cityscapes(Sequence):
     def __getitem__(self, index: int) -> Sample:
         path, annotation = self.frames[index]
         image = read_rgb(path)
-        ids = read_ids(annotation, image, len(IDS))
+        ids = read_ids(annotation, image, len(self._labels))
         return Sample(image, self._labels[ids], self.names[index], self._classes[ids])
+
+
+@cache
+def class_ids() -> dict[str, int]:
+    """Cityscapes' class names and their ids, 0 to 33; torchvision, which has them, loads torch."""
+    from torchvision import datasets
+
+    return {entry.name: entry.id for entry in datasets.Cityscapes.classes if entry.id >= 0}
 
 
 def tables(also_road: Sequence[str] = ()) -> tuple[np.ndarray, np.ndarray]:
     """What each of Cityscapes' ids means: its label and its CamVid class, uint8 34 each."""
-    labels = np.full(len(IDS), NOT_ROAD, np.uint8)
-    labels[[IDS[name] for name in IGNORED]] = IGNORE
-    labels[[IDS[name.replace("_", " ")] for name in ("road", *also_road)]] = ROAD
-    classes = np.full(len(IDS), IGNORE, np.uint8)
+    ids = class_ids()
+    labels = np.full(len(ids), NOT_ROAD, np.uint8)
+    labels[[ids[name] for name in IGNORED]] = IGNORE
+    labels[[ids[name.replace("_", " ")] for name in ("road", *also_road)]] = ROAD
+    classes = np.full(len(ids), IGNORE, np.uint8)
     for name, theirs in CAMVID_CLASSES.items():
-        classes[[IDS[their] for their in theirs]] = camvid.CLASSES.index(name)
+        classes[[ids[their] for their in theirs]] = camvid.CLASSES.index(name)
     return labels, classes
