@@ -36,7 +36,7 @@ def run(args: argparse.Namespace) -> int:
     from rich.table import Table
 
     from fcn_road_seg.datasets import kitti_road
-    from fcn_road_seg.evaluation import calibration
+    from fcn_road_seg.evaluation import temperature_scaling
     from fcn_road_seg.inference import checkpoint
     from fcn_road_seg.inference.segmenter import weights_path
 
@@ -53,13 +53,15 @@ def run(args: argparse.Namespace) -> int:
     raw = replace(
         metadata,
         temperature=1.0,
-        threshold=calibration.moved_threshold(metadata.threshold, metadata.temperature, 1.0),
+        threshold=temperature_scaling.moved_threshold(metadata.threshold, metadata.temperature, 1.0),
     )
     network = replace(loaded, metadata=raw).network()
-    table = calibration.TemperatureTable(
+    table = temperature_scaling.TemperatureTable(
         network, dataset, metadata.network_width, lambda items: progress(items, "calibrating")
     )
-    figures = calibration.calibrate(table, raw.threshold, args.road_precision, calibration.read_streets(split))
+    figures = temperature_scaling.calibrate(
+        table, raw.threshold, args.road_precision, temperature_scaling.read_streets(split)
+    )
     result = replace(
         raw,
         temperature=figures["temperature"],

@@ -99,7 +99,7 @@ def _run_metres(args: argparse.Namespace, segmenter, dataset) -> int:
 
 def _run_report(args: argparse.Namespace, segmenter, dataset) -> int:
     from fcn_road_seg.datasets.camvid import CamVid
-    from fcn_road_seg.evaluation.report import camvid_set, kitti_set, write_report
+    from fcn_road_seg.evaluation.html_report import camvid_set, kitti_set, write_report
 
     sets = [kitti_set(dataset, f"KITTI Road, {args.split}")] if dataset else []
     sets += [camvid_set(CamVid(args.camvid, ("test",)), "CamVid, test part")] if args.camvid else []

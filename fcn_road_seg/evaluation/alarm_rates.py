@@ -14,7 +14,7 @@ import numpy as np
 
 from fcn_road_seg.cli.options import add_json_option, add_segmenter_options, load_segmenter, progress, write_json
 from fcn_road_seg.errors import UserError
-from fcn_road_seg.evaluation.spoilt_frames import KINDS
+from fcn_road_seg.evaluation.corrupted_frames import KINDS
 from fcn_road_seg.frames.image_file import images_in, read_rgb
 from fcn_road_seg.frames.sample import DatasetError
 from fcn_road_seg.postprocess.out_of_domain import alarm, look
@@ -31,7 +31,7 @@ def alarms(
 
     Args:
         segment: uint8 H x W x 3 RGB -> P(road) x 255, uint8 H x W.
-        kinds: of `spoilt_frames.KINDS`, done to every `every`-th image.
+        kinds: of `corrupted_frames.KINDS`, done to every `every`-th image.
 
     Returns:
         One sentence per image, "" where nothing is wrong, under "" as they are and under each kind.

@@ -13,7 +13,7 @@ from dataclasses import replace
 import cv2
 import numpy as np
 
-from fcn_road_seg.evaluation.spoilt_frames import night
+from fcn_road_seg.evaluation.corrupted_frames import night
 from fcn_road_seg.frames.sample import IGNORE, Sample
 
 SEVERITIES = 1, 2, 3

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from fcn_road_seg.evaluation import alarm_rates
-from fcn_road_seg.evaluation.spoilt_frames import KINDS
+from fcn_road_seg.evaluation.corrupted_frames import KINDS
 from fcn_road_seg.frames.image_file import images_in, read_rgb, write_image
 from fcn_road_seg.inference.segmenter import RoadSegmenter
 from fcn_road_seg.postprocess.out_of_domain import Look, alarm, look

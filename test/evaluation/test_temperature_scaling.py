@@ -11,7 +11,7 @@ from torchmetrics.functional.classification import binary_calibration_error
 
 from fcn_road_seg.cli.main import main
 from fcn_road_seg.datasets import kitti_road
-from fcn_road_seg.evaluation import calibration
+from fcn_road_seg.evaluation import temperature_scaling
 from fcn_road_seg.evaluation.metrics import PixelCounts
 from fcn_road_seg.frames.sample import Sample
 from fcn_road_seg.inference import checkpoint
@@ -46,22 +46,22 @@ def counts_of(probability: np.ndarray, label: np.ndarray) -> PixelCounts:
 
 
 @pytest.fixture(scope="module")
-def table() -> calibration.TemperatureTable:
+def table() -> temperature_scaling.TemperatureTable:
     frames = [sample("a", 2.0, 0), sample("b", 2.0, 1), sample("c", 0.7, 2)]
-    return calibration.TemperatureTable(red_is_the_logit, frames, 576)
+    return temperature_scaling.TemperatureTable(red_is_the_logit, frames, 576)
 
 
 @pytest.mark.parametrize(("names", "temperature"), [(["a", "b"], 2.0), (["c"], 0.7)])
 def test_the_fit_finds_the_temperature_that_labels_were_drawn_with(table, names, temperature):
     fitted = table.fit(names)
     assert fitted == pytest.approx(temperature, rel=0.07)
-    assert calibration.expected_calibration_error(table.at(fitted, names)) < 0.01
-    assert calibration.expected_calibration_error(table.at(1.0, names)) > 0.02
+    assert temperature_scaling.expected_calibration_error(table.at(fitted, names)) < 0.01
+    assert temperature_scaling.expected_calibration_error(table.at(1.0, names)) > 0.02
 
 
 def test_held_out_frames_are_judged_by_the_temperature_of_the_others(table):
-    held_out = calibration.expected_calibration_error(table.held_out([["a", "b"], ["c"]]))
-    assert held_out > 2 * calibration.expected_calibration_error(table.at(table.fit()))
+    held_out = temperature_scaling.expected_calibration_error(table.held_out([["a", "b"], ["c"]]))
+    assert held_out > 2 * temperature_scaling.expected_calibration_error(table.at(table.fit()))
     assert (table.held_out([["c"]]).road == table.at(2.0, ["c"]).road).all()
 
 
@@ -70,20 +70,23 @@ def test_the_error_is_that_of_torchmetrics():
     p = rng.choice([level for level in range(256) if level % 17], (50, 90)).astype(np.uint8)  # none on a bin's border
     label = (rng.random(p.shape) < (p / 255) ** 2).astype(np.uint8)
     theirs = binary_calibration_error(torch.tensor(p / 255.0).flatten(), torch.tensor(label).flatten(), n_bins=15)
-    ours = calibration.expected_calibration_error(counts_of(p, label))
+    ours = temperature_scaling.expected_calibration_error(counts_of(p, label))
     assert ours == pytest.approx(float(theirs), abs=1e-5) and ours > 0.1
     middle = (p >= 0.25 * 255) & (p <= 0.75 * 255)
-    part = calibration.expected_calibration_error(counts_of(p[middle], label[middle]))
-    assert calibration.expected_calibration_error(counts_of(p, label), (0.25, 0.75)) == pytest.approx(part)
+    part = temperature_scaling.expected_calibration_error(counts_of(p[middle], label[middle]))
+    assert temperature_scaling.expected_calibration_error(counts_of(p, label), (0.25, 0.75)) == pytest.approx(part)
 
 
 def test_a_moved_threshold_gives_the_same_mask():
     z = np.linspace(-6, 6, 10001)
     for temperature in (0.5, 1.6, 4.0):
-        moved = calibration.moved_threshold(0.553, 1.0, temperature)
+        moved = temperature_scaling.moved_threshold(0.553, 1.0, temperature)
         assert np.array_equal(1 / (1 + np.exp(-z / temperature)) >= moved, 1 / (1 + np.exp(-z)) >= 0.553)
-        assert calibration.moved_threshold(moved, temperature, 1.0) == pytest.approx(0.553)
-    assert calibration.moved_threshold(0.0, 1.0, 2.0) == 0.0 and calibration.moved_threshold(1.0, 1.0, 2.0) == 1.0
+        assert temperature_scaling.moved_threshold(moved, temperature, 1.0) == pytest.approx(0.553)
+    assert (
+        temperature_scaling.moved_threshold(0.0, 1.0, 2.0) == 0.0
+        and temperature_scaling.moved_threshold(1.0, 1.0, 2.0) == 1.0
+    )
 
 
 @pytest.mark.parametrize("confidence", [0.5, 0.8, 0.97])
@@ -92,7 +95,7 @@ def test_a_confidence_row_is_what_the_labels_are_worth(confidence):
     p = rng.integers(0, 256, (60, 80)).astype(np.uint8)
     truth = (rng.random(p.shape) < p / 255).astype(np.uint8)
     labels, _ = labels_and_confidence(p, 0.55, confidence)
-    row = calibration.confidence_row(counts_of(p, truth), 0.55, confidence)
+    row = temperature_scaling.confidence_row(counts_of(p, truth), 0.55, confidence)
     assert row.precision == pytest.approx((truth[labels == 1] == 1).mean())
     assert row.not_road_precision == pytest.approx((truth[labels == 0] == 0).mean())
     assert row.recall == pytest.approx((labels[truth == 1] == 1).mean())
@@ -101,19 +104,19 @@ def test_a_confidence_row_is_what_the_labels_are_worth(confidence):
 
 def test_the_least_confidence_is_the_least_that_does(table):
     counts = table.at(2.0, ["a", "b"])
-    row = calibration.least_confidence(counts, 0.5, 0.97)
-    assert row.precision >= 0.97 > calibration.confidence_row(counts, 0.5, row.confidence - 1 / 255).precision
+    row = temperature_scaling.least_confidence(counts, 0.5, 0.97)
+    assert row.precision >= 0.97 > temperature_scaling.confidence_row(counts, 0.5, row.confidence - 1 / 255).precision
     never = counts_of(np.array([[255, 0]], np.uint8), np.array([[0, 1]], np.uint8))
-    assert calibration.least_confidence(never, 0.5, 0.9) is None
+    assert temperature_scaling.least_confidence(never, 0.5, 0.9) is None
 
 
 def test_streets_are_the_split_files_paragraphs(tmp_path):
     path = kitti_road.Path(kitti_road.__file__).parent / "splits" / "kitti_road_val.txt"
-    streets = calibration.read_streets(path)
+    streets = temperature_scaling.read_streets(path)
     assert [name for street in streets for name in street] == kitti_road.split_names("val")
     assert ["um_000004", "um_000005"] in streets and len(streets) > 4
     (tmp_path / "names.txt").write_text("um_000001\num_000002  # one street\n")
-    assert calibration.read_streets(tmp_path / "names.txt") == [["um_000001", "um_000002"]]
+    assert temperature_scaling.read_streets(tmp_path / "names.txt") == [["um_000001", "um_000002"]]
 
 
 @pytest.mark.parametrize("temperature", [1.0, 2.0, 1.7])
@@ -196,6 +199,6 @@ def test_the_shipped_weights_on_streets_they_never_saw(repository, shipped_weigh
     names = kitti_road.split_names("val")[::3]
     loaded = checkpoint.load(shipped_weights)
     raw = replace(loaded, metadata=replace(loaded.metadata, temperature=1.0))
-    frames = calibration.TemperatureTable(raw.network(), kitti_road.KittiRoad(root, names), 576)
-    assert calibration.expected_calibration_error(frames.at(frames.fit())) <= 0.02
-    assert calibration.expected_calibration_error(frames.at(loaded.metadata.temperature)) <= 0.02
+    frames = temperature_scaling.TemperatureTable(raw.network(), kitti_road.KittiRoad(root, names), 576)
+    assert temperature_scaling.expected_calibration_error(frames.at(frames.fit())) <= 0.02
+    assert temperature_scaling.expected_calibration_error(frames.at(loaded.metadata.temperature)) <= 0.02

@@ -12,9 +12,9 @@ from fcn_road_seg.datasets.camvid import CamVid
 from fcn_road_seg.datasets.kitti_road import KittiRoad, read_calibration
 from fcn_road_seg.errors import UserError
 from fcn_road_seg.evaluation.birds_eye import BirdsEyeView
-from fcn_road_seg.evaluation.calibration import BINS, expected_calibration_error
 from fcn_road_seg.evaluation.error_analysis import NEAR, ErrorAnalysis
 from fcn_road_seg.evaluation.metrics import LEVELS, PixelCounts
+from fcn_road_seg.evaluation.temperature_scaling import BINS, expected_calibration_error
 from fcn_road_seg.frames.image_file import write_image
 from fcn_road_seg.frames.sample import IGNORE, ROAD, Sample
 from fcn_road_seg.postprocess.threshold import threshold_level

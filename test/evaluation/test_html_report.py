@@ -12,7 +12,14 @@ from fcn_road_seg.datasets.kitti_road import KittiRoad, split_names
 from fcn_road_seg.errors import UserError
 from fcn_road_seg.evaluation.error_analysis import ErrorAnalysis
 from fcn_road_seg.evaluation.evaluate import evaluate
-from fcn_road_seg.evaluation.report import COLOURS, camvid_set, error_picture, kitti_scenes, kitti_set, write_report
+from fcn_road_seg.evaluation.html_report import (
+    COLOURS,
+    camvid_set,
+    error_picture,
+    kitti_scenes,
+    kitti_set,
+    write_report,
+)
 from fcn_road_seg.frames.image_file import read_rgb, write_image
 from fcn_road_seg.frames.sample import Sample
 from fcn_road_seg.inference.checkpoint import Metadata
