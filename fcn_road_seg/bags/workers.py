@@ -6,52 +6,33 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from fcn_road_seg.errors import UserError
+from fcn_road_seg.inference.options import SegmenterOptions
 
 if TYPE_CHECKING:
     from fcn_road_seg.bags.segment_bag import Job, Report
-    from fcn_road_seg.inference.segmenter import RoadSegmenter
 
 Event = Callable[[int, str, Any], None]
 """Is told which job (counted from 0) reports what; besides `Report`'s words there are ("done", figures) for a job that
 has ended well and ("failed", sentence) for one that has not."""
 
 
-@dataclass(frozen=True)
-class Network:
-    """What RoadSegmenter.load takes."""
-
-    weights: str | Path = ""
-    device: str = "auto"
-    precision: str = "auto"
-    network_width: int = 0
-    backend: str = "auto"
-    threads: int = 0
-
-    def load(self) -> "RoadSegmenter":
-        from fcn_road_seg.inference.segmenter import RoadSegmenter
-
-        return RoadSegmenter.load(
-            self.weights, self.device, self.precision, self.network_width, self.backend, self.threads
-        )
-
-
-def run_here(jobs: Sequence["Job"], network: Network, event: Event) -> None:
+def run_here(jobs: Sequence["Job"], options: SegmenterOptions, event: Event) -> None:
     """One job after another, in this process, with one network."""
     from fcn_road_seg.bags.segment_bag import segment_bag
+    from fcn_road_seg.inference.segmenter import RoadSegmenter
 
-    segmenter = network.load()
+    segmenter = RoadSegmenter.load(options)
     for i, job in enumerate(jobs):
         _told(
             lambda report, job=job: segment_bag(job, segmenter, report), lambda kind, value, i=i: event(i, kind, value)
         )
 
 
-def run_processes(jobs: Sequence["Job"], network: Network, workers: int, event: Event) -> None:
+def run_processes(jobs: Sequence["Job"], options: SegmenterOptions, workers: int, event: Event) -> None:
     """A process for each job, `workers` at a time; the threads are divided among them.
 
     When the caller is interrupted, the processes are ended and clean up after themselves.
@@ -64,7 +45,7 @@ def run_processes(jobs: Sequence["Job"], network: Network, workers: int, event: 
             while waiting and len(running) < workers:
                 i, job = waiting.pop(0)
                 ours, theirs = context.Pipe(duplex=False)
-                process = context.Process(target=_process, args=(job, network, workers, theirs))
+                process = context.Process(target=_process, args=(job, options, workers, theirs))
                 process.start()
                 theirs.close()
                 running[ours] = i, process
@@ -86,7 +67,7 @@ def run_processes(jobs: Sequence["Job"], network: Network, workers: int, event: 
             process.join()
 
 
-def run_ray(jobs: Sequence["Job"], network: Network, address: str, event: Event) -> None:
+def run_ray(jobs: Sequence["Job"], options: SegmenterOptions, address: str, event: Event) -> None:
     """Every job as a task on a Ray cluster, whose machines see the bags and the weights under the same paths.
 
     Args:
@@ -104,9 +85,9 @@ def run_ray(jobs: Sequence["Job"], network: Network, address: str, event: Event)
     except (ConnectionError, ValueError, RuntimeError) as error:
         raise UserError(f"there is no Ray cluster at {address}: {' '.join(str(error).split())}") from None
     try:
-        gpus = 1 if network.device != "cpu" and ray.cluster_resources().get("GPU") else 0  # without, Ray hides them
+        gpus = 1 if options.device != "cpu" and ray.cluster_resources().get("GPU") else 0  # without, Ray hides them
         task = ray.remote(num_cpus=1, num_gpus=gpus)(_task)
-        running = {task.remote(job, network): i for i, job in enumerate(jobs)}
+        running = {task.remote(job, options): i for i, job in enumerate(jobs)}
         while running:
             for done in ray.wait(list(running))[0]:
                 i = running.pop(done)
@@ -120,29 +101,31 @@ def run_ray(jobs: Sequence["Job"], network: Network, address: str, event: Event)
         ray.shutdown()
 
 
-def _task(job: "Job", network: Network) -> list[tuple[str, Any]]:
+def _task(job: "Job", options: SegmenterOptions) -> list[tuple[str, Any]]:
     """What a job reported, but for its single frames."""
     from fcn_road_seg.bags.segment_bag import segment_bag
+    from fcn_road_seg.inference.segmenter import RoadSegmenter
 
     events: list[tuple[str, Any]] = []
-    _told(lambda report: segment_bag(job, network.load(), report), lambda *event: events.append(event))
+    _told(lambda report: segment_bag(job, RoadSegmenter.load(options), report), lambda *event: events.append(event))
     last = [event for event in events if event[0] == "frame"][-1:]
     return [event for event in events if event[0] == "frames"] + last + [e for e in events if e[0][:5] != "frame"]
 
 
-def _process(job: "Job", network: Network, workers: int, pipe: Any) -> None:
+def _process(job: "Job", options: SegmenterOptions, workers: int, pipe: Any) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent too, which then ends this process
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that what is half-written goes
     import cv2
     import torch
 
     from fcn_road_seg.bags.segment_bag import segment_bag
+    from fcn_road_seg.inference.segmenter import RoadSegmenter
 
     threads = max(1, min(torch.get_num_threads(), len(os.sched_getaffinity(0))) // workers)
     torch.set_num_threads(threads)
     cv2.setNumThreads(threads)
-    network = replace(network, threads=network.threads or threads)
-    _told(lambda report: segment_bag(job, network.load(), report), lambda *event: pipe.send(event))
+    options = replace(options, threads=options.threads or threads)
+    _told(lambda report: segment_bag(job, RoadSegmenter.load(options), report), lambda *event: pipe.send(event))
 
 
 def _told(work: "Callable[[Report], dict[str, Any]]", report: "Report") -> None:

@@ -13,6 +13,7 @@ from fcn_road_seg.benchmark.rungs import REFERENCE, Rung
 from fcn_road_seg.datasets.kitti_road import KittiRoad
 from fcn_road_seg.errors import DeviceLostError, UserError, first_line
 from fcn_road_seg.evaluation.evaluate import evaluate
+from fcn_road_seg.inference.options import SegmenterOptions
 from fcn_road_seg.inference.preprocess import network_size
 from fcn_road_seg.inference.segmenter import RoadSegmenter
 from fcn_road_seg.postprocess.threshold import threshold_level, threshold_mask
@@ -22,23 +23,23 @@ Track = Callable[[Iterable, str], Iterable]
 
 @dataclass(frozen=True)
 class Settings:
-    """What all rungs of a run have in common: see `RoadSegmenter.load`, of which `weights` is the full network's."""
+    """What all rungs of a run have in common: see `SegmenterOptions`; `weights` is the full network's."""
 
     weights: str = ""
     device: str = "auto"
     network_width: int = 0
     threads: int = 0
 
-    def options(self, rung: Rung) -> dict[str, object]:
-        """The arguments of `RoadSegmenter.load` for a rung."""
-        return {
-            "weights": self.weights if rung.network == "full" else rung.network,
-            "device": self.device,
-            "precision": rung.precision,
-            "network_width": rung.network_width or self.network_width,
-            "backend": rung.backend,
-            "threads": self.threads,
-        }
+    def options(self, rung: Rung) -> SegmenterOptions:
+        """How a rung's segmenter is loaded."""
+        return SegmenterOptions(
+            weights=self.weights if rung.network == "full" else rung.network,
+            device=self.device,
+            precision=rung.precision,
+            backend=rung.backend,
+            network_width=rung.network_width or self.network_width,
+            threads=self.threads,
+        )
 
 
 @dataclass
@@ -138,7 +139,7 @@ def measure(
 
     reference = measurements[0].segmenter
     if reference.device != "cpu":  # the CPU's masks are what training and evaluation saw
-        reference = RoadSegmenter.load(**Settings(settings.weights, "cpu", settings.network_width).options(REFERENCE))
+        reference = RoadSegmenter.load(Settings(settings.weights, "cpu", settings.network_width).options(REFERENCE))
     expected, _ = _masks(reference, frames, dataset)
     for m in track(measurements, "comparing masks"):
         masks, m.accuracy = _masks(m.segmenter, frames, dataset)
@@ -156,7 +157,7 @@ def measure(
 
 def _start(rung: Rung, settings: Settings, frames: Sequence[np.ndarray]) -> Measurement:
     began = time.perf_counter()
-    segmenter = RoadSegmenter.load(**settings.options(rung))
+    segmenter = RoadSegmenter.load(settings.options(rung))
     sizes = [(frame.shape[1], frame.shape[0]) for frame in frames]
     inputs = {network_size(*size, segmenter.network_width) for size in sizes}
     if len(inputs) > 1:

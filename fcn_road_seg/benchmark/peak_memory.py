@@ -5,16 +5,17 @@ from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context
 from pathlib import Path
 
+from fcn_road_seg.inference.options import SegmenterOptions
+
 STATUS = Path("/proc/self/status")
 
 
-def peak_memory(options: dict[str, object], frame_size: tuple[int, int]) -> int | None:
+def peak_memory(options: SegmenterOptions, frame_size: tuple[int, int]) -> int | None:
     """Peak bytes, from before the weights are loaded to after the third frame.
 
     On the CPU: growth of the process's resident memory, beyond PyTorch's own. On CUDA: what PyTorch had allocated.
 
     Args:
-        options: keyword arguments of `RoadSegmenter.load`.
         frame_size: width and height in pixels.
 
     Returns:
@@ -27,13 +28,13 @@ def peak_memory(options: dict[str, object], frame_size: tuple[int, int]) -> int 
             return None
 
 
-def _measure(options: dict[str, object], frame_size: tuple[int, int]) -> int | None:
+def _measure(options: SegmenterOptions, frame_size: tuple[int, int]) -> int | None:
     import torch
 
     from fcn_road_seg.inference.segmenter import RoadSegmenter
 
     before = _resident("VmRSS")
-    segmenter = RoadSegmenter.load(**options)
+    segmenter = RoadSegmenter.load(options)
     for _ in range(3):
         segmenter.warm_up(frame_size[1], frame_size[0])
     if segmenter.device.startswith("cuda"):

@@ -3,6 +3,7 @@
 import argparse
 import sys
 import tempfile
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,7 @@ from fcn_road_seg.cli.options import (
     add_segmenter_options,
     load_segmenter,
     resolved_weights,
+    segmenter_options,
     write_json,
 )
 from fcn_road_seg.errors import UserError
@@ -53,9 +55,8 @@ def run(args: argparse.Namespace) -> int:
 
     drive = open_drive(args.drive, args.frames, args.rate, args.seed)
     args.out.mkdir(parents=True, exist_ok=True)
-    parameters = {name: getattr(args, name) for name in ("device", "precision", "network_width", "backend", "threads")}
-    if args.weights:
-        parameters["weights"] = resolved_weights(args.weights)
+    options = asdict(replace(segmenter_options(args), weights=resolved_weights(args.weights)))
+    parameters = {name: value for name, value in options.items() if value != ""}  # ROS takes no empty value
     console = Console(stderr=True)
     with tempfile.TemporaryDirectory(prefix="road_seg_demo_") as folder:
         in_bag = write_drive(

@@ -6,11 +6,16 @@ import logging
 import os
 import re
 from collections.abc import Iterable
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from fcn_road_seg.inference.options import SegmenterOptions
+
 if TYPE_CHECKING:
     import numpy as np
+
+    from fcn_road_seg.inference.segmenter import RoadSegmenter
 
 ROS_NAME = re.compile(r"/?[A-Za-z_]\w*(/[A-Za-z_]\w*)*", re.ASCII)
 """Of a node or a topic."""
@@ -30,13 +35,18 @@ def add_segmenter_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--network-width", type=int, default=0, help="pixels, multiple of 32 (default: the weights')")
 
 
-def load_segmenter(args: argparse.Namespace):
+def segmenter_options(args: argparse.Namespace) -> SegmenterOptions:
+    """The options above as they were given."""
+    return SegmenterOptions(**{field.name: getattr(args, field.name) for field in fields(SegmenterOptions)})
+
+
+def load_segmenter(args: argparse.Namespace) -> "RoadSegmenter":
     """The segmenter that the options above name; what it has to say while it gets ready goes to stderr."""
     from fcn_road_seg.inference.segmenter import RoadSegmenter
 
     logging.basicConfig(format="%(message)s")
     logging.getLogger("fcn_road_seg").setLevel(logging.INFO)
-    return RoadSegmenter.load(args.weights, args.device, args.precision, args.network_width, args.backend, args.threads)
+    return RoadSegmenter.load(segmenter_options(args))
 
 
 def example_frames() -> "list[np.ndarray]":

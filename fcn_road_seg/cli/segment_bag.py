@@ -2,9 +2,16 @@
 
 import argparse
 import sys
+from dataclasses import replace
 from pathlib import Path
 
-from fcn_road_seg.cli.options import add_json_option, add_segmenter_options, resolved_weights, write_json
+from fcn_road_seg.cli.options import (
+    add_json_option,
+    add_segmenter_options,
+    resolved_weights,
+    segmenter_options,
+    write_json,
+)
 from fcn_road_seg.errors import UserError
 
 
@@ -47,21 +54,21 @@ def run(args: argparse.Namespace) -> int:
     if args.video and (len(args.input) > 1 or len(args.image) > 1):
         raise UserError("--video takes one bag and one image topic: segment them separately")
 
-    from fcn_road_seg.bags.workers import Network, run_here, run_processes, run_ray
+    from fcn_road_seg.bags.workers import run_here, run_processes, run_ray
 
     jobs = make_jobs(args)
     if not jobs:
         return 0
-    weights = resolved_weights(args.weights)
-    network = Network(weights, args.device, args.precision, args.network_width, args.backend, args.threads)
+    options = segmenter_options(args)
+    options = replace(options, weights=resolved_weights(args.weights))
     try:
         with Display(len(jobs)) as display:
             if args.ray:
-                run_ray(jobs, network, args.ray, display.event)
+                run_ray(jobs, options, args.ray, display.event)
             elif min(args.workers, len(jobs)) > 1:
-                run_processes(jobs, network, min(args.workers, len(jobs)), display.event)
+                run_processes(jobs, options, min(args.workers, len(jobs)), display.event)
             else:
-                run_here(jobs, network, display.event)
+                run_here(jobs, options, display.event)
     except KeyboardInterrupt:
         print("interrupted: the same command with --resume goes on from here", file=sys.stderr)
         raise

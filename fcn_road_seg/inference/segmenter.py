@@ -11,11 +11,13 @@ from fcn_road_seg.errors import DeviceLostError, FrameError, UserError, first_li
 from fcn_road_seg.inference import backends
 from fcn_road_seg.inference.checkpoint import Checkpoint, load
 from fcn_road_seg.inference.network import STRIDE
+from fcn_road_seg.inference.options import SegmenterOptions
 from fcn_road_seg.inference.preprocess import MAX_NETWORK_WIDTH, network_size
 from fcn_road_seg.share import share_path
 
 SHIPPED_WEIGHTS = "models/road_fcn8s.safetensors"
 LITE_WEIGHTS = "models/road_fcn8s_lite.safetensors"
+DEFAULTS = SegmenterOptions()
 
 
 class RoadSegmenter:
@@ -29,24 +31,18 @@ class RoadSegmenter:
         cuda_not_had: why "auto" took the CPU although the machine has a GPU; else empty.
     """
 
-    def __init__(
-        self,
-        checkpoint: Checkpoint,
-        device: str = "auto",
-        precision: str = "auto",
-        network_width: int = 0,
-        backend: str = "auto",
-        threads: int = 0,
-    ):
-        if network_width not in range(0, MAX_NETWORK_WIDTH + 1, STRIDE):
+    def __init__(self, checkpoint: Checkpoint, options: SegmenterOptions = DEFAULTS):
+        """Run a checkpoint as the options say, whose `weights` are not read; the errors are those of `load`."""
+        width, device = options.network_width, options.device
+        if width not in range(0, MAX_NETWORK_WIDTH + 1, STRIDE):
             raise UserError(
-                f"the network width is {network_width}, but must be a multiple of {STRIDE} up to {MAX_NETWORK_WIDTH}"
+                f"the network width is {width}, but must be a multiple of {STRIDE} up to {MAX_NETWORK_WIDTH}"
             )
         self.checkpoint = checkpoint
         self.threshold = checkpoint.metadata.threshold
-        self.network_width = network_width or checkpoint.metadata.network_width
+        self.network_width = width or checkpoint.metadata.network_width
         try:
-            self._backend = backends.create(checkpoint, device, precision, backend, threads)
+            self._backend = backends.create(checkpoint, options)
         except RuntimeError as error:
             if "CUDA error" in str(error):
                 raise DeviceLostError(f"{device} works no more: {first_line(error)}") from None
@@ -61,37 +57,22 @@ class RoadSegmenter:
             self.cuda_not_had = f"this machine has an NVIDIA GPU, but {backends.torch_build()} and found none"
 
     @classmethod
-    def load(
-        cls,
-        weights: str | Path = "",
-        device: str = "auto",
-        precision: str = "auto",
-        network_width: int | None = None,
-        backend: str = "auto",
-        threads: int = 0,
-    ) -> "RoadSegmenter":
+    def load(cls, options: SegmenterOptions | str | Path = DEFAULTS) -> "RoadSegmenter":
         """Load a weights file onto a device.
 
         Args:
-            weights: a safetensors file of this program's, or one that ships with the package: "" the full network,
-                "lite" the one with fewer channels.
-            device: "auto" (CUDA if there is any), "cpu", "cuda" or "cuda:N".
-            precision: "auto" (FP16 on CUDA; on the CPU INT8 where OpenVINO runs it in hardware and the weights have
-                that form, see `road_seg quantize`, else BF16 where it is in hardware, else FP32), "fp32", "bf16",
-                "fp16" (CUDA only) or "int8" (OpenVINO only).
-            network_width: in pixels, a multiple of 32; None or 0 takes the checkpoint's.
-            backend: "auto" (graph on CUDA; on an x86-64 CPU openvino where it is installed, else torch), "torch" (layer
-                by layer), "compile" (torch.compile), "openvino" (CPU only) or "graph" (CUDA only).
-            threads: of the network on the CPU; 0 leaves it to the backend. Torch's are the whole process's.
+            options: a string or a path stands for `SegmenterOptions(weights=...)`.
 
         Raises:
-            CheckpointError: the weights file is refused (a ValueError; one sentence).
-            DeviceError: no such device, or not with this backend or precision (a ValueError; one sentence).
-            FileNotFoundError: no weights ship with this installation.
-            UserError: the network width is none, or the network cannot be put on the device.
-            DeviceLostError: the device answers no more.
+            CheckpointError: the weights file is invalid (a ValueError; one sentence).
+            DeviceError: the device is not available, or does not support this backend or precision (likewise).
+            UserError: the network width is invalid, or the network cannot be put on the device (likewise).
+            FileNotFoundError: the shipped weights are missing from this installation.
+            DeviceLostError: the device no longer works.
         """
-        return cls(load(weights_path(weights)), device, precision, network_width or 0, backend, threads)
+        if not isinstance(options, SegmenterOptions):
+            options = SegmenterOptions(options)
+        return cls(load(weights_path(options.weights)), options)
 
     def __call__(self, frame: np.ndarray) -> np.ndarray:
         """P(road) x 255, uint8 H x W, of a frame, uint8 H x W x 3 RGB (any size, any strides).
@@ -152,7 +133,7 @@ class RoadSegmenter:
 
 
 def weights_path(weights: str | Path = "") -> Path:
-    """The file that a name stands for, see `RoadSegmenter.load`.
+    """The file that a name stands for, see `SegmenterOptions`.
 
     Raises:
         FileNotFoundError: it is one that should have come with this installation and has not.

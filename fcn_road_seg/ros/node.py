@@ -18,6 +18,7 @@ from sensor_msgs.msg import CompressedImage, Image
 
 from fcn_road_seg.errors import DeviceLostError, FrameError, first_line
 from fcn_road_seg.frames.image_message import compressed_to_rgb, fill_image, image_to_rgb
+from fcn_road_seg.inference.options import SegmenterOptions
 from fcn_road_seg.postprocess.out_of_domain import alarm, look
 from fcn_road_seg.postprocess.temporal_filter import TemporalFilter
 from fcn_road_seg.postprocess.threshold import threshold_mask
@@ -189,12 +190,14 @@ class RoadSegNode(LifecycleNode):
             if not device.startswith("cuda"):
                 raise parameters.ParameterError(f"require_cuda is true, but device is '{device}'")
         return RoadSegmenter.load(
-            self._value("weights"),
-            device,
-            self._value("precision"),
-            self._value("network_width"),
-            self._value("backend"),
-            self._value("threads"),
+            SegmenterOptions(
+                weights=self._value("weights"),
+                device=device,
+                precision=self._value("precision"),
+                backend=self._value("backend"),
+                network_width=self._value("network_width"),
+                threads=self._value("threads"),
+            )
         )
 
     def _release(self) -> None:

@@ -17,6 +17,7 @@ from fcn_road_seg.frames.sample import Sample
 from fcn_road_seg.git_revision import git_revision
 from fcn_road_seg.inference import checkpoint
 from fcn_road_seg.inference.network import FCN8s
+from fcn_road_seg.inference.options import SegmenterOptions
 from fcn_road_seg.inference.segmenter import RoadSegmenter
 from fcn_road_seg.training import distributed
 from fcn_road_seg.training.distributed import Processes, ProcessLostError
@@ -193,7 +194,8 @@ def cut_out(teacher: checkpoint.Checkpoint, mixture: Mixture, processes: Process
 
 def validate(weights: Path, validation: KittiRoad, device: str) -> dict[str, float]:
     """MaxF, its threshold, AP and IoU at 0.5 in perspective, and MaxF in bird's-eye view."""
-    figures = evaluate(RoadSegmenter.load(weights, device, backend="torch"), validation, threshold=0.5)
+    segmenter = RoadSegmenter.load(SegmenterOptions(weights, device, backend="torch"))
+    figures = evaluate(segmenter, validation, threshold=0.5)
     perspective, bev = figures["perspective"], figures["bev"]
     row = {key: perspective[key] for key in ("max_f", "average_precision", "iou", "threshold")}
     return row | ({"bev_max_f": bev["max_f"]} if bev else {})

@@ -1,6 +1,7 @@
 """Frames without labels, labelled by weights that were trained before (self-training)."""
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ from fcn_road_seg.frames.image_file import images_in, read_rgb
 from fcn_road_seg.frames.sample import IGNORE, NOT_ROAD, ROAD, DatasetError, Sample
 from fcn_road_seg.inference import checkpoint
 from fcn_road_seg.inference.network import STRIDE
+from fcn_road_seg.inference.options import SegmenterOptions
 from fcn_road_seg.inference.segmenter import RoadSegmenter
 
 SCALES = (1.0, 1.22, 1.44)  # of the teacher's network width
@@ -51,7 +53,8 @@ class PseudoLabelled(Sequence):
             paths += images
         weights = checkpoint.load(teacher)
         widths = [round(scale * weights.metadata.network_width / STRIDE) * STRIDE for scale in SCALES]
-        segmenters = [RoadSegmenter(weights, device, network_width=width, backend="torch") for width in widths]
+        options = SegmenterOptions(device=device, backend="torch")
+        segmenters = [RoadSegmenter(weights, replace(options, network_width=width)) for width in widths]
         self.teacher = weights.sha256
         self.names = [path.stem for path in paths]
         self._samples = []

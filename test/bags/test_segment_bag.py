@@ -20,6 +20,7 @@ from fcn_road_seg.bags.writer import offered_qos
 from fcn_road_seg.cli import segment_bag
 from fcn_road_seg.errors import DeviceLostError, UserError
 from fcn_road_seg.frames.image_message import compressed_to_rgb, image_to_rgb
+from fcn_road_seg.inference.options import SegmenterOptions
 from fcn_road_seg.inference.segmenter import RoadSegmenter
 from fcn_road_seg.postprocess.overlay import overlay
 from fcn_road_seg.postprocess.threshold import threshold_mask
@@ -49,7 +50,7 @@ def pictures(path: Path, topic: str) -> list[tuple[int, object]]:
 
 @pytest.fixture(scope="module")
 def segmenter(small_weights) -> RoadSegmenter:
-    return RoadSegmenter.load(small_weights, "cpu", "fp32")
+    return RoadSegmenter.load(SegmenterOptions(small_weights, "cpu", "fp32"))
 
 
 @pytest.fixture(scope="module")

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -136,7 +137,7 @@ def test_memory_is_of_a_fresh_process(settings, tmp_path):
         pytest.skip("peak memory comes from /proc/self/status")
     weights = 4 * sum(tensor.numel() for tensor in checkpoint.load(settings.weights).tensors.values())
     assert weights < taken < 20 * weights
-    assert peak_memory(settings.options(REFERENCE) | {"weights": tmp_path / "none"}, (193, 61)) is None
+    assert peak_memory(replace(settings.options(REFERENCE), weights=tmp_path / "none"), (193, 61)) is None
 
 
 def test_every_stage_and_the_whole_are_timed(settings):
@@ -195,10 +196,10 @@ def test_a_rung_that_loses_max_f_is_named(settings, tmp_path):
 def test_a_rung_that_cannot_run_is_listed_with_its_reason(settings, monkeypatch):
     load = RoadSegmenter.load.__func__
 
-    def lost(cls, **options):
-        if options["precision"] == "bf16":
+    def lost(cls, options):
+        if options.precision == "bf16":
             raise DeviceLostError("the device works no more")
-        return load(cls, **options)
+        return load(cls, options)
 
     monkeypatch.setattr(RoadSegmenter, "load", classmethod(lost))
     graph = Rung("full", "graph", "fp16")
@@ -219,10 +220,10 @@ def test_on_another_device_masks_are_compared_with_the_cpus(settings, monkeypatc
     loaded = []
     load = RoadSegmenter.load.__func__
 
-    def watched(cls, **options):
-        loaded.append(options["device"])
-        segmenter = load(cls, **options | {"device": "cpu"})
-        segmenter.device = options["device"]
+    def watched(cls, options):
+        loaded.append(options.device)
+        segmenter = load(cls, replace(options, device="cpu"))
+        segmenter.device = options.device
         return segmenter
 
     monkeypatch.setattr(RoadSegmenter, "load", classmethod(watched))

@@ -107,9 +107,10 @@ def test_what_cannot_be_measured_is_said(sizes, sentence):
 @pytest.mark.skipif(not CLIP.is_dir(), reason="needs the KITTI raw clip in ../shared")
 def test_on_kitti_the_filter_lessens_it_at_equal_max_f(shipped_weights):
     """On two short pieces. The lowest 12 rows are left out of MaxF: KITTI's labels end above the image's lower edge."""
+    from fcn_road_seg.inference.options import SegmenterOptions
     from fcn_road_seg.inference.segmenter import RoadSegmenter
 
-    segmenter = RoadSegmenter.load(shipped_weights, "cpu")
+    segmenter = RoadSegmenter.load(SegmenterOptions(shipped_weights, "cpu"))
     counts, averaged, flickers = PixelCounts(), PixelCounts(), []
     for last, name in LABELLED.items():
         images = [read_rgb(CLIP / f"{i:010d}.png") for i in range(last - 6, last + 1)]

@@ -16,6 +16,7 @@ from fcn_road_seg.evaluation.metrics import PixelCounts
 from fcn_road_seg.frames.sample import Sample
 from fcn_road_seg.inference import checkpoint
 from fcn_road_seg.inference.inference_network import InferenceNetwork
+from fcn_road_seg.inference.options import SegmenterOptions
 from fcn_road_seg.inference.preprocess import MEAN
 from fcn_road_seg.inference.segmenter import RoadSegmenter
 from fcn_road_seg.postprocess.labels import labels_and_confidence
@@ -168,7 +169,7 @@ def test_the_command_writes_the_same_network_with_a_temperature(folder, small_we
     frame = kitti_road.KittiRoad(folder)[0].image
     masks = []
     for path in (small_weights, out):
-        segmenter = RoadSegmenter.load(path, "cpu", "fp32", backend="torch")
+        segmenter = RoadSegmenter.load(SegmenterOptions(path, "cpu", "fp32", backend="torch"))
         masks.append(threshold_mask(segmenter(frame), segmenter.threshold))
     assert np.mean(masks[0] != masks[1]) < 0.01 and 0 < masks[0].mean() < 255
 

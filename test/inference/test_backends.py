@@ -14,6 +14,7 @@ from fcn_road_seg.inference import backends
 from fcn_road_seg.inference.checkpoint import CheckpointError, Metadata, load, save
 from fcn_road_seg.inference.inference_network import InferenceNetwork
 from fcn_road_seg.inference.network import FCN8s
+from fcn_road_seg.inference.options import SegmenterOptions
 from fcn_road_seg.inference.preprocess import normalise, resize, resize_probability, to_probability
 from fcn_road_seg.inference.segmenter import RoadSegmenter, weights_path
 
@@ -47,7 +48,7 @@ def weights(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def reference(weights) -> RoadSegmenter:
-    return RoadSegmenter.load(weights, "cpu", "fp32", backend="torch")
+    return RoadSegmenter.load(SegmenterOptions(weights, "cpu", "fp32", backend="torch"))
 
 
 def scene(height: int, width: int, seed: int = 0) -> np.ndarray:
@@ -71,7 +72,7 @@ def test_a_backend_answers_like_the_reference(
     weights, reference, monkeypatch, pytestconfig, backend, precision, share, steps
 ):
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(pytestconfig.cache.mkdir("inductor")))
-    segmenter = RoadSegmenter.load(weights, "cpu", precision, backend=backend)
+    segmenter = RoadSegmenter.load(SegmenterOptions(weights, "cpu", precision, backend=backend))
     assert (segmenter.backend, segmenter.precision, segmenter.device) == (backend, precision, "cpu")
     sizes = [(375, 750), (96, 192), (61, 130), (700, 31)]
     for height, width in sizes[: 3 if backend == "compile" else 4]:  # building takes long, and those three need it once
@@ -94,11 +95,11 @@ def test_a_backend_answers_like_the_reference(
 def test_the_shipped_weights_hold_their_bounds(shipped_weights):
     synthetic = pytest.importorskip("fcn_road_seg.synthetic")
     frame = synthetic.SyntheticDrive(seed=3, frames=1)[0].image
-    reference = RoadSegmenter.load(shipped_weights, "cpu", "fp32", backend="torch")
+    reference = RoadSegmenter.load(SegmenterOptions(shipped_weights, "cpu", "fp32", backend="torch"))
     level = round(reference.threshold * 255)
     expected = reference(frame)
     for precision, share in (("fp32", 0.0001), ("bf16", 0.005)):
-        answer = RoadSegmenter.load(shipped_weights, "cpu", precision, backend="openvino")(frame)
+        answer = RoadSegmenter.load(SegmenterOptions(shipped_weights, "cpu", precision, backend="openvino"))(frame)
         assert changed(answer, expected, level) <= share
         assert np.mean(np.abs(answer.astype(int) - expected)) < 0.5
 
@@ -110,7 +111,7 @@ def test_a_compiled_network_that_cannot_be_built_is_a_sentence(weights, monkeypa
         raise torch._dynamo.exc.BackendCompilerFailed(broken, RuntimeError("C++ compile error\nfile.cpp:3"), None)
 
     monkeypatch.setattr(torch, "compile", lambda *_, **__: broken)
-    segmenter = RoadSegmenter.load(weights, "cpu", "fp32", backend="compile")
+    segmenter = RoadSegmenter.load(SegmenterOptions(weights, "cpu", "fp32", backend="compile"))
     with pytest.raises(FrameError, match="torch.compile cannot build it: C\\+\\+ compile error$"):
         segmenter(scene(32, 64))
 
@@ -118,7 +119,7 @@ def test_a_compiled_network_that_cannot_be_built_is_a_sentence(weights, monkeypa
 def test_compiling_needs_a_compiler(weights, monkeypatch):
     monkeypatch.setenv("CXX", "no-such-compiler")
     with pytest.raises(DeviceError, match="needs a C\\+\\+ compiler, and there is no no-such-compiler"):
-        RoadSegmenter.load(weights, "cpu", backend="compile")
+        RoadSegmenter.load(SegmenterOptions(weights, "cpu", backend="compile"))
 
 
 def test_what_is_compiled_is_kept_where_that_can_be(weights, tmp_path, monkeypatch, caplog):
@@ -127,12 +128,12 @@ def test_what_is_compiled_is_kept_where_that_can_be(weights, tmp_path, monkeypat
     monkeypatch.delenv("TORCHINDUCTOR_CACHE_DIR")
     (tmp_path / "file").touch()
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
-    RoadSegmenter.load(weights, "cpu", backend="compile")
+    RoadSegmenter.load(SegmenterOptions(weights, "cpu", backend="compile"))
     assert str(tmp_path) not in os.environ.get("TORCHINDUCTOR_CACHE_DIR", "")  # torch may have set its own
     monkeypatch.delenv("TORCHINDUCTOR_CACHE_DIR", raising=False)
     assert f"cannot write {tmp_path}/file/fcn_road_seg/inductor (Not a directory)" in caplog.text
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    RoadSegmenter.load(weights, "cpu", backend="compile")
+    RoadSegmenter.load(SegmenterOptions(weights, "cpu", backend="compile"))
     assert os.environ["TORCHINDUCTOR_CACHE_DIR"] == str(tmp_path / "fcn_road_seg" / "inductor")
 
 
@@ -156,7 +157,7 @@ def test_what_is_compiled_is_kept_where_that_can_be(weights, tmp_path, monkeypat
 def test_what_does_not_go_together_is_a_sentence(weights, options, words, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(DeviceError, match=words):
-        RoadSegmenter.load(weights, **options)
+        RoadSegmenter.load(SegmenterOptions(weights, **options))
 
 
 @pytest.mark.parametrize(
@@ -169,7 +170,7 @@ def test_what_does_not_go_together_is_a_sentence(weights, options, words, monkey
 def test_what_does_not_go_with_cuda_is_a_sentence(weights, options, words, monkeypatch):
     monkeypatch.setattr(backends, "torch_device", torch.device)
     with pytest.raises(DeviceError, match=words):
-        RoadSegmenter.load(weights, "cuda", **options)
+        RoadSegmenter.load(SegmenterOptions(weights, "cuda", **options))
 
 
 @pytest.mark.parametrize(
@@ -181,16 +182,16 @@ def test_auto_takes_openvino_where_it_is_installed(weights, monkeypatch, install
     monkeypatch.setattr(backends.platform, "machine", lambda: machine)
     assert backends.cpu_backend() == backend
     if backend == "torch" or backends.importlib.util.find_spec("openvino"):
-        assert RoadSegmenter.load(weights, "cpu").backend == backend
+        assert RoadSegmenter.load(SegmenterOptions(weights, "cpu")).backend == backend
     if not installed:
         with pytest.raises(DeviceError, match="pip install openvino"):
-            RoadSegmenter.load(weights, backend="openvino")
+            RoadSegmenter.load(SegmenterOptions(weights, backend="openvino"))
 
 
 def test_threads_are_torchs(weights):
     before = torch.get_num_threads()
     try:
-        RoadSegmenter.load(weights, "cpu", backend="torch", threads=3)
+        RoadSegmenter.load(SegmenterOptions(weights, "cpu", backend="torch", threads=3))
         assert torch.get_num_threads() == 3
     finally:
         torch.set_num_threads(before)
@@ -227,7 +228,7 @@ def test_the_openvino_model_is_the_module(conv_widths):
 
 @openvino_is_here
 def test_only_the_last_sizes_are_kept_and_threads_are_passed_on(weights):
-    segmenter = RoadSegmenter.load(weights, "cpu", "fp32", backend="openvino", threads=1)
+    segmenter = RoadSegmenter.load(SegmenterOptions(weights, "cpu", "fp32", backend="openvino", threads=1))
     expected = segmenter(scene(96, 192))
     requests = segmenter._backend._requests
     assert requests[192, 96].get_compiled_model().get_property("INFERENCE_NUM_THREADS") == 1
@@ -251,7 +252,7 @@ print([name for name in sys.modules if name.startswith("openvino_telemetry")], t
 
 @openvino_is_here
 def test_errors_of_openvino_are_a_sentence(weights, monkeypatch):
-    segmenter = RoadSegmenter.load(weights, "cpu", backend="openvino")
+    segmenter = RoadSegmenter.load(SegmenterOptions(weights, "cpu", backend="openvino"))
 
     def fail(*_):
         raise RuntimeError("Exception from src/core.cpp:109:\nCheck 'ok' failed at src/a.cpp:7:\nno primitive\n")
@@ -301,13 +302,13 @@ def test_int8_comes_from_the_quantised_file_of_these_weights(with_int8):
     with pytest.raises(
         CheckpointError, match="there is no quantised network .*w_int8.onnx for int8: road_seg quantize"
     ):
-        RoadSegmenter.load(path, precision="int8")
+        RoadSegmenter.load(SegmenterOptions(path, precision="int8"))
     for metadata in ({}, {"weights_sha256": "0" * 64}):
         write(**metadata)
         with pytest.raises(CheckpointError, match="was not made from .*w.safetensors"):
-            RoadSegmenter.load(path, precision="int8")
+            RoadSegmenter.load(SegmenterOptions(path, precision="int8"))
     write(weights_sha256=load(path).sha256)
-    segmenter = RoadSegmenter.load(path, precision="int8")
+    segmenter = RoadSegmenter.load(SegmenterOptions(path, precision="int8"))
     assert (segmenter.backend, segmenter.device, segmenter.precision) == ("openvino", "cpu", "int8")
     frame = scene(96, 192)
     assert np.abs(segmenter(frame) - frame.mean(axis=2)).max() <= 2  # quantised in steps of 2, BF16
@@ -318,15 +319,15 @@ def test_auto_takes_int8_where_it_is_in_hardware_and_made_of_these_weights(with_
     path, write = with_int8
     monkeypatch.setattr(backends, "cpu_has_vnni", lambda: True)
     monkeypatch.setattr(backends, "cpu_has_bf16", lambda: False)
-    assert RoadSegmenter.load(path, "cpu", backend="openvino").precision == "fp32"
+    assert RoadSegmenter.load(SegmenterOptions(path, "cpu", backend="openvino")).precision == "fp32"
     write(weights_sha256="0" * 64)
-    assert RoadSegmenter.load(path, "cpu", backend="openvino").precision == "fp32"
+    assert RoadSegmenter.load(SegmenterOptions(path, "cpu", backend="openvino")).precision == "fp32"
     assert "Running in fp32: " in caplog.text and "was not made from" in caplog.text
     write(weights_sha256=load(path).sha256)
-    assert RoadSegmenter.load(path, "cpu", backend="openvino").precision == "int8"
-    assert RoadSegmenter.load(path, "cpu", backend="torch").precision == "fp32"
+    assert RoadSegmenter.load(SegmenterOptions(path, "cpu", backend="openvino")).precision == "int8"
+    assert RoadSegmenter.load(SegmenterOptions(path, "cpu", backend="torch")).precision == "fp32"
     monkeypatch.setattr(backends, "cpu_has_vnni", lambda: False)
-    assert RoadSegmenter.load(path, "cpu", backend="openvino").precision == "fp32"
+    assert RoadSegmenter.load(SegmenterOptions(path, "cpu", backend="openvino")).precision == "fp32"
 
 
 @openvino_is_here
@@ -334,7 +335,7 @@ def test_a_damaged_quantised_file_is_a_sentence(with_int8):
     path, _ = with_int8
     path.with_name("w_int8.onnx").write_bytes(b"\x00 no network")
     with pytest.raises(CheckpointError, match="w_int8.onnx is no whole ONNX file") as error:
-        RoadSegmenter.load(path, precision="int8")
+        RoadSegmenter.load(SegmenterOptions(path, precision="int8"))
     assert "\n" not in str(error.value)
 
 

@@ -10,6 +10,7 @@ import torch
 from fcn_road_seg.errors import DeviceError, DeviceLostError, FrameError
 from fcn_road_seg.inference import backends, checkpoint
 from fcn_road_seg.inference.network import FCN8s
+from fcn_road_seg.inference.options import SegmenterOptions
 from fcn_road_seg.inference.segmenter import RoadSegmenter
 from fcn_road_seg.postprocess.threshold import threshold_mask
 
@@ -24,7 +25,7 @@ def weights(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def segmenter(weights) -> RoadSegmenter:
-    return RoadSegmenter.load(weights, device="cpu", precision="fp32", backend="torch")
+    return RoadSegmenter.load(SegmenterOptions(weights, device="cpu", precision="fp32", backend="torch"))
 
 
 def noise(*shape: int) -> np.ndarray:
@@ -73,7 +74,7 @@ def test_answer_is_the_networks(segmenter):
 
 
 def test_bf16_agrees_with_fp32(weights, segmenter):
-    half = RoadSegmenter.load(weights, device="cpu", precision="bf16", backend="torch")
+    half = RoadSegmenter.load(SegmenterOptions(weights, device="cpu", precision="bf16", backend="torch"))
     frame = noise(96, 200, 3)
     assert np.abs(half(frame).astype(int) - segmenter(frame)).max() <= 8
 
@@ -88,8 +89,8 @@ def test_what_is_no_frame_is_refused(segmenter, frame):
 
 def test_network_width_is_a_choice(weights):
     with pytest.raises(ValueError, match="multiple of 32"):
-        RoadSegmenter.load(weights, "cpu", network_width=100)
-    assert RoadSegmenter.load(weights, "cpu", network_width=96).network_width == 96
+        RoadSegmenter.load(SegmenterOptions(weights, "cpu", network_width=100))
+    assert RoadSegmenter.load(SegmenterOptions(weights, "cpu", network_width=96)).network_width == 96
 
 
 @pytest.mark.parametrize(
@@ -103,25 +104,25 @@ def test_network_width_is_a_choice(weights):
 )
 def test_devices_that_cannot_be_had(weights, device, precision, words):
     with pytest.raises(DeviceError, match=words):
-        RoadSegmenter.load(weights, device, precision)
+        RoadSegmenter.load(SegmenterOptions(weights, device, precision))
 
 
 def test_cuda_that_is_not_there_is_refused_not_replaced(weights, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(DeviceError, match="no CUDA device"):
-        RoadSegmenter.load(weights, "cuda")
-    assert RoadSegmenter.load(weights, "auto").device == "cpu"
+        RoadSegmenter.load(SegmenterOptions(weights, "cuda"))
+    assert RoadSegmenter.load(SegmenterOptions(weights, "auto")).device == "cpu"
 
 
 @pytest.mark.parametrize("backend", ["auto", "torch"])
 def test_auto_precision_follows_the_cpu(weights, monkeypatch, backend):
     for has, precision in ((True, "bf16"), (False, "fp32")):
         monkeypatch.setattr(backends, "cpu_has_bf16", lambda has=has: has)
-        assert RoadSegmenter.load(weights, "cpu", backend=backend).precision == precision
+        assert RoadSegmenter.load(SegmenterOptions(weights, "cpu", backend=backend)).precision == precision
 
 
 def test_close_frees_the_network(weights):
-    segmenter = RoadSegmenter.load(weights, "cpu")
+    segmenter = RoadSegmenter.load(SegmenterOptions(weights, "cpu"))
     segmenter.close()
     with pytest.raises(RuntimeError, match="closed"):
         segmenter(noise(32, 32, 3))
@@ -160,7 +161,7 @@ def test_cuda_fp16_agrees_with_cpu(weights, segmenter):
 def test_a_fault_drops_the_frame_in_a_sentence_and_the_next_is_answered(
     weights, backend, fault, reason, words, monkeypatch
 ):
-    segmenter = RoadSegmenter.load(weights, "cpu", backend=backend)
+    segmenter = RoadSegmenter.load(SegmenterOptions(weights, "cpu", backend=backend))
 
     def fail(*_):
         raise fault
@@ -173,7 +174,7 @@ def test_a_fault_drops_the_frame_in_a_sentence_and_the_next_is_answered(
 
 
 def test_a_device_that_is_lost_is_another_error(weights, monkeypatch):
-    segmenter = RoadSegmenter.load(weights, "cpu")
+    segmenter = RoadSegmenter.load(SegmenterOptions(weights, "cpu"))
 
     def fail(*_):
         raise RuntimeError("CUDA error: unspecified launch failure")
@@ -196,7 +197,7 @@ def test_cuda_out_of_memory_passes_and_closing_frees(weights):
     if not torch.cuda.is_available():
         pytest.skip("no CUDA device")
     before = torch.cuda.memory_allocated()
-    segmenter = RoadSegmenter.load(weights, "cuda", network_width=4096)
+    segmenter = RoadSegmenter.load(SegmenterOptions(weights, "cuda", network_width=4096))
     small = noise(32, 32, 3)
     first = segmenter(small)
     assert segmenter.memory() > before and all(seconds > 0 for seconds in segmenter.seconds.values())
@@ -222,8 +223,9 @@ def test_a_sticky_cuda_error_is_told_from_others(weights):
     program = f"""
 import numpy, torch
 from fcn_road_seg.errors import DeviceLostError
+from fcn_road_seg.inference.options import SegmenterOptions
 from fcn_road_seg.inference.segmenter import RoadSegmenter
-segmenter = RoadSegmenter.load({str(weights)!r}, "cuda")
+segmenter = RoadSegmenter.load(SegmenterOptions({str(weights)!r}, "cuda"))
 frame = numpy.zeros((32, 32, 3), numpy.uint8)
 segmenter(frame)
 torch.zeros(4, device="cuda")[torch.tensor([9], device="cuda")]  # an assertion on the device

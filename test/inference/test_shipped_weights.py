@@ -7,6 +7,7 @@ import torch
 from fcn_road_seg.benchmark.floor import count_work
 from fcn_road_seg.evaluation.metrics import PixelCounts
 from fcn_road_seg.inference import checkpoint
+from fcn_road_seg.inference.options import SegmenterOptions
 from fcn_road_seg.inference.preprocess import to_input
 from fcn_road_seg.inference.segmenter import RoadSegmenter, weights_path
 from fcn_road_seg.synthetic import SyntheticDrive
@@ -20,7 +21,7 @@ def name(request, shipped_weights) -> str:
 
 @pytest.fixture(scope="module")
 def segmenter(name) -> RoadSegmenter:
-    return RoadSegmenter.load(name, "cpu", "fp32", backend="torch")
+    return RoadSegmenter.load(SegmenterOptions(name, "cpu", "fp32", backend="torch"))
 
 
 def frames() -> list[np.ndarray]:
@@ -75,7 +76,7 @@ def test_no_activation_comes_near_the_end_of_fp16(segmenter):
 def test_bf16_masks_are_fp32_masks(name, segmenter, backend):
     if backend == "openvino":
         pytest.importorskip("openvino", reason="OpenVINO is not installed")
-    half = RoadSegmenter.load(name, "cpu", "bf16", backend=backend)
+    half = RoadSegmenter.load(SegmenterOptions(name, "cpu", "bf16", backend=backend))
     level = round(segmenter.threshold * 255)
     for frame in frames()[:2]:
         assert np.mean((half(frame) >= level) != (segmenter(frame) >= level)) < 0.005
@@ -85,7 +86,7 @@ def test_bf16_masks_are_fp32_masks(name, segmenter, backend):
 def test_cuda_masks_are_cpu_masks(name, segmenter):
     if not torch.cuda.is_available():
         pytest.skip("no CUDA device")
-    on_gpu = RoadSegmenter.load(name, "cuda")
+    on_gpu = RoadSegmenter.load(SegmenterOptions(name, "cuda"))
     level = round(segmenter.threshold * 255)
     for frame in frames()[:2]:
         assert np.mean((on_gpu(frame) >= level) != (segmenter(frame) >= level)) <= 0.002

@@ -9,6 +9,7 @@ import pytest
 from fcn_road_seg.evaluation import alarm_rates
 from fcn_road_seg.evaluation.corrupted_frames import KINDS
 from fcn_road_seg.frames.image_file import images_in, read_rgb, write_image
+from fcn_road_seg.inference.options import SegmenterOptions
 from fcn_road_seg.inference.segmenter import RoadSegmenter
 from fcn_road_seg.postprocess.out_of_domain import Look, alarm, look
 from fcn_road_seg.ros.diagnostics import OK, WARN, FrameStatistics
@@ -84,7 +85,7 @@ def test_any_size_and_any_strides(shape):
 
 
 def test_the_shipped_weights_on_synthetic_streets(shipped_weights, drives):
-    segmenter = RoadSegmenter.load(shipped_weights, "cpu")
+    segmenter = RoadSegmenter.load(SegmenterOptions(shipped_weights, "cpu"))
     turned = [np.ascontiguousarray(frame[::-1, ::-1]) for frame, _ in drives]
     assert [alarm(look(frame, segmenter(frame))) for frame, _ in drives].count("") >= len(drives) - 1
     assert sum(bool(alarm(look(frame, segmenter(frame)))) for frame in turned) >= len(drives) - 1
@@ -94,7 +95,7 @@ def test_the_shipped_weights_on_real_streets(repository, shipped_weights):
     data = repository.parent / "shared" / "data"
     if not data.is_dir():
         pytest.skip("KITTI Road and CamVid are not in ../shared/data")
-    segmenter = RoadSegmenter.load(shipped_weights, "cpu")
+    segmenter = RoadSegmenter.load(SegmenterOptions(shipped_weights, "cpu"))
     files = images_in(data / "kitti_road" / "testing" / "image_2")[::15] + images_in(data / "camvid" / "test")[::25]
     found = alarm_rates.alarms(segmenter, files, ["upside down", "lens cap", "indoors (drawn)"], every=4)
     assert len(found[""]) > 15 and sum(map(bool, found.pop(""))) <= 1

@@ -2,6 +2,7 @@
 
 import pytest
 
+from fcn_road_seg.inference.options import SegmenterOptions
 from fcn_road_seg.inference.segmenter import RoadSegmenter
 from fcn_road_seg.ros.diagnostics import ERROR, OK, STALE, WARN, FrameStatistics, device_report, diagnostic_array
 
@@ -151,7 +152,7 @@ def test_after_a_restart_nothing_is_recent():
 
 
 def test_the_device_as_it_is(small_weights, monkeypatch):
-    segmenter = RoadSegmenter.load(small_weights, "cpu", "fp32", backend="torch")
+    segmenter = RoadSegmenter.load(SegmenterOptions(small_weights, "cpu", "fp32", backend="torch"))
     report = device_report(segmenter)
     assert report.level == OK
     assert report.values["device"] == "cpu" and report.values["precision"] == "fp32"
@@ -159,7 +160,7 @@ def test_the_device_as_it_is(small_weights, monkeypatch):
     assert report.values["weights"] == str(small_weights) and len(report.values["weights SHA-256"]) == 64
     monkeypatch.setattr("fcn_road_seg.inference.backends.nvidia_gpu_is_here", lambda: True)
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
-    report = device_report(RoadSegmenter.load(small_weights, "auto"))
+    report = device_report(RoadSegmenter.load(SegmenterOptions(small_weights, "auto")))
     assert report.level == WARN and "NVIDIA GPU" in report.sentence
 
 

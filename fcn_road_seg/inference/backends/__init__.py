@@ -10,6 +10,7 @@ import torch
 
 from fcn_road_seg.errors import DeviceError
 from fcn_road_seg.inference.checkpoint import Checkpoint, CheckpointError
+from fcn_road_seg.inference.options import SegmenterOptions
 
 logger = logging.getLogger(__name__)
 
@@ -18,10 +19,8 @@ PRECISIONS = (*DTYPES, "int8")
 BACKENDS = "torch", "compile", "openvino", "graph"
 
 
-def create(
-    checkpoint: Checkpoint, device: str = "auto", precision: str = "auto", backend: str = "auto", threads: int = 0
-) -> Any:
-    """Put a checkpoint's network on a device; see `RoadSegmenter.load` for the names.
+def create(checkpoint: Checkpoint, options: SegmenterOptions) -> Any:
+    """Put a checkpoint's network on a device, as the options say; their `weights` are not read.
 
     Returns:
         An object with the interface of `torch_eager.TorchEager`.
@@ -30,6 +29,7 @@ def create(
         DeviceError: there is no such device, or it does not go with this backend and precision.
         CheckpointError: there is no quantised network of this checkpoint.
     """
+    device, precision, backend, threads = options.device, options.precision, options.backend, options.threads
     if backend not in ("auto", *BACKENDS):
         raise DeviceError(f"the backend is {backend!r}, but must be one of auto, {', '.join(BACKENDS)}")
     if precision not in ("auto", *PRECISIONS):

@@ -1,0 +1,30 @@
+"""Which weights a segmenter runs, and on what."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class SegmenterOptions:
+    """What `RoadSegmenter.load` takes; "auto" and 0 leave a choice to the segmenter.
+
+    Attributes:
+        weights: a safetensors file that this package wrote, or a name of shipped weights: "" for the full network,
+            "lite" for the one with fewer channels.
+        device: "auto" (CUDA if available, else the CPU), "cpu", "cuda" or "cuda:N".
+        precision: "auto" (on CUDA FP16; on the CPU INT8 if OpenVINO and the CPU support it and the weights have been
+            quantised, see `road_seg quantize`, else BF16 if the CPU supports it, else FP32), "fp32", "bf16",
+            "fp16" (CUDA only) or "int8" (OpenVINO only).
+        backend: "auto" (graph on CUDA; on an x86-64 CPU openvino if it is installed, else torch), "torch" (layer by
+            layer), "compile" (torch.compile), "openvino" (CPU only) or "graph" (a CUDA graph).
+        network_width: width in pixels at which the network runs, a multiple of 32; 0 takes the checkpoint's.
+        threads: number of CPU threads of the network; 0 takes the backend's default. PyTorch has one setting for the
+            process.
+    """
+
+    weights: str | Path = ""
+    device: str = "auto"
+    precision: str = "auto"
+    backend: str = "auto"
+    network_width: int = 0
+    threads: int = 0
