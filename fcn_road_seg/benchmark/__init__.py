@@ -1,1 +1,4 @@
-"""The judge of every way of running the network: time, memory and accuracy in one run."""
+"""Measures time, memory and accuracy of every way to run the network, in one run.
+
+May import every room except `cli` and `demo`; only `mask_listener` imports ROS.
+"""

@@ -1,4 +1,4 @@
-"""Timing that is fair on a machine with other work: A B C A B C ..."""
+"""Interleaved timing (A B C A B C ...), which stays fair when the machine has other work."""
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -9,7 +9,7 @@ from torch import nn
 
 from fcn_road_seg.inference.backends import DTYPES
 
-PAUSE = 0.005  # seconds; a library's threads spin for a while after their work, which would slow the next one
+PAUSE = 0.005  # seconds; a library's threads spin for a while after their work, which would slow down the next call
 
 
 def interleaved(
@@ -18,11 +18,11 @@ def interleaved(
     warm_up: int,
     track: Callable[[Iterable], Iterable] = iter,
 ) -> list[list[float]]:
-    """Call each function in turn, again and again, so that whatever slows the machine slows all of them.
+    """Time the functions in turn, round after round, so that other load slows down all of them equally.
 
     Args:
-        calls: take the number of the round, 0, 1, ...; each returns when its work is done, also on a GPU.
-        warm_up: rounds before the first that counts.
+        calls: called with the number of the round, from 0; each returns when its work is done, also on a GPU.
+        warm_up: untimed rounds at the start.
         track: wraps the rounds, for a progress bar.
 
     Returns:
@@ -32,14 +32,14 @@ def interleaved(
     for number in track(range(warm_up + iterations)):
         for call, taken in zip(calls, seconds, strict=True):
             time.sleep(PAUSE)
-            began = time.perf_counter()
+            start = time.perf_counter()
             call(number)
-            taken.append(time.perf_counter() - began)
+            taken.append(time.perf_counter() - start)
     return [taken[warm_up:] for taken in seconds]
 
 
 def time_networks(
-    makers: Mapping[str, Callable[[], nn.Module]],
+    factories: Mapping[str, Callable[[], nn.Module]],
     batch: torch.Tensor,
     device: str,
     precisions: Iterable[str],
@@ -47,35 +47,35 @@ def time_networks(
     warm_up: int,
     track: Callable[[Iterable], Iterable] = iter,
 ) -> dict[tuple[str, str], list[float]]:
-    """Run networks alone, each in each precision, channels-last and interleaved.
+    """Time networks without a segmenter around them, each in each precision, channels-last and interleaved.
 
     Args:
-        batch: what all of them take; a floating-point one in the network's precision.
+        batch: the input of all networks; converted to each network's precision if it is floating-point.
         device: "cpu", "cuda" or "cuda:N".
 
     Returns:
         Seconds per call by (name, precision).
     """
     target = torch.device(device)
-    names = [(name, precision) for precision in precisions for name in makers]
+    names = [(name, precision) for precision in precisions for name in factories]
     calls = []
     for name, precision in names:
-        network = makers[name]().to(target, DTYPES[precision], memory_format=torch.channels_last).eval()
-        taken = batch.to(target)
+        network = factories[name]().to(target, DTYPES[precision]).to(memory_format=torch.channels_last).eval()
+        network_input = batch.to(target)
         if batch.is_floating_point():
-            taken = taken.to(DTYPES[precision], memory_format=torch.channels_last)
-        calls.append(device_call(partial(network, taken), target))
+            network_input = network_input.to(DTYPES[precision], memory_format=torch.channels_last)
+        calls.append(device_call(partial(network, network_input), target))
     return dict(zip(names, interleaved(calls, iterations, warm_up, track), strict=True))
 
 
 def device_call(call: Callable[[], object], device: torch.device) -> Callable[[int], object]:
-    """`call` in inference mode, waited for on the device."""
+    """Wrap `call`: run it in inference mode and synchronise with the device."""
 
     @torch.inference_mode()
     def run(_: int) -> object:
-        answer = call()
+        result = call()
         if device.type == "cuda":
             torch.cuda.synchronize(device)
-        return answer
+        return result
 
     return run

@@ -1,4 +1,4 @@
-"""A subscriber of the node's masks that looks at the clock when one is there to be used."""
+"""A subscriber to the node's masks that records their age on arrival."""
 
 import time
 
@@ -16,14 +16,14 @@ PREFIX = "/road_seg: "
 
 
 class MaskListener(Node):
-    """Subscribes to ~/mask and /diagnostics of the node "road_seg"; a context manager that brings ROS 2 up and down.
+    """Subscribes to ~/mask and /diagnostics of the node "road_seg"; a context manager that starts and stops rclpy.
 
     Attributes:
-        ages: (stamp in nanoseconds since the epoch, seconds from it to the mask in this process) per mask.
-        statuses: figures of the node's latest statuses by subject, see `diagnostics`.
+        ages: per mask, its stamp (nanoseconds since the epoch) and the seconds from the stamp to this process.
+        statuses: values of the node's latest statuses by subject, see `diagnostics`.
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         rclpy.init(args=[], signal_handler_options=SignalHandlerOptions.NO)
         super().__init__("mask_listener")
         self.ages: list[tuple[int, float]] = []
@@ -49,15 +49,15 @@ class MaskListener(Node):
     def _on_diagnostics(self, message: DiagnosticArray) -> None:
         for status in message.status:
             if status.name.startswith(PREFIX):
-                figures = {value.key: value.value for value in status.values}
-                self.statuses[status.name.removeprefix(PREFIX)] = figures
+                values = {value.key: value.value for value in status.values}
+                self.statuses[status.name.removeprefix(PREFIX)] = values
 
     def node_listens(self) -> bool:
-        """Whether the node is active and both can hear each other."""
+        """Whether the node is active and connected to this listener."""
         return bool(self.statuses.get("device")) and node_listens(self)
 
     def spin(self, seconds: float) -> None:
-        """Listen for a while."""
+        """Process callbacks for that long."""
         end = time.monotonic() + seconds
         while (left := end - time.monotonic()) > 0:
             self._executor.spin_once(timeout_sec=min(left, 0.1))

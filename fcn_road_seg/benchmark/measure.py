@@ -1,4 +1,4 @@
-"""The judge of every rung: its time, its memory, and what its masks are worth, all in one run."""
+"""Measures time, memory and mask accuracy of configurations in one run."""
 
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from fcn_road_seg.benchmark.floor import Machine, count_work
+from fcn_road_seg.benchmark.configurations import REFERENCE, Configuration
 from fcn_road_seg.benchmark.interleave import interleaved
 from fcn_road_seg.benchmark.peak_memory import peak_memory
-from fcn_road_seg.benchmark.rungs import REFERENCE, Rung
+from fcn_road_seg.benchmark.roofline import Machine, count_work
 from fcn_road_seg.datasets.kitti_road import KittiRoad
 from fcn_road_seg.errors import DeviceLostError, UserError, first_line
 from fcn_road_seg.evaluation.evaluate import evaluate
@@ -23,40 +23,40 @@ Track = Callable[[Iterable, str], Iterable]
 
 @dataclass(frozen=True)
 class Settings:
-    """What all rungs of a run have in common: see `SegmenterOptions`; `weights` is the full network's."""
+    """What all configurations of a run share: see `SegmenterOptions`; `weights` is the file of the full network."""
 
     weights: str = ""
     device: str = "auto"
     network_width: int = 0
     threads: int = 0
 
-    def options(self, rung: Rung) -> SegmenterOptions:
-        """How a rung's segmenter is loaded."""
+    def options(self, configuration: Configuration) -> SegmenterOptions:
+        """The options to load the segmenter of a configuration."""
         return SegmenterOptions(
-            weights=self.weights if rung.network == "full" else rung.network,
+            weights=self.weights if configuration.network == "full" else configuration.network,
             device=self.device,
-            precision=rung.precision,
-            backend=rung.backend,
-            network_width=rung.network_width or self.network_width,
+            precision=configuration.precision,
+            backend=configuration.backend,
+            network_width=configuration.network_width or self.network_width,
             threads=self.threads,
         )
 
 
 @dataclass
 class Measurement:
-    """What was seen of a rung. Lists have an entry per iteration; sizes are (width, height) in pixels.
+    """The measurements of a configuration. Lists have one entry per iteration; sizes are (width, height) in pixels.
 
     Attributes:
-        start: seconds to load it, build it and answer the first frame; a cache on disk shortens it.
+        start: seconds to load and build it and to segment the first frame; a cache on disk shortens this.
         seconds: from the frame in host memory to the mask in host memory.
-        stages: seconds by stage: the segmenter's, and threshold.
-        equal: share, 0..1, of the pixels of the same class as the reference's.
+        stages: seconds by stage: the segmenter's stages and "threshold".
+        equal: fraction, 0..1, of the pixels with the same class as the reference.
         accuracy: see `evaluate`; None without labelled frames.
-        peak_memory: bytes; None where it was not measured.
-        floor: least seconds that a frame can take; None where it was not measured.
+        peak_memory: bytes; None if not measured.
+        lower_bound: minimum seconds per frame by the roofline model; None if not measured.
     """
 
-    rung: Rung
+    configuration: Configuration
     segmenter: RoadSegmenter
     network_size: tuple[int, int]
     frame_size: tuple[int, int]
@@ -66,7 +66,7 @@ class Measurement:
     equal: float = 0.0
     accuracy: dict | None = None
     peak_memory: int | None = None
-    floor: float | None = None
+    lower_bound: float | None = None
 
     @property
     def max_f(self) -> float | None:
@@ -75,32 +75,34 @@ class Measurement:
 
 @dataclass
 class Benchmark:
-    """The rungs that ran, the reference first, and why the others did not."""
+    """The configurations that ran, the reference first, and the reasons why the others did not."""
 
     measurements: list[Measurement]
-    absent: dict[Rung, str]
+    absent: dict[Configuration, str]
     machine: Machine
 
     def broken_bounds(self) -> list[str]:
-        """A sentence for each rung that is too far from the reference."""
+        """One sentence for each limit that a configuration exceeds."""
         sentences, reference = [], self.measurements[0]
         for m in self.measurements:
-            equal, max_f_loss = m.rung.bound(m.segmenter.device)
+            equal, max_f_loss = m.configuration.bound(m.segmenter.device)
             if m.equal < equal:
                 sentences.append(
-                    f"{m.rung} is out of its bound: {100 * m.equal:.3f} % of its pixels are equal in class to FP32's, "
-                    f"and {100 * equal:g} % must be"
+                    f"{m.configuration} is out of bounds: {100 * m.equal:.3f} % of its pixels have the same class as "
+                    f"FP32's, but at least {100 * equal:g} % must"
                 )
-            if m.max_f is not None and reference.max_f - m.max_f > max_f_loss:
+            if m.max_f is None or reference.max_f is None:
+                continue
+            if reference.max_f - m.max_f > max_f_loss:
                 sentences.append(
-                    f"{m.rung} is out of its bound: its MaxF is {100 * m.max_f:.2f} % and FP32's "
-                    f"{100 * reference.max_f:.2f} %, but it may lose {100 * max_f_loss:g} points at most"
+                    f"{m.configuration} is out of bounds: its MaxF is {100 * m.max_f:.2f} %, FP32's is "
+                    f"{100 * reference.max_f:.2f} %, and it may lose at most {100 * max_f_loss:g} points"
                 )
         return sentences
 
 
 def measure(
-    rungs: Sequence[Rung],
+    configurations: Sequence[Configuration],
     settings: Settings,
     frames: Sequence[np.ndarray],
     iterations: int,
@@ -109,27 +111,27 @@ def measure(
     only_masks: bool = False,
     track: Track = lambda items, _: items,
 ) -> Benchmark:
-    """Run the rungs interleaved, on one frame after the other, and compare their masks with the reference's.
+    """Time the configurations interleaved, cycling through the frames, and compare their masks with the reference's.
 
     Args:
-        rungs: the first one is `REFERENCE`.
-        frames: uint8 H x W x 3 RGB; all scaled to one network size.
-        dataset: labelled frames, on which masks are compared instead, and KITTI's metrics taken.
-        only_masks: leave out memory and floor, which take a while.
+        configurations: the first one is `REFERENCE`.
+        frames: uint8 H x W x 3 RGB; all must scale to the same network size.
+        dataset: labelled frames; masks are then compared on these, and KITTI's metrics are computed.
+        only_masks: skip memory and roofline, which take a while.
         track: wraps items, for a progress bar with a description.
 
     Raises:
-        UserError: the reference cannot run, or the frames need several network sizes.
+        UserError: the reference cannot run, or the frames scale to several network sizes.
     """
     measurements: list[Measurement] = []
-    absent: dict[Rung, str] = {}
-    for rung in track(rungs, "loading"):
+    absent: dict[Configuration, str] = {}
+    for configuration in track(configurations, "loading"):
         try:
-            measurements.append(_start(rung, settings, frames))
+            measurements.append(_start(configuration, settings, frames))
         except (UserError, OSError, DeviceLostError) as error:
-            if rung == REFERENCE:
+            if configuration == REFERENCE:
                 raise
-            absent[rung] = first_line(error)
+            absent[configuration] = first_line(error)
 
     calls = [_clocked(m, frames) for m in measurements]
     times = interleaved(calls, iterations, warm_up, lambda rounds: track(rounds, "timing"))
@@ -138,7 +140,7 @@ def measure(
         m.stages = {stage: taken[warm_up:] for stage, taken in m.stages.items()}
 
     reference = measurements[0].segmenter
-    if reference.device != "cpu":  # the CPU's masks are what training and evaluation saw
+    if reference.device != "cpu":  # training and evaluation used the CPU's masks
         reference = RoadSegmenter.load(Settings(settings.weights, "cpu", settings.network_width).options(REFERENCE))
     expected, _ = _masks(reference, frames, dataset)
     for m in track(measurements, "comparing masks"):
@@ -148,34 +150,34 @@ def measure(
 
     machine = Machine(measurements[0].segmenter.device)
     if not only_masks:
-        for m in track(measurements, "memory and floor"):
-            m.peak_memory = peak_memory(settings.options(m.rung), m.frame_size)
+        for m in track(measurements, "memory and roofline"):
+            m.peak_memory = peak_memory(settings.options(m.configuration), m.frame_size)
             work = count_work(m.segmenter.checkpoint.metadata, m.network_size)
-            m.floor = machine.floor(work, m.rung.precision, m.frame_size)
+            m.lower_bound = machine.lower_bound(work, m.configuration.precision, m.frame_size)
     return Benchmark(measurements, absent, machine)
 
 
-def _start(rung: Rung, settings: Settings, frames: Sequence[np.ndarray]) -> Measurement:
-    began = time.perf_counter()
-    segmenter = RoadSegmenter.load(settings.options(rung))
+def _start(configuration: Configuration, settings: Settings, frames: Sequence[np.ndarray]) -> Measurement:
+    start = time.perf_counter()
+    segmenter = RoadSegmenter.load(settings.options(configuration))
     sizes = [(frame.shape[1], frame.shape[0]) for frame in frames]
     inputs = {network_size(*size, segmenter.network_width) for size in sizes}
     if len(inputs) > 1:
-        words = ", ".join(f"{width}x{height}" for width, height in sorted(inputs))
-        raise UserError(f"the frames are scaled to several network sizes ({words}): give frames of one camera")
+        text = ", ".join(f"{width}x{height}" for width, height in sorted(inputs))
+        raise UserError(f"the frames scale to several network sizes ({text}): use frames from one camera")
     segmenter(frames[0])
-    return Measurement(rung, segmenter, inputs.pop(), max(sizes, key=sizes.count), time.perf_counter() - began)
+    return Measurement(configuration, segmenter, inputs.pop(), max(sizes, key=sizes.count), time.perf_counter() - start)
 
 
 def _clocked(measurement: Measurement, frames: Sequence[np.ndarray]) -> Callable[[int], None]:
-    """From a frame to its mask; the stages' seconds go to the measurement."""
+    """A call that segments a frame and thresholds it, and adds the stages' seconds to the measurement."""
     segmenter, stages = measurement.segmenter, measurement.stages
 
     def call(number: int) -> None:
         probability = segmenter(frames[number % len(frames)])
-        began = time.perf_counter()
+        start = time.perf_counter()
         threshold_mask(probability, segmenter.threshold)
-        taken = segmenter.seconds | {"threshold": time.perf_counter() - began}
+        taken = segmenter.seconds | {"threshold": time.perf_counter() - start}
         for stage, seconds in taken.items():
             stages.setdefault(stage, []).append(seconds)
 
@@ -185,7 +187,7 @@ def _clocked(measurement: Measurement, frames: Sequence[np.ndarray]) -> Callable
 def _masks(
     segmenter: RoadSegmenter, frames: Sequence[np.ndarray], dataset: KittiRoad | None
 ) -> tuple[list[np.ndarray], dict | None]:
-    """Masks, bool H x W, and with labelled frames their metrics."""
+    """Masks, bool H x W, and their metrics if the frames are labelled."""
     masks: list[np.ndarray] = []
 
     def segment(frame: np.ndarray) -> np.ndarray:

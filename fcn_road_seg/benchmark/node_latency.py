@@ -1,4 +1,4 @@
-"""End to end: a camera process, the node, and this process as the one that wants the masks."""
+"""End-to-end latency: from a camera process through the node to this process, which receives the masks."""
 
 import os
 import tempfile
@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
     from fcn_road_seg.benchmark.mask_listener import MaskListener
 
 RATES = (10.0, 30.0)  # Hz
-SECONDS = 12.0  # per rate; the node's percentiles look back 10
+SECONDS = 12.0  # per rate; the node's percentiles cover the last 10
 SEARCH_SECONDS = 6.0
-SETTLE_SECONDS = 1.0  # after a camera's first frame, when publishers and subscribers have just met
+SETTLE_SECONDS = 1.0  # after a camera's first mask, when publishers and subscribers have just matched
 CAMERA_FRAMES = 4
-OUTSIDE = ("decode", "publish", "outputs", "processing", "age at arrival", "age at publish")
-"""Of the node's stages, those that are not the segmenter's."""
-MOST_HZ = 100.0
+OTHER_STAGES = ("decode", "publish", "outputs", "processing", "age at arrival", "age at publish")
+"""The node's stages that do not belong to the segmenter."""
+MAX_HZ = 100.0
 
 
 def measure_node(
@@ -32,24 +32,25 @@ def measure_node(
     rates: Sequence[float] = RATES,
     seconds: float = SECONDS,
     search_seconds: float = SEARCH_SECONDS,
-    say: Callable[[str], None] = lambda sentence: None,
-) -> dict:
-    """Latency from a camera's publishing of a 1242x375 frame (its stamp) to its mask, decoded, in another process.
+    report: Callable[[str], None] = lambda message: None,
+) -> dict[str, Any]:
+    """Measure the latency from a camera's stamp of a 1242x375 frame to the deserialized mask in another process.
 
     Args:
         parameters: of the node.
         rates: of the camera, Hz.
-        search_seconds: for each rate tried in search of the highest one; 0 does not search.
-        say: is told what is going on.
+        seconds: duration of the measurement at each rate.
+        search_seconds: duration at each rate tried when searching for the highest rate; 0 skips the search.
+        report: called with progress messages.
 
     Returns:
         {"backend", "device", "precision", "rates": [{"rate_hz", "sent", "answered", "p50_ms", "p90_ms", "p99_ms",
         "max_ms", "segmenter_p50_ms", "rest_p50_ms" (p50_ms minus the segmenter's), "stages_p50_ms"}],
-        "highest_rate_hz": whole Hz at which no mask was older than one period and every frame was answered, None where
-        it was not searched or there is none}. The segmenter's p50 is the sum of its stages' p50s in the same run.
+        "highest_rate_hz": the highest integer rate at which every frame got a mask within one period, None if there is
+        none or the search was skipped}. The segmenter's p50 is the sum of its stages' p50s in the same run.
 
     Raises:
-        UserError: ROS 2 is missing, the node does not start, or a process ends too early.
+        UserError: ROS 2 is not installed, the node does not start, or a process exits too early.
     """
     os.environ.update(isolated_ros_environment(domain_id=1 + os.getpid() % 100))
     set_ros_defaults()
@@ -62,35 +63,35 @@ def measure_node(
         MaskListener() as listener,
         node_process(parameters, Path(folder) / "node.log", dict(os.environ)) as node,
     ):
-        say("starting the node")
+        report("starting the node")
         wait_until(listener.node_listens, node, partial(listener.spin, 0.1), "the node is not active")
         device = listener.statuses["device"]
 
-        def ride(rate: float, how_long: float) -> dict:
-            say(f"{rate:g} Hz")
-            return _ride(listener, node, Path(folder) / "camera.log", rate, how_long)
+        def measure(rate: float, duration: float) -> dict[str, Any]:
+            report(f"{rate:g} Hz")
+            return _measure_rate(listener, node, Path(folder) / "camera.log", rate, duration)
 
-        figures = [ride(rate, seconds) for rate in rates]
+        figures = [measure(rate, seconds) for rate in rates]
         highest = None
         if search_seconds:
-            first_guess = min(MOST_HZ, 1000 / figures[0]["p50_ms"])
-            highest = _highest(lambda rate: _keeps_up(ride(rate, search_seconds)), round(1.2 * first_guess))
-    return {name: device[name] for name in ("backend", "device", "precision")} | {
-        "rates": figures,
-        "highest_rate_hz": highest,
-    }
+            first_guess = min(MAX_HZ, 1000 / figures[0]["p50_ms"])
+            highest = _highest_rate(lambda rate: _keeps_up(measure(rate, search_seconds)), round(1.2 * first_guess))
+    used = {name: device[name] for name in ("backend", "device", "precision")}
+    return used | {"rates": figures, "highest_rate_hz": highest}
 
 
-def _ride(listener: "MaskListener", node: ChildProcess, log: Path, rate: float, seconds: float) -> dict:
-    """The figures of one camera rate."""
+def _measure_rate(
+    listener: "MaskListener", node: ChildProcess, log: Path, rate: float, seconds: float
+) -> dict[str, Any]:
+    """The figures for one camera rate."""
     arguments = ["--ros-args", "-p", f"rate:={rate}", "-p", f"frames:={CAMERA_FRAMES}"]
     listener.ages.clear()
-    started = time.time_ns()  # a mask for the camera before this one may still come
+    started = time.time_ns()  # a mask of the previous camera may still arrive
     with ChildProcess(
         "fcn_road_seg.ros.synthetic_camera_main", [*arguments, "-r", "camera/image_raw:=image"], log, dict(os.environ)
     ) as camera:
         answered = partial(_answered_since, listener, started)
-        wait_until(answered, camera, partial(listener.spin, 0.1), "no mask came")
+        wait_until(answered, camera, partial(listener.spin, 0.1), "no mask was received")
         listener.spin(SETTLE_SECONDS)
         begin = time.time_ns()
         listener.spin(seconds)
@@ -100,10 +101,10 @@ def _ride(listener: "MaskListener", node: ChildProcess, log: Path, rate: float, 
         node.ended()
     answers = [(stamp, age) for stamp, age in listener.ages if begin <= stamp < end]
     if not answers:
-        raise UserError(f"no mask came at {rate:g} Hz in {seconds:g} s")
+        raise UserError(f"no mask was received at {rate:g} Hz in {seconds:g} s")
     ages = [1000 * age for _, age in answers]
     p50, p90, p99 = (round(float(p), 2) for p in np.percentile(ages, (50, 90, 99)))
-    segmenter = round(sum(ms for stage, ms in stages.items() if stage not in OUTSIDE), 2) if stages else None
+    segmenter = round(sum(ms for stage, ms in stages.items() if stage not in OTHER_STAGES), 2) if stages else None
     return {
         "rate_hz": rate,
         "sent": max(len(answers), round((end - begin) / 1e9 * rate)),
@@ -123,18 +124,18 @@ def _answered_since(listener: "MaskListener", stamp: int) -> bool:
 
 
 def _stages(latency: dict[str, str]) -> dict[str, float]:
-    """p50 in milliseconds by stage, of the node's status "latency"."""
+    """p50 in milliseconds by stage, from the values of the node's status "latency"."""
     end = " p50 (ms)"
     return {name.removesuffix(end): float(value) for name, value in latency.items() if name.endswith(end)}
 
 
-def _keeps_up(figures: dict) -> bool:
-    """Whether no mask was older than one period; one frame may fall between the run's ends."""
+def _keeps_up(figures: dict[str, Any]) -> bool:
+    """Whether every frame got a mask within one period; one frame may be cut off at the ends of the measurement."""
     return figures["max_ms"] <= 1000 / figures["rate_hz"] and figures["answered"] >= figures["sent"] - 1
 
 
-def _highest(keeps_up: Callable[[float], bool], too_high: int) -> float | None:
-    """The highest whole rate, in Hz, below `too_high` that keeps up, by bisection; None if 1 Hz does not."""
+def _highest_rate(keeps_up: Callable[[float], bool], too_high: int) -> float | None:
+    """The highest integer rate in Hz below `too_high` that keeps up, by bisection; None if 1 Hz does not."""
     low, high = 0, max(too_high, 2)
     while high - low > 1:
         middle = (low + high) // 2

@@ -1,4 +1,4 @@
-"""How much memory a way of running the network takes: asked of a fresh process, which shares it with nothing else."""
+"""Peak memory of a way to run the network, measured in a fresh process."""
 
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -11,15 +11,16 @@ STATUS = Path("/proc/self/status")
 
 
 def peak_memory(options: SegmenterOptions, frame_size: tuple[int, int]) -> int | None:
-    """Peak bytes, from before the weights are loaded to after the third frame.
+    """Peak bytes from before the weights are loaded until after the third frame.
 
-    On the CPU: growth of the process's resident memory, beyond PyTorch's own. On CUDA: what PyTorch had allocated.
+    On the CPU this is the growth of the process's resident memory after importing PyTorch, on CUDA PyTorch's peak
+    allocation.
 
     Args:
         frame_size: width and height in pixels.
 
     Returns:
-        None where it cannot be measured.
+        None if it cannot be measured.
     """
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
         try:
@@ -44,9 +45,9 @@ def _measure(options: SegmenterOptions, frame_size: tuple[int, int]) -> int | No
 
 
 def _resident(field: str) -> int | None:
-    """Bytes of VmRSS (now) or VmHWM (most so far), see proc(5)."""
+    """Bytes of VmRSS (current) or VmHWM (peak), see proc(5)."""
     try:
-        words = STATUS.read_text().split()
+        fields = STATUS.read_text().split()
     except OSError:
         return None
-    return 1024 * int(words[words.index(f"{field}:") + 1]) if f"{field}:" in words else None
+    return 1024 * int(fields[fields.index(f"{field}:") + 1]) if f"{field}:" in fields else None

@@ -1,35 +1,23 @@
-"""torchvision's segmentation networks beside ours: a yardstick of speed, network alone, PyTorch layer by layer."""
+"""torchvision's segmentation networks beside ours, to compare speed; network only, PyTorch eager mode."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from functools import partial
 
 import torch
 from torch import nn
 
-from fcn_road_seg.benchmark.interleave import time_networks
 from fcn_road_seg.errors import UserError
 from fcn_road_seg.inference.checkpoint import Checkpoint
 
 PEERS = ("fcn_resnet50", "deeplabv3_mobilenet_v3_large", "lraspp_mobilenet_v3_large")
 
 
-def time_peers(
-    checkpoint: Checkpoint,
-    device: str,
-    precisions: Iterable[str],
-    size: tuple[int, int],
-    iterations: int,
-    warm_up: int,
-    track: Callable[[Iterable], Iterable] = iter,
-) -> dict[tuple[str, str], list[float]]:
-    """Run ours and the peers, with random weights and two classes, interleaved on a random input.
+def peer_networks(
+    checkpoint: Checkpoint, size: tuple[int, int]
+) -> tuple[dict[str, Callable[[], nn.Module]], torch.Tensor]:
+    """Factories of our network ("fcn8s") and of the peers, and a random input of `size` (width, height).
 
-    Args:
-        device: "cpu", "cuda" or "cuda:N".
-        size: width and height of the input in pixels.
-
-    Returns:
-        Seconds per call by (network, precision), ours as "fcn8s".
+    The peers have random weights and two classes. See `interleave.time_networks`.
 
     Raises:
         UserError: torchvision is not installed.
@@ -38,8 +26,7 @@ def time_peers(
         from torchvision.models import segmentation
     except ImportError:
         raise UserError("the peers are torchvision's networks: pip install torchvision") from None
-    makers: dict[str, Callable[[], nn.Module]] = {"fcn8s": checkpoint.network}
+    factories: dict[str, Callable[[], nn.Module]] = {"fcn8s": checkpoint.network}
     for name in PEERS:
-        makers[name] = partial(getattr(segmentation, name), weights=None, weights_backbone=None, num_classes=2)
-    batch = torch.randn(1, 3, size[1], size[0])
-    return time_networks(makers, batch, device, precisions, iterations, warm_up, track)
+        factories[name] = partial(getattr(segmentation, name), weights=None, weights_backbone=None, num_classes=2)
+    return factories, torch.randn(1, 3, size[1], size[0])

@@ -1,4 +1,4 @@
-"""`road_seg benchmark`: the rungs of the optimisation ladder, accuracy beside speed."""
+"""`road_seg benchmark`: the configurations of the optimisation ladder, accuracy beside speed."""
 
 import argparse
 import shlex
@@ -56,22 +56,22 @@ def run(args: argparse.Namespace) -> int:
         if getattr(args, name) < least:
             raise UserError(f"--{name.replace('_', '-')} is {getattr(args, name)}, but must be at least {least}")
 
+    from fcn_road_seg.benchmark.configurations import default_configurations, parse
     from fcn_road_seg.benchmark.measure import Settings, measure
-    from fcn_road_seg.benchmark.report import markdown, plot, rung_figures
-    from fcn_road_seg.benchmark.rungs import ladder, parse
+    from fcn_road_seg.benchmark.results import configuration_figures, markdown, plot
     from fcn_road_seg.datasets.kitti_road import open_split
     from fcn_road_seg.inference.backends import torch_device
 
     device = str(torch_device(args.device))
-    rungs = parse(args.rungs) if args.rungs else ladder(device, with_lite=not args.weights)
+    configurations = parse(args.rungs) if args.rungs else default_configurations(device, with_lite=not args.weights)
     node_way = _node_way(args.node)
     dataset = open_split(args.root, args.split) if args.root else None
     frames = _frames(args.input, dataset, args.frames)
     settings = Settings(args.weights, device, args.network_width, args.threads)
-    benchmark = measure(rungs, settings, frames, args.iterations, args.warm_up, dataset, args.smoke, progress)
+    benchmark = measure(configurations, settings, frames, args.iterations, args.warm_up, dataset, args.smoke, progress)
 
-    report = {"machine": _machine(benchmark, args, len(frames)), "rungs": rung_figures(benchmark)}
-    report["absent"] = {str(rung): why for rung, why in benchmark.absent.items()}
+    report = {"machine": _machine(benchmark, args, len(frames)), "rungs": configuration_figures(benchmark)}
+    report["absent"] = {str(configuration): why for configuration, why in benchmark.absent.items()}
     try:
         _add_parts(report, benchmark, args, device, node_way)
     finally:  # what was measured stays, also without ROS 2 or after Ctrl-C
@@ -90,21 +90,26 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _add_parts(report: dict, benchmark, args: argparse.Namespace, device: str, node_way: dict[str, str]) -> None:
-    """Measure what was asked for beside the rungs."""
-    from fcn_road_seg.benchmark.report import network_figures, percentiles_ms
+    """Add the optional measurements to the report."""
+    from fcn_road_seg.benchmark.interleave import time_networks
+    from fcn_road_seg.benchmark.results import network_figures, percentiles_ms
 
     reference = benchmark.measurements[0]
-    eager = list(dict.fromkeys(m.rung.precision for m in benchmark.measurements if m.rung.backend == "torch"))
-    alone = (reference.segmenter.checkpoint, device, eager, reference.network_size, args.iterations, args.warm_up)
+    checkpoint, size = reference.segmenter.checkpoint, reference.network_size
+    ways = [m.configuration for m in benchmark.measurements]
+    precisions = list(dict.fromkeys(way.precision for way in ways if way.backend == "torch"))
+    settings = device, precisions, args.iterations, args.warm_up
     if args.peers:
-        from fcn_road_seg.benchmark.peers import time_peers
+        from fcn_road_seg.benchmark.peers import peer_networks
 
-        times = time_peers(*alone, lambda rounds: progress(rounds, "peers"))
+        networks, batch = peer_networks(checkpoint, size)
+        times = time_networks(networks, batch, *settings, lambda rounds: progress(rounds, "peers"))
         report["peers"] = network_figures(times, "fcn8s")
     if args.folds:
-        from fcn_road_seg.benchmark.folds import time_folds
+        from fcn_road_seg.benchmark.weight_folding import folding_variants
 
-        times = time_folds(*alone, lambda rounds: progress(rounds, "folds"))
+        networks, batch = folding_variants(checkpoint, size)
+        times = time_networks(networks, batch, *settings, lambda rounds: progress(rounds, "folds"))
         report["folds"] = network_figures(times, "no fold")
     if args.ground:
         from fcn_road_seg.benchmark.ground_cost import time_outputs
@@ -120,7 +125,7 @@ def _add_parts(report: dict, benchmark, args: argparse.Namespace, device: str, n
         parameters = node_way | {"device": device, "network_width": args.network_width, "threads": args.threads}
         if args.weights:
             parameters["weights"] = resolved_weights(args.weights)
-        report["node"] = measure_node(parameters, say=lambda words: print(f"node: {words}", file=sys.stderr))
+        report["node"] = measure_node(parameters, report=lambda text: print(f"node: {text}", file=sys.stderr))
 
 
 def _node_way(text: str | None) -> dict[str, str]:
@@ -168,7 +173,7 @@ def _machine(benchmark, args: argparse.Namespace, frames: int) -> dict[str, str]
     if "openvino" in sys.modules:
         words["versions"] += f", OpenVINO {sys.modules['openvino'].__version__}"
     if not args.smoke:
-        precisions = dict.fromkeys(m.rung.precision for m in benchmark.measurements)
+        precisions = dict.fromkeys(m.configuration.precision for m in benchmark.measurements)
         peaks = {precision: machine.gemm_peak(precision) for precision in precisions}
         words["matrix products"] = ", ".join(
             f"{precision} {peak / 1e9:.0f} GFLOP/s" for precision, peak in peaks.items() if peak

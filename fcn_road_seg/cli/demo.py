@@ -49,8 +49,8 @@ def run(args: argparse.Namespace) -> int:
 
     from fcn_road_seg.datasets.drive import open_drive
     from fcn_road_seg.demo.bag import write_drive
-    from fcn_road_seg.demo.report import figures, write_pictures
     from fcn_road_seg.demo.run import run_drive
+    from fcn_road_seg.demo.summary import figures, write_pictures
     from fcn_road_seg.postprocess.threshold import threshold_mask
 
     drive = open_drive(args.drive, args.frames, args.rate, args.seed)

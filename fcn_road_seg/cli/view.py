@@ -43,11 +43,11 @@ def run(args: argparse.Namespace) -> int:
     from fcn_road_seg.ros.environment import set_ros_defaults
     from fcn_road_seg.view.figures import Figures
     from fcn_road_seg.view.foxglove import FoxgloveServer
-    from fcn_road_seg.view.newest import NewestPicture
+    from fcn_road_seg.view.latest_overlay import LatestOverlay
     from fcn_road_seg.view.page import PageServer
 
     node = f"/{args.node.lstrip('/')}"
-    figures, newest, foxglove = Figures(node), NewestPicture(), None
+    figures, newest, foxglove = Figures(node), LatestOverlay(), None
     with ExitStack() as servers:
         page = PageServer(node, args.host, args.port, figures, newest)
         servers.callback(page.close)

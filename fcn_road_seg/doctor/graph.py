@@ -16,7 +16,7 @@ from rclpy.signals import SignalHandlerOptions
 from rclpy.topic_endpoint_info import TopicEndpointInfo
 from sensor_msgs.msg import CompressedImage, Image
 
-from fcn_road_seg.doctor.heard import Stream
+from fcn_road_seg.doctor.traffic import Stream
 
 NAME = "road_seg_doctor"
 MESSAGES = {"sensor_msgs/msg/Image": Image, "sensor_msgs/msg/CompressedImage": CompressedImage}

@@ -5,7 +5,7 @@ from itertools import product
 from typing import TYPE_CHECKING
 
 from fcn_road_seg.doctor.finding import Finding, error, ok, warning
-from fcn_road_seg.doctor.heard import Stream, judge_diagnostics, judge_frames, judge_masks
+from fcn_road_seg.doctor.traffic import Stream, judge_diagnostics, judge_frames, judge_masks
 
 if TYPE_CHECKING:
     from fcn_road_seg.doctor.graph import Graph

@@ -63,7 +63,7 @@ class CameraInfoSubscription:
             self._subscription = None
             self._kept.clear()
 
-    def of_image(self, header: Any, size: tuple[int, int]) -> CameraInfo:
+    def matching(self, header: Any, size: tuple[int, int]) -> CameraInfo:
         """The camera_info that belongs to an image.
 
         Args:
@@ -92,7 +92,7 @@ class CameraInfoSubscription:
         """The camera; the very same object as long as nothing changes.
 
         Args:
-            info: as `of_image` gave it.
+            info: as `matching` gave it.
             size: the image's width and height in pixels.
             rectified: whether the image is.
 

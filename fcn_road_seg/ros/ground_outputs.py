@@ -89,7 +89,7 @@ class MetricOutputs:
     def _look_up(self, frame: SegmentedFrame, in_metres: bool) -> GroundMaps | None:
         """Maps for this very frame; None while they are being made, or if only camera_info is wanted."""
         size = frame.mask.shape[1], frame.mask.shape[0]
-        info = self._camera_info.of_image(frame.header, size)
+        info = self._camera_info.matching(frame.header, size)
         if self._info_publisher.get_subscription_count():
             stamped = copy.copy(info)
             stamped.header = frame.header

@@ -8,7 +8,7 @@ from typing import Any
 
 from fcn_road_seg.errors import UserError
 from fcn_road_seg.view.figures import Figures
-from fcn_road_seg.view.newest import Picture
+from fcn_road_seg.view.latest_overlay import Picture
 
 BACKLOG = 8
 """Messages that wait for a slow client; then the oldest goes."""

@@ -22,7 +22,7 @@ from fcn_road_seg.frames.image_message import image_to_rgb
 from fcn_road_seg.ros.steady_clock import STEADY
 from fcn_road_seg.view.figures import Figures, Status
 from fcn_road_seg.view.foxglove import FoxgloveServer
-from fcn_road_seg.view.newest import NewestPicture, Picture
+from fcn_road_seg.view.latest_overlay import LatestOverlay, Picture
 
 LOOK_PERIOD = 0.25
 """Seconds between looks at who wants overlays, and at what reliability the node offers."""
@@ -46,7 +46,7 @@ class Listener(Node):
         self,
         observed: str,
         figures: Figures,
-        newest: NewestPicture,
+        newest: LatestOverlay,
         foxglove: FoxgloveServer | None,
         context: Context | None = None,
     ):
@@ -121,7 +121,7 @@ class Listener(Node):
 
 
 def listen(
-    observed: str, figures: Figures, newest: NewestPicture, foxglove: FoxgloveServer | None, stop: Event
+    observed: str, figures: Figures, newest: LatestOverlay, foxglove: FoxgloveServer | None, stop: Event
 ) -> None:
     """Run a Listener until `stop` is set. Call `set_ros_defaults` before."""
     context = Context()

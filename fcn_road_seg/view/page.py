@@ -15,7 +15,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from fcn_road_seg.errors import UserError
 from fcn_road_seg.view.figures import Figures
-from fcn_road_seg.view.newest import NewestPicture
+from fcn_road_seg.view.latest_overlay import LatestOverlay
 
 EVENT_PERIOD = 0.5
 """Seconds from one event to the next."""
@@ -47,7 +47,7 @@ class PageServer(ThreadingTCPServer):
     allow_reuse_address = True
     daemon_threads = True
 
-    def __init__(self, node: str, host: str, port: int, figures: Figures, newest: NewestPicture):
+    def __init__(self, node: str, host: str, port: int, figures: Figures, newest: LatestOverlay):
         if ":" in host:
             self.address_family = AF_INET6
         try:

@@ -1,4 +1,4 @@
-"""road_seg benchmark: what it measures, what it writes, and that a rung whose masks are wrong does not pass."""
+"""`road_seg benchmark`: measurements, output files, and failure when masks are out of bounds."""
 
 import json
 import os
@@ -13,16 +13,16 @@ import torch
 from tiny_kitti import draw, write_folder
 
 from fcn_road_seg.benchmark import measure as measure_module
-from fcn_road_seg.benchmark.floor import Machine, Work, count_work
-from fcn_road_seg.benchmark.folds import FOLDS, time_folds
+from fcn_road_seg.benchmark.configurations import REFERENCE, Configuration, default_configurations, parse
 from fcn_road_seg.benchmark.ground_cost import time_outputs
-from fcn_road_seg.benchmark.interleave import interleaved
+from fcn_road_seg.benchmark.interleave import interleaved, time_networks
 from fcn_road_seg.benchmark.measure import Settings, measure
-from fcn_road_seg.benchmark.node_latency import _highest, _keeps_up
+from fcn_road_seg.benchmark.node_latency import _highest_rate, _keeps_up
 from fcn_road_seg.benchmark.peak_memory import peak_memory
-from fcn_road_seg.benchmark.peers import PEERS, time_peers
-from fcn_road_seg.benchmark.report import markdown, network_figures, plot, rung_figures
-from fcn_road_seg.benchmark.rungs import REFERENCE, Rung, ladder, parse
+from fcn_road_seg.benchmark.peers import PEERS, peer_networks
+from fcn_road_seg.benchmark.results import configuration_figures, markdown, network_figures, plot
+from fcn_road_seg.benchmark.roofline import Machine, Work, count_work
+from fcn_road_seg.benchmark.weight_folding import FOLDED, folding_variants
 from fcn_road_seg.cli.main import main
 from fcn_road_seg.datasets.kitti_road import KittiRoad
 from fcn_road_seg.errors import DeviceLostError, UserError
@@ -32,7 +32,7 @@ from fcn_road_seg.inference.network import STRIDE
 from fcn_road_seg.inference.segmenter import RoadSegmenter
 from fcn_road_seg.synthetic import Camera, SyntheticDrive
 
-BF16 = Rung("full", "torch", "bf16")
+BF16 = Configuration("full", "torch", "bf16")
 FRAMES = [draw(seed, 61, 193)[0] for seed in range(2)]
 
 
@@ -43,11 +43,11 @@ def settings(small_weights) -> Settings:
 
 @pytest.fixture
 def one_wrong_pixel_in_a_hundred(monkeypatch):
-    """BF16 that answers wrongly on 1 % of the pixels."""
-    answer = RoadSegmenter.__call__
+    """Make BF16 wrong on 1 % of the pixels."""
+    original = RoadSegmenter.__call__
 
     def call(self, frame):
-        probability = answer(self, frame).copy()
+        probability = original(self, frame).copy()
         if self.precision == "bf16":
             wrong = probability.reshape(-1)[: probability.size // 100]
             wrong[:] = 255 * (wrong < 128)
@@ -56,36 +56,44 @@ def one_wrong_pixel_in_a_hundred(monkeypatch):
     monkeypatch.setattr(RoadSegmenter, "__call__", call)
 
 
-def test_rungs_are_read_and_the_reference_leads():
+def test_parse_puts_the_reference_first():
     assert parse("lite/openvino:bf16, torch:fp32,openvino:int8,openvino:int8") == [
         REFERENCE,
-        Rung("lite", "openvino", "bf16"),
-        Rung("full", "openvino", "int8"),
+        Configuration("lite", "openvino", "bf16"),
+        Configuration("full", "openvino", "int8"),
     ]
-    assert [str(rung) for rung in parse("graph:fp16")] == ["torch:fp32", "graph:fp16"]
-    at_832 = Rung("lite", "openvino", "int8", 832)
+    assert [str(configuration) for configuration in parse("graph:fp16")] == ["torch:fp32", "graph:fp16"]
+    at_832 = Configuration("lite", "openvino", "int8", 832)
     assert parse(str(at_832)) == [REFERENCE, at_832] and str(at_832) == "lite/openvino:int8@832"
     for text in ("torch", "torch:fp64", "tensorrt:fp16", "big/torch:fp32", ":", "torch:fp32@", "torch:fp32@wide"):
-        with pytest.raises(UserError, match="is no rung"):
+        with pytest.raises(UserError, match="is not a valid rung"):
             parse(text)
 
 
-def test_the_ladder_is_the_devices():
-    assert {rung.network for rung in ladder("cpu", with_lite=False)} == {"full"}
-    assert Rung("lite", "openvino", "bf16") in ladder("cpu", with_lite=True)
-    assert {rung.backend for rung in ladder("cuda:1", with_lite=True)} == {"torch", "compile", "graph"}
+def test_default_configurations_depend_on_the_device():
+    assert {configuration.network for configuration in default_configurations("cpu", with_lite=False)} == {"full"}
+    assert Configuration("lite", "openvino", "bf16") in default_configurations("cpu", with_lite=True)
+    assert {configuration.backend for configuration in default_configurations("cuda:1", with_lite=True)} == {
+        "torch",
+        "compile",
+        "graph",
+    }
 
 
-def test_bounds_are_tighter_the_more_bits_a_precision_has():
+def test_bounds_are_tighter_for_higher_precision():
     def equal(precision, device="cpu"):
-        return Rung("full", "torch", precision).bound(device).equal
+        return Configuration("full", "torch", precision).bound(device).equal
 
     assert [equal(p) for p in ("fp32", "fp16", "bf16", "int8")] == [0.9999, 0.998, 0.995, 0.985]
     assert equal("fp32", "cuda") == 0.998 and equal("bf16", "cuda") == 0.995
-    assert Rung("lite", "torch", "bf16").bound("cpu") == Rung("full", "torch", "bf16", 832).bound("cpu") == (0, 0.01)
+    assert (
+        Configuration("lite", "torch", "bf16").bound("cpu")
+        == Configuration("full", "torch", "bf16", 832).bound("cpu")
+        == (0, 0.01)
+    )
 
 
-def test_calls_are_interleaved_and_the_warm_up_does_not_count():
+def test_calls_are_interleaved_and_the_warm_up_is_dropped():
     order = []
     calls = [lambda number, name=name: order.append(f"{name}{number}") for name in "ABC"]
     seconds = interleaved(calls, iterations=2, warm_up=1)
@@ -94,8 +102,8 @@ def test_calls_are_interleaved_and_the_warm_up_does_not_count():
     assert all(s >= 0 for taken in seconds for s in taken)
 
 
-def test_the_work_of_the_atrous_form_is_known():
-    """FLOPs by hand, of the layers of a narrow network."""
+def test_count_work_matches_a_manual_count():
+    """Counts the FLOPs of a narrow atrous network layer by layer."""
     metadata = checkpoint.Metadata(fc="atrous", fc_width=8, conv_widths=(4,) * 13)
     size = width, height = 64, 32
     flops, channels, area = 0, 3, width * height
@@ -112,26 +120,26 @@ def test_the_work_of_the_atrous_form_is_known():
     assert work.bytes("bf16", (10, 5)) == 2 * work.parameters + 4 * 50
 
 
-def test_the_floor_is_the_slower_of_arithmetic_and_transfer(monkeypatch):
+def test_lower_bound_is_the_larger_of_compute_and_transfer_time(monkeypatch):
     machine = Machine("cpu")
     monkeypatch.setattr(machine, "gemm_peak", {"fp32": 100.0, "int8": None}.get)
     monkeypatch.setattr(machine, "bandwidth", lambda: 1000.0)
-    assert machine.floor(Work(500, 10), "fp32", (1, 1)) == 5.0
-    assert machine.floor(Work(500, 10_000), "fp32", (1, 1)) == pytest.approx(40.004)
-    assert machine.floor(Work(500, 10), "int8", (1, 1)) is None
+    assert machine.lower_bound(Work(500, 10), "fp32", (1, 1)) == 5.0
+    assert machine.lower_bound(Work(500, 10_000), "fp32", (1, 1)) == pytest.approx(40.004)
+    assert machine.lower_bound(Work(500, 10), "int8", (1, 1)) is None
 
 
 def test_peaks_are_measured(monkeypatch):
-    monkeypatch.setattr("fcn_road_seg.benchmark.floor.GEMM_SIZES", {"cpu": (64, 128)})
-    monkeypatch.setattr("fcn_road_seg.benchmark.floor.COPY_BYTES", {"cpu": 1 << 20})
+    monkeypatch.setattr("fcn_road_seg.benchmark.roofline.GEMM_SIZES", {"cpu": (64, 128)})
+    monkeypatch.setattr("fcn_road_seg.benchmark.roofline.COPY_BYTES", {"cpu": 1 << 20})
     machine = Machine("cpu")
     assert machine.gemm_peak("fp32") > 1e6 and machine.bandwidth() > 1e6
-    assert machine.gemm_peak("fp32") == machine.gemm_peak("fp32")  # once
+    assert machine.gemm_peak("fp32") == machine.gemm_peak("fp32")  # cached
     monkeypatch.setattr(torch, "_int_mm", lambda a, b: (_ for _ in ()).throw(RuntimeError("not on this CPU")))
     assert machine.gemm_peak("int8") is None
 
 
-def test_memory_is_of_a_fresh_process(settings, tmp_path):
+def test_peak_memory_of_a_fresh_process(settings, tmp_path):
     taken = peak_memory(settings.options(REFERENCE), (193, 61))
     if not os.path.exists("/proc/self/status"):
         pytest.skip("peak memory comes from /proc/self/status")
@@ -140,9 +148,9 @@ def test_memory_is_of_a_fresh_process(settings, tmp_path):
     assert peak_memory(replace(settings.options(REFERENCE), weights=tmp_path / "none"), (193, 61)) is None
 
 
-def test_every_stage_and_the_whole_are_timed(settings):
+def test_stages_and_total_are_timed(settings):
     benchmark = measure([REFERENCE, BF16], settings, FRAMES, iterations=3, warm_up=2, only_masks=True)
-    assert [m.rung for m in benchmark.measurements] == [REFERENCE, BF16]
+    assert [m.configuration for m in benchmark.measurements] == [REFERENCE, BF16]
     for m in benchmark.measurements:
         assert {"preprocess", "network", "postprocess", "threshold"} <= set(m.stages)
         assert all(len(taken) == 3 for taken in m.stages.values()) and len(m.seconds) == 3
@@ -153,12 +161,12 @@ def test_every_stage_and_the_whole_are_timed(settings):
     assert benchmark.measurements[1].equal > 0.9
 
 
-def test_the_contract_of_the_json(settings):
+def test_json_fields(settings):
     benchmark = measure([REFERENCE, BF16], settings, FRAMES, iterations=4, warm_up=0, only_masks=True)
     benchmark.measurements[0].seconds = [0.2, 0.2, 0.2, 0.6]
     benchmark.measurements[1].seconds = [0.05] * 4
-    benchmark.measurements[1].floor, benchmark.measurements[1].peak_memory = 0.01, 30_000_000
-    reference, half = json.loads(json.dumps(rung_figures(benchmark)))
+    benchmark.measurements[1].lower_bound, benchmark.measurements[1].peak_memory = 0.01, 30_000_000
+    reference, half = json.loads(json.dumps(configuration_figures(benchmark)))
     expected = {"backend": "torch", "device": "cpu", "precision": "fp32", "network_size": [128, 32]}
     expected |= {"frame_size": [193, 61], "p50_ms": 200, "fps": 5, "speedup": 1, "equal_to_fp32": 1}
     assert reference.items() >= expected.items()
@@ -167,48 +175,48 @@ def test_the_contract_of_the_json(settings):
     assert half["peak_memory_mb"] == 30
 
 
-def test_labelled_frames_give_every_rung_its_accuracy(settings, tmp_path):
+def test_labelled_frames_add_accuracy_metrics(settings, tmp_path):
     dataset = KittiRoad(write_folder(tmp_path, ["um_000000", "uu_000001"]))
     benchmark = measure([REFERENCE, BF16], settings, FRAMES, 1, 0, dataset, only_masks=True)
-    for figures in rung_figures(benchmark):
+    for figures in configuration_figures(benchmark):
         assert 0 < figures["max_f"] < 1 and 0 < figures["iou"] < 1 and 0 < figures["bev_max_f"] < 1
     assert benchmark.measurements[0].accuracy["frames"] == 2
 
 
-def test_a_rung_that_is_not_within_its_bound_is_named(settings, one_wrong_pixel_in_a_hundred):
+def test_too_few_equal_pixels_are_reported(settings, one_wrong_pixel_in_a_hundred):
     benchmark = measure([REFERENCE, BF16], settings, FRAMES, 1, 0, only_masks=True)
     (sentence,) = benchmark.broken_bounds()
-    assert sentence.startswith("torch:bf16 is out of its bound") and "99.5 % must be" in sentence
+    assert sentence.startswith("torch:bf16 is out of bounds") and "at least 99.5 % must" in sentence
 
 
-def test_a_rung_that_loses_max_f_is_named(settings, tmp_path):
+def test_a_loss_of_max_f_is_reported(settings, tmp_path):
     dataset = KittiRoad(write_folder(tmp_path, ["um_000000"]))
     benchmark = measure([REFERENCE, BF16], settings, FRAMES, 1, 0, dataset, only_masks=True)
     reference, half = benchmark.measurements
     half.equal, half.accuracy = 1.0, {"perspective": {"max_f": reference.max_f - 0.0029}}
     assert benchmark.broken_bounds() == []
     half.accuracy = {"perspective": {"max_f": reference.max_f - 0.0031}}
-    assert "may lose 0.3 points" in benchmark.broken_bounds()[0]
-    half.rung, half.equal = Rung("lite", "torch", "bf16"), 0.5
+    assert "may lose at most 0.3 points" in benchmark.broken_bounds()[0]
+    half.configuration, half.equal = Configuration("lite", "torch", "bf16"), 0.5
     assert benchmark.broken_bounds() == []
 
 
-def test_a_rung_that_cannot_run_is_listed_with_its_reason(settings, monkeypatch):
+def test_a_configuration_that_cannot_run_is_listed_with_its_reason(settings, monkeypatch):
     load = RoadSegmenter.load.__func__
 
     def lost(cls, options):
         if options.precision == "bf16":
-            raise DeviceLostError("the device works no more")
+            raise DeviceLostError("the device no longer works")
         return load(cls, options)
 
     monkeypatch.setattr(RoadSegmenter, "load", classmethod(lost))
-    graph = Rung("full", "graph", "fp16")
+    graph = Configuration("full", "graph", "fp16")
     benchmark = measure([REFERENCE, graph, BF16], settings, FRAMES, 1, 0, only_masks=True)
-    assert [m.rung for m in benchmark.measurements] == [REFERENCE]
+    assert [m.configuration for m in benchmark.measurements] == [REFERENCE]
     assert set(benchmark.absent) == {graph, BF16} and all(benchmark.absent.values())
-    absent = {str(rung): why for rung, why in benchmark.absent.items()}
-    text = markdown({"machine": {}, "rungs": rung_figures(benchmark), "absent": absent})
-    assert "- torch:bf16 did not run: the device works no more" in text
+    absent = {str(configuration): why for configuration, why in benchmark.absent.items()}
+    text = markdown({"machine": {}, "rungs": configuration_figures(benchmark), "absent": absent})
+    assert "- torch:bf16 did not run: the device no longer works" in text
 
 
 def test_frames_of_several_network_sizes_are_refused(settings):
@@ -216,7 +224,7 @@ def test_frames_of_several_network_sizes_are_refused(settings):
         measure([REFERENCE], settings, [*FRAMES, np.zeros((100, 100, 3), np.uint8)], 1, 0)
 
 
-def test_on_another_device_masks_are_compared_with_the_cpus(settings, monkeypatch):
+def test_on_another_device_masks_are_compared_with_those_of_the_cpu(settings, monkeypatch):
     loaded = []
     load = RoadSegmenter.load.__func__
 
@@ -232,27 +240,29 @@ def test_on_another_device_masks_are_compared_with_the_cpus(settings, monkeypatc
     assert loaded == ["cuda", "cpu"] and benchmark.machine == "cuda"
 
 
-def test_peers_and_folds_are_timed_beside_ours(small_weights):
+def test_peers_and_folding_variants_are_timed(small_weights):
     weights = checkpoint.load(small_weights)
-    times = time_peers(weights, "cpu", ["bf16"], (2 * STRIDE, 2 * STRIDE), iterations=1, warm_up=0)
+    networks, batch = peer_networks(weights, (2 * STRIDE, 2 * STRIDE))
+    times = time_networks(networks, batch, "cpu", ["bf16"], iterations=1, warm_up=0)
     assert list(times) == [(name, "bf16") for name in ("fcn8s", *PEERS)]
     assert [f["speedup"] for f in network_figures(times, "fcn8s")][0] == 1
-    times = time_folds(weights, "cpu", ["fp32"], (2 * STRIDE, STRIDE), iterations=2, warm_up=0)
-    assert list(times) == [(fold, "fp32") for fold in FOLDS]
+    networks, batch = folding_variants(weights, (2 * STRIDE, STRIDE))
+    times = time_networks(networks, batch, "cpu", ["fp32"], iterations=2, warm_up=0)
+    assert list(times) == [(fold, "fp32") for fold in FOLDED]
     assert all(len(seconds) == 2 for seconds in times.values())
 
 
-def test_outputs_in_metres_are_timed():
+def test_ground_outputs_are_timed():
     times = time_outputs(view(Camera.of_size(124, 38)).tables, iterations=2, warm_up=1)
     assert list(times) == ["points", "grid", "scan", "boundary"]
     assert all(len(seconds) == 2 and min(seconds) > 0 for seconds in times.values())
 
 
-def test_the_plot_has_a_mark_and_a_label_per_rung(settings, tmp_path, monkeypatch):
+def test_the_plot_has_a_mark_and_a_label_per_configuration(settings, tmp_path, monkeypatch):
     pytest.importorskip("matplotlib", reason="matplotlib is not installed")
     from matplotlib.figure import Figure
 
-    figures = rung_figures(measure([REFERENCE, BF16], settings, FRAMES, 1, 0, only_masks=True))
+    figures = configuration_figures(measure([REFERENCE, BF16], settings, FRAMES, 1, 0, only_masks=True))
     drawn = []
     save = Figure.savefig
     monkeypatch.setattr(Figure, "savefig", lambda self, *a, **k: (drawn.append(self), save(self, *a, **k)))
@@ -261,15 +271,15 @@ def test_the_plot_has_a_mark_and_a_label_per_rung(settings, tmp_path, monkeypatc
     assert [line.get_xdata()[0] for line in axes.lines] == [f["p50_ms"] for f in figures]
     assert [text.get_text().split(":")[1] for text in axes.get_legend().get_texts()] == ["fp32", "bf16"]
     assert len({line.get_marker() for line in axes.lines}) == 2
-    assert np.ptp(axes.get_ylim()) >= 1  # percent: what nobody can see does not fill the plot
+    assert np.ptp(axes.get_ylim()) >= 1  # percent: negligible differences must not fill the axis
     assert cv2.imread(str(tmp_path / "plot.png")).shape[1] > 800
 
 
-def test_the_highest_rate_is_found():
+def test_highest_rate_by_bisection():
     tried = []
-    assert _highest(lambda rate: tried.append(rate) or rate <= 23, 60) == 23
+    assert _highest_rate(lambda rate: tried.append(rate) or rate <= 23, 60) == 23
     assert len(tried) <= 6
-    assert _highest(lambda rate: False, 60) is None
+    assert _highest_rate(lambda rate: False, 60) is None
     assert _keeps_up({"max_ms": 100, "rate_hz": 10, "answered": 99, "sent": 100})
     assert not _keeps_up({"max_ms": 101, "rate_hz": 10, "answered": 100, "sent": 100})
     assert not _keeps_up({"max_ms": 50, "rate_hz": 10, "answered": 50, "sent": 100})
@@ -285,21 +295,21 @@ def test_the_node_is_measured_end_to_end(small_weights):
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     result = subprocess.run(command, capture_output=True, text=True, timeout=180, env=environment)
     assert result.returncode == 0, result.stderr
-    said = json.loads(result.stdout)
-    assert said["device"] == "cpu" and said["highest_rate_hz"] is None
-    (rate,) = said["rates"]
-    assert rate["sent"] == 15 and 1 <= rate["answered"] <= 16
+    figures = json.loads(result.stdout)
+    assert figures["device"] == "cpu" and figures["highest_rate_hz"] is None
+    (rate,) = figures["rates"]
+    assert 1 <= rate["answered"] <= rate["sent"] and rate["sent"] >= 15  # more on a machine that overruns the 3 s
     assert 0 < rate["p50_ms"] <= rate["p90_ms"] <= rate["p99_ms"] <= rate["max_ms"]
     stages = rate["stages_p50_ms"]
     assert {"decode", "network", "publish", "age at arrival", "age at publish", "mask's way"} <= set(stages)
     parts = sum(stages[stage] for stage in ("preprocess", "network", "postprocess", "threshold"))
     assert rate["segmenter_p50_ms"] == pytest.approx(parts, abs=0.02)
     assert rate["rest_p50_ms"] == pytest.approx(rate["p50_ms"] - parts, abs=0.03)
-    text = markdown({"machine": {}, "rungs": [], "absent": {}, "node": said})
+    text = markdown({"machine": {}, "rungs": [], "absent": {}, "node": figures})
     assert f"| 5 | {rate['answered']} of {rate['sent']} |" in text
 
 
-def test_a_node_that_cannot_start_is_a_sentence(tmp_path):
+def test_a_node_that_cannot_start_is_a_user_error(tmp_path):
     pytest.importorskip("rclpy", reason="ROS 2 is not installed")
     program = (
         "import sys; from fcn_road_seg.benchmark.node_latency import measure_node; from fcn_road_seg.errors import *\n"
@@ -312,14 +322,14 @@ def test_a_node_that_cannot_start_is_a_sentence(tmp_path):
 
 @pytest.fixture
 def camera_of_a_small_drive(monkeypatch):
-    """The synthetic drive in small, for it takes a while to render."""
+    """Make the synthetic drive small, because rendering takes a while."""
     small = Camera.of_size(320, 96)
     monkeypatch.setattr(
         "fcn_road_seg.synthetic.SyntheticDrive", lambda **options: SyntheticDrive(camera=small, **options)
     )
 
 
-def test_smoke_writes_everything(small_weights, tmp_path, capsys, camera_of_a_small_drive):
+def test_smoke_run_writes_all_files(small_weights, tmp_path, capsys, camera_of_a_small_drive):
     pytest.importorskip("matplotlib", reason="matplotlib is not installed")
     files = {name: tmp_path / f"out.{name}" for name in ("json", "details", "markdown", "png")}
     code = main(
@@ -329,19 +339,19 @@ def test_smoke_writes_everything(small_weights, tmp_path, capsys, camera_of_a_sm
     )
     captured = capsys.readouterr()
     assert code == 0, captured.err
-    (rung,) = json.loads(files["json"].read_text())
+    (configuration,) = json.loads(files["json"].read_text())
     keys = {"backend", "device", "precision", "network_size", "frame_size", "p50_ms", "p99_ms", "fps"}
-    assert keys <= set(rung) and all(rung[key] for key in keys)
-    assert rung["frame_size"] == [320, 96] and rung["network_size"] == [128, 32]
+    assert keys <= set(configuration) and all(configuration[key] for key in keys)
+    assert configuration["frame_size"] == [320, 96] and configuration["network_size"] == [128, 32]
     details = json.loads(files["details"].read_text())
-    assert details["rungs"] == [rung] and list(details["absent"]) == ["graph:fp16"]
-    assert {entry["network"] for entry in details["folds"]} == set(FOLDS)
+    assert details["rungs"] == [configuration] and list(details["absent"]) == ["graph:fp16"]
+    assert {entry["network"] for entry in details["folds"]} == set(FOLDED)
     assert files["markdown"].read_text().strip() == captured.out.strip()
     assert "| torch:fp32 |" in captured.out and "graph:fp16 did not run" in captured.out
     assert cv2.imread(str(files["png"])) is not None
 
 
-def test_what_was_measured_stays_when_a_later_part_fails(
+def test_results_are_kept_when_a_later_part_fails(
     small_weights, tmp_path, capsys, monkeypatch, camera_of_a_small_drive
 ):
     monkeypatch.setitem(sys.modules, "rclpy", None)
@@ -351,27 +361,29 @@ def test_what_was_measured_stays_when_a_later_part_fails(
     captured = capsys.readouterr()
     assert "--node needs ROS 2" in captured.err.splitlines()[-1]
     assert "| torch:fp32 |" in captured.out
-    assert [rung["rung"] for rung in json.loads((tmp_path / "rungs.json").read_text())] == ["torch:fp32"]
+    assert [configuration["rung"] for configuration in json.loads((tmp_path / "rungs.json").read_text())] == [
+        "torch:fp32"
+    ]
 
 
-def test_a_plot_of_no_known_kind_is_a_sentence(settings, tmp_path):
+def test_an_unsupported_plot_format_is_a_user_error(settings, tmp_path):
     pytest.importorskip("matplotlib", reason="matplotlib is not installed")
-    rung = {"rung": "a", "device_name": "b", "frame_size": [2, 1], "p50_ms": 1.0, "max_f": 0.9}
+    configuration = {"rung": "a", "device_name": "b", "frame_size": [2, 1], "p50_ms": 1.0, "max_f": 0.9}
     with pytest.raises(UserError, match="--plot: .*xyz"):
-        plot([rung], tmp_path / "plot.xyz")
+        plot([configuration], tmp_path / "plot.xyz")
 
 
-def test_a_rung_out_of_its_bound_is_exit_code_1(small_weights, tmp_path, capsys, one_wrong_pixel_in_a_hundred):
+def test_a_configuration_out_of_bounds_gives_exit_code_1(small_weights, tmp_path, capsys, one_wrong_pixel_in_a_hundred):
     root = write_folder(tmp_path, ["um_000000", "uu_000001"])
     options = ["--smoke", "--device", "cpu", "--weights", str(small_weights), "--rungs", "torch:bf16"]
     assert main(["benchmark", *options, "--root", str(root), "--split", "all"]) == 1
-    assert "torch:bf16 is out of its bound" in capsys.readouterr().err.splitlines()[-1]
+    assert "torch:bf16 is out of bounds" in capsys.readouterr().err.splitlines()[-1]
 
 
 @pytest.mark.parametrize(
-    "options, words",
+    "options, message",
     [
-        (["--rungs", "fast"], "is no rung"),
+        (["--rungs", "fast"], "is not a valid rung"),
         (["--iterations", "0"], "--iterations is 0"),
         (["--frames", "0"], "--frames is 0"),
         (["nowhere"], "there is no drive"),
@@ -380,12 +392,12 @@ def test_a_rung_out_of_its_bound_is_exit_code_1(small_weights, tmp_path, capsys,
         (["--device", "fpga"], "must be auto, cpu"),
     ],
 )
-def test_bad_options_are_a_sentence(options, words, capsys):
+def test_bad_options_are_a_user_error(options, message, capsys):
     assert main(["benchmark", *options]) == 2
-    assert words in capsys.readouterr().err.strip().splitlines()[-1]
+    assert message in capsys.readouterr().err.strip().splitlines()[-1]
 
 
-def test_the_shipped_rungs_hold_their_bounds(shipped_weights, capsys):
-    """What a machine runs on every change: all rungs of the shipped weights that it can run, on the synthetic drive."""
+def test_the_shipped_weights_are_within_their_bounds(shipped_weights, capsys):
+    """All configurations that this machine can run, on the synthetic drive; runs on every change."""
     assert main(["benchmark", "--smoke", "--device", "cpu"]) == 0, capsys.readouterr().err
     assert "| torch:bf16 |" in capsys.readouterr().out

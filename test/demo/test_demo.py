@@ -17,8 +17,8 @@ from fcn_road_seg.bags.writer import new_bag
 from fcn_road_seg.datasets.drive import Drive, DriveFrame, open_drive
 from fcn_road_seg.demo.bag import IMAGE, write_drive
 from fcn_road_seg.demo.birds_eye import COLOURS, SCAN, birds_eye
-from fcn_road_seg.demo.report import contact_sheet, figures
 from fcn_road_seg.demo.run import Answers
+from fcn_road_seg.demo.summary import contact_sheet, figures
 from fcn_road_seg.errors import UserError
 from fcn_road_seg.frames.image_file import ImageFileError, write_image
 from fcn_road_seg.frames.video import VideoReader, VideoWriter

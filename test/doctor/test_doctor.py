@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from fcn_road_seg.cli.main import main
-from fcn_road_seg.doctor import environment, heard, ros_settings, running
+from fcn_road_seg.doctor import environment, ros_settings, running, traffic
 from fcn_road_seg.doctor.finding import Finding
 from fcn_road_seg.frames.image_message import fill_image
 
@@ -185,12 +185,12 @@ def test_profile_and_shared_memory(tmp_path, monkeypatch):
     check(memory, "warning", "60 MB are free", "--shm-size")
 
 
-# What is heard
+# What is traffic
 
 
-def stream(stamps: Iterable[float], delay: float = 0.02) -> heard.Stream:
+def stream(stamps: Iterable[float], delay: float = 0.02) -> traffic.Stream:
     """Frames with these stamps, in seconds, that came `delay` later."""
-    result = heard.Stream()
+    result = traffic.Stream()
     for stamp in stamps:
         nanoseconds = round(stamp * 1e9)
         header = SimpleNamespace(stamp=SimpleNamespace(sec=nanoseconds // 10**9, nanosec=nanoseconds % 10**9))
@@ -199,8 +199,8 @@ def stream(stamps: Iterable[float], delay: float = 0.02) -> heard.Stream:
     return result
 
 
-def frames(stream: heard.Stream) -> dict[str, Finding]:
-    return {finding.check: finding for finding in heard.judge_frames("/image", stream, 5.0)}
+def frames(stream: traffic.Stream) -> dict[str, Finding]:
+    return {finding.check: finding for finding in traffic.judge_frames("/image", stream, 5.0)}
 
 
 TENTHS = [100 + i / 10 for i in range(50)]
@@ -226,22 +226,24 @@ def test_frames_that_are_late_lost_or_without_stamp():
 
 def test_masks():
     check(
-        heard.judge_masks("/mask", stream(TENTHS, 0.08), stream(TENTHS)), "ok", "50 masks for 50 frames on /mask, 80 ms"
+        traffic.judge_masks("/mask", stream(TENTHS, 0.08), stream(TENTHS)),
+        "ok",
+        "50 masks for 50 frames on /mask, 80 ms",
     )
-    check(heard.judge_masks("/mask", stream(TENTHS[::3]), stream(TENTHS)), "warning", "slower than the camera", "GPU")
-    check(heard.judge_masks("/mask", stream([]), stream(TENTHS)), "error", "No mask comes on /mask, though frames")
-    assert not list(heard.judge_masks("/mask", stream([]), stream([])))
+    check(traffic.judge_masks("/mask", stream(TENTHS[::3]), stream(TENTHS)), "warning", "slower than the camera", "GPU")
+    check(traffic.judge_masks("/mask", stream([]), stream(TENTHS)), "error", "No mask comes on /mask, though frames")
+    assert not list(traffic.judge_masks("/mask", stream([]), stream([])))
 
 
 def test_diagnostics():
     ours = [("/road_seg: device", 0, "cuda"), ("/road_seg: frames", 1, "slow"), ("/road_seg: frames", 0, "fine")]
     others = [("/road_seg_2: frames", 2, "broken"), ("camera: x", 2, "broken")]
-    check(heard.judge_diagnostics("/road_seg", ours[:1] + others, True), "ok", "1 statuses")
-    check(heard.judge_diagnostics("/road_seg", ours + others, True), "warning", "/road_seg: frames warns: slow.")
-    check(heard.judge_diagnostics("/road_seg", [("/road_seg: a", 2, "bad")], True), "error", "reports an error: bad.")
-    check(heard.judge_diagnostics("/road_seg", [("/road_seg: a", 3, "")], True), "warning", "has nothing new")
-    check(heard.judge_diagnostics("/road_seg", others, True), "warning", "says nothing on /diagnostics")
-    assert not list(heard.judge_diagnostics("/road_seg", others, False))
+    check(traffic.judge_diagnostics("/road_seg", ours[:1] + others, True), "ok", "1 statuses")
+    check(traffic.judge_diagnostics("/road_seg", ours + others, True), "warning", "/road_seg: frames warns: slow.")
+    check(traffic.judge_diagnostics("/road_seg", [("/road_seg: a", 2, "bad")], True), "error", "reports an error: bad.")
+    check(traffic.judge_diagnostics("/road_seg", [("/road_seg: a", 3, "")], True), "warning", "has nothing new")
+    check(traffic.judge_diagnostics("/road_seg", others, True), "warning", "says nothing on /diagnostics")
+    assert not list(traffic.judge_diagnostics("/road_seg", others, False))
 
 
 # What is seen, of a graph that is made up

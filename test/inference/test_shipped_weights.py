@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from fcn_road_seg.benchmark.floor import count_work
+from fcn_road_seg.benchmark.roofline import count_work
 from fcn_road_seg.evaluation.metrics import PixelCounts
 from fcn_road_seg.inference import checkpoint
 from fcn_road_seg.inference.options import SegmenterOptions

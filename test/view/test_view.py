@@ -19,7 +19,7 @@ from headless_chromium import TIMEOUT, Chromium, chromium_program, wait_for
 from fcn_road_seg.errors import UserError
 from fcn_road_seg.ros.environment import isolated_ros_environment
 from fcn_road_seg.view.figures import QUIET, WINDOW, Figures, Status
-from fcn_road_seg.view.newest import LINGER, NewestPicture, Picture
+from fcn_road_seg.view.latest_overlay import LINGER, LatestOverlay, Picture
 from fcn_road_seg.view.page import PageServer
 
 SIZE = 96, 160  # of the pictures, height and width
@@ -90,7 +90,7 @@ def test_silence_is_said_in_words_and_shows_no_old_figures(clock):
 
 
 def test_the_slot_holds_the_newest_picture_and_knows_who_asked(monkeypatch):
-    newest = NewestPicture()
+    newest = LatestOverlay()
     assert not newest.wanted()
     assert newest.other_than(-1, 0) is None
     assert newest.wanted()
@@ -108,7 +108,7 @@ def test_the_slot_holds_the_newest_picture_and_knows_who_asked(monkeypatch):
 
 def test_an_address_that_is_not_here_is_refused_in_a_sentence():
     with pytest.raises(UserError, match="cannot be served on port 0 of 192.0.2.1: .+; choose another with --port"):
-        PageServer("/road_seg", "192.0.2.1", 0, Figures("/road_seg"), NewestPicture())
+        PageServer("/road_seg", "192.0.2.1", 0, Figures("/road_seg"), LatestOverlay())
 
 
 # The command

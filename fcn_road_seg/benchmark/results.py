@@ -1,4 +1,4 @@
-"""A benchmark in figures (JSON), in words (Markdown) and as a picture."""
+"""The results of a benchmark as JSON figures, Markdown tables and a plot."""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -9,22 +9,22 @@ from fcn_road_seg.benchmark.measure import Benchmark, Measurement
 from fcn_road_seg.errors import UserError
 
 PERCENTILES = {"p50": 50, "p90": 90, "p99": 99}
-LEAST_SPAN = 1.0  # percent on the plot's accuracy axis
+MIN_SPAN = 1.0  # percent on the plot's accuracy axis
 
 
 def percentiles_ms(seconds: Sequence[float]) -> dict[str, float]:
-    """{"p50", "p90", "p99"} in milliseconds."""
+    """{"p50", "p90", "p99"} of seconds, in milliseconds."""
     return {name: round(1000 * float(np.percentile(seconds, p)), 3) for name, p in PERCENTILES.items()}
 
 
-def rung_figures(benchmark: Benchmark) -> list[dict]:
-    """The rungs that ran, ready for JSON; what was not measured is None.
+def configuration_figures(benchmark: Benchmark) -> list[dict]:
+    """The figures of the configurations that ran, ready for JSON; values that were not measured are None.
 
-    A rung: "rung", "backend", "device", "device_name", "precision", "network" ("full" or "lite"), "weights" (file
-    name), "network_size" and "frame_size" ([width, height] in pixels), "p50_ms", "p90_ms", "p99_ms" (frame in host
-    memory to mask in host memory), "fps" (at p50), "stages_ms" ({stage: {"p50", "p90", "p99"}}), "iterations",
-    "start_s" (weights to first mask), "peak_memory_mb", "floor_ms", "times_floor" (p50 / floor), "speedup" (p50 of
-    FP32 eager / p50), "equal_to_fp32", "max_f", "iou", "bev_max_f" (fractions 0..1).
+    Each has "rung" (the configuration), "backend", "device", "device_name", "precision", "network" ("full" or "lite"),
+    "weights" (file name), "network_size" and "frame_size" ([width, height] in pixels), "p50_ms", "p90_ms", "p99_ms"
+    (frame in host memory to mask in host memory), "fps" (at p50), "stages_ms" ({stage: {"p50", "p90", "p99"}}),
+    "iterations", "start_s" (weights to first mask), "peak_memory_mb", "floor_ms" (roofline), "times_floor"
+    (p50 / floor), "speedup" (p50 of FP32 eager / p50), "equal_to_fp32", "max_f", "iou", "bev_max_f" (fractions 0..1).
     """
     reference_ms = percentiles_ms(benchmark.measurements[0].seconds)["p50"]
     return [_figures(m, reference_ms) for m in benchmark.measurements]
@@ -34,12 +34,12 @@ def _figures(m: Measurement, reference_ms: float) -> dict:
     total = percentiles_ms(m.seconds)
     perspective, bev = ((m.accuracy or {}).get(view) or {} for view in ("perspective", "bev"))
     return {
-        "rung": str(m.rung),
+        "rung": str(m.configuration),
         "backend": m.segmenter.backend,
         "device": m.segmenter.device,
         "device_name": m.segmenter.device_name,
         "precision": m.segmenter.precision,
-        "network": m.rung.network,
+        "network": m.configuration.network,
         "weights": m.segmenter.checkpoint.path.name,
         "network_size": list(m.network_size),
         "frame_size": list(m.frame_size),
@@ -49,8 +49,8 @@ def _figures(m: Measurement, reference_ms: float) -> dict:
         "iterations": len(m.seconds),
         "start_s": round(m.start, 2),
         "peak_memory_mb": None if m.peak_memory is None else round(m.peak_memory / 1e6, 1),
-        "floor_ms": None if m.floor is None else round(1000 * m.floor, 4),
-        "times_floor": None if m.floor is None else round(total["p50"] / (1000 * m.floor), 2),
+        "floor_ms": None if m.lower_bound is None else round(1000 * m.lower_bound, 4),
+        "times_floor": None if m.lower_bound is None else round(total["p50"] / (1000 * m.lower_bound), 2),
         "speedup": round(reference_ms / total["p50"], 3),
         "equal_to_fp32": m.equal,
         "max_f": perspective.get("max_f"),
@@ -60,11 +60,11 @@ def _figures(m: Measurement, reference_ms: float) -> dict:
 
 
 def network_figures(times: dict[tuple[str, str], list[float]], baseline: str) -> list[dict]:
-    """Networks timed alone, ready for JSON: {"network", "precision", "p50_ms", "p90_ms", "p99_ms", "speedup"}.
+    """Figures of `time_networks`, ready for JSON: {"network", "precision", "p50_ms", "p90_ms", "p99_ms", "speedup"}.
 
     Args:
         times: seconds by (network, precision).
-        baseline: the network that "speedup" compares with, at the same precision.
+        baseline: the network that "speedup" is relative to, at the same precision.
     """
     return [
         {
@@ -78,36 +78,36 @@ def network_figures(times: dict[tuple[str, str], list[float]], baseline: str) ->
 
 
 def markdown(report: dict) -> str:
-    """The report of `cli.benchmark` as Markdown tables.
+    """Format the report of `cli.benchmark` as Markdown tables.
 
     Args:
-        report: {"machine": {name: text}, "rungs": see `rung_figures`, "absent": {rung: why}} and, where they were asked
-            for, "peers" and "folds" (see `network_figures`), "ground" ({output: percentiles}) and "node" (see
-            `node_latency.measure_node`).
+        report: {"machine": {name: text}, "rungs": see `configuration_figures`, "absent": {configuration: reason}} and,
+            if measured, "peers" and "folds" (see `network_figures`), "ground" ({output: percentiles}) and "node"
+            (see `node_latency.measure_node`).
     """
     parts = ["\n".join(f"- {name}: {text}" for name, text in report["machine"].items())]
-    parts.append(_rungs_table(report["rungs"]))
+    parts.append(_configurations_table(report["rungs"]))
     if report["absent"]:
-        parts.append("\n".join(f"- {rung} did not run: {why}" for rung, why in report["absent"].items()))
+        parts.append("\n".join(f"- {name} did not run: {reason}" for name, reason in report["absent"].items()))
     parts.append(_stages_table(report["rungs"]))
-    for key, title in (("peers", "Network alone, as PyTorch runs it"), ("folds", "Exact folds, network alone")):
+    for key, title in (("peers", "Network only, PyTorch eager mode"), ("folds", "Exact weight folding, network only")):
         if key in report:
             columns = ("network", "precision", "p50_ms", "p90_ms", "p99_ms", "speedup")
             rows = [[_cell(entry[column]) for column in columns] for entry in report[key]]
             parts.append(f"{title}:\n\n" + _table(("", *columns[1:2], "p50 ms", "p90 ms", "p99 ms", "speed-up"), rows))
     if "ground" in report:
         rows = [[name, *(_cell(ms) for ms in figures.values())] for name, figures in report["ground"].items()]
-        parts.append("Outputs in metres, a KITTI frame:\n\n" + _table(("", "p50 ms", "p90 ms", "p99 ms"), rows))
+        parts.append("Ground outputs, a KITTI frame:\n\n" + _table(("", "p50 ms", "p90 ms", "p99 ms"), rows))
     if "node" in report:
         parts.append(_node_tables(report["node"]))
     return "\n\n".join(parts) + "\n"
 
 
-def _rungs_table(rungs: Iterable[dict]) -> str:
-    header = ("rung", "input", "p50 ms", "p90", "p99", "fps", "vs FP32 eager", "vs floor", "start s", "memory MB")
-    header += ("equal to FP32", "MaxF", "IoU", "BEV MaxF")
+def _configurations_table(figures: Iterable[dict]) -> str:
+    header = ["rung", "input", "p50 ms", "p90", "p99", "fps", "vs FP32 eager", "vs floor", "start s", "memory MB"]
+    header += ["equal to FP32", "MaxF", "IoU", "BEV MaxF"]
     rows = []
-    for r in rungs:
+    for r in figures:
         row = [r["rung"], "x".join(map(str, r["network_size"]))]
         row += [*(_cell(r[f"{p}_ms"]) for p in PERCENTILES), _cell(r["fps"]), f"{r['speedup']:.2f}x"]
         row += [f"{r['times_floor']:.1f}x" if r["times_floor"] else "", _cell(r["start_s"]), _cell(r["peak_memory_mb"])]
@@ -117,10 +117,10 @@ def _rungs_table(rungs: Iterable[dict]) -> str:
     return _table(header, rows)
 
 
-def _stages_table(rungs: list[dict]) -> str:
-    stages = list(dict.fromkeys(stage for r in rungs for stage in r["stages_ms"]))
+def _stages_table(figures: list[dict]) -> str:
+    stages = list(dict.fromkeys(stage for r in figures for stage in r["stages_ms"]))
     rows = []
-    for r in rungs:
+    for r in figures:
         cells = (r["stages_ms"].get(stage) for stage in stages)
         rows.append([r["rung"], *(" / ".join(_cell(cell[p]) for p in PERCENTILES) if cell else "" for cell in cells)])
     return "Milliseconds by stage, p50 / p90 / p99:\n\n" + _table(("rung", *stages), rows)
@@ -152,33 +152,36 @@ def _cell(value: float | str | None) -> str:
     return f"{value:.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
 
 
-def plot(rungs: list[dict], path: Path) -> None:
-    """Accuracy over latency, one mark per rung: MaxF, or without labelled frames the share equal to FP32.
+def plot(figures: list[dict], path: Path) -> None:
+    """Plot accuracy over latency, one mark per configuration: MaxF, or without labels the fraction equal to FP32.
+
+    Args:
+        figures: see `configuration_figures`.
 
     Raises:
-        UserError: matplotlib is not installed, or does not know the kind of file.
+        UserError: matplotlib is not installed, or does not support the file's format.
     """
     try:
         from matplotlib.figure import Figure
     except ImportError:
         raise UserError("--plot needs matplotlib: pip install matplotlib") from None
-    labelled = rungs[0]["max_f"] is not None
-    key, label = ("max_f", "MaxF (%)") if labelled else ("equal_to_fp32", "pixels equal in class to FP32 (%)")
+    labelled = figures[0]["max_f"] is not None
+    key, label = ("max_f", "MaxF (%)") if labelled else ("equal_to_fp32", "pixels of the same class as FP32 (%)")
     figure = Figure(figsize=(9, 4.5), layout="constrained")
     axes = figure.subplots()
-    for r, marker in zip(rungs, "osD^vP*Xd<>ph8" * len(rungs), strict=False):
+    for r, marker in zip(figures, "osD^vP*Xd<>ph8" * len(figures), strict=False):
         text = f"{r['rung']}: {_cell(r['p50_ms'])} ms, {100 * r[key]:.2f} %"
         axes.plot(r["p50_ms"], 100 * r[key], marker, markersize=10, markeredgecolor="black", label=text)
     low, high = axes.get_ylim()
-    if high - low < LEAST_SPAN:  # rungs that differ by nothing shall look like it
-        axes.set_ylim((low + high - LEAST_SPAN) / 2, (low + high + LEAST_SPAN) / 2)
+    if high - low < MIN_SPAN:  # negligible differences must not fill the axis
+        axes.set_ylim((low + high - MIN_SPAN) / 2, (low + high + MIN_SPAN) / 2)
     axes.set_xscale("log")
     axes.ticklabel_format(axis="y", useOffset=False)
     axes.xaxis.set_major_formatter("{x:g}")
     axes.xaxis.set_minor_formatter("{x:g}")
     axes.tick_params(axis="x", which="minor", labelsize=7)
     axes.set(xlabel="frame to mask, p50 (ms)", ylabel=label)
-    axes.set_title("{} · frame {}x{}".format(rungs[0]["device_name"], *rungs[0]["frame_size"]), fontsize=10)
+    axes.set_title("{} · frame {}x{}".format(figures[0]["device_name"], *figures[0]["frame_size"]), fontsize=10)
     axes.grid(alpha=0.3, which="both")
     axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False, labelspacing=1)
     try:

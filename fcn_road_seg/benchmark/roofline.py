@@ -1,4 +1,4 @@
-"""The least time that a frame can take on this machine: its arithmetic, and the bytes that must move."""
+"""The roofline model: a lower bound on the time of a frame, from measured peaks of compute and memory bandwidth."""
 
 import time
 from collections.abc import Callable
@@ -17,20 +17,20 @@ REPETITIONS = 8
 
 
 class Work(NamedTuple):
-    """What a network does for a frame."""
+    """The work of a network for one frame."""
 
     flops: int
-    """Floating-point operations, two per multiply-accumulate, of the network as it was trained."""
+    """Floating-point operations, two per multiply-accumulate, of the network as trained."""
     parameters: int
 
     def bytes(self, precision: str, frame_size: tuple[int, int]) -> int:
-        """What must move at least: every weight, the frame (RGB) and its mask, each once."""
+        """Minimum memory traffic: every weight, the frame (RGB) and its mask, once each."""
         width, height = frame_size
         return self.parameters * DTYPES[precision].itemsize + 4 * width * height
 
 
 def count_work(metadata: Metadata, network_size: tuple[int, int]) -> Work:
-    """Count, without computing anything, for a network input of `network_size` (width, height)."""
+    """Count the work for a network input of `network_size` (width, height), without running the network."""
     network = empty_network(metadata).eval()
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         network(torch.empty(1, 3, network_size[1], network_size[0], device="meta"))
@@ -38,7 +38,7 @@ def count_work(metadata: Metadata, network_size: tuple[int, int]) -> Work:
 
 
 class Machine:
-    """Peaks of a device, measured when they are first asked for.
+    """Peak rates of a device, measured on first use.
 
     Args:
         device: "cpu", "cuda" or "cuda:N".
@@ -49,13 +49,13 @@ class Machine:
         self._gemm: dict[str, float | None] = {}
         self._bandwidth = 0.0
 
-    def floor(self, work: Work, precision: str, frame_size: tuple[int, int]) -> float | None:
-        """Least seconds for a frame: the longer of arithmetic and transfer; None where the peak cannot be measured."""
+    def lower_bound(self, work: Work, precision: str, frame_size: tuple[int, int]) -> float | None:
+        """Minimum seconds per frame, the larger of compute and transfer time; None if the peak cannot be measured."""
         peak = self.gemm_peak(precision)
         return None if peak is None else max(work.flops / peak, work.bytes(precision, frame_size) / self.bandwidth())
 
     def gemm_peak(self, precision: str) -> float | None:
-        """Operations a second of the best of several square matrix products; None where it has no such product."""
+        """Operations per second of the fastest of several square matrix products; None if unsupported."""
         if precision not in self._gemm:
             try:
                 self._gemm[precision] = max(self._gemm_rate(n, precision) for n in GEMM_SIZES[self.device.type])
@@ -64,7 +64,7 @@ class Machine:
         return self._gemm[precision]
 
     def bandwidth(self) -> float:
-        """Bytes a second of a large copy within the device's memory, read and written bytes both counted."""
+        """Bytes per second of a large copy in the device's memory; counts both reads and writes."""
         if not self._bandwidth:
             source = torch.ones(COPY_BYTES[self.device.type], dtype=torch.uint8, device=self.device)
             target = torch.empty_like(source)
@@ -76,21 +76,21 @@ class Machine:
         a, b = (torch.ones(n, n, device=self.device).to(DTYPES[precision]) for _ in range(2))
         multiply = torch._int_mm if precision == "int8" else torch.mm
         allowed = torch.backends.cuda.matmul.allow_tf32
-        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32  # as convolutions run
+        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32  # the setting for convolutions
         try:
             return 2 * n**3 / self._best(lambda: multiply(a, b))
         finally:
             torch.backends.cuda.matmul.allow_tf32 = allowed
 
     def _best(self, call: Callable[[], object]) -> float:
-        """Seconds of the fastest of several calls."""
+        """Seconds of the fastest call."""
         best = float("inf")
         for _ in range(REPETITIONS):
             self._wait()
-            began = time.perf_counter()
+            start = time.perf_counter()
             call()
             self._wait()
-            best = min(best, time.perf_counter() - began)
+            best = min(best, time.perf_counter() - start)
         return best
 
     def _wait(self) -> None:

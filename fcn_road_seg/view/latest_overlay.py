@@ -17,7 +17,7 @@ class Picture(NamedTuple):
     jpeg: bytes
 
 
-class NewestPicture:
+class LatestOverlay:
     """A slot for one picture: a new one replaces that which waits. Any thread may call it."""
 
     def __init__(self):
