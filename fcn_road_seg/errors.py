@@ -1,5 +1,29 @@
 """Errors whose message is meant for the user."""
 
+import sys
+from importlib.util import find_spec
+
+PACKAGES = {
+    "PIL": "pillow",
+    "backports": "backports.zstd",
+    "cv2": "opencv-python-headless",
+    "foxglove": "foxglove-sdk",
+    "google": "protobuf",
+    "yaml": "pyyaml",
+}
+"""What PyPI calls the packages whose modules have another name."""
+EXTRAS = {
+    "train": ("pillow", "tensorboard", "torchvision"),
+    "quantize": ("nncf",),
+    "export": ("onnx", "onnxruntime", "onnxscript", "protobuf"),
+    "openvino": ("openvino",),
+    "ray": ("ray",),
+    "report": ("jinja2", "matplotlib"),
+    "view": ("foxglove-sdk",),
+}
+"""The extras of setup.py that install a package."""
+ROS_MODULES = ("rclpy", "rcl_interfaces", "ament_index_python", "launch", "launch_ros", "tf2_ros")
+
 
 class UserError(ValueError):
     """Bad input. The message is one sentence: what was wrong and what to do.
@@ -22,7 +46,27 @@ class FrameError(UserError):
 
 def first_line(error: BaseException) -> str:
     """What an exception says, without the rest of the story."""
+    if isinstance(error, ModuleNotFoundError) and (sentence := missing_package(error)):
+        return sentence
     return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
+
+
+def missing_package(error: ModuleNotFoundError) -> str:
+    """The sentence for a failed import of a third-party package that is not installed; else an empty string."""
+    module = error.name or ""
+    top = module.partition(".")[0]
+    if not top or top == __package__ or top in sys.stdlib_module_names:
+        return ""
+    spec = find_spec(top)
+    if (
+        spec is not None and spec.origin is not None
+    ):  # the package is installed; a namespace such as google has no origin
+        return ""
+    if top in ROS_MODULES or top.endswith("_msgs"):
+        return f"ROS 2 is not available ({top} is not installed): source its setup.bash, or run make venv"
+    package = PACKAGES.get(top, top)
+    extra = next((f" (the extra {extra} has it)" for extra, packages in EXTRAS.items() if package in packages), "")
+    return f"the Python package {package} is not installed: pip install {package}{extra}"
 
 
 class DeviceLostError(RuntimeError):

@@ -1,66 +1,106 @@
 """The command `road_seg`."""
 
 import argparse
+import platform
 import sys
+import tempfile
+import traceback
 from collections.abc import Sequence
+from datetime import datetime
+from importlib import import_module
 
-from fcn_road_seg.cli import (
-    benchmark,
-    calibrate,
-    demo,
-    doctor,
-    evaluate,
-    export,
-    kitti_to_bag,
-    play,
-    quantize,
-    segment,
-    segment_bag,
-    train,
-    view,
-)
-from fcn_road_seg.errors import UserError
+from fcn_road_seg import __version__
+from fcn_road_seg.errors import UserError, first_line, missing_package
 
 VERBS = (
-    train,
-    evaluate,
-    calibrate,
-    benchmark,
-    export,
-    quantize,
-    segment,
-    kitti_to_bag,
-    play,
-    segment_bag,
-    demo,
-    view,
-    doctor,
+    "train",
+    "evaluate",
+    "calibrate",
+    "benchmark",
+    "export",
+    "quantize",
+    "segment",
+    "kitti_to_bag",
+    "play",
+    "segment_bag",
+    "demo",
+    "view",
+    "doctor",
 )
+"""Modules of this package, in the order of the help text."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a verb.
 
-    Exit codes: 0 done, 2 bad input or a missing package (one sentence on stderr), the verb's own otherwise.
+    Exit codes: 0 done, 1 an unexpected error, whose traceback is saved to a file, 2 bad input or a missing package
+    (one sentence on stderr), 130 interrupted, the verb's own otherwise.
     """
+    words = list(sys.argv[1:] if argv is None else argv)
+    command = "road_seg"
+    try:
+        args = make_parser().parse_args(words)
+        command = f"road_seg {args.verb}"
+        return args.run(args)
+    except KeyboardInterrupt:
+        print(f"{command}: interrupted", file=sys.stderr)
+        return 130
+    except Exception as error:
+        if debug := "--debug" in words:
+            traceback.print_exc()
+        if isinstance(error, UserError | OSError):
+            print(f"{command}: {error}", file=sys.stderr)
+            return 2
+        if isinstance(error, ModuleNotFoundError) and (sentence := missing_package(error)):
+            print(f"{command}: {sentence}", file=sys.stderr)
+            return 2
+        where = "above" if debug else save_traceback(words)
+        print(
+            f"{command}: internal error, {type(error).__name__}: {first_line(error)}; the traceback is {where}",
+            file=sys.stderr,
+        )
+        return 1
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """The parser of every verb; imported here so that a missing package or a broken module is reported as one."""
     parser = argparse.ArgumentParser(
         prog="road_seg", description="FCN-8s road segmentation: training, figures, export, images, bags, doctor."
     )
+    parser.add_argument("--version", action="version", version=f"road_seg {__version__}")
+    _add_debug_option(parser)
     subparsers = parser.add_subparsers(dest="verb", required=True, metavar="verb")
-    for verb in VERBS:
-        verb.add_parser(subparsers).set_defaults(run=verb.run)
-    args = parser.parse_args(argv)
+    for name in VERBS:
+        verb = import_module(f"fcn_road_seg.cli.{name}")
+        verb_parser = verb.add_parser(subparsers)
+        verb_parser.set_defaults(run=verb.run)
+        _add_debug_option(verb_parser)
+    return parser
+
+
+def _add_debug_option(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--debug", action="store_true", help="print the traceback of any error")
+
+
+def save_traceback(words: Sequence[str]) -> str:
+    """Write the traceback of the exception being handled to a file in the system's temporary folder.
+
+    Returns:
+        Where it is, as the end of a sentence; this never raises.
+    """
+    report = (
+        f"road_seg {__version__}, Python {platform.python_version()}, {platform.platform()}\n"
+        f"{datetime.now().astimezone().isoformat(timespec='seconds')}: road_seg {' '.join(words)}\n\n"
+        f"{traceback.format_exc()}"
+    )
     try:
-        return args.run(args)
-    except (UserError, OSError) as error:
-        print(f"road_seg {args.verb}: {error}", file=sys.stderr)
-        return 2
-    except ModuleNotFoundError as error:
-        print(f"road_seg {args.verb}: {error}: install it, with pip for instance", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print(f"road_seg {args.verb}: interrupted", file=sys.stderr)
-        return 130
+        with tempfile.NamedTemporaryFile(
+            "w", prefix="road_seg_", suffix=".log", delete=False, errors="replace"
+        ) as file:
+            file.write(report)
+    except OSError:
+        return "shown with --debug"
+    return f"in {file.name}"
 
 
 if __name__ == "__main__":

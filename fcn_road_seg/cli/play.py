@@ -53,14 +53,11 @@ def add_parser(subparsers) -> argparse.ArgumentParser:
 def run(args: argparse.Namespace) -> int:
     """0 after the end and after Ctrl-C or SIGTERM, which are how a loop ends."""
     check(args)
-    try:
-        from fcn_road_seg.bags.play import PlayOptions, Position, play
-    except ImportError as error:
-        if (error.name or "").partition(".")[0] == "rosbags":  # no part of ROS 2
-            raise
-        raise UserError(f"needs ROS 2, which is not there ({error}): source its setup.bash first") from None
+
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn
+
+    from fcn_road_seg.bags.play import PlayOptions, Position, play
 
     options = PlayOptions(
         rate=args.rate,

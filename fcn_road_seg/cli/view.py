@@ -57,10 +57,9 @@ def run(args: argparse.Namespace) -> int:
         except ImportError:
             pass
         set_ros_defaults()
-        try:
-            from fcn_road_seg.view.listener import listen
-        except ModuleNotFoundError as error:
-            raise UserError(f"ROS 2 is not here ({error}): source its setup.bash, or run make venv") from None
+
+        from fcn_road_seg.view.listener import listen
+
         announce(args.host, page.port, foxglove and foxglove.port, node)
         listen(node, figures, newest, foxglove, stop)
     return 0

@@ -5,6 +5,8 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+from fcn_road_seg.errors import missing_package
+
 SIGNALS = signal.SIGINT, signal.SIGTERM
 
 
@@ -12,15 +14,24 @@ def run(name: str, make: Callable[[], Any]) -> int:
     """Run a node until SIGINT or SIGTERM.
 
     Args:
-        name: of the executable, for its last words.
+        name: of the executable, for its error messages.
         make: imports and makes the node, which has a `start` method.
 
     Returns:
-        0, or 2 for a parameter that cannot be. A SystemExit of the node's ends it with that.
+        0, or 2 for an invalid parameter or a missing package. A SystemExit of the node ends the process with its code.
     """
     for number in SIGNALS:
         signal.signal(number, lambda *_: sys.exit(0))  # until rclpy, which takes a second to import, has its own
+    try:
+        return _run(name, make)
+    except ModuleNotFoundError as error:
+        if sentence := missing_package(error):
+            print(f"{name}: {sentence}", file=sys.stderr)
+            return 2
+        raise
 
+
+def _run(name: str, make: Callable[[], Any]) -> int:
     import rclpy
     from rclpy.exceptions import ParameterException
     from rclpy.executors import SingleThreadedExecutor
@@ -45,7 +56,7 @@ def run(name: str, make: Callable[[], Any]) -> int:
     except Exception:
         if rclpy.ok():
             raise
-        # else a signal came, and whatever was being done with ROS failed for that
+        # else a signal came, which made the ROS call in progress fail
     finally:
         for number in SIGNALS:  # Ctrl-C under a launcher comes twice
             signal.signal(number, signal.SIG_IGN)

@@ -1,0 +1,137 @@
+"""How `road_seg` itself starts and fails: its version, missing packages, and errors that are not the user's."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from fcn_road_seg import __version__
+from fcn_road_seg.cli import main as command
+from fcn_road_seg.cli.main import main
+from fcn_road_seg.errors import EXTRAS, missing_package
+
+
+class Broken:
+    """A verb whose `run` raises `error`."""
+
+    def __init__(self, error: BaseException):
+        self._error = error
+
+    def add_parser(self, subparsers):
+        return subparsers.add_parser("segment")
+
+    def run(self, args):
+        raise self._error
+
+
+@pytest.fixture
+def fail(monkeypatch, tmp_path, capsys):
+    """Run a verb that raises an error: (exit code, stderr)."""
+    monkeypatch.setattr(command.tempfile, "tempdir", str(tmp_path))
+
+    def fail(error: BaseException, *options: str) -> tuple[int, str]:
+        monkeypatch.setattr(command, "VERBS", ("segment",))
+        monkeypatch.setattr(command, "import_module", lambda name: Broken(error))
+        code = main(["segment", *options])
+        return code, capsys.readouterr().err
+
+    return fail
+
+
+def test_version(capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(["--version"])
+    assert stop.value.code == 0
+    assert capsys.readouterr().out == f"road_seg {__version__}\n"
+
+
+def test_the_help_of_every_verb_loads_no_torch():
+    code = "import sys\nfrom fcn_road_seg.cli.main import make_parser\nmake_parser()\nprint('torch' in sys.modules)"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert result.stdout == "False\n"
+
+
+def test_an_unexpected_error_is_a_sentence_and_its_traceback_a_file(fail, tmp_path):
+    code, text = fail(KeyError("colour_lut"))
+    assert code == 1
+    assert text.startswith("road_seg segment: internal error, KeyError: 'colour_lut'; the traceback is in ")
+    assert text.count("\n") == 1
+    (file,) = tmp_path.iterdir()
+    assert text.endswith(f"{file}\n")
+    report = file.read_text()
+    assert report.startswith(f"road_seg {__version__}, Python 3.") and "road_seg segment\n" in report
+    assert re.search(r"test_main.py\", line \d+, in run\n    raise self._error\nKeyError: 'colour_lut'\n\Z", report)
+
+
+def test_debug_prints_the_traceback(fail, tmp_path):
+    code, text = fail(KeyError("colour_lut"), "--debug")
+    assert code == 1
+    assert text.startswith("Traceback (most recent call last):\n")
+    assert text.endswith("the traceback is above\n")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_temporary_folder_that_cannot_be_written_is_no_second_error(fail, monkeypatch, tmp_path):
+    monkeypatch.setattr(command.tempfile, "tempdir", str(tmp_path / "missing"))
+    code, text = fail(KeyError("colour_lut"))
+    assert code == 1
+    assert text.endswith("the traceback is shown with --debug\n")
+
+
+def test_a_broken_module_of_ours_is_not_a_missing_package(fail):
+    code, text = fail(ModuleNotFoundError("No module named 'fcn_road_seg.gone'", name="fcn_road_seg.gone"))
+    assert code == 1
+    assert "internal error, ModuleNotFoundError: No module named 'fcn_road_seg.gone'" in text
+    assert "pip install" not in text
+
+
+@pytest.mark.parametrize(
+    "module, sentence",
+    [
+        ("no_such_package.part", "the Python package no_such_package is not installed: pip install no_such_package"),
+        ("no_such_package_msgs.msg", "ROS 2 is not available (no_such_package_msgs is not installed)"),
+        ("fcn_road_seg.gone", ""),
+        ("numpy.gone", ""),
+        ("json.gone", ""),
+    ],
+)
+def test_missing_packages(module, sentence):
+    found = missing_package(ModuleNotFoundError(f"No module named '{module}'", name=module))
+    assert found.startswith(sentence) and bool(found) == bool(sentence)
+
+
+@pytest.mark.parametrize(
+    "module, package",
+    [("PIL", "pillow (the extra train has it)"), ("cv2", "opencv-python-headless"), ("yaml", "pyyaml")],
+)
+def test_packages_go_by_their_names_on_pypi(monkeypatch, module, package):
+    monkeypatch.setitem(sys.modules, module, None)
+    found = missing_package(ModuleNotFoundError(f"import of {module} halted", name=module))
+    assert found.endswith(f"is not installed: pip install {package}")
+
+
+NODE = """
+import sys
+sys.modules[{module!r}] = None
+from fcn_road_seg.ros.node_main import main
+sys.exit(main())
+"""
+
+
+@pytest.mark.parametrize("module, sentence", [("cv2", "pip install opencv-python-headless"), ("rclpy", "ROS 2 is not")])
+def test_the_node_names_a_missing_package(module, sentence, tmp_path):
+    pytest.importorskip("rclpy", reason="ROS 2 is not installed")
+    program = [sys.executable, "-c", NODE.format(module=module)]
+    result = subprocess.run(program, cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert result.returncode == 2
+    assert result.stderr.startswith("road_seg_node: ") and sentence in result.stderr
+    assert result.stderr.count("\n") == 1
+
+
+def test_the_extras_are_those_of_setup_py(repository: Path):
+    setup = (repository / "setup.py").read_text()
+    for extra, packages in EXTRAS.items():
+        (line,) = re.findall(rf'"{extra}": \[(.*?)\]', setup, re.DOTALL)
+        assert set(packages) <= set(re.findall(r'"([\w-]+)>=', line)), extra
