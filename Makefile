@@ -1,15 +1,19 @@
 # make demo                 a synthetic drive through the node, over ROS 2
 # make demo DRIVE=path      a folder of images, a video or a KITTI raw drive instead
-# make test                 the whole suite; ARGS go to pytest
+# make test                 the complete suite; ARGS go to pytest
+# make lint                 ruff's checks, its formatting, and mypy
 # PYTHON=python3.12 picks the interpreter that .venv is made with
+# ACCELERATOR=cuda or cpu   with or without CUDA's libraries (default: cuda where there is an NVIDIA GPU)
 
 PYTHON ?= python3
+ACCELERATOR ?= $(if $(wildcard /proc/driver/nvidia/version /dev/nvidia0),cuda,cpu)
 DRIVE ?=
 OUT ?= demo_out
 ARGS ?=
 
 VENV := .venv
-READY := $(VENV)/.ready
+READY := $(VENV)/.ready-$(ACCELERATOR)
+PIP := $(VENV)/bin/python -m pip install --disable-pip-version-check --no-compile --no-deps
 
 .PHONY: demo test lint clean venv
 
@@ -21,22 +25,28 @@ test: $(READY)
 
 lint: $(READY)
 	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
 
 clean:
-	rm -rf build install log dist *.egg-info .pytest_cache .ruff_cache demo_out
+	rm -rf build install log dist *.egg-info .pytest_cache .ruff_cache .mypy_cache demo_out
 	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
 
 venv: $(READY)
 
-$(READY): requirements.txt setup.py
+# The pins are complete, so pip need not look at what packages depend on: PyTorch would bring CUDA to every machine.
+$(READY): requirements.txt requirements-cuda.txt setup.py tools/cuda_stubs.py
+	@test '$(ACCELERATOR)' = cpu -o '$(ACCELERATOR)' = cuda || \
+		{ echo "ACCELERATOR is '$(ACCELERATOR)', but must be cpu or cuda."; exit 1; }
 	@command -v $(PYTHON) >/dev/null || \
-		{ echo "There is no $(PYTHON) here: install Python 3.10, 3.11 or 3.12, or name one: make PYTHON=/path/to/python3."; exit 1; }
+		{ echo "$(PYTHON) is not installed: install Python 3.10, 3.11 or 3.12, or name one: make PYTHON=/path/to/python3."; exit 1; }
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 12))' || \
 		{ echo "$(PYTHON) is `$(PYTHON) -V`, but the pinned packages need 3.10, 3.11 or 3.12: name one, such as make PYTHON=python3.12."; exit 1; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
 		{ echo "$(PYTHON) cannot make virtual environments: install its venv package (Debian, Ubuntu: apt install python3-venv)."; exit 1; }
-	@echo "Setting up $(VENV): about 7 GB, once."
+	@echo "Setting up $(VENV) for $(ACCELERATOR): about $(if $(filter cuda,$(ACCELERATOR)),7,2.4) GB, once."
 	$(PYTHON) -m venv $(VENV)
-	$(VENV)/bin/python -m pip install --disable-pip-version-check -r requirements.txt
-	$(VENV)/bin/python -m pip install --disable-pip-version-check --no-deps --no-build-isolation -e .
+	$(PIP) -r requirements.txt $(if $(filter cuda,$(ACCELERATOR)),-r requirements-cuda.txt)
+	$(PIP) --no-build-isolation -e .
+	$(if $(filter cpu,$(ACCELERATOR)),$(VENV)/bin/python tools/cuda_stubs.py)
 	@touch $@

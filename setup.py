@@ -1,18 +1,45 @@
 """Packaging for both ways in: colcon (ament_python) and pip."""
 
+import re
 from glob import glob
+from pathlib import Path
 
 from setuptools import find_packages, setup
 
 NAME = "fcn_road_seg"
+HOME = "https://fcn-road-seg.example.org"  # a placeholder until the project has a public address, as in package.xml
+VERSION = re.search(r'^__version__ = "(.+)"$', Path(NAME, "__init__.py").read_text(), re.MULTILINE)[1]
 
 setup(
     name=NAME,
-    version="0.1.0",
+    version=VERSION,
     description="Real-time road segmentation: a ROS 2 node that runs an FCN-8s on camera frames",
+    long_description=Path("README.md").read_text(),
+    long_description_content_type="text/markdown",
+    url=HOME,
+    project_urls={
+        "Source": f"{HOME}/source",
+        "Issues": f"{HOME}/issues",
+        "Changelog": f"{HOME}/source/CHANGELOG.md",
+    },
     maintainer="fcn_road_seg maintainers",
     maintainer_email="maintainers@fcn-road-seg.example.org",
     license="Apache-2.0",
+    license_files=["LICENSE"],
+    keywords=["ROS", "robotics", "road segmentation", "FCN"],
+    classifiers=[
+        "Development Status :: 4 - Beta",
+        "Environment :: GPU :: NVIDIA CUDA",
+        "Intended Audience :: Developers",
+        "Intended Audience :: Science/Research",
+        "License :: OSI Approved :: Apache Software License",
+        "Operating System :: POSIX :: Linux",
+        "Programming Language :: Python :: 3",
+        "Programming Language :: Python :: 3.10",
+        "Programming Language :: Python :: 3.11",
+        "Programming Language :: Python :: 3.12",
+        "Topic :: Scientific/Engineering :: Image Recognition",
+    ],
     python_requires=">=3.10",
     packages=find_packages(include=[NAME, f"{NAME}.*"]),
     package_data={
@@ -31,24 +58,26 @@ setup(
     ],
     # rclpy and the messages come with a ROS 2 installation (or from requirements.txt), never from here.
     install_requires=[
+        "backports.zstd>=1.0; python_version < '3.14'",
+        "lz4>=4.0",
         "numpy>=1.24",
         "opencv-python-headless>=4.6",
         "pyyaml>=5.4",
         "rich>=12",
-        "rosbags>=0.11",
+        "rosbags>=0.11.7",
         "safetensors>=0.4",
         "torch>=2.4",
     ],
     extras_require={
         "train": ["pillow>=9", "tensorboard>=2.10", "torchvision>=0.19"],
         "benchmark": ["matplotlib>=3.8", "torchvision>=0.19"],
-        "export": ["onnx>=1.17", "onnxruntime>=1.20", "onnxscript>=0.5", "openvino>=2026.4"],
+        "export": ["onnx>=1.17", "onnxruntime>=1.20", "onnxscript>=0.5", "openvino>=2026.4", "protobuf>=4.25"],
         "openvino": ["openvino>=2026.4"],
-        "quantize": ["nncf>=3.4", "onnx>=1.17", "onnxruntime>=1.20", "onnxscript>=0.5", "openvino>=2026.4"],
+        "quantize": ["nncf>=3.4", "onnx>=1.17", "onnxruntime>=1.20", "onnxscript>=0.5", "openvino>=2026.4", "protobuf>=4.25"],
         "ray": ["ray>=2.9"],
         "view": ["foxglove-sdk>=0.30"],
         "report": ["jinja2>=3.0", "matplotlib>=3.8"],
-        "test": ["pytest>=7", "torchmetrics>=1.0", "websockets>=13"],
+        "test": ["pytest>=7", "pytest-timeout>=2", "torchmetrics>=1.0", "websockets>=13"],
     },
     entry_points={
         "console_scripts": [

@@ -1,14 +1,24 @@
 """The package builds and installs with everything in its place."""
 
 import ast
+import ctypes
+import itertools
+import platform
 import re
 import shutil
 import subprocess
 import sys
 import xml.etree.ElementTree as ElementTree
+from importlib import metadata
 from pathlib import Path
 
+import cuda_stubs
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from fcn_road_seg import __version__
+from fcn_road_seg.errors import PACKAGES, ROS_MODULES
 
 SHIPPED = [
     "package.xml",
@@ -60,6 +70,13 @@ def test_pip_installs_everything(source, repository, tmp_path):
     assert_complete(tmp_path, tmp_path, repository)
     for script in ("road_seg", "road_seg_node", "road_seg_camera"):
         assert (tmp_path / "bin" / script).is_file()
+    (information,) = tmp_path.glob("fcn_road_seg-*.dist-info")
+    about = metadata.PathDistribution(information).metadata
+    assert about["Version"] == __version__
+    assert about["License"] == "Apache-2.0" or about["License-Expression"] == "Apache-2.0"
+    assert about.get_payload().startswith("# ")
+    assert about.get_all("Classifier") and about.get_all("Project-URL")
+    assert list(information.rglob("LICENSE"))
 
 
 def test_colcon_puts_the_node_where_ros2_run_looks(source, repository, tmp_path):
@@ -80,28 +97,96 @@ def test_package_xml_is_what_colcon_and_rosdep_expect(repository):
     assert package.get("format") == "3"
     assert package.find("export/build_type").text == "ament_python"
     assert re.fullmatch(r"[\w.+-]+@[\w-]+(\.[\w-]+)+", package.find("maintainer").get("email"))
+    assert {url.get("type") for url in package.findall("url")} == {"website", "repository", "bugtracker"}
     setup = (repository / "setup.py").read_text()
-    assert f'version="{package.find("version").text}"' in setup
     assert f'maintainer_email="{package.find("maintainer").get("email")}"' in setup
+    assert f'HOME = "{package.find("url").text}"' in setup
+
+
+def test_one_version(repository):
+    assert ElementTree.parse(repository / "package.xml").getroot().find("version").text == __version__
+    assert f"## [{__version__}]" in (repository / "CHANGELOG.md").read_text()
 
 
 def test_package_xml_names_every_ros_package_that_is_imported(repository):
-    ros = {"rclpy", "rcl_interfaces", "launch", "launch_ros", "cv_bridge", "sensor_msgs_py", "ament_index_python"}
-    files = [*(repository / "fcn_road_seg").rglob("*.py"), *(repository / "launch").glob("*.py")]
-    imported = set()
-    for file in files:
+    ros = {"rclpy", "rcl_interfaces", "launch", "launch_ros", "cv_bridge", "tf2_ros", "ament_index_python"}
+    used = {name for name in imports_of(repository, "fcn_road_seg", "launch") if name in ros or name.endswith("_msgs")}
+    assert {"rclpy", "sensor_msgs", "launch_ros", "tf2_ros"} <= used
+    package = ElementTree.parse(repository / "package.xml").getroot()
+    assert used <= {depend.text.removesuffix("_py") for depend in package.findall("exec_depend")} - {"sensor_msgs_py"}
+
+
+def test_setup_py_declares_every_package_that_is_imported(repository):
+    declared = {
+        re.split("[>=;]", text)[0] for text in re.findall(r'"([\w.-]+>=[^"]+)"', (repository / "setup.py").read_text())
+    }
+    imported = imports_of(repository, "fcn_road_seg") - set(sys.stdlib_module_names) - {"fcn_road_seg", "compression"}
+    foreign = {name for name in imported if name not in ROS_MODULES and not name.endswith(("_msgs", "cv_bridge"))}
+    assert {PACKAGES.get(name, name) for name in foreign} <= declared
+
+
+def imports_of(repository: Path, *folders: str) -> set[str]:
+    """The top-level modules that the files of some folders import."""
+    modules = set()
+    for file in itertools.chain.from_iterable((repository / folder).rglob("*.py") for folder in folders):
         for node in ast.walk(ast.parse(file.read_text())):
             if isinstance(node, ast.Import):
-                imported |= {alias.name.split(".")[0] for alias in node.names}
+                modules |= {alias.name.split(".")[0] for alias in node.names}
             elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-                imported.add(node.module.split(".")[0])
-    used = {name for name in imported if name in ros or name.endswith("_msgs")}
-    assert {"rclpy", "sensor_msgs", "launch_ros"} <= used
-    package = ElementTree.parse(repository / "package.xml").getroot()
-    assert used <= {depend.text for depend in package.findall("exec_depend")}
+                modules.add(node.module.split(".")[0])
+    return modules
 
 
-def test_every_pin_is_exact(repository):
-    for line in (repository / "requirements.txt").read_text().splitlines():
+PINS = "requirements.txt", "requirements-cuda.txt"
+
+
+def pinned(repository: Path) -> dict[str, str]:
+    """The pins for this interpreter: {name: version}."""
+    lines = [line for file in PINS for line in (repository / file).read_text().splitlines()]
+    requirements = [Requirement(line) for line in lines if line and not line.startswith("#")]
+    return {r.name: str(r.specifier)[2:] for r in requirements if not r.marker or r.marker.evaluate()}
+
+
+@pytest.mark.parametrize("file", PINS)
+def test_every_pin_is_exact(repository, file):
+    for line in (repository / file).read_text().splitlines():
         if line and not line.startswith("#"):
             assert re.fullmatch(r"[a-z0-9-]+==[\w.+]+(; python_version [<>=]+ '3\.\d+'( and .*)?)?", line), line
+
+
+def test_the_pins_are_complete(repository):
+    """pip installs them without looking at what they depend on."""
+    pins = pinned(repository)
+    for name in pins:
+        try:
+            requirements = [Requirement(text) for text in metadata.requires(name) or []]
+        except metadata.PackageNotFoundError:
+            continue  # one for GPUs, or an environment of another make
+        for requirement in requirements:
+            if not requirement.marker or requirement.marker.evaluate({"extra": ""}):
+                needed = canonicalize_name(requirement.name)
+                assert needed in pins, f"{name} needs {needed}"
+                assert requirement.specifier.contains(pins[needed], prereleases=True), f"{name} needs {requirement}"
+
+
+def test_a_stub_is_a_library_whose_functions_return_an_error(tmp_path):
+    if platform.machine() != "x86_64" or sys.platform != "linux":
+        pytest.skip("the stubs are for x86-64 Linux")
+    symbols = {"stubInit": "libstub.so.1", "stubPlain": ""} | {f"stub{i}": "libstub.so.1" for i in range(100)}
+    file = tmp_path / "libstub.so.1"
+    file.write_bytes(cuda_stubs.stub("libstub.so.1", symbols))
+    library = ctypes.CDLL(str(file))
+    assert all(library[name]() == 1 for name in symbols)
+    with pytest.raises(AttributeError):
+        library["stubMissing"]
+
+
+def test_the_stubs_are_for_the_libraries_that_are_missing():
+    torch = Path(metadata.distribution("torch").locate_file("torch/lib/libtorch_cuda.so"))
+    if platform.machine() != "x86_64" or not torch.is_file():
+        pytest.skip("this PyTorch is not PyPI's CUDA build for x86-64 Linux")
+    missing = cuda_stubs.missing_libraries([torch], [])
+    cublas = next(symbols for soname, symbols in missing.items() if soname.startswith("libcublas.so"))
+    assert "cublasCreate_v2" in cublas and not any(symbol.startswith("cublasLt") for symbol in cublas)
+    nccl = next(symbols for soname, symbols in missing.items() if soname.startswith("libnccl.so"))
+    assert nccl["ncclAllReduce"] == ""
