@@ -13,6 +13,7 @@ from fcn_road_seg.inference.checkpoint import Checkpoint, load
 from fcn_road_seg.inference.network import STRIDE
 from fcn_road_seg.inference.options import SegmenterOptions
 from fcn_road_seg.inference.preprocess import MAX_NETWORK_WIDTH, network_size
+from fcn_road_seg.postprocess.threshold import threshold_mask
 from fcn_road_seg.share import share_path
 
 SHIPPED_WEIGHTS = "models/road_fcn8s.safetensors"
@@ -103,6 +104,13 @@ class RoadSegmenter:
         if short or "can't allocate memory" in words or "out of memory" in words:
             raise FrameError("memory", f"{self.device} has not enough memory for a frame of {size}: {words}")
         raise FrameError("inference", f"the network failed on a frame of {size}: {words}")
+
+    def mask(self, frame: np.ndarray) -> np.ndarray:
+        """Segment a frame and apply the checkpoint's threshold: uint8 H x W, 255 = road, 0 = not road.
+
+        The frame and the errors are those of a call.
+        """
+        return threshold_mask(self(frame), self.threshold)
 
     @property
     def seconds(self) -> dict[str, float]:
