@@ -1,6 +1,6 @@
 """Try the node without a camera: ros2 launch fcn_road_seg demo.launch.py rviz:=true
 
-A synthetic camera, the node, and rviz2 if asked for. The arguments of road_seg.launch.py work here as well.
+Starts a synthetic camera, the node and, on request, rviz2. Also takes the arguments of road_seg.launch.py.
 """
 
 from launch import LaunchDescription
@@ -14,8 +14,8 @@ SHARE = FindPackageShare("fcn_road_seg")
 
 CAMERA = {
     "rate": (float, "10.0", "Frames per second."),
-    "frames": (int, "40", "Frames that are rendered first, which takes a few seconds; then they repeat."),
-    "seed": (int, "0", "Another seed is another street, light and traffic."),
+    "frames": (int, "40", "Frames to render first, which takes a few seconds; they then repeat."),
+    "seed": (int, "0", "Seed of the street, light and traffic."),
     "scene": (str, "residential", "Kind of street: residential, country, urban, avenue or random."),
     "weather": (str, "sun", "sun, overcast, dusk, night, fog, wet or random."),
 }
@@ -23,17 +23,17 @@ CAMERA = {
 
 
 def generate_launch_description():
-    """What ros2 launch asks for."""
+    """Build the launch description."""
     return LaunchDescription(
         [
             *(
                 DeclareLaunchArgument(name, default_value=default, description=description)
                 for name, (_, default, description) in CAMERA.items()
             ),
-            # These are arguments of road_seg.launch.py as well, which takes what they are here.
-            DeclareLaunchArgument("namespace", default_value="", description="Namespace of everything."),
+            # road_seg.launch.py has these arguments too and takes their values from here.
+            DeclareLaunchArgument("namespace", default_value="", description="Namespace of camera, node and topics."),
             DeclareLaunchArgument("image", default_value="camera/image_raw", description="Topic of the camera."),
-            # Before the camera, which needs the Fast DDS profile that it sets.
+            # Comes before the camera, because it sets the Fast DDS profile that the camera needs.
             IncludeLaunchDescription(PathJoinSubstitution([SHARE, "launch", "road_seg.launch.py"])),
             Node(
                 package="fcn_road_seg",

@@ -3,8 +3,8 @@
     ros2 launch fcn_road_seg replay.launch.py bag:=drive_bag image:=/camera/image_raw
     ros2 launch fcn_road_seg replay.launch.py drive:=2011_09_26/2011_09_26_drive_0001_sync rviz:=true
 
-Plays with `ros2 bag play` where it is installed, else with `road_seg play`, from the moment on when the node is active.
-Everything ends with the bag. The arguments of road_seg.launch.py work here as well.
+Plays the bag with `ros2 bag play` if it is installed, otherwise with `road_seg play`, once the node is active.
+Shuts down when the bag ends. Also takes the arguments of road_seg.launch.py.
 """
 
 import atexit
@@ -29,33 +29,33 @@ from launch_ros.event_handlers import OnStateTransition
 from launch_ros.substitutions import ExecutableInPackage, FindPackageShare
 
 SHARE = FindPackageShare("fcn_road_seg")
-CLOCK_HZ = "100"  # of ros2 bag play; its default of 40 makes the ages of frames coarse
-LAST_FRAMES = 1.0  # seconds that the node has for them when the bag has ended
+CLOCK_HZ = "100"  # for ros2 bag play; with its default of 40 the ages of frames are coarse
+LAST_FRAMES = 1.0  # seconds left to the node after the bag has ended
 
 ARGUMENTS = {
-    "bag": ("", "A rosbag2: its folder or file. Either this or drive."),
-    "drive": ("", "A KITTI raw drive (the ..._sync folder) or a KITTI Road folder, made into a temporary bag first."),
-    "image": ("/kitti/camera_color_left/image_raw", "Topic of the bag's camera."),
-    "rate": ("1.0", "How fast to play."),
+    "bag": ("", "Folder or file of a rosbag2. Give either this or drive."),
+    "drive": ("", "A KITTI raw drive (the ..._sync folder) or a KITTI Road folder; made into a temporary bag."),
+    "image": ("/kitti/camera_color_left/image_raw", "Image topic in the bag."),
+    "rate": ("1.0", "Playback rate."),
     "use_sim_time": ("true", "Take the time from the bag."),
     "respawn": ("false", "Start the node again if it dies."),
-    "loop": (LaunchConfiguration("rviz", default="false"), "Play again and again; by default if rviz is true."),
+    "loop": (LaunchConfiguration("rviz", default="false"), "Repeat the bag; the default is the value of rviz."),
 }
 
 
 def is_true(context, name):
-    """Whether an argument says so."""
+    """Whether a boolean argument is true."""
     return LaunchConfiguration(name).perform(context).lower() in ("true", "1")
 
 
 def road_seg(*arguments):
-    """A command of this package."""
+    """An action that runs a `road_seg` command."""
     executable = ExecutableInPackage(package="fcn_road_seg", executable="road_seg")
     return ExecuteProcess(cmd=[executable, *arguments], output="screen")
 
 
 def player(context, bag):
-    """What plays the bag."""
+    """The action that plays the bag."""
     options = ["--rate", LaunchConfiguration("rate")] + ["--loop"] * is_true(context, "loop")
     try:
         get_package_prefix("ros2bag")
@@ -67,7 +67,7 @@ def player(context, bag):
 
 
 def bag_of(drive):
-    """A command that makes a drive into a bag, and the bag, which is deleted at the end."""
+    """The action that converts a drive to a bag, and the path of that bag, which is deleted at exit."""
     folder = tempfile.mkdtemp(prefix="road_seg_")
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     bag = str(Path(folder, "bag"))
@@ -75,24 +75,24 @@ def bag_of(drive):
 
 
 def succeeded(event, context):
-    """Whether a process ended well, and not because everything ends; an error ends everything."""
+    """Whether a process exited with code 0; raises if it failed before the shutdown."""
     if event.returncode and not context.is_shutdown:
         raise RuntimeError(f"{' '.join(event.cmd)} ended with code {event.returncode}")
     return not event.returncode
 
 
 def fail(context):
-    """End everything with an error."""
+    """Shut down with an error."""
     raise RuntimeError("the node could not be configured")
 
 
 def replay(context):
-    """What happens when the node is active: the drive becomes a bag, the bag is played, everything ends."""
+    """Event handlers: once the node is active, convert the drive, play the bag, then shut down."""
     bag, drive = (LaunchConfiguration(name).perform(context) for name in ("bag", "drive"))
     if bool(bag) == bool(drive):
-        raise RuntimeError("name either a bag or a KITTI drive: bag:=FOLDER or drive:=FOLDER")
+        raise RuntimeError("give either a bag or a KITTI drive: bag:=FOLDER or drive:=FOLDER")
     if not Path(bag or drive).exists():
-        raise RuntimeError(f"there is no {bag or drive}")
+        raise RuntimeError(f"{bag or drive} does not exist")
     convert, bag = bag_of(drive) if drive else (None, bag)
     play = player(context, bag)
 
@@ -116,7 +116,7 @@ def replay(context):
 
 
 def generate_launch_description():
-    """What ros2 launch asks for."""
+    """Build the launch description."""
     return LaunchDescription(
         [
             *(

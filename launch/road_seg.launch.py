@@ -1,7 +1,7 @@
 """Start the road segmentation node: ros2 launch fcn_road_seg road_seg.launch.py image:=/camera/image_raw
 
 The node configures and activates itself, also after a respawn. With autostart:=false it waits for a lifecycle manager,
-such as Nav2's. It is a LifecycleNode: a launch file that includes this one hears its transitions (OnStateTransition).
+such as Nav2's. It is a LifecycleNode: including launch files can handle its transitions (OnStateTransition).
 """
 
 from launch import LaunchDescription
@@ -19,19 +19,19 @@ RVIZ_TOPICS = ("mask", "overlay", "points", "grid", "grid_updates", "scan", "bou
 
 ARGUMENTS = {
     "image": ("image", "Topic of the camera."),
-    "camera_info": ("", "Topic of its calibration; empty: camera_info beside the image's topic."),
-    "image_transport": ("", "raw, or compressed for a topic of JPEG or PNG images; empty: what params_file says."),
+    "camera_info": ("", "Topic of the camera's calibration; empty: camera_info beside the image topic."),
+    "image_transport": ("", "raw, or compressed for a topic of JPEG or PNG images; empty: as in params_file."),
     "params_file": (PathJoinSubstitution([SHARE, "config", "road_seg.yaml"]), "YAML file with the node's parameters."),
-    "weights": ("", "Weights file (.safetensors); empty: what params_file says."),
-    "camera_height": ("", "Metres above the road, where TF does not say it; empty: what params_file says."),
-    "device": ("", "auto, cpu, cuda or cuda:N; empty: what params_file says."),
-    "autostart": ("", "true, or false to wait for a lifecycle manager; empty: what params_file says."),
-    "use_sim_time": ("", "true to take the time from /clock; empty: what params_file says."),
+    "weights": ("", "Weights file (.safetensors); empty: as in params_file."),
+    "camera_height": ("", "Metres of the camera above the road, if not in TF; empty: as in params_file."),
+    "device": ("", "auto, cpu, cuda or cuda:N; empty: as in params_file."),
+    "autostart": ("", "true, or false: wait for a lifecycle manager; empty: as in params_file."),
+    "use_sim_time": ("", "true: take the time from /clock; empty: as in params_file."),
     "namespace": ("", "Namespace of the node and its topics."),
     "name": ("road_seg", "Name of the node."),
     "respawn": ("true", "Start the node again if it dies."),
     "log_level": ("info", "debug, info, warn, error or fatal."),
-    "rviz": ("false", "Start rviz2 on the camera, the mask, the overlay and the road in metres."),
+    "rviz": ("false", "Start rviz2 with the camera, the mask, the overlay and the outputs in metres."),
 }
 OVERRIDES = {
     "weights": str,
@@ -41,11 +41,11 @@ OVERRIDES = {
     "autostart": bool,
     "use_sim_time": bool,
 }
-"""Arguments that are parameters of the node, and their types."""
+"""Arguments that set a parameter of the node, and their types."""
 
 
 def given(context, names):
-    """The parameters among the arguments that are not empty."""
+    """The node's parameters whose arguments are not empty."""
     return {
         name: ParameterValue(LaunchConfiguration(name), value_type=OVERRIDES[name])
         for name in names
@@ -54,13 +54,13 @@ def given(context, names):
 
 
 def camera_info_of(image):
-    """The topic that a driver publishes the calibration on, beside its images."""
+    """The topic on which a driver publishes the calibration beside its images."""
     folder, slash, _ = image.removesuffix("/compressed").rpartition("/")
     return f"{folder}{slash}camera_info"
 
 
 def start(context):
-    """The node, and rviz2 if asked for."""
+    """Actions that start the node and, on request, rviz2."""
     image, name, namespace = (LaunchConfiguration(argument) for argument in ("image", "name", "namespace"))
     outputs = name.perform(context)
     camera_info = LaunchConfiguration("camera_info").perform(context) or camera_info_of(image.perform(context))
@@ -92,7 +92,7 @@ def start(context):
 
 
 def generate_launch_description():
-    """What ros2 launch asks for."""
+    """Build the launch description."""
     profile = PathJoinSubstitution([SHARE, "config", "fastdds_profile.xml"])
     return LaunchDescription(
         [

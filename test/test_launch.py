@@ -289,7 +289,7 @@ def test_ros2_bag_play_is_used_where_it_is(launch, small_weights, tmp_path):
     "arguments, words",
     [
         ([], "name either a bag or a KITTI drive"),
-        (["bag:=none"], "there is no none"),
+        (["bag:=none"], "none does not exist"),
         (["bag:=.", "weights:=none"], "the node could not be configured"),
     ],
 )
