@@ -1,4 +1,4 @@
-"""The launch files name only what exists, and start what they should."""
+"""The launch files refer only to existing files, executables and parameters, and start the right processes."""
 
 import argparse
 import ast
@@ -17,7 +17,7 @@ from fcn_road_seg.ros.parameters import BY_NAME
 
 FILES = ["demo", "replay", "road_seg"]
 MODULES = {"launch", "launch_ros", "ament_index_python", "atexit", "pathlib", "shutil", "tempfile"}
-"""What a launch file may import: nothing that could download, evaluate or compute."""
+"""What a launch file may import: nothing that downloads, evaluates or computes."""
 
 
 class LaunchFile:
@@ -30,7 +30,7 @@ class LaunchFile:
         return [node for node in ast.walk(self.tree) if isinstance(node, kind)]
 
     def table(self, name: str) -> dict:
-        """A dict that the file assigns to `name`: its keys, and of each value the constants in it."""
+        """The dict that the file assigns to `name`: its keys, and the constants within each value."""
         for node in self.of(ast.Assign):
             if getattr(node.targets[0], "id", "") == name:
                 return {
@@ -55,14 +55,14 @@ def test_every_launch_file_is_tested(repository):
 def test_executables_exist(launch_file, repository):
     named = set()
     for call in launch_file.of(ast.Call):
-        values = {word.arg: word.value.value for word in call.keywords if isinstance(word.value, ast.Constant)}
+        values = {item.arg: item.value.value for item in call.keywords if isinstance(item.value, ast.Constant)}
         if "executable" in values:
             named.add((values["package"], values["executable"]))
     setup = (repository / "setup.py").read_text()
     for package, executable in named - {("rviz2", "rviz2")}:
         assert package == "fcn_road_seg"
         entry = re.search(rf'"{executable} = {{NAME}}([\w.]+):(\w+)"', setup)
-        assert entry, f"{executable} is no entry point in setup.py"
+        assert entry, f"{executable} is not an entry point in setup.py"
         assert callable(getattr(importlib.import_module(f"fcn_road_seg{entry[1]}"), entry[2]))
 
 
@@ -99,19 +99,19 @@ def test_the_demo_s_arguments_are_the_camera_s_parameters(repository):
 
 
 @pytest.mark.parametrize(
-    "verb, words",
+    "verb, arguments",
     [
         ("play", ["BAG", "--clock", "--rate", "1.0", "--loop"]),
         ("kitti-to-bag", ["DRIVE", "--out", "BAG"]),
     ],
 )
-def test_the_replay_s_commands_take_what_they_are_given(verb, words, repository):
+def test_the_replay_s_commands_accept_their_arguments(verb, arguments, repository):
     text = (repository / "launch" / "replay.launch.py").read_text()
-    assert all(f'"{word}"' in text for word in [verb, *words] if word.startswith("--") or word == verb)
+    assert all(f'"{word}"' in text for word in [verb, *arguments] if word.startswith("--") or word == verb)
     parser = argparse.ArgumentParser()
     module = importlib.import_module(f"fcn_road_seg.cli.{verb.replace('-', '_')}")
     module.add_parser(parser.add_subparsers())
-    parser.parse_args([verb, *words])
+    parser.parse_args([verb, *arguments])
 
 
 def test_every_process_has_the_fast_dds_profile(launch_file):
@@ -120,7 +120,7 @@ def test_every_process_has_the_fast_dds_profile(launch_file):
     if "SetEnvironmentVariable" in actions:
         assert actions.index("SetEnvironmentVariable") < actions.index("OpaqueFunction")
         assert "FASTDDS_DEFAULT_PROFILES_FILE" in [constant.value for constant in launch_file.of(ast.Constant)]
-    else:  # road_seg.launch.py sets it for all that is started later
+    else:  # road_seg.launch.py sets it for everything that starts later
         include = actions.index("IncludeLaunchDescription")
         assert "Node" not in actions[:include]
 
@@ -134,7 +134,7 @@ def test_nothing_is_downloaded_or_evaluated(launch_file):
 
 # With the real launch
 
-SAY_WHAT_CAME = """#!{python}
+PRINT_CALL = """#!{python}
 import json, os, sys
 files = [sys.argv[i + 1] for i, word in enumerate(sys.argv) if word == "--params-file"]
 texts = [open(file).read() for file in files]
@@ -153,13 +153,13 @@ sys.exit(service.run())
 
 
 class Launched:
-    """What a launch file did."""
+    """The result of running a launch file."""
 
-    def __init__(self, code: int, words: str):
-        self.code, self.words = code, words
-        lines = re.findall(r"^\[([\w-]+)-\d+\] (\[\[.*)$", words, re.MULTILINE)
+    def __init__(self, code: int, output: str):
+        self.code, self.output = code, output
+        lines = re.findall(r"^\[([\w-]+)-\d+\] (\[\[.*)$", output, re.MULTILINE)
         self.processes = {name: json.loads(text) for name, text in lines}
-        """Of each executable: its command line, the texts of its parameter files, its Fast DDS profile."""
+        """By executable: its command line, the contents of its parameter files, its Fast DDS profile."""
 
     def command(self, executable: str) -> str:
         return " ".join(self.processes[executable][0][1:])
@@ -171,14 +171,14 @@ class Launched:
 
 @pytest.fixture
 def launch(repository, tmp_path, domain_id):
-    """Run a launch file over executables that say how they were called; the node can be the real one."""
+    """Run a launch file with executables that print how they were called; the node can be the real one."""
     pytest.importorskip("launch_ros", reason="the ROS 2 package launch_ros is not installed")
 
-    def run(name: str, *arguments: str, node: str = SAY_WHAT_CAME, ros2bag: bool = False) -> Launched:
-        programs = {f"fcn_road_seg/{name}": SAY_WHAT_CAME for name in ("road_seg_camera", "road_seg")}
-        programs |= {"fcn_road_seg/road_seg_node": node, "rviz2/rviz2": SAY_WHAT_CAME}
+    def run(name: str, *arguments: str, node: str = PRINT_CALL, ros2bag: bool = False) -> Launched:
+        programs = {f"fcn_road_seg/{name}": PRINT_CALL for name in ("road_seg_camera", "road_seg")}
+        programs |= {"fcn_road_seg/road_seg_node": node, "rviz2/rviz2": PRINT_CALL}
         if ros2bag:
-            programs["ros2bag/ros2"] = SAY_WHAT_CAME
+            programs["ros2bag/ros2"] = PRINT_CALL
         for program, text in programs.items():
             package = program.split("/")[0]
             file = tmp_path / "lib" / program
@@ -212,9 +212,9 @@ def launch(repository, tmp_path, domain_id):
     return run
 
 
-def test_the_node_starts_as_its_params_file_says(launch, repository):
+def test_the_node_takes_its_params_file(launch, repository):
     launched = launch("road_seg", "respawn:=false", "image:=/cam/image")
-    assert launched.code == 0, launched.words
+    assert launched.code == 0, launched.output
     (_, params, profile) = launched.processes["road_seg_node"]
     assert Path(profile).read_text() == (repository / "config/fastdds_profile.xml").read_text()
     assert params[0] == (repository / "config/road_seg.yaml").read_text()
@@ -231,18 +231,18 @@ def test_arguments_become_parameters_names_and_remappings(launch):
     names = "namespace:=front name:=seg log_level:=warn rviz:=true use_sim_time:=true respawn:=false"
     metres = "camera_info:=cam/calibration camera_height:=1.2"
     launched = launch("road_seg", *arguments.split(), *names.split(), *metres.split())
-    assert launched.code == 0, launched.words
+    assert launched.code == 0, launched.output
     node, rviz = launched.command("road_seg_node"), launched.command("rviz2")
     topics = ("image:=cam/compressed", "camera_info:=cam/calibration")
-    for words in ("__node:=seg", "__ns:=/front", *topics, "--log-level warn"):
-        assert words in node
+    for part in ("__node:=seg", "__ns:=/front", *topics, "--log-level warn"):
+        assert part in node
     parameters = launched.parameters("road_seg_node")
     for line in ("weights: w.safetensors", "device: cpu", "image_transport: compressed", "autostart: false"):
         assert line in parameters
     assert "camera_height: 1.2" in parameters
     assert "use_sim_time: true" in parameters and "use_sim_time: true" in launched.parameters("rviz2")
-    for words in ("road_seg.rviz", "__ns:=/front", "/camera/image_raw:=cam ", "/road_seg/mask:=seg/mask"):
-        assert words in rviz + " "
+    for part in ("road_seg.rviz", "__ns:=/front", "/camera/image_raw:=cam ", "/road_seg/mask:=seg/mask"):
+        assert part in rviz + " "
     for topic in ("overlay", "points", "grid", "scan", "boundary"):
         assert f"/road_seg/{topic}:=seg/{topic}" in rviz
     assert launched.processes["rviz2"][2] == launched.processes["road_seg_node"][2] is not None
@@ -250,14 +250,14 @@ def test_arguments_become_parameters_names_and_remappings(launch):
 
 def test_the_demo_starts_camera_and_node(launch):
     launched = launch("demo", "respawn:=false", "rate:=5", "seed:=3", "namespace:=front", "device:=cpu")
-    assert launched.code == 0, launched.words
+    assert launched.code == 0, launched.output
     assert launched.processes.keys() == {"road_seg_camera", "road_seg_node"}
     parameters = launched.parameters("road_seg_camera")
     for line in ("rate: 5.0", "seed: 3", "frames: 40", "weather: sun"):
         assert line in parameters
     assert "__ns:=/front" in launched.command("road_seg_camera")
-    for words in ("image:=camera/image_raw", "camera_info:=camera/camera_info"):
-        assert words in launched.command("road_seg_node")
+    for remapping in ("image:=camera/image_raw", "camera_info:=camera/camera_info"):
+        assert remapping in launched.command("road_seg_node")
     assert "device: cpu" in launched.parameters("road_seg_node")
     assert launched.processes["road_seg_camera"][2] == launched.processes["road_seg_node"][2] is not None
 
@@ -265,36 +265,36 @@ def test_the_demo_starts_camera_and_node(launch):
 def test_a_drive_becomes_a_bag_that_is_played_when_the_node_is_active(launch, small_weights, tmp_path):
     (tmp_path / "drive").mkdir()
     launched = launch("replay", "drive:=drive", f"weights:={small_weights}", node=RUN_THE_NODE)
-    assert launched.code == 0, launched.words
+    assert launched.code == 0, launched.output
     moments = ["Listening to /kitti/camera_color_left/image_raw", '"kitti-to-bag", "drive", "--out"', '"play", "']
-    places = [launched.words.find(moment) for moment in moments]
-    assert -1 not in places and places == sorted(places), launched.words
-    out = re.search(r'"--out", "([^"]+)"', launched.words)[1]
+    places = [launched.output.find(moment) for moment in moments]
+    assert -1 not in places and places == sorted(places), launched.output
+    out = re.search(r'"--out", "([^"]+)"', launched.output)[1]
     assert launched.command("road_seg") == f"play {out} --clock --wait 60 --rate 1.0"
     assert not Path(out).parent.exists()
     assert launched.processes["road_seg"][2].endswith("fastdds_profile.xml")
 
 
-def test_ros2_bag_play_is_used_where_it_is(launch, small_weights, tmp_path):
+def test_ros2_bag_play_is_used_where_it_is_installed(launch, small_weights, tmp_path):
     (tmp_path / "bag").mkdir()
     arguments = ["bag:=bag", "rate:=0.5", "loop:=true", f"weights:={small_weights}"]
     launched = launch("replay", *arguments, node=RUN_THE_NODE, ros2bag=True)
-    assert launched.code == 0, launched.words
+    assert launched.code == 0, launched.output
     command = launched.command("ros2")
     assert command.startswith("bag play bag --rate 0.5 --loop --clock 100 --qos-profile-overrides-path ")
     assert "road_seg" not in launched.processes
 
 
 @pytest.mark.parametrize(
-    "arguments, words",
+    "arguments, sentence",
     [
-        ([], "name either a bag or a KITTI drive"),
+        ([], "give either a bag or a KITTI drive"),
         (["bag:=none"], "none does not exist"),
         (["bag:=.", "weights:=none"], "the node could not be configured"),
     ],
 )
-def test_a_replay_that_cannot_be_ends_with_a_sentence(launch, arguments, words):
+def test_an_invalid_replay_ends_with_a_sentence(launch, arguments, sentence):
     launched = launch("replay", *arguments, node=RUN_THE_NODE)
     assert launched.code == 1
-    assert words in launched.words and "Traceback" not in launched.words
+    assert sentence in launched.output and "Traceback" not in launched.output
     assert "road_seg" not in launched.processes

@@ -1,7 +1,7 @@
-"""What Nav2's semantic_segmentation_layer and obstacle layer ask of the messages that they are given.
+"""What Nav2's semantic_segmentation_layer and obstacle layer require of the messages that they receive.
 
-The checks are those of the layer's subscriptions and callbacks: best-effort subscriptions of its own depth, one stamp
-for all that belongs together, one class id a byte, as many points as pixels, names of the ids latched.
+The checks are those of the layer's subscriptions and callbacks: best-effort subscriptions, one stamp for all messages
+of a frame, one byte per class id, as many points as pixels, latched names of the ids.
 """
 
 import numpy as np
@@ -23,7 +23,7 @@ def obstacle(repository) -> dict:
     return file["local_costmap"]["local_costmap"]["ros__parameters"]["obstacle_layer"]
 
 
-def test_the_ids_are_those_of_the_names_and_255_has_none():
+def test_every_id_but_255_has_a_name():
     probability = np.arange(256, dtype=np.uint8)[None]
     labels, confidence = labels_and_confidence(probability, 0.4, 0.6)
     assert set(np.unique(labels)) == {NOT_ROAD, ROAD, UNKNOWN} == {0, 1, 255}
@@ -33,7 +33,9 @@ def test_the_ids_are_those_of_the_names_and_255_has_none():
     np.testing.assert_array_equal(labels == UNKNOWN, ~sure)
     np.testing.assert_array_equal(labels[sure] == ROAD, levels[sure] >= 102)
     np.testing.assert_array_equal(confidence[sure], np.where(levels >= 102, levels, 255 - levels)[sure])
-    assert not confidence[~sure].any()  # the layer takes a tile's most confident pixel: never one that is not sure
+    assert not confidence[
+        ~sure
+    ].any()  # so the layer, which takes a tile's most confident pixel, never takes an unsure one
 
 
 def test_without_min_confidence_every_pixel_has_a_class():
@@ -44,7 +46,7 @@ def test_without_min_confidence_every_pixel_has_a_class():
 def test_the_example_names_our_classes_and_topics(semantic, obstacle):
     camera = semantic["camera"]
     classes = [name for kind in camera["class_types"] for name in camera[kind]["classes"]]
-    assert sorted(classes) == sorted(CLASS_NAMES.values())  # the layer ignores a class that it was not told of
+    assert sorted(classes) == sorted(CLASS_NAMES.values())  # the layer ignores classes that the file does not list
     for kind in camera["class_types"]:
         assert camera[kind].keys() == {
             *("classes", "base_cost", "max_cost", "mark_confidence", "samples_to_max_cost", "dominant_priority")
@@ -65,7 +67,7 @@ def node(domain_id, small_weights, tmp_path_factory):
     pytest.importorskip("rclpy", reason="ROS 2 is not installed")
     from node_harness import NodeProcess
 
-    prelude = NO_VISION_MSGS_BUT_A_STAND_IN
+    prelude = VISION_MSGS_STAND_IN
     log = tmp_path_factory.mktemp("node") / "log"
     node = NodeProcess(domain_id, log, prelude, weights=small_weights, camera_height=1.5, threshold=0.4)
     node.wait_for_words("Listening to /image")
@@ -73,7 +75,7 @@ def node(domain_id, small_weights, tmp_path_factory):
     assert node.stop() == 0
 
 
-NO_VISION_MSGS_BUT_A_STAND_IN = """
+VISION_MSGS_STAND_IN = """
 import types
 from dataclasses import dataclass, field
 import rclpy.lifecycle
@@ -93,23 +95,23 @@ class Publisher:
         print("LabelInfo", names, round(message.threshold, 3), message.header.stamp.sec > 0, flush=True)
 Node = rclpy.lifecycle.LifecycleNode
 create = Node.create_lifecycle_publisher
-def create_lifecycle_publisher(self, kind, topic, qos, **words):
+def create_lifecycle_publisher(self, kind, topic, qos, **options):
     if kind is LabelInfo:
         print("LabelInfo on", topic, qos.durability.name, qos.reliability.name, flush=True)
         return Publisher()
-    return create(self, kind, topic, qos, **words)
+    return create(self, kind, topic, qos, **options)
 Node.create_lifecycle_publisher = create_lifecycle_publisher
 sys.modules["vision_msgs"] = types.ModuleType("vision_msgs")
 sys.modules["vision_msgs.msg"] = types.ModuleType("vision_msgs.msg")
 sys.modules["vision_msgs.msg"].LabelInfo = LabelInfo
 sys.modules["vision_msgs.msg"].VisionClass = VisionClass
 """
-"""vision_msgs does not come with the wheels."""
+"""A stand-in for vision_msgs, which is not available as a wheel."""
 
 
 @pytest.fixture(scope="module")
 def synchronised(client) -> dict:
-    """What an exact time synchroniser on best-effort subscriptions hands on."""
+    """The messages that an exact time synchroniser on best-effort subscriptions passes on."""
     from metres import MetresClient, calibration
     from rclpy.qos import ReliabilityPolicy
     from sensor_msgs.msg import Image, PointCloud2
@@ -123,20 +125,20 @@ def synchronised(client) -> dict:
 def test_all_three_have_one_stamp(synchronised):
     stamps = {(message.header.stamp.sec, message.header.stamp.nanosec) for message in synchronised.values()}
     assert len(stamps) == 1 and stamps != {(0, 0)}
-    # The layer asks TF where this frame is, and measures distances from its origin, the camera.
+    # The layer looks this frame up in TF and measures distances from its origin, the camera.
     assert {message.header.frame_id for message in synchronised.values()} == {"front_camera"}
 
 
-def test_there_are_as_many_points_as_pixels_and_one_byte_a_pixel(synchronised):
+def test_there_are_as_many_points_as_pixels_and_one_byte_per_pixel(synchronised):
     labels, confidence, cloud = (synchronised[topic] for topic in ("labels", "confidence", "points"))
     for image in (labels, confidence):
-        assert image.encoding == "mono8" and image.step == image.width  # it indexes data by row * width + column
+        assert image.encoding == "mono8" and image.step == image.width  # the layer indexes data by row * width + column
         assert len(image.data) == image.width * image.height
         assert (image.width, image.height) == (cloud.width, cloud.height)
     assert len(cloud.data) == cloud.row_step * cloud.height == cloud.point_step * cloud.width * cloud.height
 
 
-def test_the_cloud_has_x_y_z_as_float32_and_no_point_is_not_finite(synchronised):
+def test_the_cloud_has_x_y_z_as_float32_and_missing_points_are_not_finite(synchronised):
     cloud = synchronised["points"]
     fields = {field.name: field for field in cloud.fields}
     for name in "xyz":
@@ -144,19 +146,19 @@ def test_the_cloud_has_x_y_z_as_float32_and_no_point_is_not_finite(synchronised)
     assert not cloud.is_bigendian and not cloud.is_dense
     names = {"names": list("xyz"), "formats": ["<f4"] * 3, "offsets": [fields[name].offset for name in "xyz"]}
     points = np.frombuffer(cloud.data, np.dtype(names | {"itemsize": cloud.point_step}))
-    known = np.isfinite(points["z"])  # by which the layer leaves points out
+    known = np.isfinite(points["z"])  # the layer skips the others
     assert known.any() and not known.all()
     for name in "xy":
         np.testing.assert_array_equal(np.isfinite(points[name]), known)
     assert np.allclose(points["y"][known], 1.5, atol=1e-4)  # y is down: the road lies below the camera
 
 
-def test_the_names_are_latched_when_it_is_active(node):
+def test_the_active_node_latches_the_names(node):
     node.wait_for_words("LabelInfo on ~/label_info TRANSIENT_LOCAL RELIABLE")
     node.wait_for_words("LabelInfo {0: 'not_road', 1: 'road'} 0.4 True")
 
 
-def test_without_vision_msgs_it_is_said_once(domain_id, small_weights, tmp_path):
+def test_without_vision_msgs_the_node_logs_it_once(domain_id, small_weights, tmp_path):
     pytest.importorskip("rclpy", reason="ROS 2 is not installed")
     from node_harness import NodeProcess
 

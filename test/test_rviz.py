@@ -1,4 +1,4 @@
-"""config/road_seg.rviz shows what the node and the camera publish, in words that rviz2 knows."""
+"""config/road_seg.rviz shows what the node and the camera publish, with settings that rviz2 knows."""
 
 import re
 
@@ -11,7 +11,7 @@ CLASSES = {IMAGE} | {
     f"rviz_default_plugins/{name}" for name in ("Camera", "Grid", "LaserScan", "Map", "PointCloud2", "Polygon", "TF")
 }
 TOPIC_KEYS = {"Value", "Depth", "History Policy", "Reliability Policy", "Durability Policy"}
-WORDS = {  # of rviz_common's QosProfileProperty; any other word means the default, without a warning
+QOS_NAMES = {  # of rviz_common's QosProfileProperty, which takes any other as the default, without a warning
     "History Policy": {"Keep Last": "KEEP_LAST", "Keep All": "KEEP_ALL"},
     "Reliability Policy": {"Reliable": "RELIABLE", "Best Effort": "BEST_EFFORT"},
     "Durability Policy": {"Volatile": "VOLATILE", "Transient Local": "TRANSIENT_LOCAL"},
@@ -40,7 +40,7 @@ def topics(config) -> dict[str, dict]:
     return {display["Topic"]["Value"]: display for display in config["Displays"] if "Topic" in display}
 
 
-def test_displays_are_rviz_s_and_shown(config):
+def test_displays_exist_in_rviz_and_are_enabled(config):
     classes = [display["Class"] for display in config["Displays"]]
     assert set(classes) <= CLASSES
     assert classes.count(IMAGE) == 3 and {"rviz_default_plugins/TF", "rviz_default_plugins/Grid"} <= set(classes)
@@ -49,17 +49,17 @@ def test_displays_are_rviz_s_and_shown(config):
     assert len(set(names)) == len(names)
 
 
-def test_topics_are_the_ones_of_this_package_with_words_that_rviz_knows(topics):
+def test_topics_are_this_package_s_with_qos_that_rviz_knows(topics):
     assert topics.keys() == OUTPUTS
-    asked = [display[key] for display in topics.values() for key in ("Topic", "Update Topic") if key in display]
-    for topic in asked:
+    requested = [display[key] for display in topics.values() for key in ("Topic", "Update Topic") if key in display]
+    for topic in requested:
         assert topic.keys() == TOPIC_KEYS
         assert type(topic["Depth"]) is int and topic["Depth"] >= 1
-        for policy, words in WORDS.items():
-            assert topic[policy] in words, f"rviz2 does not know {topic[policy]!r}"
+        for policy, names in QOS_NAMES.items():
+            assert topic[policy] in names, f"rviz2 does not know {topic[policy]!r}"
 
 
-def test_everything_is_seen_from_the_ground_frame_of_the_camera_node(config):
+def test_the_fixed_frame_is_the_ground_frame_of_the_camera_node(config):
     pytest.importorskip("rclpy", reason="ROS 2 is not installed")
     from fcn_road_seg.ros.synthetic_camera import GROUND_FRAME
 
@@ -74,7 +74,9 @@ def test_the_launch_file_remaps_these_topics(repository):
     image, outputs = re.search(r'^RVIZ_IMAGE, RVIZ_OUTPUTS = "(.+)", "(.+)"', text, re.MULTILINE).groups()
     names = re.search(r'^RVIZ_TOPICS = \(("\w+"(?:, "\w+")*)\)', text, re.MULTILINE)[1]
     remapped = {image, *(f"{outputs}/{name}" for name in re.findall(r"\w+", names))}
-    assert remapped == OUTPUTS | {"/road_seg/grid_updates"}  # which a Map display asks for and nobody need publish
+    assert remapped == OUTPUTS | {
+        "/road_seg/grid_updates"
+    }  # a Map display subscribes to it; nobody needs to publish it
 
 
 def test_each_display_matches_its_publisher(topics, small_weights, domain_id, tmp_path):
@@ -91,13 +93,13 @@ def test_each_display_matches_its_publisher(topics, small_weights, domain_id, tm
         qos_check_compatible,
     )
 
-    def wanted(topic: dict) -> QoSProfile:
-        word = {policy: words[topic[policy]] for policy, words in WORDS.items()}
+    def requested_qos(topic: dict) -> QoSProfile:
+        value = {policy: names[topic[policy]] for policy, names in QOS_NAMES.items()}
         return QoSProfile(
             depth=topic["Depth"],
-            history=HistoryPolicy[word["History Policy"]],
-            reliability=ReliabilityPolicy[word["Reliability Policy"]],
-            durability=DurabilityPolicy[word["Durability Policy"]],
+            history=HistoryPolicy[value["History Policy"]],
+            reliability=ReliabilityPolicy[value["Reliability Policy"]],
+            durability=DurabilityPolicy[value["Durability Policy"]],
             liveliness=LivelinessPolicy.AUTOMATIC,
         )
 
@@ -109,11 +111,11 @@ def test_each_display_matches_its_publisher(topics, small_weights, domain_id, tm
                 client.spin_until(lambda name=name: client.node.count_publishers(name), f"a publisher of {name}")
                 (publisher,) = client.node.get_publishers_info_by_topic(name)
                 assert (publisher.topic_type, display["Class"]) == KINDS[name]
-                compatibility, reason = qos_check_compatible(publisher.qos_profile, wanted(display["Topic"]))
+                compatibility, reason = qos_check_compatible(publisher.qos_profile, requested_qos(display["Topic"]))
                 assert compatibility == QoSCompatibility.OK, reason
-                if name.startswith("/road_seg/"):  # ours; a camera may be anything
-                    assert publisher.qos_profile.reliability == wanted(display["Topic"]).reliability
-                    assert publisher.qos_profile.durability == wanted(display["Topic"]).durability
+                if name.startswith("/road_seg/"):  # the node's; cameras differ
+                    assert publisher.qos_profile.reliability == requested_qos(display["Topic"]).reliability
+                    assert publisher.qos_profile.durability == requested_qos(display["Topic"]).durability
         finally:
             node.stop()
             client.close()

@@ -1,4 +1,4 @@
-"""Shipped files are found wherever the package is installed."""
+"""The package finds its shipped files wherever it is installed."""
 
 import os
 
@@ -10,7 +10,7 @@ from fcn_road_seg.ros.environment import set_ros_defaults
 
 @pytest.fixture
 def installed(tmp_path, monkeypatch):
-    """Let share.py believe that it is not in a source checkout."""
+    """Make share.py look as if it were outside a source checkout."""
     module = tmp_path / "prefix" / "lib" / "python3.11" / "site-packages" / "fcn_road_seg" / "share.py"
     module.parent.mkdir(parents=True)
     monkeypatch.setattr(share, "__file__", str(module))
@@ -52,7 +52,7 @@ def test_the_nearest_prefix_comes_first(installed):
         ("kilted", {"FASTDDS_DEFAULT_PROFILES_FILE": "x"}, ""),
     ],
 )
-def test_fast_dds_is_told_of_its_profile(monkeypatch, repository, distribution, given, variable):
+def test_fast_dds_gets_its_profile(monkeypatch, repository, distribution, given, variable):
     environment = {"ROS_DISTRO": distribution, "AMENT_PREFIX_PATH": "x"} | given
     monkeypatch.setattr(os, "environ", dict(environment))
     set_ros_defaults()
@@ -60,7 +60,7 @@ def test_fast_dds_is_told_of_its_profile(monkeypatch, repository, distribution, 
     assert os.environ == environment | ({variable: profile} if variable else {})
 
 
-def test_a_file_that_is_nowhere_is_named(installed):
+def test_a_missing_file_is_named(installed):
     with pytest.raises(FileNotFoundError) as error:
         share.share_path("models/none.safetensors")
     assert str(error.value).startswith("models/none.safetensors is neither in the source checkout nor in")
