@@ -11,7 +11,7 @@ PACKAGES = {
     "google": "protobuf",
     "yaml": "pyyaml",
 }
-"""What PyPI calls the packages whose modules have another name."""
+"""PyPI's name of each package whose module has another name."""
 EXTRAS = {
     "train": ("pillow", "tensorboard", "torchvision"),
     "quantize": ("nncf",),
@@ -28,16 +28,16 @@ ROS_MODULES = ("rclpy", "rcl_interfaces", "ament_index_python", "launch", "launc
 class UserError(ValueError):
     """Bad input. The message is one sentence: what was wrong and what to do.
 
-    The commands print it and exit with code 2; anything else that is raised is a fault of the program.
+    The commands print it and exit with code 2. Any other exception is a fault of the program.
     """
 
 
 class DeviceError(UserError):
-    """A device, backend or precision that cannot be had; the message says what to ask for instead."""
+    """A device, backend or precision that is not available; the message says what to use instead."""
 
 
 class FrameError(UserError):
-    """A frame that gets no mask, and the next one may; `reason` is the word that it is counted under."""
+    """A frame without a mask, although the next one may get one; `reason` is the name under which drops are counted."""
 
     def __init__(self, reason: str, text: str):
         super().__init__(text)
@@ -45,22 +45,20 @@ class FrameError(UserError):
 
 
 def first_line(error: BaseException) -> str:
-    """What an exception says, without the rest of the story."""
+    """The first line of an exception's message."""
     if isinstance(error, ModuleNotFoundError) and (sentence := missing_package(error)):
         return sentence
     return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
 
 
 def missing_package(error: ModuleNotFoundError) -> str:
-    """The sentence for a failed import of a third-party package that is not installed; else an empty string."""
+    """A sentence about a third-party package that is not installed; empty if another import failed."""
     module = error.name or ""
     top = module.partition(".")[0]
     if not top or top == __package__ or top in sys.stdlib_module_names:
         return ""
     spec = find_spec(top)
-    if (
-        spec is not None and spec.origin is not None
-    ):  # the package is installed; a namespace such as google has no origin
+    if spec is not None and spec.origin is not None:  # it is installed; a namespace such as google has no origin
         return ""
     if top in ROS_MODULES or top.endswith("_msgs"):
         return f"ROS 2 is not available ({top} is not installed): source its setup.bash, or run make venv"
@@ -70,4 +68,4 @@ def missing_package(error: ModuleNotFoundError) -> str:
 
 
 class DeviceLostError(RuntimeError):
-    """The device answers no more in this process: only a new one brings it back."""
+    """The device no longer works in this process; only a new process can use it again."""

@@ -1,11 +1,11 @@
-"""Which revision of this repository is running."""
+"""The git revision of the running program."""
 
 import subprocess
 from pathlib import Path
 
 
 def git_revision() -> str:
-    """The repository's revision, with "-dirty" where files differ from it; "unknown" outside one."""
+    """The revision of the source checkout, with "-dirty" if files differ from it; "unknown" outside a checkout."""
     root = Path(__file__).parents[1]
     if not (root / "package.xml").exists() or not (root / ".git").exists():
         return "unknown"  # installed somewhere, perhaps inside another repository

@@ -1,4 +1,4 @@
-"""Where the files that ship with the package lie: models/, config/ and launch/."""
+"""The location of the files that ship with the package: models/, config/ and launch/."""
 
 import os
 import sys
@@ -8,11 +8,11 @@ PACKAGE = "fcn_road_seg"
 
 
 def share_folders() -> list[Path]:
-    """The folders in which shipped files are looked for, first choice first.
+    """The folders to search for shipped files, in order.
 
-    A source checkout (also one that was installed with ``pip install -e``) uses its own files. An installed package
-    uses ``<prefix>/share/fcn_road_seg``, where the prefix is found upwards of this file (pip, ``pip --user``,
-    ``pip --target``, colcon), is the interpreter's, or is an entry of ``AMENT_PREFIX_PATH``.
+    A source checkout (also one installed with ``pip install -e``) uses its own files. An installed package uses
+    ``<prefix>/share/fcn_road_seg``, where the prefix is a parent folder of this file (pip, ``pip --user``,
+    ``pip --target``, colcon), the interpreter's, or an entry of ``AMENT_PREFIX_PATH``.
     """
     here = Path(__file__).resolve().parent
     folders = [here.parent] if (here.parent / "package.xml").is_file() else []
@@ -25,7 +25,7 @@ def share_path(relative: str | os.PathLike) -> Path:
     """The absolute path of a shipped file or folder, such as ``models/road_fcn8s.safetensors``.
 
     Raises:
-        FileNotFoundError: no place has it; the message is one sentence.
+        FileNotFoundError: no folder has it; the message is one sentence.
     """
     relative = Path(relative)
     for folder in share_folders():
