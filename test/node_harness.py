@@ -50,14 +50,14 @@ class NodeProcess:
         pages = int(Path(f"/proc/{self.process.pid}/statm").read_text().split()[1])
         return pages * os.sysconf("SC_PAGE_SIZE")
 
-    def words(self) -> str:
+    def output(self) -> str:
         return self.log.read_text()
 
-    def wait_for_words(self, words: str) -> None:
+    def wait_for_output(self, words: str) -> None:
         deadline = time.monotonic() + TIMEOUT
-        while words not in self.words():
-            assert self.process.poll() is None, f"the node ended: {self.words()}"
-            assert time.monotonic() < deadline, f"'{words}' did not come: {self.words()}"
+        while words not in self.output():
+            assert self.process.poll() is None, f"the node ended: {self.output()}"
+            assert time.monotonic() < deadline, f"'{words}' did not come: {self.output()}"
             time.sleep(0.05)
 
     def stop(self, number: int = signal.SIGINT) -> int:

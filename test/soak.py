@@ -35,7 +35,7 @@ with tempfile.TemporaryDirectory() as folder:
     node = NodeProcess(DOMAIN_ID, Path(folder) / "log", **({"weights": args.weights} if args.weights else {}))
     client = Client(DOMAIN_ID)
     try:
-        node.wait_for_words("Listening to /image")
+        node.wait_for_output("Listening to /image")
         camera = client.camera()
         began, resident, masks = time.monotonic(), [], 0
         for index in range(round(args.minutes * 60 * RATE)):

@@ -88,9 +88,10 @@ def test_a_node_that_dies_is_started_again(repository):
 
 def test_the_demo_s_arguments_are_the_camera_s_parameters(repository):
     pytest.importorskip("rclpy", reason="ROS 2 is not installed")
-    from fcn_road_seg.ros.synthetic_camera import PARAMETERS
+    from fcn_road_seg.ros.parameter import table
+    from fcn_road_seg.ros.synthetic_camera import CameraParameters
 
-    parameters = {parameter.name: parameter for parameter in PARAMETERS}
+    parameters = {parameter.name: parameter for parameter in table(CameraParameters)}
     arguments = LaunchFile(repository / "launch" / "demo.launch.py").table("CAMERA")
     assert arguments
     for name, (default, description) in arguments.items():

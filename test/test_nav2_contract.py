@@ -70,7 +70,7 @@ def node(domain_id, small_weights, tmp_path_factory):
     prelude = VISION_MSGS_STAND_IN
     log = tmp_path_factory.mktemp("node") / "log"
     node = NodeProcess(domain_id, log, prelude, weights=small_weights, camera_height=1.5, threshold=0.4)
-    node.wait_for_words("Listening to /image")
+    node.wait_for_output("Listening to /image")
     yield node
     assert node.stop() == 0
 
@@ -154,8 +154,8 @@ def test_the_cloud_has_x_y_z_as_float32_and_missing_points_are_not_finite(synchr
 
 
 def test_the_active_node_latches_the_names(node):
-    node.wait_for_words("LabelInfo on ~/label_info TRANSIENT_LOCAL RELIABLE")
-    node.wait_for_words("LabelInfo {0: 'not_road', 1: 'road'} 0.4 True")
+    node.wait_for_output("LabelInfo on ~/label_info TRANSIENT_LOCAL RELIABLE")
+    node.wait_for_output("LabelInfo {0: 'not_road', 1: 'road'} 0.4 True")
 
 
 def test_without_vision_msgs_the_node_logs_it_once(domain_id, small_weights, tmp_path):
@@ -164,6 +164,6 @@ def test_without_vision_msgs_the_node_logs_it_once(domain_id, small_weights, tmp
 
     prelude = "sys.modules['vision_msgs'] = None"
     node = NodeProcess(domain_id % 100 + 1, tmp_path / "log", prelude, weights=small_weights)
-    node.wait_for_words("Listening to /image")
+    node.wait_for_output("Listening to /image")
     assert node.stop() == 0
-    assert node.words().count("No ~/label_info: the ROS 2 package vision_msgs is not installed") == 1
+    assert node.output().count("No ~/label_info: the ROS 2 package vision_msgs is not installed") == 1

@@ -1,4 +1,4 @@
-"""The calibration of an image: which camera_info belongs to it, and the camera that it describes."""
+"""The calibration of an image: the camera_info that belongs to it, and the camera that it describes."""
 
 from collections import deque
 from typing import Any
@@ -6,6 +6,7 @@ from typing import Any
 from rclpy.node import Node
 from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.qos_overriding_options import QoSOverridingOptions
+from rclpy.subscription import Subscription
 from sensor_msgs.msg import CameraInfo
 
 from fcn_road_seg.ground import CameraModel, GroundError
@@ -16,7 +17,7 @@ KEPT = 4
 
 
 class NotYetError(GroundError):
-    """What is needed has not come so far; that is no fault before `patience` seconds are over."""
+    """Something that is needed has not arrived so far; a fault only once `patience` seconds are over."""
 
     def __init__(self, text: str, patience: float = 3.0):
         super().__init__(text)
@@ -24,40 +25,39 @@ class NotYetError(GroundError):
 
 
 class CameraInfoSubscription:
-    """The node's subscription to ``camera_info``, BEST_EFFORT (which hears every camera) and KEEP_LAST 1.
+    """The node's subscription to ``camera_info``, KEEP_LAST 1 and BEST_EFFORT, which every camera matches.
 
-    An image's camera_info is the one with its stamp; else the newest whose size is the image's, for messages are lost
-    and come in any order, and a calibration seldom changes.
+    An image's camera_info is the one with its stamp; else the newest whose size is the image's, because messages are
+    lost and arrive in any order, and a calibration seldom changes.
     """
 
     def __init__(self, node: Node):
         self._node = node
         self.topic = node.resolve_topic_name(TOPIC)
-        self._subscription = None
+        self._subscription: Subscription | None = None
         self._kept: deque[CameraInfo] = deque(maxlen=KEPT)
         self._model: tuple[tuple, CameraModel | GroundError] | None = None
 
     def start(self) -> None:
-        """Subscribe, unless it did."""
-        if self._subscription is None:
-            self._subscription = self._node.create_subscription(
-                CameraInfo,
-                TOPIC,
-                self._on_info,
-                QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=1, reliability=ReliabilityPolicy.BEST_EFFORT),
-                qos_overriding_options=QoSOverridingOptions(policy_kinds=OVERRIDABLE),
-                event_callbacks=SubscriptionEventCallbacks(
-                    incompatible_qos=clash_reporter(
-                        self._node, self.topic, lambda: self._subscription.qos_profile, "subscription"
-                    )
-                ),
-            )
+        """Subscribe, unless already subscribed."""
+        if self._subscription is not None:
+            return
+        report = clash_reporter(self._node, self.topic, lambda: subscription.qos_profile, "subscription")
+        subscription = self._node.create_subscription(
+            CameraInfo,
+            TOPIC,
+            self._on_info,
+            QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=1, reliability=ReliabilityPolicy.BEST_EFFORT),
+            qos_overriding_options=QoSOverridingOptions(policy_kinds=OVERRIDABLE),
+            event_callbacks=SubscriptionEventCallbacks(incompatible_qos=report),
+        )
+        self._subscription = subscription
 
     def _on_info(self, message: CameraInfo) -> None:
         self._kept.append(message)
 
     def stop(self) -> None:
-        """Unsubscribe, and forget what came."""
+        """Unsubscribe, and forget the messages received."""
         if self._subscription is not None:
             self._node.destroy_subscription(self._subscription)
             self._subscription = None
@@ -71,12 +71,12 @@ class CameraInfoSubscription:
             size: its width and height in pixels.
 
         Raises:
-            NotYetError: none has come.
-            GroundError: those that came are for images of another size.
+            NotYetError: none has arrived.
+            GroundError: those that arrived are for images of another size.
         """
         if not self._kept:
             raise NotYetError(
-                f"no camera_info has come on {self.topic}: does the camera publish it there? remap camera_info if not"
+                f"no camera_info has arrived on {self.topic}: if the camera publishes it elsewhere, remap camera_info"
             )
         candidates = [info for info in self._kept if info.header.stamp == header.stamp] or list(self._kept)
         for info in reversed(candidates):
@@ -85,16 +85,16 @@ class CameraInfoSubscription:
         width, height = _image_size(candidates[-1])
         raise GroundError(
             f"{self.topic} is for images of {width}x{height}, but the image has {size[0]}x{size[1]}: remap camera_info "
-            "to this image's"
+            "to the topic of this image's camera"
         )
 
     def model(self, info: CameraInfo, size: tuple[int, int], rectified: bool) -> CameraModel:
-        """The camera; the very same object as long as nothing changes.
+        """The camera; the same object as long as nothing changes.
 
         Args:
-            info: as `matching` gave it.
+            info: from `matching`.
             size: the image's width and height in pixels.
-            rectified: whether the image is.
+            rectified: whether the image is rectified.
 
         Raises:
             GroundError: the calibration cannot be used.
@@ -109,12 +109,13 @@ class CameraInfoSubscription:
                 model = CameraModel.from_camera_info(
                     *arguments, image_size=size, rectified=rectified, binning=binning, roi=part
                 )
+                self._model = key, model
             except GroundError as error:
-                model = error
-            self._model = key, model
-        if isinstance(self._model[1], GroundError):
-            raise self._model[1].with_traceback(None)  # the tracebacks of all frames so far would keep their images
-        return self._model[1]
+                self._model = key, error
+        model_or_error = self._model[1]
+        if isinstance(model_or_error, GroundError):
+            raise model_or_error.with_traceback(None)  # the tracebacks of all frames so far would keep their images
+        return model_or_error
 
 
 def _image_size(info: CameraInfo) -> tuple[int, int]:

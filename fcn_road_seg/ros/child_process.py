@@ -1,4 +1,4 @@
-"""Python modules as processes of their own, the node among them, and waiting until they are ready."""
+"""Runs Python modules, such as the node, as child processes, and waits until they are ready."""
 
 import re
 import signal
@@ -15,18 +15,18 @@ if TYPE_CHECKING:
     from rclpy.node import Node
 
 START_SECONDS = 120
-"""Longest wait for a process to be ready; the node loads its weights meanwhile."""
+"""Longest wait for a process to be ready, in which the node loads its weights."""
 STOP_SECONDS = 10
 PLAIN_LOG = {
     "RCUTILS_CONSOLE_OUTPUT_FORMAT": "[{severity}] [{time}] [{name}]: {message}",
     "RCUTILS_COLORIZED_OUTPUT": "0",
 }
-"""The log's form that the next expression reads, whatever the user's is."""
-NODE_COMPLAINS = re.compile(r"(?:\[ERROR\] \[[\d.]+\] \[road_seg\]|road_seg_node): (?P<sentence>.+)")
+"""The log format that the next expression parses, whatever the user has set."""
+NODE_ERROR = re.compile(r"(?:\[ERROR\] \[[\d.]+\] \[road_seg\]|road_seg_node): (?P<sentence>.+)")
 
 
 class ChildProcess:
-    """A Python module as a process of its own, with its words in a log file; a context manager that ends it."""
+    """A Python module as a process, with its output in a log file; a context manager that ends it."""
 
     def __init__(self, module: str, arguments: list[str], log: Path, environment: dict[str, str]):
         self.module = module
@@ -46,24 +46,24 @@ class ChildProcess:
     def __exit__(self, *_: object) -> None:
         self.stop()
 
-    def words(self) -> str:
-        """All that it said so far."""
+    def output(self) -> str:
+        """Its output so far."""
         return self.log.read_text(errors="replace")
 
     def ended(self) -> bool:
-        """Whether it has ended well.
+        """Whether it has ended with code 0.
 
         Raises:
-            UserError: it has ended otherwise.
+            UserError: it has ended with another code.
         """
         code = self._process.poll()
         if code:
-            last_line = (self.words().strip() or "without a word").splitlines()[-1]
+            last_line = (self.output().strip() or "without output").splitlines()[-1]
             raise UserError(f"{self.module} ended with code {code}: {last_line}")
         return code == 0
 
     def stop(self) -> int:
-        """End it with SIGINT, by force if it does not listen; its exit code."""
+        """End it with SIGINT, by force if it does not react; returns its exit code."""
         if self._process.poll() is None:
             self._process.send_signal(signal.SIGINT)
         try:
@@ -74,7 +74,7 @@ class ChildProcess:
 
 
 def node_process(parameters: dict[str, object], log: Path, environment: dict[str, str]) -> ChildProcess:
-    """The node, with parameters."""
+    """Start the node with parameters."""
     arguments = ["--ros-args"]
     for name, value in parameters.items():
         arguments += ["-p", f"{name}:={value}"]
@@ -85,25 +85,25 @@ def wait_until(condition: Callable[[], object], process: ChildProcess, spin: Cal
     """Call `spin` until `condition` holds.
 
     Args:
-        process: the one that is waited for.
-        spin: listens to ROS for about 0.1 s.
-        missing: what the error says if the condition does not hold in time, such as "the node is not active".
+        process: the process to wait for.
+        spin: spins a ROS node for about 0.1 s.
+        missing: the error message if the condition does not hold in time, such as "the node is not active".
 
     Raises:
         UserError: the process reports an error, ends, or takes more than `START_SECONDS`.
     """
     give_up = time.monotonic() + START_SECONDS
     while not condition():
-        if complaint := NODE_COMPLAINS.search(process.words()):
-            raise UserError(f"the node does not start: {complaint['sentence']}")
+        if error := NODE_ERROR.search(process.output()):
+            raise UserError(f"the node does not start: {error['sentence']}")
         process.ended()
         if time.monotonic() > give_up:
-            last_words = process.words().strip() or "it said nothing"
-            raise UserError(f"{missing} after {START_SECONDS} seconds: {last_words}")
+            output = process.output().strip() or "there was no output"
+            raise UserError(f"{missing} after {START_SECONDS} seconds: {output}")
         spin()
 
 
 def node_listens(viewer: "Node", mask_topic: str = "/road_seg/mask", image_topic: str = "/image") -> bool:
-    """Whether a running road_seg node subscribes to the camera's topic and `viewer` has found its mask publisher."""
+    """Whether a road_seg node subscribes to the camera's topic and `viewer` has discovered its mask publisher."""
     listeners = viewer.get_subscriptions_info_by_topic(image_topic)
     return any(info.node_name == "road_seg" for info in listeners) and viewer.count_publishers(mask_topic) > 0

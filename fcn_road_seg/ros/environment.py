@@ -1,4 +1,4 @@
-"""The environment variables that ROS 2 needs of a process of ours, in one place."""
+"""The environment variables that ROS 2 needs in our processes."""
 
 import os
 import sys
@@ -9,28 +9,28 @@ from fcn_road_seg.share import share_path
 
 FAST_DDS_PROFILE = "FASTDDS_DEFAULT_PROFILES_FILE"
 FAST_DDS_2_PROFILE = "FASTRTPS_DEFAULT_PROFILES_FILE"
-"""Its name in Fast DDS 2."""
+"""Its equivalent in Fast DDS 2."""
 WITH_FAST_DDS_2 = ("humble", "iron", "jazzy")
 
 
 def set_ros_defaults() -> None:
-    """Complete this process's environment before ``rclpy.init()``; a variable that is set stays as it is.
+    """Complete this process's environment before ``rclpy.init()``; variables that are set keep their values.
 
     - ``FASTDDS_DEFAULT_PROFILES_FILE``, in Fast DDS 2 ``FASTRTPS_DEFAULT_PROFILES_FILE``: the shipped profile, whose
-      shared memory holds whole camera frames.
-    - ``AMENT_PREFIX_PATH``: a sourced ROS 2 has set it; ROS 2 installed as wheels has not, and its index lies in
-      this interpreter's prefix.
+      shared memory is large enough for a camera frame.
+    - ``AMENT_PREFIX_PATH``: sourcing ROS 2 sets it; ROS 2 installed from wheels does not, and has its index in this
+      interpreter's prefix.
     """
     variable = FAST_DDS_2_PROFILE if os.environ.get("ROS_DISTRO") in WITH_FAST_DDS_2 else FAST_DDS_PROFILE
     if not any(name in os.environ for name in (variable, FAST_DDS_2_PROFILE)):
-        with suppress(FileNotFoundError):  # without it large frames need RELIABLE cameras, and the node still runs
+        with suppress(FileNotFoundError):  # the node runs without it, but large frames then need RELIABLE cameras
             os.environ[variable] = str(share_path("config/fastdds_profile.xml"))
     if "AMENT_PREFIX_PATH" not in os.environ and (Path(sys.prefix) / "share" / "ament_index").is_dir():
         os.environ["AMENT_PREFIX_PATH"] = sys.prefix
 
 
 def isolated_ros_environment(domain_id: int) -> dict[str, str]:
-    """A copy of this process's environment for programs that talk to each other on this machine and to nobody else.
+    """A copy of this process's environment for programs that communicate only with each other, on this machine.
 
     Args:
         domain_id: the DDS domain, 0..101 (the range that is safe on Linux).

@@ -1,4 +1,4 @@
-"""Where the camera is above the road, from TF: through tf2_ros where it is installed, else from /tf_static."""
+"""The pose of the camera above the road from TF: through tf2_ros if it is installed, else from /tf_static."""
 
 from collections.abc import Callable
 from typing import Any
@@ -12,21 +12,21 @@ from rclpy.time import Time
 from fcn_road_seg.ground import GroundError, GroundPlane
 from fcn_road_seg.ros.camera_info_subscription import NotYetError
 
-MOST_AGE = 0.2
-"""Seconds that the newest transform may be away from the image's stamp; static ones have no age."""
+MAX_TRANSFORM_AGE = 0.2
+"""Seconds by which the newest transform may differ from the image's stamp; static transforms have no age."""
 JUMP = 1.0
-"""Seconds by which stamps go back when a bag begins again."""
+"""Stamps that go back by more seconds than this mean that a bag was restarted."""
 
 
 class GroundTransform:
-    """Listens to TF from the first question on; `stop` ends that."""
+    """Subscribes to TF on the first lookup; `stop` unsubscribes."""
 
     def __init__(self, node: Node):
         self._node = node
         self._source: _Tf2 | _StaticTf | None = None
 
     def plane(self, ground_frame: str, optical_frame: str, stamp: Any, z: float) -> GroundPlane:
-        """The road below the camera at a moment.
+        """The road plane below the camera at a given time.
 
         Args:
             ground_frame, optical_frame: names of frames; the image's frame_id is the optical one.
@@ -34,11 +34,11 @@ class GroundTransform:
             z: height of the road in the ground frame, metres.
 
         Raises:
-            NotYetError: TF does not connect the frames, or there is no TF here.
-            GroundError: what it says is too old, or puts the camera nowhere above the road.
+            NotYetError: TF does not connect the frames, or is not installed.
+            GroundError: the transform is too old, or does not put the camera above the road.
         """
         if not optical_frame:
-            raise GroundError("images have no frame_id, so TF cannot say where the camera is: set camera_height")
+            raise GroundError("images have no frame_id, so TF cannot locate the camera: set camera_height")
         if self._source is None:
             try:
                 self._source = _Tf2(self._node)
@@ -62,7 +62,7 @@ def _missing(ground_frame: str, optical_frame: str) -> NotYetError:
 
 
 class _Tf2:
-    """tf2_ros's buffer, which knows moving transforms."""
+    """The buffer of tf2_ros, which handles moving transforms."""
 
     def __init__(self, node: Node):
         import tf2_ros
@@ -73,10 +73,10 @@ class _Tf2:
         self._last = 0
 
     def lookup(self, target: str, source: str, stamp: Any) -> tuple:
-        """Translation and quaternion of lookup_transform; no waiting, for masks would wait as well."""
-        now = max(stamp.sec * 10**9 + stamp.nanosec, 0)  # negative: none either
+        """Translation and quaternion of lookup_transform; does not wait, because the masks would wait as well."""
+        now = max(stamp.sec * 10**9 + stamp.nanosec, 0)  # a negative stamp counts as none
         if now < self._last - JUMP * 1e9:
-            self._buffer.clear()  # it refuses what is much older than its newest
+            self._buffer.clear()  # it refuses transforms much older than its newest
         self._last = now
         take_all(self._listener.tf_sub, self._listener.callback)
         try:
@@ -87,7 +87,7 @@ class _Tf2:
             except self._tf2_ros.TransformException:
                 raise _missing(target, source) from None
             age = (now - Time.from_msg(found.header.stamp).nanoseconds) / 1e9
-            if abs(age) > MOST_AGE:
+            if abs(age) > MAX_TRANSFORM_AGE:
                 side = "older" if age > 0 else "newer"
                 raise GroundError(
                     f"the newest transform from {source} to {target} is {abs(age):.2f} s {side} than the image: "
@@ -100,7 +100,11 @@ class _Tf2:
 
 
 def take_all(subscription: Subscription, callback: Callable[[Any], None]) -> None:
-    """Hand over all messages that wait: where frames never cease, the executor takes one of them after each frame."""
+    """Pass all waiting messages to the callback.
+
+    Under a constant flow of frames the executor takes only one message per frame. rclpy has no public way to take a
+    message outside the executor, hence the methods of the handle.
+    """
     with subscription.handle:
         while (taken := subscription.handle.take_message(subscription.msg_type, False)) is not None:
             callback(taken[0])
@@ -111,13 +115,13 @@ def _static_tf(node: Node) -> "_StaticTf":
         from tf2_msgs.msg import TFMessage
     except ImportError:
         raise NotYetError(
-            "neither tf2_ros nor tf2_msgs is installed, so TF cannot say where the camera is: set camera_height"
+            "neither tf2_ros nor tf2_msgs is installed, so TF cannot locate the camera: set camera_height"
         ) from None
     return _StaticTf(node, TFMessage)
 
 
 class _StaticTf:
-    """/tf_static alone, for machines without tf2_ros."""
+    """Only /tf_static, for machines without tf2_ros."""
 
     def __init__(self, node: Node, message_type: type):
         self._node = node
@@ -135,7 +139,7 @@ class _StaticTf:
             self._transforms.add(stamped.header.frame_id, stamped.child_frame_id, *_numbers(stamped.transform))
 
     def lookup(self, target: str, source: str, stamp: Any) -> tuple:
-        """Translation and quaternion; static transforms hold at every moment."""
+        """Translation and quaternion; static transforms are valid at any time."""
         return self._transforms.lookup(target, source)
 
     def stop(self) -> None:
@@ -143,17 +147,17 @@ class _StaticTf:
 
 
 class StaticTransforms:
-    """A tree of frames that do not move; translations are x y z in metres, rotations quaternions x y z w."""
+    """A tree of static frames; translations are x y z in metres, rotations quaternions x y z w."""
 
     def __init__(self):
         self._parents: dict[str, tuple[str, np.ndarray, np.ndarray]] = {}
 
     def add(self, parent: str, child: str, translation: tuple, rotation: tuple) -> None:
-        """A frame in its parent; it replaces what was said of it before."""
+        """Add a frame by its pose in its parent, in place of an earlier one."""
         self._parents[child.lstrip("/")] = parent.lstrip("/"), np.asarray(translation), np.asarray(rotation)
 
     def lookup(self, target: str, source: str) -> tuple[np.ndarray, np.ndarray]:
-        """What takes points of `source` to `target`: translation and rotation.
+        """The translation and rotation that take points from `source` to `target`.
 
         Raises:
             NotYetError: the tree does not connect them.
@@ -167,7 +171,7 @@ class StaticTransforms:
         return _rotate(back, shift - shift_t), _product(back, turn)
 
     def _way_up(self, frame: str) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-        """Of each frame from here to the root: what takes points of `frame` there."""
+        """For each frame from `frame` to the root: the translation and rotation that take points of `frame` there."""
         shift, turn = np.zeros(3), np.array([0.0, 0, 0, 1])
         way = {frame: (shift, turn)}
         while frame in self._parents:
@@ -189,7 +193,7 @@ def _numbers(transform: Any) -> tuple[tuple[float, ...], tuple[float, ...]]:
 
 
 def _product(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Of quaternions x y z w: first b, then a."""
+    """The product of quaternions x y z w: the rotation b, then a."""
     return np.append(a[3] * b[:3] + b[3] * a[:3] + np.cross(a[:3], b[:3]), a[3] * b[3] - a[:3] @ b[:3])
 
 

@@ -1,19 +1,23 @@
 """The executable road_seg_node; see `RoadSegNode`."""
 
 import sys
+from typing import TYPE_CHECKING
 
 from fcn_road_seg.ros.run_node import run
 
+if TYPE_CHECKING:
+    from fcn_road_seg.ros.node import RoadSegNode
 
-def make():
-    """The node; imported here so that a signal meanwhile ends the process cleanly."""
+
+def make() -> "RoadSegNode":
+    """Create the node; its import is here so that a signal meanwhile ends the process cleanly."""
     from fcn_road_seg.ros.node import RoadSegNode
 
     return RoadSegNode()
 
 
 def main() -> int:
-    """The process's exit code: 0, 1 when the device answers no more, 2 for a parameter that cannot be."""
+    """Run the node; the exit code is 0, 1 if the device no longer answers, 2 for an invalid parameter."""
     return run("road_seg_node", make)
 
 

@@ -1,4 +1,4 @@
-"""What the node publishes of a frame besides its mask, pixel for pixel with it."""
+"""The outputs that match the image pixel for pixel, besides the mask."""
 
 from collections.abc import Callable
 from typing import Any
@@ -15,15 +15,14 @@ from fcn_road_seg.ros.segmented_frame import SegmentedFrame
 
 
 class PixelOutputs:
-    """~/labels, ~/confidence, ~/probability and ~/overlay, each made only while somebody subscribes; ~/label_info.
+    """~/labels, ~/confidence, ~/probability and ~/overlay, each made only while it is subscribed to; ~/label_info.
 
     Args:
-        node: has the parameters of the outputs.
-        publisher: makes a publisher of a message type on a topic.
+        node: logs.
+        publisher: creates a publisher of a message type on a topic.
     """
 
     def __init__(self, node: Node, publisher: Callable[..., Publisher]):
-        self._node = node
         self._labels, self._confidence, self._probability, self._overlay = (
             publisher(Image, f"~/{topic}") for topic in ("labels", "confidence", "probability", "overlay")
         )
@@ -39,11 +38,11 @@ class PixelOutputs:
             )
 
     def publish_names(self, stamp: Any, threshold: float) -> None:
-        """Send ~/label_info, which late subscribers get as well.
+        """Publish ~/label_info, which late subscribers receive as well.
 
         Args:
             stamp: builtin_interfaces/Time, now.
-            threshold: P(road), 0..1, that labels are cut at.
+            threshold: P(road), 0..1, from which a pixel is road.
         """
         if self._label_info is not None:
             self._names.header.stamp = stamp
@@ -51,7 +50,7 @@ class PixelOutputs:
             self._label_info.publish(self._names)
 
     def publish(self, frame: SegmentedFrame) -> None:
-        """Send what is subscribed to, and the names again if the threshold has changed."""
+        """Publish the outputs that are subscribed to, and ~/label_info again if the threshold has changed."""
         if self._label_info is not None and frame.threshold != self._names.threshold:
             self.publish_names(frame.header.stamp, frame.threshold)
         if self._labels.get_subscription_count():
@@ -61,6 +60,5 @@ class PixelOutputs:
         if self._probability.get_subscription_count():
             self._probability.publish(fill_image(Image(header=frame.header), frame.probability, "mono8"))
         if self._overlay.get_subscription_count():
-            alpha = self._node.get_parameter("overlay_alpha").value
-            picture = overlay(frame.image, frame.mask, alpha)[:, :, ::-1]
+            picture = overlay(frame.image, frame.mask, frame.parameters.overlay_alpha)[:, :, ::-1]
             self._overlay.publish(fill_image(Image(header=frame.header), picture, "bgr8"))

@@ -1,36 +1,112 @@
-"""QoS of the node's topics: what parameters may override, and clashes in words."""
+"""QoS of topics: publishers whose QoS parameters override, the reliability that publishers offer, QoS clashes."""
 
 from collections.abc import Callable
 from typing import Any
 
+from rclpy.exceptions import ParameterException
 from rclpy.node import Node
-from rclpy.qos import QoSPolicyKind, QoSProfile, qos_policy_name_from_kind
+from rclpy.publisher import Publisher
+from rclpy.qos import (
+    DurabilityPolicy,
+    HistoryPolicy,
+    QoSPolicyKind,
+    QoSProfile,
+    ReliabilityPolicy,
+    qos_policy_name_from_kind,
+)
+from rclpy.qos_overriding_options import QoSOverridingOptions
+
+from fcn_road_seg.ros.parameter import ParameterError
 
 try:
     from rclpy.event_handler import PublisherEventCallbacks, SubscriptionEventCallbacks
 except ImportError:  # ROS 2 Humble
-    from rclpy.qos_event import PublisherEventCallbacks, SubscriptionEventCallbacks
+    from rclpy.qos_event import PublisherEventCallbacks, SubscriptionEventCallbacks  # type: ignore[no-redef] # the same
 
-__all__ = ["OVERRIDABLE", "PublisherEventCallbacks", "SubscriptionEventCallbacks", "clash_reporter"]
+try:
+    from rclpy.subscription import MessageInfo  # noqa: F401
+except ImportError:  # ROS 2 Humble
+    HAS_MESSAGE_INFO = False
+else:
+    HAS_MESSAGE_INFO = True
+
+__all__ = [
+    "OVERRIDABLE",
+    "SubscriptionEventCallbacks",
+    "clash_reporter",
+    "create_overridable_publisher",
+    "offered_reliability",
+    "with_message_info",
+]
 
 OVERRIDABLE = (QoSPolicyKind.HISTORY, QoSPolicyKind.DEPTH, QoSPolicyKind.RELIABILITY, QoSPolicyKind.DURABILITY)
 
 
-def clash_reporter(node: Node, topic: str, qos: Callable[[], QoSProfile], side: str) -> Callable[[Any], None]:
-    """A callback for incompatible-QoS events: logs which policies differ, and the parameter that mends it.
+def create_overridable_publisher(
+    node: Node,
+    create: Callable[..., Publisher],
+    message_type: type,
+    topic: str,
+    depth: int = 1,
+    durability: DurabilityPolicy = DurabilityPolicy.VOLATILE,
+) -> Publisher:
+    """A publisher, RELIABLE and KEEP_LAST unless the parameters qos_overrides.<topic> say otherwise.
 
     Args:
-        topic: of the endpoint, with its namespace.
-        qos: gives the endpoint's own profile.
+        create: the node's method that creates publishers.
+
+    Raises:
+        ParameterError: one of those parameters has a value that it cannot take.
+    """
+    reliable = ReliabilityPolicy.RELIABLE
+    qos = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=depth, reliability=reliable, durability=durability)
+    name = node.resolve_topic_name(topic)
+    report = clash_reporter(node, name, lambda: publisher.qos_profile, "publisher")
+    try:
+        publisher = create(
+            message_type,
+            topic,
+            qos,
+            qos_overriding_options=QoSOverridingOptions(policy_kinds=OVERRIDABLE),
+            event_callbacks=PublisherEventCallbacks(incompatible_qos=report),
+        )
+    except (RuntimeError, ParameterException) as error:
+        raise ParameterError(f"qos_overrides.{name}.publisher: {error}") from None
+    return publisher
+
+
+def offered_reliability(node: Node, topic: str) -> ReliabilityPolicy:
+    """The reliability with which to subscribe to a topic, given by its full name.
+
+    RELIABLE if every publisher of the topic is, or if there is none yet, else BEST_EFFORT. A RELIABLE subscription
+    receives nothing from a BEST_EFFORT publisher; a BEST_EFFORT one matches every publisher but loses most large
+    messages of a publisher that runs on Fast DDS's defaults.
+    """
+    publishers = node.get_publishers_info_by_topic(topic)
+    reliable = all(publisher.qos_profile.reliability == ReliabilityPolicy.RELIABLE for publisher in publishers)
+    return ReliabilityPolicy.RELIABLE if reliable else ReliabilityPolicy.BEST_EFFORT
+
+
+def with_message_info(callback: Callable[[Any, Any], None]) -> Callable[[Any, Any], None] | Callable[[Any], None]:
+    """A subscription's callback of a message and its MessageInfo; in ROS 2 Humble it gets an empty dict instead."""
+    return callback if HAS_MESSAGE_INFO else lambda message: callback(message, {})
+
+
+def clash_reporter(node: Node, topic: str, qos: Callable[[], QoSProfile], side: str) -> Callable[[Any], None]:
+    """A callback for incompatible-QoS events: logs which policies differ and which parameter to set.
+
+    Args:
+        topic: the endpoint's full topic name.
+        qos: returns the endpoint's own profile.
         side: "publisher" or "subscription", what the endpoint is.
     """
 
     def report(event: Any) -> None:
         policy = qos_policy_name_from_kind(event.last_policy_kind).lower()
         if side == "publisher":
-            others, other, effect = node.get_subscriptions_info_by_topic(topic), "subscriber", "it gets nothing"
+            others, other, effect = node.get_subscriptions_info_by_topic(topic), "subscriber", "it receives nothing"
         else:
-            others, other, effect = node.get_publishers_info_by_topic(topic), "publisher", "nothing is heard of it"
+            others, other, effect = node.get_publishers_info_by_topic(topic), "publisher", "nothing arrives from it"
         ours = _value(qos(), policy)
         differing = [info for info in others if _value(info.qos_profile, policy) not in (ours, "")]
         if event.last_policy_kind not in OVERRIDABLE or not differing:
@@ -50,11 +126,11 @@ def clash_reporter(node: Node, topic: str, qos: Callable[[], QoSProfile], side: 
 
 
 def _value(profile: QoSProfile, policy: str) -> str:
-    """A policy's value as parameters spell it, such as "best_effort"; empty for what is not a word."""
+    """A policy's value as parameters spell it, such as "best_effort"; empty for a policy that has no such spelling."""
     return getattr(getattr(profile, policy, None), "short_key", "")
 
 
 def _name(info: Any, other: str) -> str:
-    if info.node_name.startswith("_"):  # not known yet: the endpoint came before the word whose it is
+    if info.node_name.startswith("_"):  # unknown as yet: DDS announces the endpoint before its node
         return f"a {other}"
     return f"the {other} {info.node_namespace.rstrip('/')}/{info.node_name}"

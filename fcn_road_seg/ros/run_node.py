@@ -1,27 +1,31 @@
-"""A ROS 2 node as a process: from its first line to its last, Ctrl-C and SIGTERM end it with code 0."""
+"""Run a ROS 2 node as a process that SIGINT and SIGTERM end with code 0 at any time, even while it starts."""
 
 import signal
 import sys
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING
 
 from fcn_road_seg.errors import missing_package
+
+if TYPE_CHECKING:
+    from fcn_road_seg.ros.node import RoadSegNode
+    from fcn_road_seg.ros.synthetic_camera import SyntheticCamera
 
 SIGNALS = signal.SIGINT, signal.SIGTERM
 
 
-def run(name: str, make: Callable[[], Any]) -> int:
+def run(name: str, make: "Callable[[], RoadSegNode | SyntheticCamera]") -> int:
     """Run a node until SIGINT or SIGTERM.
 
     Args:
         name: of the executable, for its error messages.
-        make: imports and makes the node, which has a `start` method.
+        make: imports the node's class and creates the node.
 
     Returns:
         0, or 2 for an invalid parameter or a missing package. A SystemExit of the node ends the process with its code.
     """
     for number in SIGNALS:
-        signal.signal(number, lambda *_: sys.exit(0))  # until rclpy, which takes a second to import, has its own
+        signal.signal(number, lambda *_: sys.exit(0))  # until rclpy, which takes a second to import, handles them
     try:
         return _run(name, make)
     except ModuleNotFoundError as error:
@@ -31,13 +35,13 @@ def run(name: str, make: Callable[[], Any]) -> int:
         raise
 
 
-def _run(name: str, make: Callable[[], Any]) -> int:
+def _run(name: str, make: "Callable[[], RoadSegNode | SyntheticCamera]") -> int:
     import rclpy
     from rclpy.exceptions import ParameterException
     from rclpy.executors import SingleThreadedExecutor
 
     from fcn_road_seg.ros.environment import set_ros_defaults
-    from fcn_road_seg.ros.parameters import ParameterError
+    from fcn_road_seg.ros.parameter import ParameterError
 
     set_ros_defaults()
     rclpy.init()
@@ -47,7 +51,9 @@ def _run(name: str, make: Callable[[], Any]) -> int:
         executor = SingleThreadedExecutor()
         executor.add_node(node)
         node.start()
-        executor.spin()
+        while rclpy.ok():
+            with node.faults.survived("A callback failed"):
+                executor.spin()
     except (ParameterError, ParameterException) as error:
         print(f"{name}: {error}", file=sys.stderr)
         return 2
@@ -56,9 +62,9 @@ def _run(name: str, make: Callable[[], Any]) -> int:
     except Exception:
         if rclpy.ok():
             raise
-        # else a signal came, which made the ROS call in progress fail
+        # else a signal shut ROS down, which made the call fail
     finally:
-        for number in SIGNALS:  # Ctrl-C under a launcher comes twice
+        for number in SIGNALS:  # a launcher sends Ctrl-C twice
             signal.signal(number, signal.SIG_IGN)
         if node is not None:
             node.destroy_node()

@@ -1,35 +1,36 @@
-"""One camera frame with its answer, for everything that is published besides the mask."""
+"""One camera frame with its result, from which all outputs besides the mask are made."""
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
+from std_msgs.msg import Header
 
 from fcn_road_seg.postprocess.labels import labels_and_confidence
+from fcn_road_seg.ros.parameters import NodeParameters
 
 
 @dataclass
 class SegmentedFrame:
-    """A frame and its answer; arrays have the frame's size.
+    """A frame and its result; arrays have the frame's size.
 
     Attributes:
-        header: std_msgs/Header of the image.
+        header: that of the image.
         image: uint8 H x W x 3 RGB.
         probability: P(road) x 255, uint8 H x W.
         mask: uint8 H x W, 255 = road.
-        threshold: P(road), 0..1, that the mask was cut at.
-        min_confidence: 0..1, see `labels_and_confidence`.
+        threshold: P(road), 0..1, from which the mask is road.
+        parameters: the node's, as they were when the frame arrived.
     """
 
-    header: Any
+    header: Header
     image: np.ndarray
     probability: np.ndarray
     mask: np.ndarray
     threshold: float
-    min_confidence: float
+    parameters: NodeParameters
 
     @cached_property
     def labels_and_confidence(self) -> tuple[np.ndarray, np.ndarray]:
-        """Class ids and confidence x 255, uint8 H x W each; made when first asked for."""
-        return labels_and_confidence(self.probability, self.threshold, self.min_confidence)
+        """Class ids and confidence x 255, uint8 H x W each; computed on first use."""
+        return labels_and_confidence(self.probability, self.threshold, self.parameters.min_confidence)

@@ -1,4 +1,4 @@
-"""The clock of timers and throttled logs, which a system clock that is set back would silence."""
+"""The clock of timers and throttled logs; setting back the system clock would silence them."""
 
 from rclpy.clock import Clock, ClockType
 

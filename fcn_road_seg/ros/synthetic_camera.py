@@ -1,6 +1,7 @@
-"""A ROS 2 node for a machine without a camera: publishes the synthetic drive, its calibration and its truth."""
+"""A ROS 2 node for a machine without a camera: publishes a synthetic drive, its calibration and ground truth."""
 
 import math
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -11,40 +12,44 @@ from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Header
 
 from fcn_road_seg.frames.image_message import fill_image
-from fcn_road_seg.ros.parameters import Parameter, declare
+from fcn_road_seg.ros.fault_log import FaultLog
+from fcn_road_seg.ros.parameter import declare_all, parameter
 from fcn_road_seg.ros.steady_clock import STEADY
 from fcn_road_seg.synthetic import SCENES, WEATHERS, Camera, SyntheticDrive
 
 GROUND_FRAME = "base_link"
 PROGRESS_STEPS = 4
-"""Log lines while the drive is rendered."""
-PARAMETERS = (
-    Parameter("rate", 10.0, "Frames per second.", minimum=0.1, maximum=1000.0),
-    Parameter(
-        "frames",
-        40,
-        "Frames that are rendered before the first is published; then they repeat.",
-        minimum=1,
-        maximum=1000,
-    ),
-    Parameter("seed", 0, "Another seed is another street, light and traffic.", minimum=0, maximum=2**31 - 1),
-    Parameter("scene", "residential", "Kind of street.", choices=("random", *SCENES)),
-    Parameter("weather", "sun", "Light and weather.", choices=("random", *WEATHERS)),
-    Parameter("width", Camera.width, "Width of the images in pixels.", minimum=32, maximum=4096),
-    Parameter("height", Camera.height, "Height of the images in pixels.", minimum=32, maximum=4096),
-    Parameter("frame_id", "camera_optical_frame", "Frame of the images: x right, y down, z forward (REP-103)."),
-)
+"""Number of log lines while the drive is rendered."""
+
+
+@dataclass(frozen=True)
+class CameraParameters:
+    """The parameters of the synthetic camera."""
+
+    rate: float = parameter(10.0, "Frames per second.", minimum=0.1, maximum=1000.0)
+    frames: int = parameter(
+        40, "Frames that are rendered before the first is published; then they repeat.", minimum=1, maximum=1000
+    )
+    seed: int = parameter(0, "Another seed is another street, light and traffic.", minimum=0, maximum=2**31 - 1)
+    scene: str = parameter("residential", "Kind of street.", choices=("random", *SCENES))
+    weather: str = parameter("sun", "Light and weather.", choices=("random", *WEATHERS))
+    width: int = parameter(Camera.width, "Width of the images in pixels.", minimum=32, maximum=4096)
+    height: int = parameter(Camera.height, "Height of the images in pixels.", minimum=32, maximum=4096)
+    frame_id: str = parameter("camera_optical_frame", "Frame of the images: x right, y down, z forward (REP-103).")
 
 
 class SyntheticCamera(Node):
     """Publishes a loop of frames of a `SyntheticDrive` at a steady rate.
 
-    Topics, RELIABLE and KEEP_LAST 10; a frame's three messages have one header, stamped when they go out:
-        camera/camera_info: sensor_msgs/CameraInfo, no distortion. Goes out first.
+    Topics, RELIABLE and KEEP_LAST 10; a frame's three messages share one header, stamped when they are published:
+        camera/camera_info: sensor_msgs/CameraInfo, no distortion. Published first.
         camera/image_raw: sensor_msgs/Image bgr8.
-        camera/truth: sensor_msgs/Image mono8, 255 = road, 0 = not, exact.
+        camera/truth: sensor_msgs/Image mono8, 255 = road, 0 = not road, exact.
 
         /tf_static: tf2_msgs/TFMessage, base_link (on the road, right below the camera) -> frame_id. Transient local.
+
+    Attributes:
+        faults: the exceptions that the node survived.
 
     Raises:
         ParameterError: a parameter was started with a value that it cannot take.
@@ -52,15 +57,16 @@ class SyntheticCamera(Node):
 
     def __init__(self):
         super().__init__("road_seg_camera")
-        values = {parameter.name: declare(self, parameter) for parameter in PARAMETERS}
-        self._rate, self._frame_id = values["rate"], values["frame_id"]
+        self.faults = FaultLog(self)
+        values = declare_all(self, CameraParameters)
+        self._rate, self._frame_id = values.rate, values.frame_id
         self._drive = SyntheticDrive(
-            seed=values["seed"],
-            frames=values["frames"],
-            camera=Camera.of_size(values["width"], values["height"]),
-            rate=values["rate"],
-            weather=values["weather"],
-            scene=values["scene"],
+            seed=values.seed,
+            frames=values.frames,
+            camera=Camera.of_size(values.width, values.height),
+            rate=values.rate,
+            weather=values.weather,
+            scene=values.scene,
         )
         self._info = camera_info(self._drive.camera)
         self._frames: list[tuple[Image, Image]] = []
@@ -71,7 +77,7 @@ class SyntheticCamera(Node):
         self._truth_publisher = self.create_publisher(Image, "camera/truth", qos)
 
     def start(self) -> None:
-        """Render the drive, which takes a while and ends early after a signal, and begin to publish it."""
+        """Render the drive, which takes a while and stops early at a signal, then start publishing it."""
         self._publish_transform()
         count = len(self._drive)
         for index in range(count):
@@ -115,7 +121,7 @@ class SyntheticCamera(Node):
 
 
 class Pose(NamedTuple):
-    """A frame in its parent."""
+    """The pose of a frame in its parent frame."""
 
     translation: tuple[float, float, float]
     """x, y, z in metres."""
@@ -124,9 +130,9 @@ class Pose(NamedTuple):
 
 
 def optical_pose(height: float, pitch: float) -> Pose:
-    """A camera's optical frame (z forward, x right, y down) in a frame on the road below it (x forward, y left, z up).
+    """The pose of a camera's optical frame in a frame on the road below it.
 
-    The axes are REP-103's.
+    The axes are those of REP-103: z forward, x right, y down; and x forward, y left, z up.
 
     Args:
         height: metres above the road.

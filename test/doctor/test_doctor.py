@@ -362,7 +362,7 @@ def node(domain_id, small_weights, tmp_path_factory):
     # What random weights say of noise is no road scene, and rightly named; here it would hide the other findings.
     prelude = "import fcn_road_seg.postprocess.out_of_domain as scene; scene.alarm = lambda look: ''"
     node = NodeProcess(domain_id, tmp_path_factory.mktemp("node") / "log", prelude, **parameters)
-    node.wait_for_words("Listening to /image")
+    node.wait_for_output("Listening to /image")
     yield node
     assert node.stop() == 0
 

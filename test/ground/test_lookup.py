@@ -5,7 +5,6 @@ import gc
 import threading
 import time
 import weakref
-from dataclasses import fields
 from types import SimpleNamespace
 
 import numpy as np
@@ -18,10 +17,10 @@ from sensor_msgs.msg import CameraInfo
 from fcn_road_seg.ground import CameraModel, GroundError, GroundPlane, lookup
 from fcn_road_seg.ground.lookup import MapMaker, MapOptions
 from fcn_road_seg.ros.camera_info_subscription import CameraInfoSubscription
-from fcn_road_seg.ros.parameters import BY_NAME
+from fcn_road_seg.ros.parameters import NodeParameters
 from fcn_road_seg.synthetic import Camera
 
-OPTIONS = MapOptions(**{field.name: BY_NAME[field.name].default for field in fields(MapOptions)})
+OPTIONS = NodeParameters().map_options
 PLANE = GroundPlane.from_mounting(1.65)
 
 

@@ -53,18 +53,18 @@ def test_the_node_follows_cameras_on_fast_dds_defaults(domain_id, small_weights,
         return len(client.masks) - before
 
     try:
-        node.wait_for_words("Listening to /image (reliable)")
+        node.wait_for_output("Listening to /image (reliable)")
         client.spin_until(lambda: client.node.count_publishers("road_seg/mask"), "the node's publisher of masks")
         assert drive("reliable") >= 25  # all, but for what newer ones replace while other work holds the machine
         # Of these Fast DDS loses nearly all on its defaults: nothing more can be asked than that one comes some time.
         assert any(drive("best_effort") for _ in range(8))
-        assert "Listening to /image (best_effort)" in node.words()
+        assert "Listening to /image (best_effort)" in node.output()
         assert drive("reliable") >= 25
         assert any(drive("best_effort", "reliable") for _ in range(8))
-        listened = [line.rpartition("(")[2] for line in node.words().splitlines() if "Listening" in line]
+        listened = [line.rpartition("(")[2] for line in node.output().splitlines() if "Listening" in line]
         assert [key for key, _ in itertools.groupby(listened)] == listened  # never the same twice in a row
         assert "best_effort)" in listened[listened.index("best_effort)") + 2 :]
     finally:
         client.close()
         assert node.stop() == 0
-    assert "QoS clash" not in node.words()
+    assert "QoS clash" not in node.output()

@@ -1,16 +1,17 @@
-"""What the node says of itself, without ROS: counting, and what is worth a warning."""
+"""The node's diagnostics, without ROS: what is counted, and what is a warning."""
 
 import pytest
 
 from fcn_road_seg.inference.options import SegmenterOptions
 from fcn_road_seg.inference.segmenter import RoadSegmenter
-from fcn_road_seg.ros.diagnostics import ERROR, OK, STALE, WARN, FrameStatistics, device_report, diagnostic_array
+from fcn_road_seg.ros.diagnostics import ERROR, OK, STALE, WARN, device_report, diagnostic_array
+from fcn_road_seg.ros.frame_statistics import FrameStatistics
 
 SECONDS = {"decode": 0.001, "preprocess": 0.002, "network": 0.05, "postprocess": 0.003, "publish": 0.001}
 
 
 class Drive:
-    """Frames at 10 Hz through statistics, with a clock of the test's."""
+    """Frames at 10 Hz through statistics, with a clock that the test sets."""
 
     def __init__(self):
         self.now = 100.0
@@ -62,7 +63,7 @@ def test_silence_is_a_warning_then_stale():
     drive.now += 1.5
     assert drive.report("frames")[1:3] == (
         WARN,
-        "no image has ever come: is the camera running, and the topic right? road_seg doctor looks",
+        "no image has arrived yet: is the camera running, and is the topic right? road_seg doctor checks both",
     )
     drive.frames(3)
     assert drive.report("frames").level == OK
@@ -95,18 +96,18 @@ def test_the_age_bound_is_a_period_and_an_inference():
     report = Drive().frames(20, age=0.30).report("latency")
     assert report.level == WARN
     assert "100 % of the masks are older than a period and an inference (157 ms)" in report.sentence
-    assert "300 ms: frames are 243 ms old when their turn comes" in report.sentence
+    assert "300 ms: frames are 243 ms old when the node takes them" in report.sentence
     drive = Drive().frames(54)
     assert drive.frames(6, age=5.0).report("latency").level == WARN
     assert Drive().frames(97).frames(3, age=5.0).report("latency").level == OK
     assert "use_sim_time" in Drive().frames(20, age=4e8).report("latency").sentence
 
 
-def test_stamps_that_are_zero_or_ahead_are_said():
+def test_stamps_that_are_zero_or_ahead_are_reported():
     assert "no stamp" in Drive().frames(5, age=None).report("latency").sentence
     report = Drive().frames(5, age=-0.5).report("latency")
     assert report.level == WARN and "500 ms in the future" in report.sentence
-    assert Drive().frames(5, age=-0.02).report("latency").level == OK  # what /clock lags by
+    assert Drive().frames(5, age=-0.02).report("latency").level == OK  # the lag of /clock
 
 
 def test_stamps_that_go_back_are_counted():
@@ -135,7 +136,7 @@ def test_a_road_that_vanishes_or_jumps():
     assert "jumped by 40 %" in drive.report("road").sentence
 
 
-def test_an_inference_that_takes_long_is_no_silence():
+def test_a_long_inference_is_not_silence():
     drive = Drive()
     for _ in range(3):
         drive.frame(answered=False)
@@ -151,7 +152,7 @@ def test_after_a_restart_nothing_is_recent():
     assert drive.report("frames").level == OK and drive.report("frames").values["frames answered"] == "20"
 
 
-def test_the_device_as_it_is(small_weights, monkeypatch):
+def test_the_report_of_the_device(small_weights, monkeypatch):
     segmenter = RoadSegmenter.load(SegmenterOptions(small_weights, "cpu", "fp32", backend="torch"))
     report = device_report(segmenter)
     assert report.level == OK

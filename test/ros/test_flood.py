@@ -25,7 +25,7 @@ def test_under_a_flood_the_newest_frame_is_answered_and_nothing_grows(domain_id,
     resident, replies = [], []
     camera = None
     try:
-        node.wait_for_words("Listening to /image")
+        node.wait_for_output("Listening to /image")
         client.spin_until(lambda: client.node.count_publishers("road_seg/mask"), "the node's publisher of masks")
         assert client.state() == "active" and client.set_parameter("overlay_alpha", 0.5) == ""
         camera = subprocess.Popen(

@@ -39,10 +39,10 @@ def threshold(segmenter) -> float:
 def node(domain_id, small_weights, threshold, tmp_path_factory):
     log = tmp_path_factory.mktemp("node") / "log"
     node = NodeProcess(domain_id, log, weights=small_weights, threshold=threshold, warm_up_width=97, warm_up_height=61)
-    node.wait_for_words("Listening to /image")
+    node.wait_for_output("Listening to /image")
     yield node
     assert node.stop() == 0
-    assert "Traceback" not in node.words()
+    assert "Traceback" not in node.output()
 
 
 def test_the_mask_is_the_segmenters_with_the_frames_header(client, camera, segmenter, threshold):
@@ -100,11 +100,11 @@ def test_bad_messages_are_dropped_in_words_and_the_next_frame_is_answered(client
     for message, words in ((short, "18042 bytes, but"), (unknown, "'32SC4' is depth"), (empty, "0x0")):
         camera.publish(message)
         client.spin_for(1.2)  # the log speaks once a second
-        node.wait_for_words(words)
+        node.wait_for_output(words)
     assert client.answer(camera, before_our_time)
     client.answer(camera, frame_message(FRAME, "rgb8", 52))
     assert len(client.masks) == answered + 2
-    node.wait_for_words("Frame dropped (1 so far): 62 rows of 291 bytes make 18042 bytes, but 17751 came")
+    node.wait_for_output("Frame dropped (1 so far): 62 rows of 291 bytes make 18042 bytes, but 17751 came")
 
 
 def test_the_threshold_changes_while_running(client, camera, segmenter, threshold):
@@ -126,7 +126,7 @@ def test_what_is_read_at_configure_is_refused_in_a_sentence(client):
 def test_diagnostics_say_what_came_in_and_what_it_runs_on(client, camera, segmenter, small_weights):
     client.answer(camera, frame_message(FRAME, "rgb8", 62))
     statuses = client.diagnostics()
-    assert set(statuses) == {"state", "device", "frames", "latency", "road", "scene", "ground"}
+    assert set(statuses) == {"state", "faults", "device", "frames", "latency", "road", "scene", "ground"}
     assert statuses["state"].message == "active"
     device = {value.key: value.value for value in statuses["device"].values}
     assert (device["device"], device["precision"]) == (segmenter.device, segmenter.precision)
@@ -139,7 +139,7 @@ def test_diagnostics_say_what_came_in_and_what_it_runs_on(client, camera, segmen
         assert {f"{stage} p50 (ms)", f"{stage} p99 (ms)"} <= latency
     assert "use_sim_time" in statuses["latency"].message  # the test's stamps are of 1970
     client.spin_for(2.0)
-    assert client.diagnostics()["frames"].message.startswith("no image has come for")
+    assert client.diagnostics()["frames"].message.startswith("no image has arrived for")
 
 
 def test_an_old_frame_is_dropped_and_one_without_a_stamp_is_not(client, camera, node):
@@ -147,7 +147,7 @@ def test_an_old_frame_is_dropped_and_one_without_a_stamp_is_not(client, camera, 
     now = client.node.get_clock().now().seconds_nanoseconds()[0]
     answered = len(client.masks)
     camera.publish(frame_message(FRAME, "rgb8", now - 100))
-    node.wait_for_words("ms old, but max_age_ms is 60000")
+    node.wait_for_output("ms old, but max_age_ms is 60000")
     client.answer(camera, frame_message(FRAME, "rgb8", now))
     unstamped = frame_message(FRAME, "rgb8", 0)
     unstamped.header.stamp.nanosec = 0
@@ -230,7 +230,7 @@ def test_a_failed_configure_says_why_and_the_next_one_works(domain_id, small_wei
     node = NodeProcess(domain_id, tmp_path / "log", weights=tmp_path / "none.safetensors")
     client = Client(domain_id)
     try:
-        node.wait_for_words(f"Not configured: there is no weights file {tmp_path / 'none.safetensors'}")
+        node.wait_for_output(f"Not configured: there is no weights file {tmp_path / 'none.safetensors'}")
         assert client.state() == "unconfigured"
         state = client.diagnostics()["state"]
         assert state.level == state.ERROR and "there is no weights file" in state.message
@@ -241,13 +241,13 @@ def test_a_failed_configure_says_why_and_the_next_one_works(domain_id, small_wei
     finally:
         client.close()
         assert node.stop(signal.SIGTERM) == 0
-    assert "Traceback" not in node.words()
+    assert "Traceback" not in node.output()
 
 
 def test_a_parameter_that_cannot_be_ends_the_start_with_a_sentence(domain_id, tmp_path):
     node = NodeProcess(domain_id, tmp_path / "log", threshold=1)
     assert node.process.wait(60) == 2
-    assert node.words().splitlines() == [
+    assert node.output().splitlines() == [
         "road_seg_node: 'threshold' is a double (0.0 to 1.0), written with a decimal point, not 1"
     ]
 
@@ -260,12 +260,12 @@ def test_the_shipped_weights_find_a_synthetic_road(domain_id, shipped_weights, t
     node = NodeProcess(domain_id, tmp_path / "log")
     client = Client(domain_id)
     try:
-        node.wait_for_words("Listening to /image")
+        node.wait_for_output("Listening to /image")
         mask = mask_pixels(client.answer(client.camera(), frame_message(frame.image, "rgb8", 1))) != 0
     finally:
         client.close()
         assert node.stop() == 0
-    assert str(shipped_weights) in node.words()
+    assert str(shipped_weights) in node.output()
     assert np.count_nonzero(mask & frame.road) / np.count_nonzero(mask | frame.road) > 0.8
 
 

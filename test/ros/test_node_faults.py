@@ -42,7 +42,7 @@ def node(domain_id, small_weights, tmp_path_factory):
     log = tmp_path_factory.mktemp("node") / "log"
     reliable = {"qos_overrides./image.subscription.reliability": "reliable"}
     node = NodeProcess(domain_id, log, FAULTS, weights=small_weights, backend="torch", **reliable)
-    node.wait_for_words("Listening to /image")
+    node.wait_for_output("Listening to /image")
     yield node
     if node.process.poll() is None:
         node.stop()
@@ -55,11 +55,11 @@ def test_out_of_memory_drops_the_frame_and_not_the_node(client, camera, node):
         client.spin_for(1.5)
     client.answer(camera, frame_message(FRAME, "rgb8", 12))
     assert [mask.header.stamp.sec for mask in client.masks[answered:]] == [12]
-    node.wait_for_words("not enough memory for a frame of 31x40: CUDA out of memory")
-    node.wait_for_words("the network failed on a frame of 32x40: cuDNN error: CUDNN_STATUS_EXECUTION_FAILED")
+    node.wait_for_output("not enough memory for a frame of 31x40: CUDA out of memory")
+    node.wait_for_output("the network failed on a frame of 32x40: cuDNN error: CUDNN_STATUS_EXECUTION_FAILED")
     frames = {value.key: value.value for value in client.diagnostics()["frames"].values}
     assert [frames[f"frames dropped: {reason}"] for reason in ("memory", "inference", "fault")] == ["1", "1", "1"]
-    node.wait_for_words("KeyError: 'a fault of ours'")
+    node.wait_for_output("KeyError: 'a fault of ours'\nTraceback (most recent call last):")
 
 
 @pytest.mark.parametrize(
@@ -71,7 +71,7 @@ def test_out_of_memory_drops_the_frame_and_not_the_node(client, camera, node):
             {"durability": DurabilityPolicy.TRANSIENT_LOCAL},
             [
                 "QoS clash on /road_seg/mask: this node's publisher has durability volatile",
-                "transient_local, so it gets "
+                "transient_local, so it receives "
                 "nothing. Set the parameter qos_overrides./road_seg/mask.publisher.durability to transient_local",
             ],
         ),
@@ -80,8 +80,8 @@ def test_out_of_memory_drops_the_frame_and_not_the_node(client, camera, node):
             Image,
             {"deadline": Duration(seconds=1)},
             [
-                "QoS clash on /road_seg/mask: a subscriber and this node's publisher differ in deadline, so it gets "
-                "nothing. Change the subscriber"
+                "QoS clash on /road_seg/mask: a subscriber and this node's publisher differ in deadline, so it "
+                "receives nothing. Change the subscriber"
             ],
         ),
         (
@@ -100,28 +100,28 @@ def test_a_viewer_that_asks_for_more_is_told(client, node, topic, kind, policies
     client.spin_for(1.0)
     client.node.destroy_subscription(subscription)
     for part in words:
-        node.wait_for_words(part)
+        node.wait_for_output(part)
 
 
 def test_a_camera_that_offers_less_is_told(client, node):
     publisher = client.camera(ReliabilityPolicy.BEST_EFFORT, wait=False)
     client.spin_for(1.0)
     client.node.destroy_publisher(publisher)
-    node.wait_for_words("QoS clash on /image: this node's subscription has reliability reliable")
-    node.wait_for_words(
-        "best_effort, so nothing is heard of it. Set the parameter "
+    node.wait_for_output("QoS clash on /image: this node's subscription has reliability reliable")
+    node.wait_for_output(
+        "best_effort, so nothing arrives from it. Set the parameter "
         "qos_overrides./image.subscription.reliability to best_effort, or change the publisher"
     )
 
 
 def test_a_device_that_is_lost_ends_the_process(client, camera, node):
-    answered = len(client.masks)
+    answered, output = len(client.masks), node.output()
     camera.publish(frame_message(FRAME[:, :33], "rgb8", 20))
     assert node.process.wait(60) == 1
     client.spin_for(0.5)
     assert len(client.masks) == answered
-    assert "works no more: CUDA error: an illegal memory access was encountered; the node ends" in node.words()
-    assert "Traceback" not in node.words()
+    assert "works no more: CUDA error: an illegal memory access was encountered; the node ends" in node.output()
+    assert "Traceback" not in node.output().removeprefix(output)
 
 
 def test_cleaning_up_frees_the_memory(domain_id, shipped_weights, tmp_path):
@@ -129,7 +129,7 @@ def test_cleaning_up_frees_the_memory(domain_id, shipped_weights, tmp_path):
     node = NodeProcess(domain_id, tmp_path / "log", device="cpu")
     client = Client(domain_id)
     try:
-        node.wait_for_words("Listening to /image")
+        node.wait_for_output("Listening to /image")
         sizes = []
         for _ in range(3):
             configured = node.resident()
@@ -168,7 +168,7 @@ CameraSubscription.stop = faulty
         client.answer(camera, frame_message(FRAME, "rgb8", 1))
         client.change_state("deactivate")
         assert client.state() == "unconfigured"
-        node.wait_for_words("A transition from active failed and everything was freed: configure the node again")
+        node.wait_for_output("A transition from active failed and everything was freed: configure the node again")
         client.spin_until(lambda: not camera.get_subscription_count(), "the end of the subscription")
         assert client.change_state("configure") and client.change_state("activate")
         client.spin_until(camera.get_subscription_count, "a new subscription")
@@ -199,7 +199,7 @@ def test_with_simulated_time_ages_are_the_bags_and_a_loop_is_no_harm(domain_id, 
         at(1000)
         client.answer(camera, frame_message(FRAME, "rgb8", 1000))
         camera.publish(frame_message(FRAME, "rgb8", 990))
-        node.wait_for_words("ms old, but max_age_ms is 500")
+        node.wait_for_output("ms old, but max_age_ms is 500")
         at(100)
         client.answer(camera, frame_message(FRAME, "rgb8", 100))
         frames = {value.key: value.value for value in client.diagnostics()["frames"].values}
@@ -220,7 +220,7 @@ def test_a_gpu_that_must_be_there(domain_id, small_weights, tmp_path):
     node = NodeProcess(domain_id, tmp_path / "log", weights=small_weights, require_cuda="true")
     client = Client(domain_id)
     try:
-        node.wait_for_words("Not configured: no CUDA device was found")
+        node.wait_for_output("Not configured: no CUDA device was found")
         assert client.state() == "unconfigured"
         assert client.set_parameter("require_cuda", False) == ""
         assert client.change_state("configure") and client.change_state("activate")
@@ -243,10 +243,10 @@ def speak():
 environment.set_ros_defaults = speak
 """
     node = NodeProcess(domain_id % 100 + 1, tmp_path / "log", prelude)
-    node.wait_for_words(words)
+    node.wait_for_output(words)
     time.sleep(delay)
     assert node.stop(number) == 0
-    assert "Traceback" not in node.words()
+    assert "Traceback" not in node.output()
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -265,10 +265,10 @@ def slow(*arguments):
 openvino.Core.compile_model = slow
 """
     node = NodeProcess(domain_id % 100 + 1, tmp_path / "log", prelude, weights=small_weights, backend="openvino")
-    node.wait_for_words("compiling")
+    node.wait_for_output("compiling")
     time.sleep(0.3)
     assert node.stop(number) == 0
-    assert "Traceback" not in node.words() and "Not configured" not in node.words()
+    assert "Traceback" not in node.output() and "Not configured" not in node.output()
 
 
 @pytest.mark.parametrize(
@@ -278,7 +278,7 @@ openvino.Core.compile_model = slow
 def test_a_parameter_that_cannot_be_is_a_sentence(domain_id, tmp_path, parameter, value):
     node = NodeProcess(domain_id % 100 + 1, tmp_path / "log", **{parameter: value})
     assert node.process.wait(60) == 2
-    assert node.words().startswith("road_seg_node: ") and len(node.words().splitlines()) == 1
+    assert node.output().startswith("road_seg_node: ") and len(node.output().splitlines()) == 1
 
 
 def test_outputs_take_their_qos_from_parameters(domain_id, small_weights, tmp_path):
@@ -295,7 +295,7 @@ def test_outputs_take_their_qos_from_parameters(domain_id, small_weights, tmp_pa
         profile = client.node.get_publishers_info_by_topic("/road_seg/mask")[0].qos_profile
         assert profile.durability == DurabilityPolicy.TRANSIENT_LOCAL
         assert profile.reliability == ReliabilityPolicy.BEST_EFFORT
-        node.wait_for_words("Listening to /image")
+        node.wait_for_output("Listening to /image")
     finally:
         client.close()
         assert node.stop() == 0

@@ -1,5 +1,7 @@
 """What the node publishes in metres and pixel for pixel, over DDS, and what it says when it cannot."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -13,10 +15,10 @@ from rclpy.qos import DurabilityPolicy
 from sensor_msgs.msg import CameraInfo, Image, LaserScan, PointCloud2
 
 from fcn_road_seg.ground import GroundPlane
-from fcn_road_seg.ground.lookup import GroundMaps, MapOptions
+from fcn_road_seg.ground.lookup import GroundMaps
 from fcn_road_seg.inference.segmenter import RoadSegmenter
 from fcn_road_seg.postprocess.labels import labels_and_confidence
-from fcn_road_seg.ros.parameters import BY_NAME
+from fcn_road_seg.ros.parameters import NodeParameters
 from fcn_road_seg.ros.synthetic_camera import optical_pose
 
 KINDS = {
@@ -45,8 +47,7 @@ def camera_model(**changes):
 
 def maps_of(plane: GroundPlane, **changes) -> GroundMaps:
     """What the node should use, at default parameters."""
-    names = MapOptions.__dataclass_fields__
-    return GroundMaps(camera_model(), plane, MapOptions(**{name: BY_NAME[name].default for name in names} | changes))
+    return GroundMaps(camera_model(), plane, replace(NodeParameters().map_options, **changes))
 
 
 @pytest.fixture(scope="module")
@@ -70,10 +71,10 @@ def node(domain_id, small_weights, threshold, tmp_path_factory):
     log = tmp_path_factory.mktemp("node") / "log"
     mounting = {"camera_height": HEIGHT, "camera_pitch": PITCH}
     node = NodeProcess(domain_id, log, weights=small_weights, threshold=threshold, **mounting)
-    node.wait_for_words("Listening to /image")
+    node.wait_for_output("Listening to /image")
     yield node
     assert node.stop() == 0
-    assert "Traceback" not in node.words()
+    assert "Traceback" not in node.output()
 
 
 @pytest.fixture(scope="module")
@@ -210,13 +211,13 @@ def test_a_bad_calibration_is_a_sentence_and_the_mask_goes_on(listener, client, 
     assert [len(messages) for messages in metric] == before
     ground = client.diagnostics()["ground"]
     assert ground.level == ground.WARN and words in ground.message, ground.message
-    assert ground.message.startswith("nothing is published in metres: ")
+    assert ground.message.startswith("ground outputs are not published: ")
     listener.until_heard(calibration(), *KINDS)
 
 
 def test_a_sentence_is_in_the_log(node, listener, client):
-    node.wait_for_words("Nothing is published in metres: /camera_info is for images of 100x50")
-    node.wait_for_words("In metres (base_link, plane from camera_height")
+    node.wait_for_output("Ground outputs are not published: /camera_info is for images of 100x50")
+    node.wait_for_output("Ground outputs (base_link, plane from camera_height")
 
 
 def test_parameters_count_at_once_and_an_old_plane_never(listener, client, probability):
@@ -280,8 +281,8 @@ lookup.GroundMaps = Never
         listener = MetresClient(client, {})
         for _ in range(3):
             listener.send(calibration())
-        assert "nobody subscribes" in client.diagnostics()["ground"].message
-        assert not client.node.count_subscribers("camera_info") and "maps are made" not in node.words()
+        assert "no ground output is subscribed to" in client.diagnostics()["ground"].message
+        assert not client.node.count_subscribers("camera_info") and "maps are made" not in node.output()
         subscription = client.node.create_subscription(LaserScan, "road_seg/scan", lambda message: None, qos())
         client.spin_for(0.5)
         listener.send(calibration())
@@ -326,10 +327,10 @@ def test_the_plane_comes_from_a_chain_of_static_transforms(domain_id, small_weig
     try:
         listener = MetresClient(client, {"points": PointCloud2, "grid": OccupancyGrid})
         listener.silent(None)
-        node.wait_for_words("Listening to /image")
+        node.wait_for_output("Listening to /image")
         client.spin_for(3.0)
         listener.silent(None, 1)
-        node.wait_for_words("Nothing is published in metres: no camera_info has come on /camera_info")
+        node.wait_for_output("Ground outputs are not published: no camera_info has arrived on /camera_info")
         listener.silent(calibration(), 1)
         assert "TF does not connect base_footprint with the image's frame front_camera" in (
             client.diagnostics()["ground"].message
@@ -353,7 +354,7 @@ def test_the_plane_comes_from_a_chain_of_static_transforms(domain_id, small_weig
         np.testing.assert_allclose(np.stack([points[axis] for axis in "xyz"], -1), expected, rtol=1e-4, atol=1e-4)
         assert answers["grid"].header.frame_id == "base_footprint"
         assert answers["grid"].info.origin.position.z == -0.25
-        assert "plane from TF" in node.words()
+        assert "plane from TF" in node.output()
         # A transform below the road: nothing of the old plane goes out.
         publisher.publish(transform("base_link", "mast", (2, 0, -3), (0, 0, half, half)))
         client.spin_for(0.5)
@@ -362,7 +363,7 @@ def test_the_plane_comes_from_a_chain_of_static_transforms(domain_id, small_weig
     finally:
         client.close()
         assert node.stop() == 0
-    assert "Traceback" not in node.words()
+    assert "Traceback" not in node.output()
 
 
 def quaternion_product(a, b):
@@ -386,7 +387,7 @@ def test_without_tf_and_camera_height_it_says_what_to_do(domain_id, small_weight
         listener.silent(calibration())
         client.spin_for(3.0)
         listener.silent(calibration(), 1)
-        node.wait_for_words("neither tf2_ros nor tf2_msgs is installed, so TF cannot say where the camera is")
+        node.wait_for_output("neither tf2_ros nor tf2_msgs is installed, so TF cannot say where the camera is")
         assert "set camera_height" in client.diagnostics()["ground"].message
     finally:
         client.close()

@@ -1,17 +1,19 @@
-"""The table of parameters, and everything that must agree with it."""
+"""The table of parameters, and everything that has to agree with it."""
 
 import re
-from dataclasses import fields
+from dataclasses import FrozenInstanceError, fields, replace
+from typing import get_type_hints
 
 import pytest
 import yaml
 
 from fcn_road_seg.ground.lookup import MapOptions
-from fcn_road_seg.ros.parameters import BY_NAME, PARAMETERS, ParameterError, check_change, descriptor, markdown_table
+from fcn_road_seg.ros.parameter import ParameterError, descriptor
+from fcn_road_seg.ros.parameters import BY_NAME, PARAMETERS, NodeParameters, check_change, markdown_table
 
 OUTPUTS = {"min_confidence", "camera_height", "camera_pitch", "camera_roll", "ground_frame", "ground_z", "rectified"}
 OUTPUTS |= {field.name for field in fields(MapOptions)}
-"""Parameters of what is published besides the mask; they are read with every frame."""
+"""Parameters of the outputs besides the mask; they can change while the node runs."""
 
 
 def test_every_default_is_in_its_range():
@@ -35,10 +37,22 @@ def test_every_default_is_in_its_range():
         ("weights", None, "'weights' is a string, not None"),
     ],
 )
-def test_a_value_that_cannot_be_is_refused_in_a_sentence(name, value, words):
+def test_an_invalid_value_is_refused_in_a_sentence(name, value, words):
     with pytest.raises(ParameterError) as error:
         check_change(name, value, configured=False)
     assert words in str(error.value)
+
+
+def test_the_snapshot_and_the_table_agree():
+    defaults, types = NodeParameters(), get_type_hints(NodeParameters)
+    assert [field.name for field in fields(NodeParameters)] == [parameter.name for parameter in PARAMETERS]
+    for parameter in PARAMETERS:
+        assert types[parameter.name] is type(parameter.default)
+        assert getattr(defaults, parameter.name) == parameter.default
+    with pytest.raises(FrozenInstanceError):
+        defaults.threshold = 0.7
+    assert {field.name for field in fields(MapOptions)} <= types.keys()
+    assert replace(defaults, max_range=30.0).map_options.max_range == 30.0
 
 
 def test_only_some_parameters_change_while_configured():
@@ -69,7 +83,7 @@ def test_the_readme_has_the_table(repository):
     assert table.strip() == markdown_table(), "put the output of `python -m fcn_road_seg.ros.parameters` there"
 
 
-def test_descriptors_say_what_the_table_says():
+def test_descriptors_match_the_table():
     pytest.importorskip("rclpy", reason="ROS 2 is not installed")
     threshold, width = descriptor(BY_NAME["threshold"]), descriptor(BY_NAME["network_width"])
     assert [(r.from_value, r.to_value) for r in threshold.floating_point_range] == [(0.0, 1.0)]

@@ -126,9 +126,9 @@ class View:
                 stderr=subprocess.STDOUT,
                 env=isolated_ros_environment(domain_id),
             )
-        self.port = int(self.wait_for_words(r"http://[\d.]+:(\d+)/ shows")[1])
+        self.port = int(self.wait_for_output(r"http://[\d.]+:(\d+)/ shows")[1])
 
-    def wait_for_words(self, pattern: str) -> re.Match:
+    def wait_for_output(self, pattern: str) -> re.Match:
         def said():
             assert self.process.poll() is None, f"it ended: {self.log.read_text()}"
             return re.search(pattern, self.log.read_text())
@@ -356,7 +356,7 @@ def test_foxglove_gets_mask_overlay_and_latency(node, view):
 
     from fcn_road_seg.view.foxglove import timestamp
 
-    port = int(view.wait_for_words(r"ws://127\.0\.0\.1:(\d+) is for Foxglove")[1])
+    port = int(view.wait_for_output(r"ws://127\.0\.0\.1:(\d+) is for Foxglove")[1])
     assert listening_addresses(port) == {"0100007F"}
     with client.connect(f"ws://127.0.0.1:{port}", subprotocols=["foxglove.sdk.v1"], max_size=None) as socket:
         channels = {}
@@ -429,8 +429,8 @@ def test_it_says_how_to_get_foxglove_and_warns_where_others_can_look(domain_id, 
     prelude = "import sys; sys.modules['foxglove'] = None"
     view = View(domain_id, tmp_path / "log", "--host", "0.0.0.0", "--node", "/front/road_seg", prelude=prelude)
     try:
-        view.wait_for_words("pip install foxglove-sdk")
-        view.wait_for_words("Everybody who reaches 0.0.0.0 can watch the camera: there is no password.")
+        view.wait_for_output("pip install foxglove-sdk")
+        view.wait_for_output("Everybody who reaches 0.0.0.0 can watch the camera: there is no password.")
         assert view.figures()["notice"].startswith("Waiting for /front/road_seg/mask")
     finally:
         assert view.stop() == 0

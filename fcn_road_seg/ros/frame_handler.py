@@ -1,0 +1,149 @@
+"""The way of a camera image through the node: decode, segment, threshold, publish the mask, publish the rest."""
+
+import time
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+from rclpy.clock import ROSClock
+from rclpy.node import Node
+from rclpy.publisher import Publisher
+from sensor_msgs.msg import CompressedImage, Image
+
+from fcn_road_seg.errors import DeviceLostError, FrameError, first_line
+from fcn_road_seg.frames.image_message import compressed_to_rgb, fill_image, image_to_rgb
+from fcn_road_seg.postprocess.out_of_domain import alarm, look
+from fcn_road_seg.postprocess.temporal_filter import TemporalFilter
+from fcn_road_seg.postprocess.threshold import threshold_mask
+from fcn_road_seg.ros.fault_log import FaultLog
+from fcn_road_seg.ros.frame_statistics import FrameStatistics
+from fcn_road_seg.ros.parameters import NodeParameters
+from fcn_road_seg.ros.segmented_frame import SegmentedFrame
+from fcn_road_seg.ros.steady_clock import STEADY
+
+if TYPE_CHECKING:
+    from fcn_road_seg.inference.segmenter import RoadSegmenter
+
+TRANSPORTS = {"raw": (Image, image_to_rgb), "compressed": (CompressedImage, compressed_to_rgb)}
+"""By the parameter image_transport: the type of the topic image, and the function that decodes it."""
+
+
+def road_threshold(parameters: NodeParameters, segmenter: "RoadSegmenter") -> float:
+    """P(road), 0..1, from which a pixel is road: the parameter, or the checkpoint's threshold if that is 0."""
+    return parameters.threshold or segmenter.threshold
+
+
+class Outputs(Protocol):
+    """Outputs besides the mask."""
+
+    def publish(self, frame: SegmentedFrame) -> None:
+        """Publish those that are subscribed to."""
+
+
+class FrameHandler:
+    """Answers images with masks; a frame gets its own mask or none.
+
+    Args:
+        mask_publisher: of ~/mask.
+        outputs: published after the mask.
+        statistics: counts what happens to frames.
+        faults: gets the exceptions that are not the frame's fault.
+    """
+
+    def __init__(
+        self,
+        node: Node,
+        mask_publisher: Publisher,
+        outputs: tuple[Outputs, ...],
+        statistics: FrameStatistics,
+        faults: FaultLog,
+    ):
+        self._node = node
+        self._mask_publisher = mask_publisher
+        self._outputs = outputs
+        self._statistics = statistics
+        self._faults = faults
+        self._temporal_filter = TemporalFilter()
+
+    def restart(self) -> None:
+        """Forget past frames."""
+        self._statistics.restart()
+        self._temporal_filter.reset()
+
+    def handle(
+        self, message: Image | CompressedImage, info: dict, segmenter: "RoadSegmenter", parameters: NodeParameters
+    ) -> None:
+        """Publish the mask of an image and the other outputs, or drop the image and count it.
+
+        Args:
+            info: rclpy's MessageInfo; empty in ROS 2 Humble.
+
+        Raises:
+            DeviceLostError: the device no longer answers.
+        """
+        try:
+            self._answer(message, info, segmenter, parameters)
+        except DeviceLostError:
+            raise
+        except FrameError as error:
+            self._drop(error.reason, str(error))
+        except MemoryError:
+            self._drop("memory", "there is not enough memory for it")
+        except Exception as error:  # a fault of this program or a library must not end the drive
+            self._faults.record("A frame failed", error)
+            self._drop("fault", f"{type(error).__name__}: {first_line(error)}")
+
+    def _answer(
+        self, message: Image | CompressedImage, info: dict, segmenter: "RoadSegmenter", parameters: NodeParameters
+    ) -> None:
+        began = time.perf_counter()
+        header = message.header
+        stamp = max(header.stamp.sec * 10**9 + header.stamp.nanosec, 0)  # a negative stamp counts as none
+        self._count(stamp, info)
+        age_at_arrival = self._age(stamp)
+        limit = parameters.max_age_ms
+        if limit and age_at_arrival is not None and 1000 * age_at_arrival > limit:
+            raise FrameError("age", f"it is {1000 * age_at_arrival:.0f} ms old, but max_age_ms is {limit:g}")
+        _, decode = TRANSPORTS[parameters.image_transport]
+        frame = decode(message)
+        decoded = time.perf_counter()
+        probability = segmenter(frame)
+        segmented = time.perf_counter()
+        probability = self._temporal_filter(probability, frame, parameters.smoothing, stamp, header.frame_id)
+        threshold = road_threshold(parameters, segmenter)
+        mask = threshold_mask(probability, threshold)
+        thresholded = time.perf_counter()
+        self._mask_publisher.publish(fill_image(Image(header=header), mask, "mono8"))
+        published, age = time.perf_counter(), self._age(stamp)
+        clock = self._node.get_clock()
+        if age is not None and isinstance(clock, ROSClock) and clock.ros_time_is_active:
+            age += published - began  # /clock is received only between two frames
+        segmented_frame = SegmentedFrame(header, frame, probability, mask, threshold, parameters)
+        for outputs in self._outputs:
+            with self._faults.survived("Only the mask is published"):
+                outputs.publish(segmented_frame)
+        seconds = {
+            "decode": decoded - began,
+            **segmenter.seconds,
+            "threshold": thresholded - segmented,
+            "publish": published - thresholded,
+            "outputs": time.perf_counter() - published,
+        }
+        road_fraction = np.count_nonzero(mask) / mask.size
+        self._statistics.answered(seconds, age_at_arrival, age, road_fraction, alarm(look(frame, probability)))
+
+    def _count(self, stamp: int, info: dict) -> None:
+        publisher = info.get("publisher_gid")
+        # Without the publisher's id (before ROS 2 Kilted) the sequence numbers of two cameras would be mixed up.
+        sequence = None if publisher is None else info.get("publication_sequence_number")
+        self._statistics.arrived(stamp, repr(publisher), sequence)
+
+    def _drop(self, reason: str, why: str) -> None:
+        count = self._statistics.drop(reason, why)
+        self._node.get_logger().warning(
+            f"Frame dropped ({count} so far): {why}", throttle_duration_sec=1.0, throttle_time_source_type=STEADY
+        )
+
+    def _age(self, stamp: int) -> float | None:
+        """Seconds since a stamp in nanoseconds; None without a stamp, or before a simulated clock begins."""
+        now = self._node.get_clock().now().nanoseconds
+        return (now - stamp) / 1e9 if stamp and now else None

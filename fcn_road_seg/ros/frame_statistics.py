@@ -1,0 +1,203 @@
+"""Statistics of the frames for /diagnostics: rates, latencies, drops, the road. Knows nothing of ROS."""
+
+import itertools
+import time
+from collections import Counter, deque
+from collections.abc import Callable
+from statistics import median
+from typing import Any, NamedTuple, TypeVar
+
+import numpy as np
+
+from fcn_road_seg.ros.diagnostics import ERROR, OK, STALE, WARN, Report
+
+T = TypeVar("T")
+
+WINDOW = 10.0  # seconds that rates and percentiles cover
+NO_IMAGE = 2.0  # seconds without an image that are worth a warning
+STALE_AFTER = 10.0  # ... and after which the statistics are out of date
+JUMP = 0.25  # of the image: a larger change of the road from one mask to the next is a warning
+VANISHED, SEEN = 0.005, 0.02  # of the image: less is not a road; the median that makes this a warning
+CLOCK_TOLERANCE = 0.05  # seconds in the future; /clock at 40 Hz lags by half of that
+LATE_SHARE = 0.05  # of the masks may break the age bound
+ALARM_WINDOW = 2.0  # seconds; a warning if more than half of their frames look wrong
+
+
+class Answer(NamedTuple):
+    """One frame that was answered with its mask."""
+
+    when: float  # seconds, on the clock of the statistics
+    seconds: dict[str, float]  # by stage
+    age_at_arrival: float | None  # seconds from the frame's stamp; None where it has none
+    age: float | None  # ... when the mask went out
+    road_fraction: float
+    alarm: str  # see `out_of_domain.alarm`
+
+
+class FrameStatistics:
+    """Counts what happens to frames, and keeps details of the last `WINDOW` seconds.
+
+    Args:
+        clock: returns seconds that never go back.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic):
+        self._clock = clock
+        self.dropped: Counter[str] = Counter()
+        self.skipped = 0
+        self.went_back = 0
+        self.last_stamp = 0
+        self.last_drop = ""
+        self._answered = 0
+        self._image_arrived = False
+        self._road_seen = False
+        self._started = self._last_event = clock()
+        self._arrivals: deque[tuple[float, int]] = deque()  # when, frames sent since the one before
+        self._drops: deque[float] = deque()
+        self._answers: deque[Answer] = deque()
+        self._sequence: dict[Any, int] = {}
+
+    def restart(self) -> None:
+        """Forget details of the past, when the node begins to listen. The totals stay."""
+        self._started = self._last_event = self._clock()
+        self._image_arrived = self._road_seen = False
+        for recent in (self._arrivals, self._drops, self._answers, self._sequence):
+            recent.clear()
+
+    def arrived(self, stamp: int, publisher: Any, sequence: int | None) -> None:
+        """A frame was taken from DDS.
+
+        Args:
+            stamp: nanoseconds; 0 if there is none.
+            publisher: its sender, anything hashable.
+            sequence: its number in the publisher's count; None if ROS does not provide it (before Kilted). Frames whose
+                numbers are missing were replaced by newer ones, or lost.
+        """
+        skipped = 0
+        if sequence is not None:
+            skipped = max(sequence - self._sequence.get(publisher, sequence) - 1, 0)
+            self._sequence[publisher] = sequence
+        self.skipped += skipped
+        self.went_back += 0 < stamp < self.last_stamp
+        self.last_stamp = stamp or self.last_stamp
+        self._image_arrived, self._last_event = True, self._clock()
+        self._arrivals.append((self._last_event, 1 + skipped))
+
+    def drop(self, reason: str, sentence: str) -> int:
+        """A frame was dropped; returns the number of frames dropped so far."""
+        self.dropped[reason] += 1
+        self.last_drop = sentence
+        self._last_event = self._clock()
+        self._drops.append(self._last_event)
+        return self.dropped.total()
+
+    def answered(
+        self,
+        seconds: dict[str, float],
+        age_at_arrival: float | None,
+        age: float | None,
+        road_fraction: float,
+        alarm: str = "",
+    ) -> None:
+        """A mask was published."""
+        self._answered += 1
+        self._last_event = self._clock()
+        self._answers.append(Answer(self._last_event, seconds, age_at_arrival, age, road_fraction, alarm))
+
+    def reports(self) -> list[Report]:
+        """The statuses frames, latency, road and scene of an active node, judged now."""
+        now = self._clock()
+        _forget(self._arrivals, lambda arrival: arrival[0], now - WINDOW)
+        _forget(self._drops, float, now - WINDOW)
+        _forget(self._answers, lambda answer: answer.when, now - WINDOW)
+        seconds = min(WINDOW, max(now - self._started, 1e-9))
+        rate_in = sum(count for _, count in self._arrivals) / seconds
+        silence = now - self._last_event
+        frames = self._frames(silence, rate_in, len(self._answers) / seconds)
+        return [frames, self._latency(rate_in), self._road(), self._scene(now)]
+
+    def _frames(self, silence: float, rate_in: float, rate_out: float) -> Report:
+        level, sentence = OK, f"{rate_in:.1f} frames arrive per second, {rate_out:.1f} masks are published"
+        if silence > NO_IMAGE:
+            level = WARN if silence < STALE_AFTER else STALE
+            none = f"no image has arrived for {silence:.0f} s" if self._image_arrived else "no image has arrived yet"
+            sentence = f"{none}: is the camera running, and is the topic right? road_seg doctor checks both"
+        elif self._drops:
+            level = WARN if self._answers else ERROR
+            sentence = (
+                f"{len(self._drops)} frames dropped in the last {WINDOW:.0f} s, the last because {self.last_drop}"
+            )
+        values = {
+            "input rate (Hz)": f"{rate_in:.2f}",
+            "output rate (Hz)": f"{rate_out:.2f}",
+            "frames answered": str(self._answered),
+            "frames replaced by newer ones or lost": str(self.skipped),
+            "frames dropped": str(self.dropped.total()),
+            **{f"frames dropped: {reason}": str(count) for reason, count in sorted(self.dropped.items())},
+            "stamps that went back": str(self.went_back),
+            "last stamp (s)": f"{self.last_stamp / 1e9:.9f}",
+        }
+        return Report("frames", level, sentence, values)
+
+    def _latency(self, rate_in: float) -> Report:
+        if not self._answers:
+            return Report("latency", OK, "no mask yet", {})
+        stages = {stage: [a.seconds[stage] for a in self._answers] for stage in self._answers[0].seconds}
+        stages["processing"] = [sum(a.seconds.values()) for a in self._answers]
+        ages = [a.age for a in self._answers if a.age is not None]
+        if ages:
+            stages["age at arrival"] = [a.age_at_arrival for a in self._answers if a.age_at_arrival is not None]
+            stages["age at publish"] = ages
+        values: dict[str, str] = {}
+        for stage, durations in stages.items():
+            p50, p99 = np.percentile(durations, (50, 99)) * 1000
+            values |= {f"{stage} p50 (ms)": f"{p50:.2f}", f"{stage} p99 (ms)": f"{p99:.2f}"}
+        processing = float(np.percentile(stages["processing"], 99))
+        bound = 1 / max(rate_in, 1e-9) + processing
+        if not ages:
+            return Report("latency", WARN, "frames carry no stamp, so the age of their masks is unknown", values)
+        age, arrival = median(ages), median(stages["age at arrival"])
+        late = [a for a in ages if a > bound]
+        if len(late) > LATE_SHARE * len(ages):
+            why = "is a bag played without use_sim_time?" if arrival > 60 else "the delay from camera to node"
+            sentence = (
+                f"{100 * len(late) / len(ages):.0f} % of the masks are older than a period and an inference "
+                f"({1000 * bound:.0f} ms) when published, {1000 * median(late):.0f} ms: frames are "
+                f"{1000 * arrival:.0f} ms old when the node takes them ({why})"
+            )
+            return Report("latency", WARN, sentence, values)
+        if age < -CLOCK_TOLERANCE:
+            sentence = f"stamps are {-1000 * age:.0f} ms in the future: the clocks of camera and node differ"
+            return Report("latency", WARN, sentence, values)
+        return Report("latency", OK, f"masks are {1000 * age:.0f} ms old when published", values)
+
+    def _road(self) -> Report:
+        if not self._answers:
+            return Report("road", OK, "no mask yet", {})
+        fractions = [answer.road_fraction for answer in self._answers]
+        usual, last = median(fractions), fractions[-1]
+        self._road_seen |= usual > SEEN
+        jump = max((abs(b - a) for a, b in itertools.pairwise(fractions)), default=0.0)
+        level, sentence = OK, f"{100 * last:.0f} % of the image is road"
+        if self._road_seen and last < VANISHED:
+            level, sentence = WARN, f"the road vanished: {100 * last:.1f} % of the image is left"
+        elif jump > JUMP:
+            level, sentence = WARN, f"the road jumped by {100 * jump:.0f} % of the image from one mask to the next"
+        return Report("road", level, sentence, {"road fraction": f"{last:.4f}", "its median": f"{usual:.4f}"})
+
+    def _scene(self, now: float) -> Report:
+        if not self._answers:
+            return Report("scene", OK, "no mask yet", {})
+        recent = [a.alarm for a in self._answers if a.when > now - ALARM_WINDOW]
+        alarms = Counter(filter(None, recent))
+        share = alarms.total() / max(len(recent), 1)
+        values = {"frames that look wrong (%)": f"{100 * share:.0f}"}
+        if share > 0.5:
+            return Report("scene", WARN, alarms.most_common(1)[0][0], values)
+        return Report("scene", OK, "the images look like road scenes that the network was trained on", values)
+
+
+def _forget(recent: deque[T], when: Callable[[T], float], before: float) -> None:
+    """Remove the oldest entries, up to a time."""
+    while recent and when(recent[0]) < before:
+        recent.popleft()

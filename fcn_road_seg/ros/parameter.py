@@ -1,0 +1,140 @@
+"""A parameter of a node and its checks, and classes whose fields are parameters.
+
+A class of parameters is a frozen dataclass whose fields are made by `parameter`: the class is the table from which
+descriptors, checks and documentation are made, an instance holds the values at one moment.
+"""
+
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, Literal, TypeVar
+
+from fcn_road_seg.errors import UserError
+
+Value = bool | int | float | str
+Changes = Literal["while running", "while unconfigured", "at start"]
+T = TypeVar("T", bool, int, float, str)
+Parameters = TypeVar("Parameters")
+
+TYPE_NAMES = {bool: "bool", int: "integer", float: "double", str: "string"}
+
+
+class ParameterError(UserError):
+    """A value that a parameter cannot take; the message says why in one sentence."""
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One parameter of a node; its type is its default's."""
+
+    name: str
+    default: Value
+    text: str
+    changes: Changes = "while unconfigured"
+    minimum: int | float | None = None
+    maximum: int | float | None = None
+    multiple_of: int = 1
+    """For an integer: values are ``minimum`` plus a multiple of this."""
+    choices: tuple[str, ...] = ()
+
+    @property
+    def type_name(self) -> str:
+        """The type as ROS calls it: bool, integer, double or string."""
+        return TYPE_NAMES[type(self.default)]
+
+    @property
+    def range_text(self) -> str:
+        """The values that it takes, for people; empty if it takes any value of its type."""
+        if self.choices:
+            return ", ".join(self.choices)
+        if self.minimum is None:
+            return ""
+        steps = f", a multiple of {self.multiple_of}" if self.multiple_of > 1 else ""
+        return f"{self.minimum} to {self.maximum}{steps}"
+
+    def check(self, value: Any) -> None:
+        """Raise ParameterError, in one sentence, if ``value`` has the wrong type or is out of range."""
+        article = "an" if self.type_name == "integer" else "a"
+        expected = f"'{self.name}' is {article} {self.type_name}" + (f" ({self.range_text})" if self.range_text else "")
+        if type(value) is not type(self.default):
+            hint = ", written with a decimal point" if isinstance(self.default, float) and type(value) is int else ""
+            raise ParameterError(f"{expected}{hint}, not {value!r}")
+        if (self.choices and value not in self.choices) or not self._in_range(value):
+            raise ParameterError(f"{expected} and cannot be {value!r}")
+
+    def _in_range(self, value: Any) -> bool:
+        if self.minimum is None or self.maximum is None:
+            return True
+        fits = self.multiple_of == 1 or (value - self.minimum) % self.multiple_of == 0
+        return self.minimum <= value <= self.maximum and fits
+
+
+def parameter(
+    default: T,
+    text: str,
+    changes: Changes = "while unconfigured",
+    minimum: int | float | None = None,
+    maximum: int | float | None = None,
+    multiple_of: int = 1,
+    choices: tuple[str, ...] = (),
+) -> T:
+    """A field of a class of parameters; the arguments are those of `Parameter`."""
+    unnamed = Parameter("", default, text, changes, minimum, maximum, multiple_of, choices)
+    return field(default=default, metadata={"parameter": unnamed})
+
+
+def table(kind: type) -> tuple[Parameter, ...]:
+    """The parameters that are the fields of a class of parameters."""
+    return tuple(replace(item.metadata["parameter"], name=item.name) for item in fields(kind))
+
+
+def descriptor(parameter: Parameter) -> Any:
+    """The rcl_interfaces/ParameterDescriptor of a parameter."""
+    from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
+    from rclpy.parameter import Parameter as RosParameter
+
+    result = ParameterDescriptor(
+        name=parameter.name,
+        type=RosParameter.Type.from_parameter_value(parameter.default).value,
+        description=parameter.text,
+        read_only=parameter.changes == "at start",
+    )
+    if parameter.choices:
+        result.additional_constraints = f"one of {parameter.range_text}"
+    elif isinstance(parameter.minimum, float):
+        result.floating_point_range = [FloatingPointRange(from_value=parameter.minimum, to_value=parameter.maximum)]
+    elif parameter.minimum is not None:
+        result.integer_range = [
+            IntegerRange(from_value=parameter.minimum, to_value=parameter.maximum, step=parameter.multiple_of)
+        ]
+    return result
+
+
+def declare(node: Any, parameter: Parameter) -> Value:
+    """Declare a parameter on an rclpy node.
+
+    Returns:
+        Its value: the one that the node was started with, or the default.
+
+    Raises:
+        ParameterError: the node was started with a value that the parameter cannot take.
+    """
+    from rcl_interfaces.msg import ParameterDescriptor
+
+    # Declared first without type and range: rclpy's own errors do not say what the parameter takes.
+    value = node.declare_parameter(parameter.name, parameter.default, ParameterDescriptor(dynamic_typing=True)).value
+    parameter.check(value)
+    node.set_descriptor(parameter.name, descriptor(parameter))
+    return value
+
+
+def declare_all(node: Any, kind: type[Parameters]) -> Parameters:
+    """Declare every parameter of a class of parameters on an rclpy node; returns their values.
+
+    Raises:
+        ParameterError: as `declare`.
+    """
+    return kind(**{item.name: declare(node, item) for item in table(kind)})
+
+
+def read_all(node: Any, kind: type[Parameters]) -> Parameters:
+    """The present values of declared parameters."""
+    return kind(**{item.name: node.get_parameter(item.name).value for item in table(kind)})
