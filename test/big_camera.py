@@ -1,9 +1,9 @@
-"""A camera of 1242x375 bgr8 frames (1.4 MB) for tests, a process of its own.
+"""A camera with 1242x375 bgr8 frames (1.4 MB) for tests, to run as a separate process.
 
     python test/big_camera.py RELIABILITY FRAMES RATE [--profile]
 
-Starts once somebody subscribes, and prints the stamp of every frame, nanoseconds. With --profile it uses the Fast DDS
-profile that ships, else Fast DDS's defaults.
+Starts when it has a subscriber, and prints the stamp of every frame in nanoseconds. With --profile it uses the shipped
+Fast DDS profile, otherwise Fast DDS's defaults.
 """
 
 import os
@@ -30,7 +30,7 @@ qos = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=5, reliability=Reliabili
 publisher = node.create_publisher(Image, "image", qos)
 while not publisher.get_subscription_count():
     time.sleep(0.02)
-time.sleep(1.5)  # the other side's match, and the time a subscription needs to follow
+time.sleep(1.5)  # for the other side's match and for the time that a subscription needs to follow
 message = fill_image(Image(), np.random.default_rng(0).integers(0, 256, (375, 1242, 3), np.uint8), "bgr8")
 start = time.monotonic()
 for index in range(frames):

@@ -1,4 +1,4 @@
-"""The synthetic camera as its own process."""
+"""The synthetic camera as a separate process."""
 
 import signal
 import subprocess
@@ -11,7 +11,7 @@ TIMEOUT = 60  # seconds; long because other work may share the machine
 
 
 class CameraProcess:
-    """road_seg_camera with parameters; `prelude` is Python that runs before it."""
+    """Run road_seg_camera with parameters; `prelude` is Python code that runs first."""
 
     def __init__(self, domain_id: int, prelude: str = "", **parameters):
         program = f"import sys\n{prelude}\nfrom fcn_road_seg.ros.synthetic_camera_main import main\nsys.exit(main())"
@@ -32,22 +32,22 @@ class CameraProcess:
             self.process.kill()
         self.process.communicate()
 
-    def wait_for(self, words: str) -> str:
-        """Its words up to and with these."""
-        heard = ""
+    def wait_for(self, text: str) -> str:
+        """Wait for a line with this text; return the output up to and with it."""
+        output = ""
         patience = threading.Timer(TIMEOUT, self.process.kill)
         patience.start()
         try:
             for line in self.process.stdout:
-                heard += line
-                if words in line:
-                    return heard
+                output += line
+                if text in line:
+                    return output
         finally:
             patience.cancel()
-        raise AssertionError(f"'{words}' did not come: {heard}")
+        raise AssertionError(f"'{text}' did not appear: {output}")
 
     def end(self, number: int = signal.SIGINT) -> tuple[int, str]:
-        """Exit code after a signal, and the words that were not read before."""
+        """Send a signal; return the exit code and the remaining output."""
         self.process.send_signal(number)
-        words, _ = self.process.communicate(timeout=TIMEOUT)
-        return self.process.returncode, words
+        output, _ = self.process.communicate(timeout=TIMEOUT)
+        return self.process.returncode, output

@@ -1,4 +1,4 @@
-"""torch.cuda without a GPU: a graph that records the operations of its capture and replays them on the same memory."""
+"""torch.cuda without a GPU: a graph that records operations during capture and replays them on the same memory."""
 
 import contextlib
 
@@ -28,7 +28,7 @@ class Recorder(TorchDispatchMode):
 
 
 class Graph:
-    """Replays by running the recorded operations again and putting each result where the first one lies."""
+    """Replays by running the recorded operations again and writing each result over the first one."""
 
     def __init__(self):
         self.recorder = Recorder()
@@ -50,7 +50,7 @@ class Stream:
 
 
 class Event:
-    """A clock that gains a millisecond at every record; in a capture it becomes a part of the graph."""
+    """A clock that advances a millisecond per record; during a capture it becomes part of the graph."""
 
     now = 0.0
 

@@ -1,4 +1,4 @@
-"""A headless Chromium that shows a page, told what to do over the DevTools protocol. Needs websockets."""
+"""A headless Chromium that shows a page, controlled over the DevTools protocol. Needs websockets."""
 
 import base64
 import json
@@ -13,7 +13,7 @@ NAMES = "chromium", "chromium-browser", "google-chrome"
 
 
 def chromium_program() -> str | None:
-    """The path of a Chromium, None where there is none."""
+    """The path of an installed Chromium, or None."""
     return next(filter(None, map(shutil.which, NAMES)), None)
 
 
@@ -29,7 +29,7 @@ class Chromium:
     """The browser.
 
     Attributes:
-        complaints: what went to its console, errors of the network included.
+        complaints: messages on its console, including network errors.
     """
 
     def __init__(self, program: str, profile: Path, address: str):
@@ -87,7 +87,7 @@ class Chromium:
         return self.value(f"document.getElementById('{name}').textContent")
 
     def look(self, theme: str, width: int, height: int, file: Path) -> None:
-        """Take a picture of the page with a system theme on a screen of a size."""
+        """Take a screenshot of the page with a given system theme and screen size."""
         self.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": theme}])
         size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600}
         self.call("Emulation.setDeviceMetricsOverride", **size)

@@ -1,4 +1,4 @@
-"""A camera with a calibration, and a listener to what the node publishes in metres."""
+"""A camera with a calibration, and a subscriber to the node's outputs in metres."""
 
 import itertools
 import time
@@ -17,10 +17,10 @@ FRAME_ID = "front_camera"
 
 
 class MetresClient:
-    """Sends frames with their camera_info, and hears outputs by stamp.
+    """Sends frames with their camera_info, and receives outputs by stamp.
 
     Args:
-        client: of the node.
+        client: the node's client.
         kinds: message types by topic, without the node's name.
         reliability: of the subscriptions.
     """
@@ -55,7 +55,7 @@ class MetresClient:
         self.client.node.destroy_publisher(self._images)
 
     def send(self, info: CameraInfo | None, frame: np.ndarray = FRAME, same_stamp: bool = True) -> Image:
-        """A frame with its camera_info; the mask that came."""
+        """Send a frame with its camera_info; return its mask."""
         message = frame_message(frame, "rgb8", next(self._seconds), FRAME_ID)
         if info is not None:
             info.header.frame_id = FRAME_ID
@@ -68,7 +68,7 @@ class MetresClient:
         return self.client.answer(self._images, message)
 
     def until_heard(self, info: CameraInfo | None, *topics: str, **how) -> dict[str, object]:
-        """Send frames until one has an output on all of the topics: those messages, and the mask as "mask"."""
+        """Send frames until one has an output on every topic; return these messages, and the mask as "mask"."""
         deadline = time.monotonic() + TIMEOUT
         while True:
             mask = self.send(info, **how)
@@ -79,7 +79,7 @@ class MetresClient:
             assert time.monotonic() < deadline, f"{topics} did not come in {TIMEOUT} s"
 
     def silent(self, info: CameraInfo | None, frames: int = 3, **how) -> None:
-        """Send frames; masks come, and nothing else."""
+        """Send frames, and check that masks are the only output."""
         for _ in range(frames):
             stamp = self.send(info, **how).header.stamp.sec
             self.client.spin_for(0.2)
@@ -88,7 +88,7 @@ class MetresClient:
 
 
 def calibration(**changes) -> CameraInfo:
-    """CAMERA's, with changes to its fields."""
+    """The camera_info of CAMERA, with changes to its fields."""
     info = camera_info(CAMERA)
     for name, value in changes.items():
         setattr(info, name, value)

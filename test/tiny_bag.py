@@ -1,4 +1,4 @@
-"""Small bags of drawn frames, in every form that bags come in, for tests."""
+"""Small bags of drawn frames, in every bag format, for tests."""
 
 import shutil
 from pathlib import Path
@@ -29,18 +29,18 @@ QOS: dict[str, list[Qos]] = {
 
 
 def frames(count: int = 6) -> list[np.ndarray]:
-    """What the bags hold, uint8 60 x 192 x 3 RGB."""
+    """The frames in the bags, uint8 60 x 192 x 3 RGB."""
     return [draw(i)[0] for i in range(count)]
 
 
 def image(store, frame: np.ndarray, i: int):
-    """A sensor_msgs/Image, bgr8."""
+    """Make a sensor_msgs/Image, bgr8."""
     height, width = frame.shape[:2]
     return store.types[IMAGE](header(store, i), height, width, "bgr8", 0, 3 * width, frame[:, :, ::-1].ravel())
 
 
 def header(store, i: int):
-    """Its stamp is 5 ms before the recording time."""
+    """Make a header whose stamp is 5 ms before the recording time."""
     stamp = START + i * STEP - 5_000_000
     sequence = {"seq": i} if store is ROS1 else {}
     time = store.types["builtin_interfaces/msg/Time"](stamp // 10**9, stamp % 10**9)
@@ -67,7 +67,7 @@ def serialized(messages: list) -> list[tuple[str, int, bytes]]:
 
 
 def write_ros2(path: Path, storage: str = "mcap", mode: str = "", messages: list | None = None, broken=()) -> Path:
-    """A rosbag2 bag.
+    """Write a rosbag2.
 
     Args:
         mode: of zstd compression: "", "file", "message" or "storage".
@@ -90,7 +90,7 @@ def write_ros2(path: Path, storage: str = "mcap", mode: str = "", messages: list
 
 
 def write_ros1(path: Path, compression: str = "", count: int = 6) -> Path:
-    """A ROS 1 bag."""
+    """Write a ROS 1 bag."""
     path.unlink(missing_ok=True)
     writer = Ros1Writer(path)
     if compression:

@@ -17,7 +17,7 @@ SIZE = 256, 128  # the real frames are 2048x1024
 
 @cache
 def draw(seed: int, coarse: bool = False) -> tuple[np.ndarray, np.ndarray]:
-    """A street: image RGB and Cityscapes' ids, with its frame of ignored pixels; of coarse ids most are unlabeled."""
+    """A street: image RGB and Cityscapes' ids, with a border of ignored pixels; most coarse ids are unlabeled."""
     frame = SyntheticRoad(1, seed, Camera.of_size(*SIZE)).frame(0)
     height, width = frame.road.shape
     ids = np.full((height, width), IDS["sidewalk"], np.uint8)
