@@ -1,13 +1,16 @@
 """Fixtures for every test: a small checkpoint, and an environment that keeps ROS 2 traffic on this machine."""
 
-import itertools
+import inspect
 import os
+import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from fcn_road_seg.ros.domain import DomainReservation
+
 os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
-DOMAINS = itertools.count(os.getpid())
 
 
 @pytest.fixture(scope="session")
@@ -40,10 +43,29 @@ def shipped_weights(repository) -> Path:
     return path
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests that need ROS 2: those that take a DDS domain, and those that are skipped without rclpy."""
+    for item in items:
+        if isinstance(item, pytest.Function) and (
+            {"domain_id", "other_domain_id"} & {*item.fixturenames}
+            or re.search(r'^pytest.importorskip\("rclpy"', inspect.getsource(item.module), re.MULTILINE)
+            or 'importorskip("rclpy"' in inspect.getsource(item.function)
+        ):
+            item.add_marker(pytest.mark.ros)
+
+
 @pytest.fixture(scope="module")
-def domain_id() -> int:
-    """A DDS domain for the tests of one module."""
-    return 1 + next(DOMAINS) % 100
+def domain_id() -> Iterator[int]:
+    """A DDS domain for the tests of one module, which no test in another process has."""
+    with DomainReservation() as reservation:
+        yield reservation.domain_id
+
+
+@pytest.fixture
+def other_domain_id() -> Iterator[int]:
+    """A DDS domain for one test, in a module whose own has a node already."""
+    with DomainReservation() as reservation:
+        yield reservation.domain_id
 
 
 @pytest.fixture(scope="module")

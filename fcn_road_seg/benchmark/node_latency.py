@@ -12,6 +12,7 @@ import numpy as np
 
 from fcn_road_seg.errors import UserError
 from fcn_road_seg.ros.child_process import ChildProcess, node_process, wait_until
+from fcn_road_seg.ros.domain import DomainReservation
 from fcn_road_seg.ros.environment import isolated_ros_environment, set_ros_defaults
 
 if TYPE_CHECKING:
@@ -52,7 +53,8 @@ def measure_node(
     Raises:
         UserError: ROS 2 is not installed, the node does not start, or a process exits too early.
     """
-    os.environ.update(isolated_ros_environment(domain_id=1 + os.getpid() % 100))
+    domain = DomainReservation()
+    os.environ.update(isolated_ros_environment(domain.domain_id))
     set_ros_defaults()
     try:
         from fcn_road_seg.benchmark.mask_listener import MaskListener

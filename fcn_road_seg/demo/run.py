@@ -19,6 +19,7 @@ from fcn_road_seg.demo.player import player_process
 from fcn_road_seg.demo.topics import MASK
 from fcn_road_seg.errors import UserError
 from fcn_road_seg.ros.child_process import node_process, wait_until
+from fcn_road_seg.ros.domain import DomainReservation
 from fcn_road_seg.ros.environment import isolated_ros_environment, set_ros_defaults
 
 LAST_MASK_SECONDS = 3
@@ -86,7 +87,8 @@ def run_drive(
     Raises:
         UserError: ROS 2 is missing, the node cannot be configured, or a process ends too early.
     """
-    os.environ.update(isolated_ros_environment(domain_id=1 + os.getpid() % 100))
+    domain = DomainReservation()
+    os.environ.update(isolated_ros_environment(domain.domain_id))
     set_ros_defaults()
     try:
         import rclpy

@@ -1,0 +1,38 @@
+"""DDS domains for groups of processes on this machine that must not hear each other, such as demos and tests."""
+
+import os
+import socket
+import sys
+
+DOMAINS = (*range(1, 102), *range(215, 233))
+"""Those whose ports are outside Linux's ephemeral range; 0 is everybody's default."""
+
+
+class DomainReservation:
+    """A DDS domain that no other reservation on this machine has; a context manager.
+
+    It lasts until it is closed or garbage collected, or the process ends.
+
+    Attributes:
+        domain_id: the domain. Off Linux, or when all are taken, one that others may use too.
+    """
+
+    def __init__(self) -> None:
+        start = os.getpid() % len(DOMAINS)
+        self.domain_id = DOMAINS[start]
+        self._socket = socket.socket(socket.AF_UNIX)
+        if sys.platform != "linux":
+            return
+        for domain_id in DOMAINS[start:] + DOMAINS[:start]:
+            try:  # an abstract name, which only one socket can have
+                self._socket.bind(f"\0fcn_road_seg/domain/{domain_id}")
+            except OSError:
+                continue
+            self.domain_id = domain_id
+            return
+
+    def __enter__(self) -> "DomainReservation":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._socket.close()
