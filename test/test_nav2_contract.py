@@ -158,12 +158,12 @@ def test_the_active_node_latches_the_names(node):
     node.wait_for_output("LabelInfo {0: 'not_road', 1: 'road'} 0.4 True")
 
 
-def test_without_vision_msgs_the_node_logs_it_once(domain_id, small_weights, tmp_path):
+def test_without_vision_msgs_the_node_logs_it_once(other_domain_id, small_weights, tmp_path):
     pytest.importorskip("rclpy", reason="ROS 2 is not installed")
     from node_harness import NodeProcess
 
     prelude = "sys.modules['vision_msgs'] = None"
-    node = NodeProcess(domain_id % 100 + 1, tmp_path / "log", prelude, weights=small_weights)
+    node = NodeProcess(other_domain_id, tmp_path / "log", prelude, weights=small_weights)
     node.wait_for_output("Listening to /image")
     assert node.stop() == 0
     assert node.output().count("No ~/label_info: the ROS 2 package vision_msgs is not installed") == 1

@@ -37,16 +37,15 @@ def test_with_the_profile_that_ships_every_best_effort_frame_arrives(domain_id):
     assert all(len(message.data) == 1242 * 375 * 3 for message in arrived)
 
 
-def test_the_node_follows_cameras_on_fast_dds_defaults(domain_id, small_weights, tmp_path):
+def test_the_node_follows_cameras_on_fast_dds_defaults(other_domain_id, small_weights, tmp_path):
     """Started before the camera; the camera comes back with the other reliability; two that differ."""
-    domain_id = domain_id % 100 + 1
-    node = NodeProcess(domain_id, tmp_path / "log", weights=small_weights)
-    client = Client(domain_id)
+    node = NodeProcess(other_domain_id, tmp_path / "log", weights=small_weights)
+    client = Client(other_domain_id)
 
     def drive(*cameras: str) -> int:
         """Masks for 40 frames of each camera."""
         before = len(client.masks)
-        processes = [camera(domain_id, reliability, "40", "10") for reliability in cameras]
+        processes = [camera(other_domain_id, reliability, "40", "10") for reliability in cameras]
         client.spin_until(lambda: all(process.poll() is not None for process in processes), "the cameras' end")
         assert [process.wait(TIMEOUT) for process in processes] == [0] * len(processes)
         client.spin_for(0.5)

@@ -225,10 +225,9 @@ def test_a_compressed_camera_is_decoded_here(domain_id, client, camera, segmente
     client.answer(camera, frame_message(FRAME, "rgb8", 86))
 
 
-def test_a_failed_configure_says_why_and_the_next_one_works(domain_id, small_weights, tmp_path):
-    domain_id = domain_id % 100 + 1
-    node = NodeProcess(domain_id, tmp_path / "log", weights=tmp_path / "none.safetensors")
-    client = Client(domain_id)
+def test_a_failed_configure_says_why_and_the_next_one_works(other_domain_id, small_weights, tmp_path):
+    node = NodeProcess(other_domain_id, tmp_path / "log", weights=tmp_path / "none.safetensors")
+    client = Client(other_domain_id)
     try:
         node.wait_for_output(f"Not configured: there is no weights file {tmp_path / 'none.safetensors'}")
         assert client.state() == "unconfigured"
@@ -252,13 +251,12 @@ def test_a_parameter_that_cannot_be_ends_the_start_with_a_sentence(domain_id, tm
     ]
 
 
-def test_the_shipped_weights_find_a_synthetic_road(domain_id, shipped_weights, tmp_path):
+def test_the_shipped_weights_find_a_synthetic_road(other_domain_id, shipped_weights, tmp_path):
     from fcn_road_seg.synthetic import SyntheticDrive
 
     frame = SyntheticDrive(seed=0, frames=1)[0]
-    domain_id = domain_id % 100 + 1
-    node = NodeProcess(domain_id, tmp_path / "log")
-    client = Client(domain_id)
+    node = NodeProcess(other_domain_id, tmp_path / "log")
+    client = Client(other_domain_id)
     try:
         node.wait_for_output("Listening to /image")
         mask = mask_pixels(client.answer(client.camera(), frame_message(frame.image, "rgb8", 1))) != 0

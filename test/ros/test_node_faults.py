@@ -124,10 +124,9 @@ def test_a_device_that_is_lost_ends_the_process(client, camera, node):
     assert "Traceback" not in node.output().removeprefix(output)
 
 
-def test_cleaning_up_frees_the_memory(domain_id, shipped_weights, tmp_path):
-    domain_id = domain_id % 100 + 1
-    node = NodeProcess(domain_id, tmp_path / "log", device="cpu")
-    client = Client(domain_id)
+def test_cleaning_up_frees_the_memory(other_domain_id, shipped_weights, tmp_path):
+    node = NodeProcess(other_domain_id, tmp_path / "log", device="cpu")
+    client = Client(other_domain_id)
     try:
         node.wait_for_output("Listening to /image")
         sizes = []
@@ -149,7 +148,7 @@ def test_cleaning_up_frees_the_memory(domain_id, shipped_weights, tmp_path):
     assert sizes[-1][1] < 1.1 * sizes[0][1], sizes
 
 
-def test_an_error_in_a_transition_leaves_a_node_that_can_be_configured(domain_id, small_weights, tmp_path):
+def test_an_error_in_a_transition_leaves_a_node_that_can_be_configured(other_domain_id, small_weights, tmp_path):
     fault = """
 from fcn_road_seg.ros.camera_subscription import CameraSubscription
 stop, calls = CameraSubscription.stop, []
@@ -160,9 +159,8 @@ def faulty(self):
     stop(self)
 CameraSubscription.stop = faulty
 """
-    domain_id = domain_id % 100 + 1
-    node = NodeProcess(domain_id, tmp_path / "log", fault, weights=small_weights)
-    client = Client(domain_id)
+    node = NodeProcess(other_domain_id, tmp_path / "log", fault, weights=small_weights)
+    client = Client(other_domain_id)
     try:
         camera = client.camera()
         client.answer(camera, frame_message(FRAME, "rgb8", 1))
@@ -179,10 +177,9 @@ CameraSubscription.stop = faulty
         assert node.stop() == 0
 
 
-def test_with_simulated_time_ages_are_the_bags_and_a_loop_is_no_harm(domain_id, small_weights, tmp_path):
-    domain_id = domain_id % 100 + 1
-    node = NodeProcess(domain_id, tmp_path / "log", weights=small_weights, use_sim_time="true", max_age_ms=500.0)
-    client = Client(domain_id)
+def test_with_simulated_time_ages_are_the_bags_and_a_loop_is_no_harm(other_domain_id, small_weights, tmp_path):
+    node = NodeProcess(other_domain_id, tmp_path / "log", weights=small_weights, use_sim_time="true", max_age_ms=500.0)
+    client = Client(other_domain_id)
     clock = client.node.create_publisher(Clock, "/clock", 1)
 
     def at(seconds: int) -> None:
@@ -212,13 +209,12 @@ def test_with_simulated_time_ages_are_the_bags_and_a_loop_is_no_harm(domain_id, 
         assert node.stop() == 0
 
 
-def test_a_gpu_that_must_be_there(domain_id, small_weights, tmp_path):
+def test_a_gpu_that_must_be_there(other_domain_id, small_weights, tmp_path):
     torch = pytest.importorskip("torch")
     if torch.cuda.is_available():
         pytest.skip("this machine has CUDA")
-    domain_id = domain_id % 100 + 1
-    node = NodeProcess(domain_id, tmp_path / "log", weights=small_weights, require_cuda="true")
-    client = Client(domain_id)
+    node = NodeProcess(other_domain_id, tmp_path / "log", weights=small_weights, require_cuda="true")
+    client = Client(other_domain_id)
     try:
         node.wait_for_output("Not configured: no CUDA device was found")
         assert client.state() == "unconfigured"
@@ -232,7 +228,7 @@ def test_a_gpu_that_must_be_there(domain_id, small_weights, tmp_path):
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize("words, delay", [("python runs", 0.2), ("python runs", 0.6), ("ROS runs", 0.3)])
-def test_a_signal_while_it_starts_ends_it_without_a_traceback(domain_id, tmp_path, words, delay, number):
+def test_a_signal_while_it_starts_ends_it_without_a_traceback(other_domain_id, tmp_path, words, delay, number):
     prelude = """
 import fcn_road_seg.ros.environment as environment
 print("python runs", flush=True)
@@ -242,7 +238,7 @@ def speak():
     print("ROS runs", flush=True)
 environment.set_ros_defaults = speak
 """
-    node = NodeProcess(domain_id % 100 + 1, tmp_path / "log", prelude)
+    node = NodeProcess(other_domain_id, tmp_path / "log", prelude)
     node.wait_for_output(words)
     time.sleep(delay)
     assert node.stop(number) == 0
@@ -250,7 +246,9 @@ environment.set_ros_defaults = speak
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_while_the_network_is_compiled_ends_it_without_a_traceback(domain_id, small_weights, tmp_path, number):
+def test_a_signal_while_the_network_is_compiled_ends_it_without_a_traceback(
+    other_domain_id, small_weights, tmp_path, number
+):
     openvino = pytest.importorskip("fcn_road_seg.inference.backends.openvino", reason="OpenVINO is not installed")
     prelude = f"""
 import time
@@ -264,7 +262,7 @@ def slow(*arguments):
     return compiled
 openvino.Core.compile_model = slow
 """
-    node = NodeProcess(domain_id % 100 + 1, tmp_path / "log", prelude, weights=small_weights, backend="openvino")
+    node = NodeProcess(other_domain_id, tmp_path / "log", prelude, weights=small_weights, backend="openvino")
     node.wait_for_output("compiling")
     time.sleep(0.3)
     assert node.stop(number) == 0
@@ -275,21 +273,20 @@ openvino.Core.compile_model = slow
     "parameter, value",
     [("qos_overrides./road_seg/mask.publisher.depth", "five"), ("use_sim_time", "5"), ("max_age_ms", "-1.0")],
 )
-def test_a_parameter_that_cannot_be_is_a_sentence(domain_id, tmp_path, parameter, value):
-    node = NodeProcess(domain_id % 100 + 1, tmp_path / "log", **{parameter: value})
+def test_a_parameter_that_cannot_be_is_a_sentence(other_domain_id, tmp_path, parameter, value):
+    node = NodeProcess(other_domain_id, tmp_path / "log", **{parameter: value})
     assert node.process.wait(60) == 2
     assert node.output().startswith("road_seg_node: ") and len(node.output().splitlines()) == 1
 
 
-def test_outputs_take_their_qos_from_parameters(domain_id, small_weights, tmp_path):
-    domain_id = domain_id % 100 + 1
+def test_outputs_take_their_qos_from_parameters(other_domain_id, small_weights, tmp_path):
     overrides = {
         "qos_overrides./road_seg/mask.publisher.durability": "transient_local",
         "qos_overrides./road_seg/mask.publisher.reliability": "best_effort",
         "qos_overrides./image.subscription.depth": 3,
     }
-    node = NodeProcess(domain_id, tmp_path / "log", weights=small_weights, **overrides)
-    client = Client(domain_id)
+    node = NodeProcess(other_domain_id, tmp_path / "log", weights=small_weights, **overrides)
+    client = Client(other_domain_id)
     try:
         client.spin_until(lambda: client.node.count_publishers("road_seg/mask"), "the node's publisher of masks")
         profile = client.node.get_publishers_info_by_topic("/road_seg/mask")[0].qos_profile

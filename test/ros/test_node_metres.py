@@ -266,8 +266,7 @@ def test_pixels_that_are_not_sure_have_no_class(listener, client, probability, t
     np.testing.assert_array_equal(mask_pixels(answers["mask"]) == 255, probability >= round(threshold * 255))
 
 
-def test_without_subscribers_nothing_is_listened_to_or_made(domain_id, small_weights, tmp_path):
-    domain_id = domain_id % 100 + 1
+def test_without_subscribers_nothing_is_listened_to_or_made(other_domain_id, small_weights, tmp_path):
     prelude = """
 from fcn_road_seg.ground import lookup
 class Never:
@@ -275,8 +274,8 @@ class Never:
         print("maps are made", flush=True)
 lookup.GroundMaps = Never
 """
-    node = NodeProcess(domain_id, tmp_path / "log", prelude, weights=small_weights, camera_height=HEIGHT)
-    client = Client(domain_id)
+    node = NodeProcess(other_domain_id, tmp_path / "log", prelude, weights=small_weights, camera_height=HEIGHT)
+    client = Client(other_domain_id)
     try:
         listener = MetresClient(client, {})
         for _ in range(3):
@@ -319,11 +318,10 @@ def transform(parent: str, child: str, translation, rotation) -> TransformStampe
     return message
 
 
-def test_the_plane_comes_from_a_chain_of_static_transforms(domain_id, small_weights, tmp_path):
-    domain_id = domain_id % 100 + 1
+def test_the_plane_comes_from_a_chain_of_static_transforms(other_domain_id, small_weights, tmp_path):
     parameters = {"weights": small_weights, "ground_frame": "base_footprint", "ground_z": -0.25}
-    node = NodeProcess(domain_id, tmp_path / "log", STATIC_TF, **parameters)
-    client = Client(domain_id)
+    node = NodeProcess(other_domain_id, tmp_path / "log", STATIC_TF, **parameters)
+    client = Client(other_domain_id)
     try:
         listener = MetresClient(client, {"points": PointCloud2, "grid": OccupancyGrid})
         listener.silent(None)
@@ -377,11 +375,10 @@ def quaternion_product(a, b):
     )
 
 
-def test_without_tf_and_camera_height_it_says_what_to_do(domain_id, small_weights, tmp_path):
-    domain_id = domain_id % 100 + 1
+def test_without_tf_and_camera_height_it_says_what_to_do(other_domain_id, small_weights, tmp_path):
     prelude = "sys.modules['tf2_ros'] = sys.modules['tf2_msgs'] = None"
-    node = NodeProcess(domain_id, tmp_path / "log", prelude, weights=small_weights)
-    client = Client(domain_id)
+    node = NodeProcess(other_domain_id, tmp_path / "log", prelude, weights=small_weights)
+    client = Client(other_domain_id)
     try:
         listener = MetresClient(client, {"scan": LaserScan})
         listener.silent(calibration())
