@@ -1,4 +1,7 @@
-"""Procedural road scenes with exact truth: a drive for the demo and the tests, and samples for training."""
+"""Renders procedural road scenes with exact ground truth: a continuous drive, and samples for training.
+
+Imports NumPy and OpenCV, and from the other rooms only `frames`.
+"""
 
 from fcn_road_seg.synthetic.camera import Camera
 from fcn_road_seg.synthetic.drive import SyntheticDrive, SyntheticRoad

@@ -1,8 +1,10 @@
 """The pinhole camera of the synthetic scenes, above a flat road."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 
 @dataclass(frozen=True)
@@ -28,7 +30,7 @@ class Camera:
     camera_height: float = 1.65
     pitch: float = 0.0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if min(self.width, self.height) < 1:
             raise ValueError(f"a camera image needs at least one pixel, got {self.width}x{self.height}")
         if min(self.fx, self.fy, self.camera_height) <= 0:
@@ -37,10 +39,15 @@ class Camera:
             raise ValueError(f"pitch is in radians and at most 1.2, got {self.pitch}")
 
     @classmethod
-    def of_size(cls, width, height, **changes):
-        """KITTI's camera with its field of view across kept, for an image of `width` x `height` pixels."""
+    def of_size(cls, width: int, height: int, **changes: Any) -> "Camera":
+        """KITTI's camera scaled to `width` x `height` pixels at the same horizontal field of view.
+
+        Args:
+            width, height: image size in pixels.
+            changes: other attributes to set.
+        """
         focal = cls.fx * width / cls.width
-        values = {
+        values: dict[str, Any] = {
             "width": width,
             "height": height,
             "fx": focal,
@@ -71,12 +78,12 @@ class Camera:
         points[..., 1] = -reach[:, None] * right
         return points
 
-    def depth(self, points) -> np.ndarray:
-        """Distance along the optical axis in metres of points (N x 3) in the ground frame."""
+    def depth(self, points: ArrayLike) -> np.ndarray:
+        """Distance along the optical axis in metres, float64 N, of points (N x 3) in the ground frame."""
         points = np.asarray(points, np.float64)
         return points[..., 0] * np.cos(self.pitch) - (points[..., 2] - self.camera_height) * np.sin(self.pitch)
 
-    def project(self, points) -> np.ndarray:
+    def project(self, points: ArrayLike) -> np.ndarray:
         """Project points of the ground frame into the image.
 
         Args:

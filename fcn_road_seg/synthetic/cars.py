@@ -1,150 +1,63 @@
-"""Cars, vans and lorries: a side profile given breadth, shaded face by face."""
+"""Draws cars, vans and lorries: a side profile with breadth, shaded face by face."""
 
 import math
+from collections.abc import Sequence
+from functools import cached_property
 
 import numpy as np
 
-PAINTS = (
-    (168, 172, 176),
-    (34, 36, 40),
-    (205, 206, 206),
-    (120, 124, 130),
-    (44, 58, 96),
-    (150, 28, 26),
-    (60, 64, 70),
-    (196, 60, 30),
-    (26, 30, 52),
-    (40, 70, 52),
-    (188, 176, 150),
-    (222, 190, 40),
-    (84, 88, 92),
-    (22, 22, 24),
-)
+from fcn_road_seg.synthetic.car_shapes import PROFILES
+from fcn_road_seg.synthetic.painter import Painter, Point, between
+from fcn_road_seg.synthetic.scene import Thing
+from fcn_road_seg.synthetic.weather import Sunlight
 
-# Over the top from front to rear: position as a share of length (front positive), height as a share of height,
-# breadth as a share of width. Points 3 to 4 are the windscreen, 6 to 7 the rear window.
-PROFILES = {
-    "hatch": (
-        (0.49, 0.16, 0.9),
-        (0.50, 0.42, 0.96),
-        (0.45, 0.53, 0.96),
-        (0.22, 0.63, 0.94),
-        (0.06, 0.95, 0.76),
-        (-0.14, 1.0, 0.76),
-        (-0.36, 0.97, 0.76),
-        (-0.46, 0.64, 0.92),
-        (-0.49, 0.50, 0.96),
-        (-0.50, 0.18, 0.9),
-    ),
-    "saloon": (
-        (0.49, 0.16, 0.9),
-        (0.50, 0.42, 0.96),
-        (0.45, 0.54, 0.96),
-        (0.21, 0.64, 0.94),
-        (0.05, 0.97, 0.74),
-        (-0.08, 1.0, 0.74),
-        (-0.22, 0.98, 0.74),
-        (-0.37, 0.67, 0.92),
-        (-0.49, 0.62, 0.95),
-        (-0.50, 0.18, 0.9),
-    ),
-    "estate": (
-        (0.49, 0.16, 0.9),
-        (0.50, 0.42, 0.96),
-        (0.45, 0.53, 0.96),
-        (0.23, 0.63, 0.94),
-        (0.09, 0.95, 0.77),
-        (-0.12, 1.0, 0.77),
-        (-0.42, 0.97, 0.77),
-        (-0.48, 0.64, 0.92),
-        (-0.495, 0.50, 0.96),
-        (-0.50, 0.18, 0.9),
-    ),
-    "suv": (
-        (0.49, 0.2, 0.92),
-        (0.50, 0.48, 0.98),
-        (0.46, 0.60, 0.98),
-        (0.22, 0.66, 0.96),
-        (0.09, 0.96, 0.82),
-        (-0.12, 1.0, 0.82),
-        (-0.41, 0.97, 0.82),
-        (-0.48, 0.66, 0.95),
-        (-0.495, 0.50, 0.98),
-        (-0.50, 0.2, 0.92),
-    ),
-    "van": (
-        (0.49, 0.13, 0.92),
-        (0.50, 0.34, 0.98),
-        (0.47, 0.44, 0.98),
-        (0.36, 0.54, 0.97),
-        (0.20, 0.95, 0.9),
-        (0.0, 1.0, 0.9),
-        (-0.48, 0.99, 0.9),
-        (-0.495, 0.58, 0.96),
-        (-0.50, 0.40, 0.98),
-        (-0.50, 0.15, 0.94),
-    ),
-    "lorry": (
-        (0.49, 0.1, 0.95),
-        (0.50, 0.3, 1.0),
-        (0.50, 0.5, 1.0),
-        (0.49, 0.55, 1.0),
-        (0.48, 0.98, 1.0),
-        (0.0, 1.0, 1.0),
-        (-0.49, 1.0, 1.0),
-        (-0.50, 0.55, 1.0),
-        (-0.50, 0.35, 1.0),
-        (-0.50, 0.15, 1.0),
-    ),
-}
-SIZES = {
-    "hatch": (3.95, 1.72, 1.46),
-    "saloon": (4.55, 1.8, 1.43),
-    "estate": (4.6, 1.8, 1.48),
-    "suv": (4.5, 1.85, 1.7),
-    "van": (4.9, 1.9, 2.05),
-    "lorry": (7.5, 2.4, 3.2),
-}  # length, width, height in metres
-KINDS = tuple(PROFILES)
 GLASS = np.array((26, 30, 34), np.float32)
 SHADOW = np.array((13, 13, 14), np.float32)
 SKY = np.array((170, 190, 210), np.float32)
 
 
-def footprint(x, y, heading, length, width, share=1.0):
-    """The four corners on the ground of a box, float64 4 x 2: front left, front right, rear right, rear left."""
-    cos, sin = math.cos(heading), math.sin(heading)
-    corners = np.array(((0.5, 0.5), (0.5, -0.5), (-0.5, -0.5), (-0.5, 0.5))) * (length * share, width * share)
-    return corners @ np.array(((cos, sin), (-sin, cos))) + (x, y)
-
-
 class _Car:
     """One vehicle being drawn: its own axes (u forward, v left, w up), the light on it, and the painter."""
 
-    def __init__(self, painter, x, y, z, heading, thing, tone, sun):
+    def __init__(
+        self,
+        painter: Painter,
+        x: float,
+        y: float,
+        z: float,
+        heading: float,
+        thing: Thing,
+        tone: np.ndarray,
+        sun: Sunlight,
+    ):
         self.painter, self.thing, self.tone = painter, thing, tone
         self.at, self.cos, self.sin = (x, y, z), math.cos(heading), math.sin(heading)
         self.distance = math.hypot(x, y)
         self.eye = (-(x * self.cos + y * self.sin), x * self.sin - y * self.cos, painter.camera.camera_height - z)
-        self.sun = sun[0], self.turned(sun[1])
-        self.points = [(u * thing.length, h * thing.width / 2, w * thing.height) for u, w, h in PROFILES[thing.look]]
+        self.sun = Sunlight(sun.light, self.turned(sun.direction))
+        self.paint = np.array(thing.colour, np.float32)
+        self.points = [
+            (u * thing.length, h * thing.width / 2, w * thing.height) for u, w, h in PROFILES[str(thing.look)]
+        ]
         self.low = min(p[2] for p in self.points)
         self.lorry = thing.look == "lorry"
 
-    def turned(self, direction):
-        """A direction of the ground frame in the car's axes."""
+    def turned(self, direction: Point) -> Point:
+        """Turn a direction of the ground frame into the car's axes."""
         x, y, z = direction
         return x * self.cos + y * self.sin, y * self.cos - x * self.sin, z
 
-    def world(self, u, v, w):
+    def world(self, u: float, v: float, w: float) -> Point:
+        """Ground frame of a point in the car's axes, metres."""
         x, y, z = self.at
         return x + u * self.cos - v * self.sin, y + u * self.sin + v * self.cos, z + w
 
-    def fill(self, corners, colour):
+    def fill(self, corners: Sequence[Point], colour: np.ndarray) -> None:
+        """Fill a polygon, given in the car's axes, with one RGB colour."""
         self.painter.polygon([self.world(*c) for c in corners], colour, self.distance)
 
-    def lit(self, colour, normal, gloss=0.0):
-        """Colour of a face: sky light, sun, the sun's reflection, and the sky's (`gloss`)."""
+    def lit(self, colour: np.ndarray, normal: Point, gloss: float = 0.0) -> np.ndarray:
+        """RGB of a face under sky light and sun, with the sun's reflection and `gloss` times the sky's."""
         light, direction = self.sun
         far = math.sqrt(sum(e * e for e in self.eye)) + 1e-6
         half = [d + e / far for d, e in zip(direction, self.eye, strict=False)]
@@ -158,15 +71,15 @@ class _Car:
             + gloss * SKY * self.tone * (0.25 + 0.75 * max(up, 0)) ** 2
         )
 
-    def underside(self):
-        """The dark below the body, at both ends and at the side that is seen."""
+    def underside(self) -> None:
+        """Draw the dark below the body, at both ends and at the visible side."""
         dark = SHADOW * (self.tone + 0.05)
         for u, v, w in (self.points[0], self.points[-1]):
             self.fill(
                 ((u * 0.94, v * 0.9, 0.05), (u * 0.94, -v * 0.9, 0.05), (u, -v, w + 0.06), (u, v, w + 0.06)), dark
             )
-        if self.seen_side:
-            v = self.seen_side * self.thing.width / 2
+        if self.visible_side:
+            v = self.visible_side * self.thing.width / 2
             front, rear = self.points[0][0], self.points[-1][0]
             self.fill(
                 (
@@ -178,40 +91,38 @@ class _Car:
                 dark,
             )
 
-    @property
-    def seen_side(self):
-        """+1 where the left side is seen, -1 the right, 0 neither."""
+    @cached_property
+    def visible_side(self) -> int:
+        """+1 if the left side is visible, -1 if the right, 0 if neither."""
         v = self.eye[1]
         return 0 if abs(v) <= self.points[1][1] else (1 if v > 0 else -1)
 
-    def strips(self):
-        """What runs across the car: bumper, bonnet, windscreen, roof, rear window, boot."""
-        paint = np.array(self.thing.colour, np.float32)
+    def strips(self) -> None:
+        """Draw what runs across the car: bumper, bonnet, windscreen, roof, rear window, boot."""
         for k, (a, b) in enumerate(zip(self.points, self.points[1:], strict=False)):
             norm = math.hypot(b[0] - a[0], b[2] - a[2])
             normal = ((b[2] - a[2]) / norm, 0.0, (a[0] - b[0]) / norm)
             if normal[0] * (self.eye[0] - a[0]) + normal[2] * (self.eye[2] - a[2]) <= 0:
                 continue
-            pieces = ((a, b, 0.12),)
-            colour = paint * (0.75 if k in (0, len(self.points) - 2) else 1.0)
+            pieces = [(a, b, 0.12)]
+            colour = self.paint * (0.75 if k in (0, len(self.points) - 2) else 1.0)
             if self.lorry and k < 3:
-                colour = paint * 0.4 + 20
+                colour = self.paint * 0.4 + 20
             if k == 3 or k == 6 and not self.lorry:
-                colour, pieces = GLASS, ((a, b, 0.3),)
+                colour, pieces = GLASS, [(a, b, 0.3)]
                 if self.distance < 70:  # the sky shows in the upper part of a window
-                    middle = tuple(p + (q - p) * 0.55 for p, q in zip(a, b, strict=False))
+                    middle = between(a, b, 0.55)
                     shine = (0.07, 0.35) if k == 3 else (0.35, 0.07)
-                    pieces = ((a, middle, shine[0]), (middle, b, shine[1]))
+                    pieces = [(a, middle, shine[0]), (middle, b, shine[1])]
             for p, q, gloss in pieces:
                 self.fill(
                     ((p[0], p[1], p[2]), (p[0], -p[1], p[2]), (q[0], -q[1], q[2]), (q[0], q[1], q[2])),
                     self.lit(colour, normal, gloss),
                 )
 
-    def flank(self):
-        """The side that is seen: doors, sill, cabin with its windows, wheels."""
-        side, height, points = self.seen_side, self.thing.height, self.points
-        paint = np.array(self.thing.colour, np.float32)
+    def flank(self) -> None:
+        """Draw the visible side: doors, sill, cabin with its windows, wheels."""
+        side, height, points, paint = self.visible_side, self.thing.height, self.points, self.paint
         self.fill([(u, side * v, w) for u, v, w in points if w <= 0.68 * height], self.lit(paint, (0, side, 0.05), 0.1))
         if self.distance < 60:
             ends = (
@@ -226,7 +137,8 @@ class _Car:
             self.side_windows(side)
         self.wheels(side)
 
-    def side_windows(self, side):
+    def side_windows(self, side: int) -> None:
+        """Draw the windows of one side."""
         length, height = self.thing.length, self.thing.height
         u = [p[0] for p in self.points[3:8]]
         low, high = self.points[3][1], self.points[5][1] + 0.01
@@ -249,8 +161,9 @@ class _Car:
                 colour,
             )
 
-    def wheels(self, side):
-        radius = {"lorry": 0.48, "suv": 0.36, "van": 0.36}.get(self.thing.look, 0.31)
+    def wheels(self, side: int) -> None:
+        """Draw the wheels of one side."""
+        radius = {"lorry": 0.48, "suv": 0.36, "van": 0.36}.get(str(self.thing.look), 0.31)
         turns = np.linspace(0, 2 * math.pi, 18 if self.distance < 30 else 10, endpoint=False)
         rings = ((1.2, 10, 0.975), (1.0, 30, 0.98), (0.62, 122, 0.985), (0.2, 60, 0.99))  # arch, tyre, rim, hub
         for u in (0.31 * self.thing.length, -0.30 * self.thing.length):
@@ -261,8 +174,8 @@ class _Car:
                     np.float32(grey) * self.tone,
                 )
 
-    def end(self):
-        """What is seen at the nearer end: tyres, lamps, number plate, bumper."""
+    def end(self) -> None:
+        """Draw the nearer end: tyres, lamps, number plate, bumper."""
         end = 1 if self.eye[0] > 0 else -1
         length, width, height = self.thing.length, self.thing.width, self.thing.height
         u = end * length / 2
@@ -273,9 +186,10 @@ class _Car:
             low, high = 0.2 * height, 0.25 * height
         inner = (0.31 if end > 0 else 0.36) * width
         shining = self.painter.light.headlights and self.thing.speed
-        lamp = np.float32((225, 228, 230) if end > 0 else (150, 16, 14)) * (self.tone * 0.8 + 0.1)
         if shining:
-            lamp = (255, 250, 235) if end > 0 else (255, 60, 40)
+            lamp = np.array((255, 250, 235) if end > 0 else (255, 60, 40), np.float64)
+        else:
+            lamp = np.array((225, 228, 230) if end > 0 else (150, 16, 14), np.float32) * (self.tone * 0.8 + 0.1)
         for v in (-1, 1):
             tyre, deep = v * width * 0.48, self.low + 0.08
             self.fill(
@@ -312,19 +226,23 @@ class _Car:
             )
 
 
-def draw_car(painter, x, y, z, heading, thing, tone, sun):
+def draw_car(
+    painter: Painter, x: float, y: float, z: float, heading: float, thing: Thing, tone: np.ndarray, sun: Sunlight
+) -> None:
     """Draw a vehicle.
 
     Args:
-        painter: the `Painter`.
-        x, y, z, heading: centre on the ground (metres) and direction of travel (radians), ground frame.
-        thing: the `scene.Thing`: kind of body in `look`, size, RGB paint in `colour`.
-        tone: RGB light on a surface open to the sky; sun: (RGB light, direction as a unit vector of 3).
+        painter: draws it.
+        x, y, z: centre on the ground in the ground frame, metres.
+        heading: direction of travel in the ground frame, radians.
+        thing: its kind of body is in `look`, its paint in `colour`.
+        tone: RGB light on a surface open to the sky, float32 3.
+        sun: the sunlight on it.
     """
-    car = _Car(painter, x, y, z, heading, thing, np.asarray(tone, np.float32), sun)
+    car = _Car(painter, x, y, z, heading, thing, tone.astype(np.float32), sun)
     car.underside()
     car.strips()
-    if car.seen_side:
+    if car.visible_side:
         car.flank()
     if car.distance < 120:
         car.end()

@@ -1,4 +1,4 @@
-"""The two sequences: a continuous drive for the demo and the tests, independent scenes for training."""
+"""The two sequences: one continuous drive, and independent scenes for training."""
 
 import math
 from collections.abc import Sequence
@@ -7,45 +7,55 @@ from dataclasses import replace
 import numpy as np
 
 from fcn_road_seg.frames.sample import Sample
-from fcn_road_seg.synthetic.camera import KITTI
+from fcn_road_seg.synthetic.camera import KITTI, Camera
 from fcn_road_seg.synthetic.layout import SCENES, make_street
-from fcn_road_seg.synthetic.render import render
+from fcn_road_seg.synthetic.render import SyntheticFrame, render
 from fcn_road_seg.synthetic.weather import WEATHERS, make_light
 
 SCENE_SHARES = {"residential": 0.5, "country": 0.16, "urban": 0.18, "avenue": 0.16}
-STRETCH = 1000.0  # metres; streets are laid out in such lengths, so `frames` does not change the first of them
+STRETCH = 1000.0
+"""Metres: streets come in multiples of this, so that the first frames do not depend on how many there are."""
 WEATHER_SHARES = {"sun": 0.58, "overcast": 0.18, "dusk": 0.06, "night": 0.06, "fog": 0.05, "wet": 0.07}
 
 
-def _choose(rng, shares):
+def _choose(rng: np.random.Generator, shares: dict[str, float]) -> str:
     names = list(shares)
     return names[int(rng.choice(len(names), p=list(shares.values())))]
 
 
-def _index(i, count):
+def _index(i: int, count: int) -> int:
     if not -count <= i < count:
         raise IndexError(f"index {i} is not within the {count} frames")
     return i % count
 
 
-class SyntheticDrive(Sequence):
-    """One continuous drive along one street; `drive[i]` is a `SyntheticFrame`, the same whenever it is asked for.
+class SyntheticDrive(Sequence[SyntheticFrame]):
+    """One continuous drive along one street; `drive[i]` renders frame `i`, always the same.
 
     Args:
-        seed: which street, light and traffic.
+        seed: chooses the street, the light and the traffic.
         frames: length of the sequence.
-        camera: the `Camera`; any size.
+        camera: of any size.
         rate: frames per second.
         speed: of the camera, m/s.
         weather: "random" or one of `WEATHERS`.
         scene: "random" or one of `SCENES`.
 
     Raises:
-        ValueError: for an unknown weather or scene, or a rate that is not positive.
-        IndexError: beyond the last frame.
+        ValueError: the weather or scene is unknown, or a number is out of range.
+        IndexError: on access, beyond the last frame.
     """
 
-    def __init__(self, seed=0, frames=100, camera=KITTI, rate=10.0, speed=8.0, weather="random", scene="random"):
+    def __init__(
+        self,
+        seed: int = 0,
+        frames: int = 100,
+        camera: Camera = KITTI,
+        rate: float = 10.0,
+        speed: float = 8.0,
+        weather: str = "random",
+        scene: str = "random",
+    ):
         if rate <= 0 or speed < 0 or frames < 0:
             raise ValueError("rate must be positive; speed and frames must not be negative")
         if weather not in ("random", *WEATHERS):
@@ -61,10 +71,10 @@ class SyntheticDrive(Sequence):
         self.street = make_street(np.random.default_rng([seed, 1]), self.scene, length, speed)
         self.light = make_light(np.random.default_rng([seed, 2]), self.weather)
 
-    def __len__(self):
+    def __len__(self) -> int:
         return self.frames
 
-    def on_street(self, i):
+    def on_street(self, i: int) -> tuple[float, float, float]:
         """Arc length and lateral offset (metres) and yaw against the street (radians) of the camera at frame `i`."""
         seconds = i / self.rate
         sway = 2 * np.pi / 11 * seconds
@@ -72,45 +82,43 @@ class SyntheticDrive(Sequence):
         yaw = float(np.arctan2(drift, max(self.speed, 3)))
         return seconds * self.speed, self.street.lane + 0.12 * np.sin(sway), yaw
 
-    def pose(self, i):
-        """Where the camera is at frame `i` in the world: x, y (metres) and heading (radians)."""
+    def pose(self, i: int) -> tuple[float, float, float]:
+        """The camera's x, y (metres) and heading (radians) in the world at frame `i`."""
         s, d, yaw = self.on_street(_index(i, self.frames))
         x, y, heading = self.street.centreline.at(s)
         return float(x - d * np.sin(heading)), float(y + d * np.cos(heading)), float(heading + yaw)
 
-    def __getitem__(self, i):
+    def __getitem__(self, i: int) -> SyntheticFrame:  # type: ignore[override]  # slices are not supported
         i = _index(i, self.frames)
-        return render(
-            self.street,
-            self.light,
-            self.camera,
-            *self.on_street(i),
-            seconds=i / self.rate,
-            rng=np.random.default_rng([self.seed, 3, i]),
-        )
+        s, d, yaw = self.on_street(i)
+        rng = np.random.default_rng([self.seed, 3, i])
+        return render(self.street, self.light, self.camera, s, d, yaw, seconds=i / self.rate, rng=rng)
 
 
-class SyntheticRoad(Sequence):
-    """Independent random scenes for training; `[i]` is a `Sample`, the same whenever it is asked for.
+class SyntheticRoad(Sequence[Sample]):
+    """Independent random scenes for training; `scenes[i]` renders sample `i`, always the same.
 
-    Camera height, pitch, focal length and principal point vary around `camera`; so do the street, the pose on it
-    and the weather.
+    The street, the weather and the pose on the street are random; the camera's height, pitch and focal length vary
+    around those of `camera`.
 
     Args:
         count: length of the sequence.
         seed: another seed gives other scenes.
-        camera: the `Camera` to vary; its width and height are kept.
+        camera: the camera to vary; its image size stays.
+
+    Raises:
+        IndexError: on access, beyond the last sample.
     """
 
-    def __init__(self, count, seed=0, camera=KITTI):
-        self.count, self.seed, self.camera = count, seed, camera
+    def __init__(self, count: int, seed: int = 0, camera: Camera = KITTI):
+        self.length, self.seed, self.camera = count, seed, camera
 
-    def __len__(self):
-        return self.count
+    def __len__(self) -> int:
+        return self.length
 
-    def frame(self, i):
-        """The `SyntheticFrame` of scene `i`."""
-        i = _index(i, self.count)
+    def frame(self, i: int) -> SyntheticFrame:
+        """Render scene `i`."""
+        i = _index(i, self.length)
         rng = np.random.default_rng([self.seed, 17, i])
         zoom = rng.uniform(0.85, 1.2)
         camera = replace(
@@ -125,6 +133,6 @@ class SyntheticRoad(Sequence):
         s, d = rng.uniform(0, 30), street.lane + rng.normal(0, 0.2)
         return render(street, light, camera, s, d, rng.normal(0, 0.02), seconds=s / 8.0, rng=rng)
 
-    def __getitem__(self, i):
+    def __getitem__(self, i: int) -> Sample:  # type: ignore[override]  # slices are not supported
         frame = self.frame(i)
-        return Sample(frame.image, frame.road.astype(np.uint8), f"synthetic_{self.seed}_{_index(i, self.count):06d}")
+        return Sample(frame.image, frame.road.astype(np.uint8), f"synthetic_{self.seed}_{_index(i, self.length):06d}")

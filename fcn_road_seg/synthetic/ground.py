@@ -1,12 +1,13 @@
 """Shading of the ground plane: which material each pixel sees, and its colour."""
 
-from dataclasses import dataclass
-
 import numpy as np
 
-from fcn_road_seg.synthetic.textures import surface
+from fcn_road_seg.synthetic.scene import Colour, Side, Street
+from fcn_road_seg.synthetic.textures import Pixels, surface
 
-MATERIALS = {  # name -> texture, RGB albedo (display values in full sun), contrast of the texture
+MATERIALS: dict[
+    str, tuple[str, Colour, float]
+] = {  # name -> texture, RGB albedo (display values in full sun), contrast of the texture
     "asphalt": ("asphalt", (122, 119, 112), 0.22),
     "asphalt_coarse": ("asphalt_coarse", (126, 122, 114), 0.22),
     "slabs": ("slabs", (160, 155, 146), 0.34),
@@ -23,60 +24,28 @@ MATERIALS = {  # name -> texture, RGB albedo (display values in full sun), contr
 }
 
 
-@dataclass(frozen=True)
-class Band:
-    """A strip beside the road: from the previous band's end to `end` metres beyond the edge."""
-
-    end: float
-    material: str
-    tint: tuple = (1.0, 1.0, 1.0)
-
-
-@dataclass(frozen=True)
-class Kerb:
-    """Kerb stones: height and width in metres, the display colour of their top."""
-
-    height: float
-    width: float
-    colour: tuple
-
-
-class Pixels:
-    """Some ground pixels, in row order, with what textures need: road coordinates and footprints per row."""
-
-    def __init__(self, s, d, index, starts, reach, spread):
-        self.s, self.d, self.index, self.starts = s, d, index, starts
-        self.reach, self.spread = reach, spread  # metres a pixel covers along and across, per row
-
-    def subset(self, keep):
-        """The pixels where the bool array `keep` holds."""
-        chosen = np.flatnonzero(keep)
-        return Pixels(
-            self.s[chosen],
-            self.d[chosen],
-            self.index[chosen],
-            np.searchsorted(chosen, self.starts),
-            self.reach,
-            self.spread,
-        ), chosen
-
-
-def material_colour(name, pixels, tint=(1, 1, 1), roughness=0.10):
-    """Float32 N x 3 display colours of a material in full light at `pixels`."""
+def material_colour(name: str, pixels: Pixels, tint: Colour = (1, 1, 1), roughness: float = 0.10) -> np.ndarray:
+    """Display colours of a material in full light at `pixels`, float32 N x 3, 0-255."""
     texture, albedo, contrast = MATERIALS[name]
     tone = 1 + np.float32(contrast) * surface(texture).sample(pixels)
     tone += np.float32(roughness) * surface("macro").sample(pixels)
     return tone[:, None] * (np.array(albedo, np.float32) * np.array(tint, np.float32))
 
 
-def shade_road(street, pixels, width, inside, painted):
+def shade_road(
+    street: Street, pixels: Pixels, width: np.ndarray, inside: np.ndarray, painted: np.ndarray
+) -> np.ndarray:
     """Colours of the carriageway: asphalt, wear, defects and markings.
 
     Args:
-        street: the `scene.Street`; pixels: its road pixels.
-        width: metres a pixel covers across the road (N).
-        inside: distance to the nearer edge, metres, positive on the road (N).
-        painted: share of each pixel that painted polygons cover (N).
+        street: the street.
+        pixels: its road pixels.
+        width: float32 N, metres that a pixel covers across the road.
+        inside: float32 N, distance to the nearer edge in metres, positive on the road.
+        painted: float32 N, share of each pixel that painted polygons cover.
+
+    Returns:
+        float32 N x 3, display colours in full light, 0-255.
     """
     look = street.road
     tone = 1 + np.float32(look.contrast) * surface(look.texture).sample(pixels)
@@ -117,16 +86,18 @@ def shade_road(street, pixels, width, inside, painted):
     return colour
 
 
-def shade_side(side, pixels, beyond, width):
+def shade_side(side: Side, pixels: Pixels, flat: np.ndarray, raised: np.ndarray, width: np.ndarray) -> np.ndarray:
     """Colours beyond one edge of the road.
 
     Args:
-        side: the `scene.Side`.
+        side: the side of the road.
         pixels: its pixels; `s` and `d` are those of the raised surface.
-        beyond: flat and raised distance beyond the edge, metres (two arrays of N).
-        width: metres of lateral distance a pixel covers (N).
+        flat, raised: float32 N, distances beyond the edge on the road plane and on the raised surface, metres.
+        width: float32 N, metres of lateral distance that a pixel covers.
+
+    Returns:
+        float32 N x 3, display colours in full light, 0-255.
     """
-    flat, raised = beyond
     colour = material_colour(side.bands[0].material, pixels, side.bands[0].tint)
     for previous, band in zip(side.bands, side.bands[1:], strict=False):
         start = previous.end
@@ -139,24 +110,25 @@ def shade_side(side, pixels, beyond, width):
         inside = (pixels.s > first) & (pixels.s < last)
         kerb_at[inside] = side.bay_width
         chosen, where = pixels.subset(inside & (flat < side.bay_width))
-        colour[where] = material_colour(side.bay_material.material, chosen, side.bay_material.tint)
+        paving = side.bay_material or side.bands[0]
+        colour[where] = material_colour(paving.material, chosen, paving.tint)
         if side.bay_lines:
             phase = (chosen.s - np.float32(first)) % 5.5
             line = (phase < 0.12) | (np.abs(flat[where] - side.bay_width + 0.06) < 0.05)
             colour[where[line]] = (205, 205, 200)
         gutter = where[flat[where] < 0.16]
         colour[gutter] = np.array(side.kerb.colour) * 0.8
-    for first, last, material in side.driveways:
+    for first, last, paving in side.driveways:
         inside = (pixels.s > first) & (pixels.s < last)
         chosen, where = pixels.subset(inside & (raised > side.kerb.width))
-        colour[where] = material_colour(material.material, chosen, material.tint)
+        colour[where] = material_colour(paving.material, chosen, paving.tint)
 
-    # tram rails lie in their bed
+    # Tram rails lie flush in their bed.
     for rail in side.rails:
         cover = np.clip((np.float32(0.035) - np.abs(raised - np.float32(rail))) / width + 0.5, 0, 1)
-        colour += (np.float32(0.9) * cover)[:, None] * (np.float32((148, 140, 130)) - colour)
+        colour += (np.float32(0.9) * cover)[:, None] * (np.array((148, 140, 130), np.float32) - colour)
 
-    # kerb: a light top and, where the raised surface has not begun, its darker face
+    # The kerb has a light top and, where the raised surface has not begun, a darker face.
     joints = np.where(pixels.s % np.float32(1.0) < 0.015, np.float32(0.7), np.float32(1))
     tone = joints * (
         1 + np.float32(0.12) * surface("macro").sample(pixels) + np.float32(0.16) * surface("asphalt").sample(pixels)

@@ -1,35 +1,45 @@
-"""What stands and moves along a random street: cars, houses, gardens, trees, lamps, people."""
+"""Puts cars, trees, lamps, signs and people along a random street."""
+
+from typing import Any
 
 import numpy as np
 
-from fcn_road_seg.synthetic.cars import KINDS, PAINTS, SIZES
-from fcn_road_seg.synthetic.ground import Band
+from fcn_road_seg.synthetic.car_shapes import KINDS, PAINTS, SIZES
+from fcn_road_seg.synthetic.plan import Plan
 from fcn_road_seg.synthetic.scene import Thing
 
 LEAVES = ("green", "green", "green", "green", "olive", "olive", "olive", "autumn")
 
 
 class Roadside:
-    """Puts things along a `layout.Plan`, drawing from the plan's generator.
+    """The things along a `Plan`; every choice comes from the plan's generator.
 
     Attributes:
-        things: what has been put so far.
+        things: all that have been put so far.
         parked: per side (+1 left, -1 right), whether cars are parked on the road itself.
     """
 
-    def __init__(self, plan):
+    def __init__(self, plan: Plan):
         self.plan, self.rng, self.kind, self.pick, self.clear = plan, plan.rng, plan.kind, plan.pick, plan.clear
         self.first, self.last, self.width, self.sides = plan.first, plan.last, plan.width, plan.sides
-        self.things = []
+        self.things: list[Thing] = []
         self.parked = {1: False, -1: False}
 
-    def put(self, kind, side, s, beyond, **values):
-        """A thing `beyond` metres outside the edge."""
-        thing = Thing(kind, s, side * beyond + self.plan.edge(side, s), **values)
-        self.things.append(thing)
-        return thing
+    def put(self, kind: str, side: int, s: float, beyond: float, **values: Any) -> None:
+        """Put a thing `beyond` metres outside the edge; `values`: see `Thing`."""
+        self.things.append(Thing(kind, s, side * beyond + self.plan.edge(side, s), **values))
 
-    def car(self, side, s, beyond, heading, z=0.0, speed=0.0, kinds=KINDS[:5]):
+    def car(
+        self,
+        side: int,
+        s: float,
+        beyond: float,
+        heading: float,
+        z: float = 0.0,
+        speed: float = 0.0,
+        kinds: tuple[str, ...] = KINDS[:5],
+    ) -> None:
+        """Put a car of one of `kinds`."""
         rng = self.rng
         body = self.pick(kinds)
         length, width, height = np.array(SIZES[body]) * rng.uniform(0.95, 1.06, 3)
@@ -48,8 +58,8 @@ class Roadside:
             yaw=heading + rng.normal(0, 0.012),
         )
 
-    def tree(self, side, s, beyond, size, z=0.0, tones=None):
-        """A tree; firs, which are broad at the foot, only well away from the road."""
+    def tree(self, side: int, s: float, beyond: float, size: float, z: float = 0.0, tones: str | None = None) -> None:
+        """Put a tree; firs, which are broad at the foot, only well away from the road."""
         rng = self.rng
         look = int(rng.integers(12))
         if look % 4 == 3 and beyond < 0.3 * size + 0.5:
@@ -70,8 +80,8 @@ class Roadside:
             colour="fir" if fir else (tones or self.pick(LEAVES)),
         )
 
-    def bush(self, side, s, beyond, height, z=0.0):
-        """Leaves from the ground up."""
+    def bush(self, side: int, s: float, beyond: float, height: float, z: float = 0.0) -> None:
+        """Put a tree whose leaves reach to the ground; never a fir."""
         rng = self.rng
         width = height * rng.uniform(0.8, 1.3)
         self.put(
@@ -86,10 +96,10 @@ class Roadside:
             trunk=0.05,
             colour=self.pick(LEAVES),
             look=int(rng.integers(3)) * 4 + int(rng.integers(3)),
-        )  # never a fir
+        )
 
-    def park(self, side):
-        """Parked cars at one kerb."""
+    def park(self, side: int) -> None:
+        """Park cars along one side."""
         rng, ground = self.rng, self.sides[side]
         heading = 0.0 if side < 0 or rng.random() < 0.3 else np.pi
         level = ground.kerb.height
@@ -129,141 +139,8 @@ class Roadside:
             else:
                 s += rng.uniform(4, 22)
 
-    def plots(self, side):
-        """Houses, gardens, drives, hedges, walls and fences."""
-        rng, ground = self.rng, self.sides[side]
-        level = ground.kerb.height
-        front = ground.bands[-2].end
-        urban = self.kind == "urban"
-        close = rng.random() < 0.3  # houses right at the pavement
-        dense = rng.uniform(0.45, 1.0)
-        favourite = self.pick(("hedge", "hedge", "wall", "fence", "railing", "none"))
-        woods = self.kind == "avenue" and rng.random() < 0.45
-        s = self.first
-        while s < self.last:
-            plot = rng.uniform(9, 22) if not urban else rng.uniform(14, 34)
-            middle = s + plot / 2
-            end, s = s + plot, s + plot
-            if not self.clear(side, middle, plot / 2):
-                continue
-            bottom = end - plot
-            if woods or (not urban and rng.random() < 0.1):
-                for _ in range(3):
-                    self.bush(side, rng.uniform(bottom, end), front + rng.uniform(0.5, 2), rng.uniform(1.2, 5))
-                self.put(
-                    "leafwall",
-                    side,
-                    middle,
-                    front + rng.uniform(1, 3),
-                    length=plot * 1.3,
-                    width=1.5,
-                    z=0,
-                    height=rng.uniform(4, 10),
-                    look=int(rng.integers(3)),
-                    colour=self.pick(LEAVES),
-                    ends=False,
-                )
-                continue
-            built = rng.random() < dense
-            setback = 0.15 if close else rng.uniform(2.5, 9)
-            drive = None
-            if not close and not urban and rng.random() < 0.45:
-                at = bottom + rng.uniform(2, max(2.1, plot - 4))
-                drive = (at, at + rng.uniform(2.6, 3.6))
-                paved = self.plan.pavement()
-                ground.driveways.append((*drive, Band(0, paved.material, paved.tint)))
-                if rng.random() < 0.35:
-                    self.car(side, sum(drive) / 2, front + rng.uniform(3, 5), rng.choice((0.5, 1.5)) * np.pi, level)
-            if built:
-                floors = int(rng.integers(3, 6)) if urban else int(rng.integers(1, 4))
-                deep, share = rng.uniform(8, 12), rng.uniform(0.6, 0.85)
-                long = plot * (1.0 if close or urban and rng.random() < 0.6 else share)
-                self.put(
-                    "house",
-                    side,
-                    middle,
-                    front + setback + deep / 2,
-                    length=long,
-                    width=deep,
-                    z=level,
-                    height=2.9 * floors + 0.5,
-                    look=int(rng.integers(16)),
-                    floors=floors,
-                    roof=0.0 if urban and rng.random() < 0.6 else rng.uniform(2, 4.5),
-                )
-                if drive and rng.random() < 0.4 and setback > 5:
-                    self.put(
-                        "garage",
-                        side,
-                        sum(drive) / 2,
-                        front + setback + 2,
-                        length=3.2,
-                        width=5,
-                        z=level,
-                        height=2.5,
-                        look=int(rng.integers(20)),
-                    )
-            if close and built:
-                continue
-            border = favourite if rng.random() < 0.7 else self.pick(("hedge", "wall", "fence", "railing", "none"))
-            self.border(side, bottom, end, drive, front + (0.45 if border == "hedge" else 0.2), border, level)
-            for _ in range(rng.poisson(0.9 if built else 2.5)):
-                self.tree(
-                    side,
-                    rng.uniform(bottom, end),
-                    front + rng.uniform(0.8, max(1.0, setback)),
-                    rng.uniform(2.5, 11) if rng.random() < 0.6 else rng.uniform(1.5, 3.5),
-                    level,
-                )
-            if not built:
-                for _ in range(3):
-                    self.tree(side, rng.uniform(bottom, end), front + rng.uniform(5, 25), rng.uniform(6, 15), level)
-        for s in np.arange(self.first, self.last, 26):  # what is seen between the houses
-            self.put(
-                "leafwall",
-                side,
-                s,
-                front + rng.uniform(22, 30),
-                length=38,
-                width=1,
-                height=rng.uniform(4, 12),
-                look=int(rng.integers(3)),
-                colour=self.pick(LEAVES),
-                ends=False,
-            )
-
-    def border(self, side, first, last, drive, beyond, kind, level):
-        if kind == "none":
-            return
-        rng = self.rng
-        parts = [(first, last)] if not drive else [(first, drive[0] - 0.2), (drive[1] + 0.2, last)]
-        height = {
-            "hedge": rng.uniform(0.7, 2.2),
-            "wall": rng.uniform(0.4, 2.0),
-            "fence": rng.uniform(0.8, 1.3),
-            "railing": rng.uniform(0.8, 1.3),
-        }[kind]
-        look, colour = int(rng.integers(20)), self.pick(LEAVES)
-        for a, b in parts:
-            pieces = max(1, round((b - a) / 7))
-            for k in range(pieces if b - a > 0.5 else 0):
-                long = (b - a) / pieces
-                self.put(
-                    kind,
-                    side,
-                    a + (k + 0.5) * long,
-                    beyond,
-                    length=long + 0.04,
-                    z=level,
-                    height=height,
-                    look=look,
-                    width=0.7 if kind == "hedge" else 0.25,
-                    colour=colour,
-                    ends=k == 0,
-                )
-
-    def furniture(self, side):
-        """Lamps, signs, people, bins, trees in the verge."""
+    def furniture(self, side: int) -> None:
+        """Put lamps, signs, people, bins and trees in the verge along one side."""
         rng, ground = self.rng, self.sides[side]
         level, walk = ground.kerb.height, ground.bands[-2].end
         at_kerb = ground.bay_width + 0.5 if ground.bays else 0.5
@@ -317,52 +194,15 @@ class Roadside:
                 if rng.random() < 0.9 and self.clear(side, s, 1.5) and not any(a < s < b for a, b in ground.bays):
                     self.tree(side, s + rng.uniform(-0.5, 0.5), place, size, level, tones)
 
-    def woods(self, side):
-        """Woods, hedges, lone trees and fields beside a country road."""
-        rng, ground = self.rng, self.sides[side]
-        near = ground.bands[-2].end
-        wooded = rng.random() < 0.6
-        s = self.first
-        while s < self.last:
-            long = rng.uniform(9, 15)
-            if wooded:
-                self.put(
-                    "leafwall",
-                    side,
-                    s,
-                    near + rng.uniform(0.5, 3),
-                    length=long * 1.35,
-                    width=2,
-                    height=rng.uniform(5, 13),
-                    look=int(rng.integers(3)),
-                    colour=self.pick(LEAVES[:7]),
-                    ends=False,
-                )
-                for _ in range(rng.integers(1, 4)):
-                    self.bush(side, s + rng.uniform(0, long), near + rng.uniform(0.4, 2.5), rng.uniform(1.5, 7))
-                if rng.random() < 0.6:
-                    self.tree(side, s, near + rng.uniform(0, 2), rng.uniform(6, 15))
-            elif rng.random() < 0.25:
-                self.tree(side, s, near + rng.uniform(0.5, 14), rng.uniform(4, 13))
-            if rng.random() < 0.03:
-                wooded = not wooded
-            s += long
-        for s in np.arange(self.first, self.last, 40):
-            self.put(
-                "leafwall",
-                side,
-                s,
-                near + rng.uniform(45, 70),
-                length=58,
-                width=1,
-                height=rng.uniform(5, 13),
-                look=int(rng.integers(3)),
-                colour=self.pick(LEAVES),
-                ends=False,
-            )
+    def traffic(self, speed: float) -> float:
+        """Put moving cars and cyclists.
 
-    def traffic(self, speed):
-        """Moving cars and cyclists; returns where the camera drives."""
+        Args:
+            speed: of the camera, m/s.
+
+        Returns:
+            The lateral offset at which the camera drives, metres.
+        """
         rng, half = self.rng, self.width / 2
         free_right = -half + (2.15 if self.parked[-1] else 0.1)
         free_left = half - (2.15 if self.parked[1] else 0.1)

@@ -2,48 +2,55 @@
 
 import cv2
 import numpy as np
+from numpy.typing import ArrayLike
 
 SIZE = 640
 CASCADES = ((1.0, 0.04), (0.0, 0.16))  # nearest x and metres per texel: 25 m finely, 100 m coarsely
 
 
 class ShadowMaps:
-    """How much of the sun (0-255) is taken from the ground, and how much sky is hidden under cars.
+    """How much of the sun the ground loses, and how much of the sky is hidden under cars.
 
-    The maps lie in the ground frame. Row 0 is the farthest, column 0 the leftmost.
+    The maps lie in the ground frame; row 0 is the farthest, column 0 the leftmost.
+
+    Args:
+        sun_direction: radians from the camera's forward axis, counter-clockwise.
+        elevation: of the sun above the horizon, radians.
+
+    Attributes:
+        sun, contact: a uint8 `SIZE` x `SIZE` map per cascade, 0 none to 255 all.
     """
 
-    def __init__(self, sun_direction, elevation):
-        """`sun_direction`: radians from the camera's forward axis, counter-clockwise."""
-        self.sun = [np.zeros((SIZE, SIZE), np.uint8) for _ in CASCADES]
-        self.contact = [np.zeros((SIZE, SIZE), np.uint8) for _ in CASCADES]
+    def __init__(self, sun_direction: float, elevation: float):
+        self.sun: list[np.ndarray] = [np.zeros((SIZE, SIZE), np.uint8) for _ in CASCADES]
+        self.contact: list[np.ndarray] = [np.zeros((SIZE, SIZE), np.uint8) for _ in CASCADES]
         reach = 1 / np.tan(elevation)
         self.cast = -reach * np.array((np.cos(sun_direction), np.sin(sun_direction)))
         self.stretch, self.direction = 1 / np.sin(elevation), sun_direction
 
-    def _texels(self, points, cascade):
+    def _texels(self, points: np.ndarray, cascade: int) -> np.ndarray:
         near, texel = CASCADES[cascade]
         return np.stack([SIZE / 2 - points[..., 1] / texel, SIZE - (points[..., 0] - near) / texel], -1)
 
-    def _fill(self, maps, polygon, value):
+    def _fill(self, maps: list[np.ndarray], polygon: np.ndarray, value: int) -> None:
         for cascade, target in enumerate(maps):
             points = self._texels(polygon, cascade)
             if (points.max(0) < 0).any() or (points.min(0) > SIZE).any() or np.abs(points).max() > 20000:
                 continue
             cv2.fillConvexPoly(target, np.int32(np.round(points * 16)), value, cv2.LINE_AA, 4)
 
-    def block(self, footprint, low, high, value=255):
-        """The shadow of an upright prism: `footprint` N x 2 in metres, from height `low` to `high`."""
+    def block(self, footprint: np.ndarray, low: float, high: float, value: int = 255) -> None:
+        """Add the shadow of an upright prism: `footprint` N x 2, from height `low` to `high`, metres."""
         points = np.concatenate([footprint + low * self.cast, footprint + high * self.cast]).astype(np.float32)
         self._fill(self.sun, cv2.convexHull(points)[:, 0], value)
 
-    def crown(self, xy, height, radius, leaves):
-        """The dappled shadow of a tree's crown at `height`; `leaves`: uint8 128 x 128."""
+    def crown(self, xy: tuple[float, float], height: float, radius: float, leaves: np.ndarray) -> None:
+        """Add the dappled shadow of a tree's crown at `height`; `leaves`: uint8 128 x 128."""
         centre = np.asarray(xy) + height * self.cast
         along = np.array((np.cos(self.direction), np.sin(self.direction))) * self.stretch * radius
         across = np.array((-np.sin(self.direction), np.cos(self.direction))) * radius
         corners = np.stack([centre - along - across, centre - along + across, centre + along - across])
-        source = np.float32(((0, 0), (127, 0), (0, 127)))
+        source = np.array(((0, 0), (127, 0), (0, 127)), np.float32)
         for cascade, target in enumerate(self.sun):
             texels = self._texels(corners, cascade).astype(np.float32)
             box = np.concatenate([texels, texels[1:2] + texels[2:] - texels[:1]])
@@ -51,39 +58,36 @@ class ShadowMaps:
             right, bottom = np.minimum(np.ceil(box.max(0)), SIZE).astype(int)
             if left >= right or top >= bottom:
                 continue
-            warp = cv2.getAffineTransform(source, texels - np.float32((left, top)))
+            warp = cv2.getAffineTransform(source, texels - np.array((left, top), np.float32))
             small = leaves if cascade == 0 else cv2.GaussianBlur(leaves, (0, 0), 1.5)
             patch = cv2.warpAffine(small, warp, (int(right - left), int(bottom - top)))
             part = target[top:bottom, left:right]
             np.maximum(part, patch, out=part)
 
-    def under(self, footprint, value=225):
-        """Darkness under a car."""
+    def under(self, footprint: np.ndarray, value: int = 225) -> None:
+        """Darken the ground under a car: `footprint` N x 2, metres."""
         self._fill(self.contact, footprint, value)
 
-    def soften(self):
-        """The sun's half shadow and the soft rim under cars; call once, after drawing."""
+    def soften(self) -> None:
+        """Blur the edges of the shadows; call once, after drawing."""
         self.sun = [cv2.GaussianBlur(m, (3, 3), 0.8) for m in self.sun]
         self.contact = [cv2.GaussianBlur(m, (0, 0), sigma) for m, sigma in zip(self.contact, (3.5, 1.0), strict=False)]
 
-    def shade_at(self, xy):
-        """Share of the sun taken from single ground points (N x 2, metres), float32 in [0, 1]."""
+    def shade_at(self, xy: ArrayLike) -> np.ndarray:
+        """Share of the sun that ground points (N x 2, metres) lose: float32 N in [0, 1]."""
         cells = np.floor(self._texels(np.atleast_2d(xy), 1)).astype(int)
         inside = ((cells >= 0) & (cells < SIZE)).all(1)
         cells = np.clip(cells, 0, SIZE - 1)
         return np.where(inside, self.sun[1][cells[:, 1], cells[:, 0]] / 255.0, 0.0).astype(np.float32)
 
-    def sample(self, maps, x, y):
-        """Values in [0, 1] (float32, the shape of `x`) of `self.sun` or `self.contact` at ground points."""
-        out = None
-        for cascade in (1, 0):
+    def sample(self, maps: list[np.ndarray], x: np.ndarray, y: np.ndarray) -> np.ndarray:
+        """Values of `self.sun` or `self.contact` at ground points: float32 in [0, 1], of the shape of `x`."""
+        values = []
+        for cascade in (0, 1):
             near, texel = CASCADES[cascade]
             u = np.float32(SIZE / 2 - 0.5) - y * np.float32(1 / texel)
             v = np.float32(SIZE - 0.5 + near / texel) - x * np.float32(1 / texel)
-            value = cv2.remap(maps[cascade], u, v, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
-            if out is None:
-                out = value
-            else:
-                inside = (u > 0) & (u < SIZE - 1) & (v > 0) & (v < SIZE - 1)
-                out = np.where(inside, value, out)
-        return out.astype(np.float32) * np.float32(1 / 255)
+            values.append(cv2.remap(maps[cascade], u, v, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT))
+            if cascade == 0:
+                near_by = (u > 0) & (u < SIZE - 1) & (v > 0) & (v < SIZE - 1)
+        return np.where(near_by, *values).astype(np.float32) * np.float32(1 / 255)

@@ -1,143 +1,40 @@
-"""Procedural pictures of upright things: foliage, house fronts, fences, people. RGBA, colours premultiplied."""
+"""Procedural pictures of upright things: house fronts, walls, fences, people. RGBA with premultiplied colours."""
 
 from functools import cache, lru_cache
 
 import cv2
 import numpy as np
 
-from fcn_road_seg.synthetic.textures import fractal, noise
-
-LEAF_TONES = {  # dark, middle and bright display colours
-    "green": ((11, 16, 8), (52, 70, 26), (168, 186, 96)),
-    "olive": ((14, 16, 9), (70, 76, 34), (190, 188, 108)),
-    "autumn": ((18, 14, 9), (82, 66, 32), (176, 146, 78)),
-    "fir": ((6, 11, 9), (26, 40, 28), (84, 104, 74)),
-    "red": ((18, 8, 9), (72, 30, 28), (140, 74, 56)),
-}
+from fcn_road_seg.synthetic.textures import fractal
 
 
 class Sprite:
-    """An RGBA uint8 picture, premultiplied, with its smaller versions."""
+    """A premultiplied RGBA picture with its smaller versions.
 
-    def __init__(self, rgb, alpha=None, leafy=False):
-        """`rgb`: H x W x 3, 0-255; `alpha`: H x W, 0-1 (opaque without); `leafy`: gets finer leaves when seen near."""
+    Args:
+        rgb: H x W x 3, 0-255.
+        alpha: H x W, 0-1; None is opaque.
+        leafy: whether finer leaves are added when it is seen from near.
+
+    Attributes:
+        levels: uint8 H x W x 4, each half the size of the one before.
+    """
+
+    def __init__(self, rgb: np.ndarray, alpha: np.ndarray | None = None, leafy: bool = False):
         self.leafy = leafy
         alpha = np.ones(rgb.shape[:2], np.float32) if alpha is None else alpha
         picture = np.empty((*rgb.shape[:2], 4), np.float32)
         picture[..., 3] = alpha * 255
         picture[..., :3] = np.clip(rgb, 0, 255) * alpha[..., None]
-        self.levels = [picture.round().astype(np.uint8)]
+        self.levels: list[np.ndarray] = [picture.round().astype(np.uint8)]
         while min(self.levels[-1].shape[:2]) > 8:
             height, width = self.levels[-1].shape[:2]
             self.levels.append(cv2.resize(self.levels[-1], (width // 2, height // 2), interpolation=cv2.INTER_AREA))
 
-    def at_scale(self, scale):
-        """The smallest version that is still at least `scale` (pixels on screen per texel) sharp."""
+    def at_scale(self, scale: float) -> np.ndarray:
+        """The smallest version that is sharp enough where a texel of the largest covers `scale` pixels."""
         level = int(np.clip(np.floor(-np.log2(max(scale, 1e-6))), 0, len(self.levels) - 1))
         return self.levels[level]
-
-
-@lru_cache(maxsize=1)
-def leaf_detail():
-    """Fine leaves that are laid over foliage seen from near: uint8 256 x 256, 128 changes nothing."""
-    rng = np.random.default_rng(99)
-    return np.uint8(128 + 110 * np.clip(fractal(rng, 256, 256, (3, 6, 12), (0.5, 0.6, 0.3)), -1, 1))
-
-
-def leaf_colour(tone, name):
-    """Colour a tone map (0 dark to 1 bright) with one of `LEAF_TONES`."""
-    stops = np.array(LEAF_TONES[name], np.float32)
-    return np.stack([np.interp(tone, (0, 0.45, 1), stops[:, k]) for k in range(3)], -1).astype(np.float32)
-
-
-def _foliage(rng, height, width, blobs, leaf, wrap):
-    """Tone and alpha of overlapping clumps of leaves. `blobs`: rows of (u, v, radius), drawn in order."""
-    tone = np.zeros((height, width), np.float32)
-    alpha = np.zeros((height, width), np.float32)
-    ragged = noise(rng, height, width, leaf * 3) * 0.55 + noise(rng, height, width, leaf) * 0.6
-    speck = noise(rng, height, width, leaf) * 0.5 + noise(rng, height, width, leaf * 2.5) * 0.45
-    speck += 1.1 * np.clip(noise(rng, height, width, leaf * 0.7) - 0.45, 0, 1) - 0.05
-    v, u = np.mgrid[0:height, 0:width].astype(np.float32)
-    for cu, cv, radius in blobs:
-        top, bottom = int(max(0, cv - 1.6 * radius)), int(min(height, cv + 1.6 * radius))
-        left, right = (0, width) if wrap else (int(max(0, cu - 1.6 * radius)), int(min(width, cu + 1.6 * radius)))
-        if top >= bottom or left >= right:
-            continue
-        part = np.s_[top:bottom, left:right]
-        du, dv = (u[part] - cu) / radius, (v[part] - cv) / radius
-        if wrap:
-            du = (du + width / radius / 2) % (width / radius) - width / radius / 2
-        inside = np.hypot(du, dv) + ragged[part] * 0.5 < 1
-        lit = 0.34 - 0.30 * du * 0.7 - 0.34 * dv + rng.uniform(-0.1, 0.1)
-        tone[part] = np.where(inside, lit + speck[part] * 0.42, tone[part])
-        alpha[part] = np.maximum(alpha[part], inside)
-    return np.clip(tone, 0, 1), alpha
-
-
-@cache
-def _crown(index):
-    rng = np.random.default_rng(100 + index)
-    if index % 4 == 3:
-        blobs = [
-            (128 + rng.uniform(-1, 1) * r * 0.42 * 256, r * 240 + 12, 12 + 16 * r) for r in np.sort(rng.random(170))
-        ]
-    else:
-        blobs = []
-        for _ in range(130):
-            angle, reach = rng.uniform(0, 6.3), np.sqrt(rng.random())
-            blobs.append((128 + np.cos(angle) * reach * 100, 128 + np.sin(angle) * reach * 94, rng.uniform(16, 34)))
-        blobs.sort(key=lambda b: -b[1] + rng.uniform(0, 160))
-    tone, alpha = _foliage(rng, 256, 256, blobs, 2.2, wrap=False)
-    v = np.linspace(1.12, 0.62, 256, dtype=np.float32)[:, None]
-    holes = noise(rng, 256, 256, 14) + 0.5 * noise(rng, 256, 256, 5) > 0.85
-    return tone * v, alpha if index % 4 == 3 else alpha * ~holes
-
-
-@cache
-def crown(index, tones):
-    """The crown of a broad-leaved tree (or, every fourth, a fir), 256 x 256, in one of `LEAF_TONES`."""
-    tone, alpha = _crown(index)
-    return Sprite(leaf_colour(tone, tones), alpha, leafy=True)
-
-
-@cache
-def _leaf_wall(index, flat):
-    rng = np.random.default_rng(200 + index)
-    top = 14 if flat else 60
-    blobs = [
-        (
-            rng.uniform(0, 512),
-            top + (232 - top) * rng.random() ** 0.9,
-            rng.uniform(12, 24) if flat else rng.uniform(18, 44),
-        )
-        for _ in range(420 if flat else 300)
-    ]
-    blobs.sort(key=lambda b: b[1] * 0.3 + rng.uniform(0, 200))
-    tone, alpha = _foliage(rng, 256, 512, blobs, 2.0 if flat else 2.4, wrap=True)
-    alpha[80 if not flat else 30 :] = 1
-    if not flat:  # a ragged outline at both ends
-        v, u = np.mgrid[0:256, 0:512].astype(np.float32)
-        end = np.minimum(u, 511 - u) / 70 + 0.4 * noise(rng, 256, 512, 40) + 0.25 * noise(rng, 256, 512, 9)
-        alpha *= end > 0.9 * (1 - v / 256) ** 0.7
-    shade = np.interp(np.arange(256), (0, 60, 190, 255), (1.15, 1.0, 0.6, 0.3)).astype(np.float32)[:, None]
-    return tone * shade, alpha
-
-
-@cache
-def leaf_wall(index, tones, flat):
-    """A wall of leaves, 256 x 512: a stretch of a wood's edge, or (flat) of a clipped hedge."""
-    tone, alpha = _leaf_wall(index, flat)
-    return Sprite(leaf_colour(tone, tones), alpha, leafy=True)
-
-
-@cache
-def dapple(index):
-    """Share of the sun that a tree's crown takes away, seen along the rays: uint8 128 x 128, 255 = all."""
-    rng = np.random.default_rng(300 + index)
-    v, u = np.mgrid[-1:1:128j, -1:1:128j].astype(np.float32)
-    rim = np.hypot(u, v) + 0.3 * noise(rng, 128, 128, 22) + 0.12 * noise(rng, 128, 128, 6)
-    leaves = fractal(rng, 128, 128, (3, 6, 14), (0.45, 0.55, 0.45)) + 0.75 - 0.55 * np.clip(rim, 0, 1.2) ** 3
-    return np.uint8(255 * np.clip(leaves * 3, 0, 1) * np.clip((0.95 - rim) * 6, 0, 1))
 
 
 WALLS = (
@@ -161,8 +58,8 @@ WALLS = (
 
 
 @lru_cache(maxsize=160)
-def facade(index, floors, columns, gable=False):
-    """A house front: `floors` rows of `columns` windows, plinth, door or shop; with `gable`, its triangle on top."""
+def facade(index: int, floors: int, columns: int, gable: bool = False) -> Sprite:
+    """A house front: `floors` rows of `columns` windows, a plinth, a door; with `gable`, a triangle on top."""
     rng = np.random.default_rng(1000 * index + 10 * floors + columns + 7 * gable)
     height, width = 64 * floors + (64 if gable else 8), 48 * columns
     wall = np.array(WALLS[index % len(WALLS)], np.float32)
@@ -207,8 +104,12 @@ def facade(index, floors, columns, gable=False):
 
 
 @cache
-def plain(kind, index=0):
-    """Roofs, walls, garage doors, fences and railings, by name."""
+def plain(kind: str, index: int = 0) -> Sprite:
+    """A roof, wall, garage door, fence, railing or guardrail, by name.
+
+    Raises:
+        ValueError: the name is unknown.
+    """
     rng = np.random.default_rng(400 + index + sum(map(ord, kind)))
     height, width = 64, 128
     grain = fractal(rng, height, width, (2, 8, 40), (0.06, 0.06, 0.06))[..., None]
@@ -254,20 +155,20 @@ def plain(kind, index=0):
 
 
 @cache
-def person(index, cyclist=False):
-    """A person standing or walking, or (cyclist) riding away or towards, 128 high and 64 wide."""
+def person(index: int, cyclist: bool = False) -> Sprite:
+    """A person standing or walking, or a cyclist seen from the front or the rear, 128 x 64."""
     rng = np.random.default_rng(500 + index + 50 * cyclist)
     scale, size = 4, (128, 64)
     picture = np.zeros((size[0] * scale, size[1] * scale, 3), np.uint8)
     alpha = np.zeros(picture.shape[:2], np.uint8)
 
-    def draw(points, colour, thickness=None):
-        points = np.int32(np.array(points) * scale)
-        for canvas, value in ((picture, colour), (alpha, 255)):
+    def draw(points: list[tuple[float, float]], colour: tuple[int, ...], thickness: int | None = None) -> None:
+        outline = (np.array(points) * scale).astype(np.int32)
+        for canvas, value in ((picture, colour), (alpha, (255,))):
             if thickness:
-                cv2.polylines(canvas, [points], False, value, int(thickness * scale))
+                cv2.polylines(canvas, [outline], False, value, thickness * scale)
             else:
-                cv2.fillPoly(canvas, [points], value)
+                cv2.fillPoly(canvas, [outline], value)
 
     skin = (196, 150, 124) if rng.random() < 0.7 else (110, 78, 60)
     tops = [(40, 44, 60), (150, 40, 40), (210, 208, 200), (60, 80, 120), (90, 100, 80)]
@@ -275,7 +176,7 @@ def person(index, cyclist=False):
     legs = tuple(int(c) for c in rng.choice([(36, 40, 58), (28, 28, 30), (120, 106, 86), (60, 66, 90)]))
     stride = rng.uniform(2, 9)
     if cyclist:
-        for canvas, value in ((picture, (24, 24, 24)), (alpha, 255)):
+        for canvas, value in ((picture, (24, 24, 24)), (alpha, (255,))):
             cv2.ellipse(canvas, (32 * scale, 104 * scale), (4 * scale, 23 * scale), 0, 0, 360, value, 3 * scale)
         draw([(20, 58), (44, 58)], (40, 40, 40), 2)
         draw([(32, 58), (32, 88)], (90, 30, 30), 3)
@@ -292,10 +193,10 @@ def person(index, cyclist=False):
         draw([(24, 32), (20, 50), (21, 68)], top, 6)
         draw([(40, 32), (44, 50), (43, 66)], top, 6)
         head = (32, 15)
-    for canvas, hair, face in ((picture, (50, 36, 26), skin), (alpha, 255, 255)):
+    for canvas, hair, face in ((picture, (50, 36, 26), skin), (alpha, (255,), (255,))):
         cv2.ellipse(canvas, (head[0] * scale, head[1] * scale), (6 * scale, 8 * scale), 0, 0, 360, face, -1)
         cv2.ellipse(canvas, (head[0] * scale, (head[1] - 2) * scale), (7 * scale, 8 * scale), 0, 180, 360, hair, -1)
-    picture = cv2.resize(picture, size[::-1], interpolation=cv2.INTER_AREA).astype(np.float32)
-    alpha = cv2.resize(alpha, size[::-1], interpolation=cv2.INTER_AREA).astype(np.float32) / 255
-    picture *= np.linspace(1.1, 0.75, size[1], dtype=np.float32)[None, :, None]
-    return Sprite(picture / np.maximum(alpha, 0.05)[..., None], alpha)
+    colours = cv2.resize(picture, size[::-1], interpolation=cv2.INTER_AREA).astype(np.float32)
+    share = cv2.resize(alpha, size[::-1], interpolation=cv2.INTER_AREA).astype(np.float32) / 255
+    colours *= np.linspace(1.1, 0.75, size[1], dtype=np.float32)[None, :, None]
+    return Sprite(colours / np.maximum(share, 0.05)[..., None], share)

@@ -1,5 +1,6 @@
-"""Procedural textures: surfaces seen from above, foliage, house fronts, people. Made once, from fixed seeds."""
+"""Procedural textures of surfaces seen from above. Each is made once, from a fixed seed."""
 
+from dataclasses import dataclass
 from functools import cache
 
 import cv2
@@ -9,36 +10,68 @@ TEXEL = 0.01  # metres per texel of the fine surface textures
 TILE = 512  # texels; a fine tile covers 5.12 m
 
 
-def noise(rng, height, width, cell):
-    """Tileable smooth value noise in about [-1, 1], float32 height x width, with features of `cell` texels."""
+def noise(rng: np.random.Generator, height: int, width: int, cell: float) -> np.ndarray:
+    """Tileable smooth value noise, float32 height x width in about [-1, 1], with features of `cell` texels."""
     rows, columns = max(2, round(height / cell)), max(2, round(width / cell))
     grid = rng.uniform(-1, 1, (rows, columns)).astype(np.float32)
-    grid = cv2.copyMakeBorder(grid, 2, 2, 2, 2, cv2.BORDER_WRAP)
+    padded = cv2.copyMakeBorder(grid, 2, 2, 2, 2, cv2.BORDER_WRAP)
     sx, sy = width / columns, height / rows
-    full = cv2.resize(grid, (round((columns + 4) * sx), round((rows + 4) * sy)), interpolation=cv2.INTER_CUBIC)
+    full = cv2.resize(padded, (round((columns + 4) * sx), round((rows + 4) * sy)), interpolation=cv2.INTER_CUBIC)
     top, left = round(2 * sy), round(2 * sx)
     return full[top : top + height, left : left + width]
 
 
-def fractal(rng, height, width, cells, weights):
-    """A weighted sum of `noise` of several feature sizes."""
-    return sum(w * noise(rng, height, width, c) for c, w in zip(cells, weights, strict=False))
+def fractal(
+    rng: np.random.Generator, height: int, width: int, cells: tuple[float, ...], weights: tuple[float, ...]
+) -> np.ndarray:
+    """A weighted sum of `noise` of several feature sizes (`cells`), float32 height x width."""
+    total: np.ndarray = np.zeros((height, width), np.float32)
+    for cell, weight in zip(cells, weights, strict=True):
+        total = total + weight * noise(rng, height, width, cell)
+    return total
+
+
+@dataclass
+class Pixels:
+    """Some ground pixels, in row order, with what textures need of them.
+
+    Attributes:
+        s, d: float32 N, road coordinates, metres.
+        starts: intp rows + 1, where each image row begins in `s`.
+        reach, spread: float64 rows, metres that a pixel covers along and across the road.
+    """
+
+    s: np.ndarray
+    d: np.ndarray
+    starts: np.ndarray
+    reach: np.ndarray
+    spread: np.ndarray
+
+    def subset(self, keep: np.ndarray) -> tuple["Pixels", np.ndarray]:
+        """The pixels where `keep` (bool N) holds, and their indices, intp M."""
+        chosen = np.flatnonzero(keep)
+        starts = np.searchsorted(chosen, self.starts)
+        return Pixels(self.s[chosen], self.d[chosen], starts, self.reach, self.spread), chosen
 
 
 class Ripmap:
     """A tileable one-channel texture prefiltered separately along (rows) and across (columns) the road.
 
-    `sample` is what keeps a ground texture from shimmering far away, where a pixel is metres long
-    and centimetres wide.
+    The prefiltering keeps a ground texture from shimmering far away, where a pixel is metres long and
+    centimetres wide.
+
+    Args:
+        tile: float32 H x W in [-1, 1]; H and W are powers of two.
+        texel: metres per texel.
     """
 
-    def __init__(self, tile, texel):
-        """`tile`: float32 in [-1, 1], power-of-two sides; `texel`: metres per texel."""
+    def __init__(self, tile: np.ndarray, texel: float):
         self.texel = texel
         tile = np.ascontiguousarray(np.clip(tile, -1, 1) * 127 + 128).astype(np.uint8)
         height, width = tile.shape
         self.depth = (height.bit_length() - 2, width.bit_length() - 2)
-        self.levels, row = {}, tile
+        self.levels: dict[tuple[int, int], np.ndarray] = {}
+        row: np.ndarray = tile
         for i in range(self.depth[0] + 1):
             if i:
                 row = cv2.resize(row, (width, height >> i), interpolation=cv2.INTER_AREA)
@@ -48,8 +81,8 @@ class Ripmap:
                     column = cv2.resize(column, (width >> j, height >> i), interpolation=cv2.INTER_AREA)
                 self.levels[i, j] = column
 
-    def sample(self, pixels):
-        """Texture values in [-1, 1] (float32, N) at `pixels` (a `ground.Pixels`)."""
+    def sample(self, pixels: Pixels) -> np.ndarray:
+        """Texture values at `pixels`, float32 N in [-1, 1]."""
         out = np.empty(len(pixels.s), np.float32)
         along = np.clip(np.log2(pixels.reach / self.texel), 0, self.depth[0] - 1e-3)
         across = np.clip(np.log2(pixels.spread / self.texel), 0, self.depth[1]).round().astype(int)
@@ -58,7 +91,7 @@ class Ripmap:
         cuts = np.flatnonzero(np.diff(keys)) + 1
         for a, b in zip(np.concatenate([[0], cuts]), np.concatenate([cuts, [len(keys)]]), strict=False):
             first, last = pixels.starts[a], pixels.starts[b]
-            if first == last:  # no such pixels
+            if first == last:
                 continue
             i, j = int(low[a]), int(across[a])
             s, d = pixels.s[first:last], pixels.d[first:last]
@@ -70,16 +103,16 @@ class Ripmap:
         out *= 1 / 127
         return out
 
-    def _gather(self, level, s, d, i, j):
+    def _gather(self, level: np.ndarray, s: np.ndarray, d: np.ndarray, i: int, j: int) -> np.ndarray:
         v = s * np.float32(1 / (self.texel * 2**i)) - np.float32(0.5 - 0.5 ** (i + 1))
         u = d * np.float32(1 / (self.texel * 2**j)) - np.float32(0.5 - 0.5 ** (j + 1))
         return gather(level, u, v)
 
 
-def gather(image, u, v):
-    """Bilinear samples (uint8, N) of a uint8 image H x W at columns `u` and rows `v` (float32, N), wrapping round."""
-    n, width = len(u), 1024  # remap takes no rows longer than 32767
-    maps = np.zeros((2, -(-n // width) * width), np.float32)
+def gather(image: np.ndarray, u: np.ndarray, v: np.ndarray) -> np.ndarray:
+    """Bilinear samples (uint8 N) of a uint8 image H x W at columns `u` and rows `v` (float32 N), wrapping round."""
+    n, width = len(u), 1024  # cv2.remap accepts at most 32767 columns
+    maps: np.ndarray = np.zeros((2, -(-n // width) * width), np.float32)
     for values, target, size in ((u, maps[0, :n], image.shape[1]), (v, maps[1, :n], image.shape[0])):
         np.multiply(values, np.float32(1 / size), out=target)
         target -= np.floor(target)
@@ -88,7 +121,15 @@ def gather(image, u, v):
     return cv2.remap(image, maps[0], maps[1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP).reshape(-1)[:n]
 
 
-def _grid_stones(rng, rows, columns, joint, offset_rows=True, jitter=0.25, joint_depth=0.8):
+def _grid_stones(
+    rng: np.random.Generator,
+    rows: int,
+    columns: int,
+    joint: float,
+    offset_rows: bool = True,
+    jitter: float = 0.25,
+    joint_depth: float = 0.8,
+) -> np.ndarray:
     """Rectangular stones with joints; `rows` x `columns` stones per tile."""
     v, u = np.mgrid[0:TILE, 0:TILE].astype(np.float32)
     height, width = TILE / rows, TILE / columns
@@ -103,7 +144,7 @@ def _grid_stones(rng, rows, columns, joint, offset_rows=True, jitter=0.25, joint
     return np.where(edge < joint, -joint_depth + 0.2 * stone, stone + 0.1)
 
 
-def _cobble(rng):
+def _cobble(rng: np.random.Generator) -> np.ndarray:
     """Small setts: the cells of a jittered grid."""
     n = 48
     points = (np.stack(np.meshgrid(np.arange(n), np.arange(n)), -1) + rng.uniform(0.2, 0.8, (n, n, 2))) * TILE / n
@@ -125,8 +166,12 @@ def _cobble(rng):
 
 
 @cache
-def surface(name):
-    """The `Ripmap` of a ground material, by name; see the branches for the names."""
+def surface(name: str) -> Ripmap:
+    """The texture of a ground material.
+
+    Raises:
+        ValueError: the name is not one of the branches below.
+    """
     rng = np.random.default_rng(sum(map(ord, name)))
     size = (TILE, TILE)
     if name == "asphalt":
@@ -162,12 +207,17 @@ def surface(name):
     return Ripmap(tile, TEXEL)
 
 
-def road_defects(rng, amount):
-    """Cracks, tar seams, patches, covers and stains of one street: a `Ripmap` of 51 m x 12.8 m, 2.5 cm a texel."""
+def road_defects(rng: np.random.Generator, amount: float) -> Ripmap:
+    """Cracks, tar seams, patches, covers and stains of one street, 51 m x 12.8 m at 2.5 cm per texel.
+
+    Args:
+        rng: the same state gives the same defects.
+        amount: how many, from 0 to about 2.
+    """
     height, width, metre = 2048, 512, 40
     tile = np.zeros((height, width), np.float32)
     for _ in range(rng.poisson(7 * amount)):  # patches of newer or older asphalt
-        r, c = rng.integers(0, height), rng.integers(0, width)
+        r, c = int(rng.integers(0, height)), int(rng.integers(0, width))
         h, w = rng.uniform(0.6, 7) * metre, rng.uniform(0.4, 2.2) * metre
         tone = rng.uniform(-0.4, 0.28)
         cv2.rectangle(tile, (c, r), (int(c + w), int(r + h)), float(tone), -1)
@@ -181,7 +231,7 @@ def road_defects(rng, amount):
             points.append(points[-1] + 9 * np.array([np.cos(heading), np.sin(heading)]))
         cv2.polylines(
             tile,
-            [np.int32(np.array(points) * 16)],
+            [(np.array(points) * 16).astype(np.int32)],
             False,
             -0.75 if sealed else -0.45,
             int(rng.integers(2, 4)) if sealed else 1,
@@ -190,8 +240,8 @@ def road_defects(rng, amount):
         )
     for column in rng.uniform(0, width, rng.poisson(1.2 * amount)):  # seams along the road
         wobble = column + noise(rng, height, 2, 200)[:, 0] * 3
-        points = np.stack([wobble, np.arange(height)], -1)[::16]
-        cv2.polylines(tile, [np.int32(points)], False, -0.5, int(rng.integers(1, 3)))
+        seam = np.stack([wobble, np.arange(height)], -1)[::16]
+        cv2.polylines(tile, [seam.astype(np.int32)], False, -0.5, int(rng.integers(1, 3)))
     for _ in range(rng.poisson(2.5)):  # manhole covers
         centre = (int(rng.integers(20, width - 20)), int(rng.integers(20, height - 20)))
         cv2.circle(tile, centre, 14, -0.2, -1)

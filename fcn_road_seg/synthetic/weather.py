@@ -1,32 +1,42 @@
-"""Light and weather: how bright things are in sun and shade, the sky, and what the sensor makes of it."""
+"""Weather: light in sun and shade, the sky, and the sensor."""
 
 from dataclasses import dataclass, field
 from functools import lru_cache
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
 
+from fcn_road_seg.synthetic.camera import Camera
 from fcn_road_seg.synthetic.textures import fractal, noise
 
-TREE_LINE = 370.0  # metres; what lies beyond is hidden by trees
+TREE_LINE = 370.0  # metres; trees hide everything beyond
 WEATHERS = ("sun", "overcast", "dusk", "night", "fog", "wet")
 
 
-def _rgb(r, g, b):
-    return field(default_factory=lambda: np.array((r, g, b), np.float32))
+def _colour(*values: float) -> np.ndarray:
+    return np.array(values, np.float32)
+
+
+def _rgb(r: float, g: float, b: float) -> Any:
+    return field(default_factory=lambda: _colour(r, g, b))
 
 
 @dataclass
 class Light:
-    """Everything that the weather decides. Colours multiply display values; a sunlit white wall is about 1.
+    """Everything that depends on the weather. Light multiplies display colours; a sunlit white wall gets about 1.
 
     Attributes:
-        ambient, sun: RGB light from the sky and from the sun on a surface that faces it.
+        weather: one of `WEATHERS`.
         azimuth, elevation: of the sun in world axes, radians.
-        haze, haze_colour: extinction per metre and the colour (0-255) things fade to.
-        sky_low, sky_high: sky colours at the horizon and well above it; clouds: 0-1.
-        wet: 0 dry, 1 mirror; headlights: whether it is dark enough for lamps.
-        gain, contrast, noise: the sensor.
+        ambient, sun: RGB light from the sky, and from the sun on a surface that faces it, float32 3.
+        haze, haze_colour: extinction per metre, and the RGB colour (0-255) that things fade to.
+        sky_low, sky_high: RGB sky colours (0-255) at the horizon and well above it.
+        clouds: cloud cover, 0-1.
+        wet: wetness of the ground, 0 dry to 1 mirror.
+        headlights: whether it is dark enough for lamps.
+        gain, contrast, noise: of the sensor.
+        seed: of the clouds.
     """
 
     weather: str
@@ -47,14 +57,30 @@ class Light:
     seed: int = 0
 
     @property
-    def full(self):
-        """RGB light on open level ground."""
+    def full(self) -> np.ndarray:
+        """RGB light on open level ground, float32 3."""
         return self.ambient + self.sun
 
 
-def make_light(rng, weather):
-    """Draw the light of a scene. `weather`: one of `WEATHERS`."""
-    colour = lambda *c: np.array(c, np.float32)  # noqa: E731
+class Sunlight(NamedTuple):
+    """Direct sunlight on one thing."""
+
+    light: np.ndarray
+    """RGB, float32 3."""
+    direction: tuple[float, float, float]
+    """Unit vector towards the sun in the ground frame."""
+
+
+def make_light(rng: np.random.Generator, weather: str) -> Light:
+    """Draw the light of a scene at random.
+
+    Args:
+        rng: the same state gives the same light.
+        weather: one of `WEATHERS`.
+
+    Raises:
+        ValueError: the weather is unknown.
+    """
     light = Light(
         weather,
         azimuth=rng.uniform(0, 2 * np.pi),
@@ -67,19 +93,19 @@ def make_light(rng, weather):
     if weather == "sun":
         depth = rng.uniform(0.75, 1.15)
         light.ambient = light.ambient * depth
-        light.sun = colour(1.02, 1.0, 0.97) - light.ambient
+        light.sun = _colour(1.02, 1.0, 0.97) - light.ambient
         if rng.random() < 0.35:  # KITTI's burnt-out sky
-            light.sky_high = colour(200, 228, 250) if rng.random() < 0.5 else colour(255, 255, 255)
-            light.sky_low = colour(255, 255, 255)
+            light.sky_high = _colour(200, 228, 250) if rng.random() < 0.5 else _colour(255, 255, 255)
+            light.sky_low = _colour(255, 255, 255)
         else:
-            light.sky_high = colour(rng.uniform(40, 120), rng.uniform(110, 180), rng.uniform(200, 245))
+            light.sky_high = _colour(rng.uniform(40, 120), rng.uniform(110, 180), rng.uniform(200, 245))
     elif weather in ("overcast", "wet", "fog"):
         level = rng.uniform(0.66, 0.9)
-        light.ambient = level * colour(0.93, 0.93, 0.94)
-        light.sun = level * colour(0.07, 0.07, 0.06)
+        light.ambient = level * _colour(0.93, 0.93, 0.94)
+        light.sun = level * _colour(0.07, 0.07, 0.06)
         tone = rng.uniform(185, 250)
-        light.sky_low, light.sky_high = colour(tone, tone + 2, tone + 4), colour(tone - 30, tone - 26, tone - 18)
-        light.haze_colour, light.haze = colour(tone - 12, tone - 9, tone - 6), rng.uniform(0.001, 0.003)
+        light.sky_low, light.sky_high = _colour(tone, tone + 2, tone + 4), _colour(tone - 30, tone - 26, tone - 18)
+        light.haze_colour, light.haze = _colour(tone - 12, tone - 9, tone - 6), rng.uniform(0.001, 0.003)
         light.clouds = rng.uniform(0.3, 1)
         if weather == "fog":
             light.haze, light.sky_high, light.clouds = rng.uniform(0.012, 0.04), light.sky_low, 0.1
@@ -87,15 +113,15 @@ def make_light(rng, weather):
         if weather == "wet":
             light.wet = rng.uniform(0.5, 1.0)
     elif weather == "dusk":
-        light.ambient, light.sun = colour(0.34, 0.33, 0.42), colour(0.05, 0.035, 0.03)
-        light.sky_low, light.sky_high = colour(226, 168, 128), colour(70, 84, 130)
-        light.haze_colour, light.haze, light.headlights = colour(120, 108, 116), 0.003, True
+        light.ambient, light.sun = _colour(0.34, 0.33, 0.42), _colour(0.05, 0.035, 0.03)
+        light.sky_low, light.sky_high = _colour(226, 168, 128), _colour(70, 84, 130)
+        light.haze_colour, light.haze, light.headlights = _colour(120, 108, 116), 0.003, True
         light.noise += 1.5
     elif weather == "night":
         level = rng.uniform(0.11, 0.22)
-        light.ambient, light.sun = level * colour(0.9, 0.95, 1.15), colour(0, 0, 0)
-        light.sky_low, light.sky_high = colour(46, 42, 48), colour(12, 14, 25)
-        light.haze_colour, light.haze, light.headlights = colour(18, 19, 26), 0.004, True
+        light.ambient, light.sun = level * _colour(0.9, 0.95, 1.15), _colour(0, 0, 0)
+        light.sky_low, light.sky_high = _colour(46, 42, 48), _colour(12, 14, 25)
+        light.haze_colour, light.haze, light.headlights = _colour(18, 19, 26), 0.004, True
         light.noise += 3.5
     else:
         raise ValueError(f"unknown weather {weather!r}; choose from {', '.join(WEATHERS)}")
@@ -103,20 +129,25 @@ def make_light(rng, weather):
 
 
 @lru_cache(maxsize=4)
-def _clouds(seed):
+def _clouds(seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Cloud density around the sky, and heights of the far tree line."""
     rng = np.random.default_rng(seed)
     tile = fractal(rng, 256, 1024, (120, 60, 25, 10), (0.5, 0.4, 0.25, 0.12))
     ridge = fractal(rng, 8, 2048, (700, 300, 90, 20, 6), (0.5, 0.5, 0.45, 0.16, 0.12))[3]
     return tile.astype(np.float32), ridge
 
 
-def draw_sky(canvas, camera, light, heading, hills):
-    """Paint sky and the far tree line into `canvas` (uint8 RGB) down to a little below the horizon.
+def draw_sky(canvas: np.ndarray, camera: Camera, light: Light, heading: float, hills: float) -> int:
+    """Paint the sky and the far tree line down to a little below the horizon.
 
-    `heading` (radians) turns them with the camera; `hills`: height of the tree line in radians.
+    Args:
+        canvas: uint8 H x W x 3 RGB, changed in place.
+        camera, light: of the picture.
+        heading: of the camera in the world, radians.
+        hills: height of the tree line, radians.
 
     Returns:
-        the first row below the tree line's foot.
+        The first row below the tree line's foot.
     """
     horizon = camera.horizon
     foot = int(np.clip(np.floor(camera.project([[TREE_LINE, 0, 0]])[0, 1]) + 1, 0, camera.height))
@@ -141,13 +172,12 @@ def draw_sky(canvas, camera, light, heading, hills):
     sky += (np.clip(glare, 0, 1) ** 3 * 45)[None, :, None].astype(np.float32)
     canvas[:foot] = cv2.resize(np.clip(sky, 0, 255).astype(np.uint8), (camera.width, foot))
 
-    # the far tree line: it turns with the camera, so it never moves closer
+    # The far tree line turns with the camera and never moves closer.
     columns = np.arange(camera.width)
     azimuth = heading - np.arctan((columns - camera.cx) / camera.fx)
     profile = np.interp(azimuth / (2 * np.pi) * 2048 % 2048, np.arange(2048), ridge)
     top = horizon - camera.fy * np.clip(hills * (1 + 0.8 * profile), 0.002, None)
-    rows = np.arange(foot)
-    cover = np.clip(rows[:, None] - top + 0.5, 0, 1)[..., None].astype(np.float32)
+    cover = np.clip(np.arange(foot)[:, None] - top + 0.5, 0, 1)[..., None].astype(np.float32)
     first = int(max(0, np.floor(top.min()) - 1))
     if first < foot:
         fade = 1 - np.exp(-light.haze * 420) * 0.9
@@ -159,19 +189,28 @@ def draw_sky(canvas, camera, light, heading, hills):
 
 
 @lru_cache(maxsize=2)
-def _grain():
+def _grain() -> np.ndarray:
     return np.random.default_rng(5).normal(0, 64, (1024, 2048)).clip(-127, 127).astype(np.int8)
 
 
 @lru_cache(maxsize=4)
-def _vignette(width, height):
+def _vignette(width: int, height: int) -> np.ndarray:
     v, u = np.mgrid[0:height, 0:width].astype(np.float32)
     radius = np.hypot((u - width / 2) / width, (v - height / 2) / width)
     return np.repeat((255 * (1 - 0.55 * radius**2))[..., None], 3, -1).astype(np.uint8)
 
 
-def expose(canvas, light, rng):
-    """What the sensor delivers: lens softness, vignetting, tone curve, noise. uint8 RGB in and out."""
+def expose(canvas: np.ndarray, light: Light, rng: np.random.Generator) -> np.ndarray:
+    """Apply lens blur, vignetting, the tone curve and sensor noise.
+
+    Args:
+        canvas: uint8 H x W x 3 RGB.
+        light: its `gain`, `contrast` and `noise` are the sensor's.
+        rng: of the noise.
+
+    Returns:
+        uint8 H x W x 3 RGB.
+    """
     height, width = canvas.shape[:2]
     canvas = cv2.GaussianBlur(canvas, (3, 3), 0.55)
     canvas = cv2.multiply(canvas, _vignette(width, height), scale=1 / 255)
@@ -185,5 +224,5 @@ def expose(canvas, light, rng):
     tiles = np.tile(grain[top : top + 512, left : left + 1024], (rows, columns))[:height, :width]
     scaled = cv2.convertScaleAbs(tiles.astype(np.int16) + 128, alpha=light.noise / 64)
     offset = round(128 * light.noise / 64)
-    scaled = cv2.merge([scaled] * 3)
-    return cv2.subtract(cv2.add(canvas, scaled), (offset, offset, offset, 0)) if offset else canvas
+    noisy = cv2.add(canvas, cv2.merge([scaled] * 3))
+    return np.maximum(noisy, offset) - np.uint8(offset)
