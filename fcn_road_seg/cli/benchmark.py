@@ -113,7 +113,7 @@ def _add_parts(report: dict, benchmark, args: argparse.Namespace, device: str, n
         report["folds"] = network_figures(times, "no fold")
     if args.ground:
         from fcn_road_seg.benchmark.ground_cost import time_outputs
-        from fcn_road_seg.evaluation.metres import view
+        from fcn_road_seg.evaluation.ground_errors import view
         from fcn_road_seg.synthetic.camera import KITTI
 
         tables = view(KITTI).tables

@@ -1,30 +1,47 @@
-"""`road_seg evaluate`: KITTI Road's metrics of a weights file."""
+"""`road_seg evaluate`: measure a weights file on labelled frames, synthetic scenes or a drive."""
 
 import argparse
 import shlex
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from fcn_road_seg.cli.options import add_json_option, add_segmenter_options, load_segmenter, progress, write_json
 from fcn_road_seg.errors import UserError
 
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from fcn_road_seg.datasets.kitti_road import KittiRoad
+    from fcn_road_seg.inference.segmenter import RoadSegmenter
+
+MODES = ("metres", "report", "flicker", "corruptions")
+"""Options that replace KITTI Road's metrics; at most one of them."""
+
 
 def add_parser(subparsers) -> argparse.ArgumentParser:
-    parser = subparsers.add_parser("evaluate", help="KITTI Road's metrics, in perspective and in bird's-eye view")
+    parser = subparsers.add_parser(
+        "evaluate",
+        help="KITTI Road's metrics, in perspective and in bird's-eye view",
+        epilog="At most one of --metres, --report, --flicker and --corruptions can be given.",
+    )
     parser.add_argument("--root", type=Path, help="KITTI Road folder, the one that holds training/")
+    parser.add_argument(
+        "--split",
+        help="with --root: all labelled frames, this project's train or val, or a file of frame names (default: all)",
+    )
     parser.add_argument(
         "--metres",
         action="store_true",
-        help="instead, errors in metres of edges, scan and grid on synthetic scenes; with --root, KITTI's grid too",
-    )
-    parser.add_argument(
-        "--split", default="all", help="all labelled frames, this project's train or val, or a file of frame names"
+        help="instead, measure the errors, in metres, of boundary, scan and grid on synthetic scenes; with --root, "
+        "also the grid's IoU on KITTI Road",
     )
     parser.add_argument(
         "--report",
         type=Path,
         metavar="DIR",
-        help="instead, write a page there: figures by scene and distance, curves, what errors are near, worst frames",
+        help="instead, write an HTML page there: figures by scene and distance, curves, classes near errors, the worst "
+        "frames; needs --root or --camvid",
     )
     parser.add_argument("--camvid", type=Path, metavar="DIR", help="with --report: CamVid's test part too")
     parser.add_argument(
@@ -32,14 +49,15 @@ def add_parser(subparsers) -> argparse.ArgumentParser:
         nargs="?",
         const="",
         metavar="DRIVE",
-        help="instead, how much of the mask changes from frame to frame though the scene does not, with and without "
-        "the temporal filter: of a folder of images, a KITTI raw drive or a video (default: a synthetic drive); with "
-        "--root, also MaxF of the drive's frames that are labelled there",
+        help="instead, measure how much of the mask changes from frame to frame although the scene does not, with and "
+        "without the temporal filter, on a folder of images, a KITTI raw drive or a video (default: a synthetic "
+        "drive); with --root, also MaxF of the drive's frames that are labelled there",
     )
     parser.add_argument(
         "--corruptions",
         action="store_true",
-        help="instead, what fog, rain, blur, noise, dirt, ... leave of MaxF at three severities, as a Markdown table",
+        help="instead, measure how much of MaxF remains under fog, rain, blur, noise, dirt, ... at three severities, "
+        "as a Markdown table; needs --root",
     )
     add_segmenter_options(parser)
     add_json_option(parser)
@@ -47,28 +65,48 @@ def add_parser(subparsers) -> argparse.ArgumentParser:
 
 
 def run(args: argparse.Namespace) -> int:
+    _check(args)
+    if args.flicker is not None:
+        return _run_flicker(args)
+    if args.metres:
+        return _run_metres(args)
+    if args.report:
+        return _run_report(args)
+    if args.corruptions:
+        return _run_corruptions(args)
+    return _run_metrics(args)
+
+
+def _check(args: argparse.Namespace) -> None:
+    """
+    Raises:
+        UserError: options exclude each other, or one needs another that is missing.
+    """
+    modes = [f"--{mode}" for mode in MODES if getattr(args, mode) not in (None, False)]
+    if len(modes) > 1:
+        raise UserError(f"{' and '.join(modes)} exclude each other: give one of them")
+    if args.camvid and not args.report:
+        raise UserError("--camvid needs --report")
+    if args.split and not args.root:
+        raise UserError("--split needs a KITTI Road folder: give --root")
+    if args.report and not (args.root or args.camvid):
+        raise UserError("--report needs a KITTI Road folder, --root, or a CamVid folder, --camvid")
+    if args.corruptions and not args.root:
+        raise UserError("--corruptions needs a KITTI Road folder: give --root")
+    if not modes and not args.root:
+        raise UserError("give a KITTI Road folder with --root, or --metres or --flicker, which work without it")
+    args.split = args.split or "all"
+
+
+def _run_metrics(args: argparse.Namespace) -> int:
     from rich.console import Console
     from rich.table import Table
 
-    from fcn_road_seg.datasets.kitti_road import open_split
     from fcn_road_seg.evaluation.evaluate import evaluate
 
-    if args.flicker is not None:
-        return _run_flicker(args)
-    if not (args.root or args.metres or (args.report and args.camvid)):
-        raise UserError("name a KITTI Road folder with --root, or give --metres or --flicker, which need none")
-    if args.corruptions and not args.root:
-        raise UserError("--corruptions needs a KITTI Road folder: name it with --root")
-    dataset = open_split(args.root, args.split) if args.root else None
-    segmenter = load_segmenter(args)
-    if args.corruptions:
-        return _run_corruptions(args, segmenter, dataset)
-    if args.metres:
-        return _run_metres(args, segmenter, dataset)
-    if args.report:
-        return _run_report(args, segmenter, dataset)
-    figures = evaluate(segmenter, dataset, segmenter.threshold, lambda items: progress(items, "evaluating"))
-    figures |= {"split": args.split, "device": segmenter.device_name, "precision": segmenter.precision}
+    dataset, segmenter = _kitti_road(args), load_segmenter(args)
+    figures = evaluate(segmenter, dataset, segmenter.threshold, _track)
+    figures |= _facts(args, segmenter)
     write_json(args.json, figures)
 
     views = [view for view in ("perspective", "bev") if figures[view]]
@@ -81,15 +119,15 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _run_metres(args: argparse.Namespace, segmenter, dataset) -> int:
+def _run_metres(args: argparse.Namespace) -> int:
     from rich.console import Console
 
-    from fcn_road_seg.evaluation.metres import evaluate_metres, tables
+    from fcn_road_seg.evaluation.ground_errors import measure_ground_errors, tables
 
-    figures = evaluate_metres(
-        segmenter, segmenter.threshold, dataset=dataset, track=lambda items: progress(items, "evaluating")
-    )
-    figures |= {"split": args.split, "device": segmenter.device_name, "precision": segmenter.precision}
+    dataset = _kitti_road(args) if args.root else None
+    segmenter = load_segmenter(args)
+    figures = measure_ground_errors(segmenter, segmenter.threshold, dataset=dataset, track=_track)
+    figures |= _facts(args, segmenter)
     write_json(args.json, figures)
     console = Console()
     for table in tables(figures):
@@ -97,14 +135,14 @@ def _run_metres(args: argparse.Namespace, segmenter, dataset) -> int:
     return 0
 
 
-def _run_report(args: argparse.Namespace, segmenter, dataset) -> int:
+def _run_report(args: argparse.Namespace) -> int:
     from fcn_road_seg.datasets.camvid import CamVid
     from fcn_road_seg.evaluation.html_report import camvid_set, kitti_set, write_report
 
-    sets = [kitti_set(dataset, f"KITTI Road, {args.split}")] if dataset else []
+    sets = [kitti_set(_kitti_road(args), f"KITTI Road, {args.split}")] if args.root else []
     sets += [camvid_set(CamVid(args.camvid, ("test",)), "CamVid, test part")] if args.camvid else []
     command = shlex.join(["road_seg", *sys.argv[1:]])
-    figures = write_report(args.report, segmenter, sets, command, lambda items: progress(items, "evaluating"))
+    figures = write_report(args.report, load_segmenter(args), sets, command, _track)
     write_json(args.json, figures)
     print(args.report / "index.html")
     return 0
@@ -114,13 +152,12 @@ def _run_flicker(args: argparse.Namespace) -> int:
     from rich.console import Console
 
     from fcn_road_seg.datasets.drive import open_drive
-    from fcn_road_seg.datasets.kitti_road import open_split
     from fcn_road_seg.evaluation.flicker import measure_flicker, table, with_labels
 
     drive = open_drive(Path(args.flicker) if args.flicker else None)
     frames = progress(drive.frames, drive.name)
     if args.root:
-        frames = with_labels(frames, open_split(args.root, args.split))
+        frames = with_labels(frames, _kitti_road(args))
     segmenter = load_segmenter(args)
     figures = measure_flicker(segmenter, frames, segmenter.threshold, period=1 / drive.rate)
     figures |= {"drive": drive.name, "device": segmenter.device_name, "precision": segmenter.precision}
@@ -129,13 +166,26 @@ def _run_flicker(args: argparse.Namespace) -> int:
     return 0
 
 
-def _run_corruptions(args: argparse.Namespace, segmenter, dataset) -> int:
+def _run_corruptions(args: argparse.Namespace) -> int:
     from fcn_road_seg.evaluation.robustness import evaluate_corruptions, markdown
 
-    figures = evaluate_corruptions(
-        segmenter, dataset, segmenter.threshold, track=lambda items: progress(items, "evaluating")
-    )
-    figures |= {"split": args.split, "device": segmenter.device_name, "precision": segmenter.precision}
+    dataset, segmenter = _kitti_road(args), load_segmenter(args)
+    figures = evaluate_corruptions(segmenter, dataset, segmenter.threshold, track=_track)
+    figures |= _facts(args, segmenter)
     write_json(args.json, figures)
     print(markdown(figures))
     return 0
+
+
+def _kitti_road(args: argparse.Namespace) -> "KittiRoad":
+    from fcn_road_seg.datasets.kitti_road import open_split
+
+    return open_split(args.root, args.split)
+
+
+def _facts(args: argparse.Namespace, segmenter: "RoadSegmenter") -> dict[str, str]:
+    return {"split": args.split, "device": segmenter.device_name, "precision": segmenter.precision}
+
+
+def _track(items: "Iterable") -> "Iterable":
+    return progress(items, "evaluating")

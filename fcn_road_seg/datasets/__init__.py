@@ -1,1 +1,4 @@
-"""Road data sets. Each is a sequence of `Sample`; none knows ROS, and only cityscapes (torchvision's index) torch."""
+"""Road data sets, each a sequence of `Sample`, and the drives that demos and measurements run on.
+
+Imports `synthetic`, `frames` and the rooms below them; neither ROS nor torch, except torchvision's Cityscapes index.
+"""

@@ -4,8 +4,8 @@
     ROOT/labels/drivable/masks/train/0000f77c-6257be58.png               0 direct, 1 alternative, 2 background
     ROOT/drivable_maps/labels/train/0000f77c-6257be58_drivable_id.png    0 background, 1 direct, 2 alternative
 
-Direct is the lane that the car is in or has the right of way on, alternative what it could change to. Oncoming lanes
-are background; in Cityscapes they are road, and in KITTI Road mostly.
+Direct is the lane that the car is in or has the right of way on, alternative is a lane it could change to. Oncoming
+lanes are background; in Cityscapes they are road, in KITTI Road mostly too.
 """
 
 from collections.abc import Sequence
@@ -15,24 +15,24 @@ import numpy as np
 
 from fcn_road_seg.datasets.label_image import read_ids
 from fcn_road_seg.frames.image_file import read_rgb
-from fcn_road_seg.frames.sample import NOT_ROAD, ROAD, DatasetError, Sample
+from fcn_road_seg.frames.sample import NOT_ROAD, ROAD, DatasetError, Sample, Samples
 
 AREAS = ("direct", "alternative")
-# Folder of the labels, what follows an image's name in theirs, and the areas' ids in their order.
+# The labels' folder, the suffix of their file names, and the ids of AREAS.
 LAYOUTS = (("labels/drivable/masks", ".png", (0, 1)), ("drivable_maps/labels", "_drivable_id.png", (1, 2)))
 IDS = 3
 
 
-class Bdd100k(Sequence):
-    """The frames of one part of BDD100K, read when they are asked for.
+class Bdd100k(Samples):
+    """The frames of one part of BDD100K, read on demand.
 
     Args:
         root: the folder that holds `images/100k/` and `labels/drivable/` or `drivable_maps/`.
         part: "train" or "val".
-        road: of `AREAS`, what counts as road; the rest is not road.
+        road: the ones of `AREAS` that count as road; the rest is not road.
 
     Raises:
-        DatasetError: a folder or a label is missing, or `road` names nothing there is.
+        DatasetError: a folder or a label is missing, or `road` has an unknown area.
     """
 
     def __init__(self, root: str | Path, part: str = "train", road: Sequence[str] = AREAS):
@@ -40,11 +40,11 @@ class Bdd100k(Sequence):
             raise DatasetError(f"BDD100K's drivable areas are {' and '.join(AREAS)}, not {', '.join(road) or 'none'}")
         images = Path(root) / "images" / "100k" / part
         if not images.is_dir():
-            raise DatasetError(f"{root} is no BDD100K folder: it has no images/100k/{part}")
+            raise DatasetError(f"{root} is not a BDD100K folder: it has no images/100k/{part}")
         there = [layout for layout in LAYOUTS if (Path(root) / layout[0] / part).is_dir()]
         if not there:
             folders = " nor ".join(f"{folder}/{part}" for folder, _, _ in LAYOUTS)
-            raise DatasetError(f"{root} has no drivable areas of {part}: neither {folders}")
+            raise DatasetError(f"{root} has no drivable areas for {part}: neither {folders}")
         folder, suffix, ids = there[0]
         self.frames: list[tuple[Path, Path]] = []
         for image in sorted(images.glob("*.jpg")):

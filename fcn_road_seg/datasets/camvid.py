@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 
 from fcn_road_seg.frames.image_file import read_rgb
-from fcn_road_seg.frames.sample import IGNORE, NOT_ROAD, ROAD, DatasetError, Sample
+from fcn_road_seg.frames.sample import IGNORE, NOT_ROAD, ROAD, DatasetError, Sample, Samples
 
 CLASSES = (
     "sky", "building", "pole", "road", "pavement", "tree", "sign", "fence", "car", "pedestrian", "bicyclist",
@@ -19,7 +19,7 @@ CLASSES = (
 VOID = len(CLASSES)
 
 
-class CamVid(Sequence):
+class CamVid(Samples):
     """The frames of one or more of CamVid's parts ("train", "val", "test").
 
     Raises:
@@ -31,7 +31,7 @@ class CamVid(Sequence):
         for part in parts:
             folder = Path(root) / part
             if not folder.is_dir():
-                raise DatasetError(f"{root} is no CamVid folder in SegNet's layout: it has no {part}/")
+                raise DatasetError(f"{root} is not a CamVid folder in SegNet's layout: it has no {part}/")
             for path in sorted(folder.iterdir()):
                 if path.suffix in (".png", ".jpg"):
                     annotation = Path(root) / f"{part}annot" / f"{path.stem}.png"
@@ -48,7 +48,7 @@ class CamVid(Sequence):
         image = read_rgb(path)
         ids = cv2.imread(str(annotation), cv2.IMREAD_UNCHANGED)
         if ids is None or ids.shape != image.shape[:2]:
-            raise DatasetError(f"{annotation} is no single-channel image of the size of {path}")
+            raise DatasetError(f"{annotation} is not a single-channel image of the size of {path}")
         classes = np.where(ids >= VOID, np.uint8(IGNORE), ids)
         label = np.where(ids == CLASSES.index("road"), np.uint8(ROAD), np.uint8(NOT_ROAD))
         label[classes == IGNORE] = IGNORE

@@ -15,9 +15,9 @@ import numpy as np
 from fcn_road_seg.datasets import camvid
 from fcn_road_seg.datasets.label_image import read_ids
 from fcn_road_seg.frames.image_file import read_rgb
-from fcn_road_seg.frames.sample import IGNORE, NOT_ROAD, ROAD, DatasetError, Sample
+from fcn_road_seg.frames.sample import IGNORE, NOT_ROAD, ROAD, DatasetError, Sample, Samples
 
-IGNORED = ("unlabeled", "ego vehicle", "rectification border", "out of roi", "ground")  # ground: kind not decidable
+IGNORED = ("unlabeled", "ego vehicle", "rectification border", "out of roi", "ground")  # ground: of unknown kind
 OPTIONAL_ROAD = ("parking", "rail_track")
 CAMVID_CLASSES = {
     "sky": ("sky",),
@@ -34,21 +34,21 @@ CAMVID_CLASSES = {
 }
 
 
-class Cityscapes(Sequence):
-    """The frames of one part of Cityscapes, read when they are asked for.
+class Cityscapes(Samples):
+    """The frames of one part of Cityscapes, read on demand.
 
-    `Sample.classes` are CamVid's eleven (`camvid.CLASSES`), as SegNet merged CamVid's 32; what has no
-    counterpart there (parking, rail track, terrain, guard rail, ...) is ignored in them.
+    `Sample.classes` are CamVid's eleven (`camvid.CLASSES`), merged as SegNet merged CamVid's 32; classes without a
+    counterpart (parking, rail track, terrain, guard rail, ...) are ignored in them.
 
     Args:
         root: the folder that holds `leftImg8bit/` and `gtFine/` or `gtCoarse/`, or their zip files, which
             torchvision then extracts there.
         part: "train" or "val"; coarse labels have "train_extra" as well.
         mode: "fine" or "coarse" labels.
-        also_road: of `OPTIONAL_ROAD`, what counts as road besides the class road; the rest is not road.
+        also_road: the ones of `OPTIONAL_ROAD` that count as road besides the class road; the others are not road.
 
     Raises:
-        DatasetError: a folder or a label is missing, or an argument names nothing there is.
+        DatasetError: a folder or a label is missing, or an argument has an unknown value.
     """
 
     def __init__(self, root: str | Path, part: str = "train", mode: str = "fine", also_road: Sequence[str] = ()):
@@ -64,7 +64,7 @@ class Cityscapes(Sequence):
         except RuntimeError:
             labels = "gtFine" if mode == "fine" else "gtCoarse"
             raise DatasetError(
-                f"{root} is no Cityscapes folder: it needs leftImg8bit/{part} and {labels}/{part}"
+                f"{root} is not a Cityscapes folder: it needs leftImg8bit/{part} and {labels}/{part}"
             ) from None
         except (OSError, ValueError, BadZipFile) as error:
             raise DatasetError(f"cannot read {root} as Cityscapes: {error}") from None
@@ -99,7 +99,7 @@ def class_ids() -> dict[str, int]:
 
 
 def tables(also_road: Sequence[str] = ()) -> tuple[np.ndarray, np.ndarray]:
-    """What each of Cityscapes' ids means: its label and its CamVid class, uint8 34 each."""
+    """The label and the CamVid class of each of Cityscapes' ids, uint8 34 each."""
     ids = class_ids()
     labels = np.full(len(ids), NOT_ROAD, np.uint8)
     labels[[ids[name] for name in IGNORED]] = IGNORE

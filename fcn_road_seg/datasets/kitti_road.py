@@ -4,7 +4,7 @@
     ROOT/training/gt_image_2/um_road_000000.png
     ROOT/training/calib/um_000000.txt
 
-Ground truth: red means "valid", blue means "road": magenta is road, red is not road, black is ignored.
+Ground truth: red means "valid" and blue means "road", so magenta is road, red is not road, black is ignored.
 """
 
 import re
@@ -14,18 +14,18 @@ from pathlib import Path
 import numpy as np
 
 from fcn_road_seg.frames.image_file import read_rgb
-from fcn_road_seg.frames.sample import IGNORE, NOT_ROAD, ROAD, DatasetError, Sample
+from fcn_road_seg.frames.sample import IGNORE, NOT_ROAD, ROAD, DatasetError, Sample, Samples
 
 _NAME = re.compile(r"(um|umm|uu)_(\d{6})$")
 SPLITS = ("train", "val")
 
 
-class KittiRoad(Sequence):
+class KittiRoad(Samples):
     """The labelled frames of a KITTI Road folder, or those of one split.
 
     Args:
         root: the folder that holds `training/`.
-        names: frame names such as "um_000012", in this order; None takes every labelled frame.
+        names: frame names such as "um_000012", in this order; None takes all labelled frames.
 
     Raises:
         DatasetError: the folder is not a KITTI Road folder or a named frame is not in it.
@@ -35,7 +35,7 @@ class KittiRoad(Sequence):
         self.root = Path(root)
         images = self.root / "training" / "image_2"
         if not images.is_dir():
-            raise DatasetError(f"{root} is no KITTI Road folder: it has no training/image_2")
+            raise DatasetError(f"{root} is not a KITTI Road folder: it has no training/image_2")
         self._images = {
             path.stem: path
             for path in sorted(images.iterdir())
@@ -44,7 +44,9 @@ class KittiRoad(Sequence):
         self.names = [n for n in self._images if self.label_path(n).exists()] if names is None else list(names)
         missing = [n for n in self.names if n not in self._images or not self.label_path(n).exists()]
         if missing:
-            raise DatasetError(f"{root} lacks image or ground truth of {missing[0]} ({len(missing)} frames in all)")
+            raise DatasetError(
+                f"{root} lacks the image or the ground truth of {missing[0]} ({len(missing)} frames in all)"
+            )
         if not self.names:
             raise DatasetError(f"{root} has no labelled frame in training/image_2 and training/gt_image_2")
 
@@ -69,6 +71,17 @@ class KittiRoad(Sequence):
     def calibration_path(self, name: str) -> Path:
         return self.root / "training" / "calib" / f"{name}.txt"
 
+    def require_calibrations(self) -> None:
+        """
+        Raises:
+            DatasetError: a frame has no calibration file.
+        """
+        missing = [name for name in self.names if not self.calibration_path(name).is_file()]
+        if missing:
+            raise DatasetError(
+                f"{self.root} lacks the calibration of {missing[0]} in training/calib ({len(missing)} frames in all)"
+            )
+
 
 def decode_label(colours: np.ndarray) -> np.ndarray:
     """KITTI Road's ground-truth colours, uint8 H x W x 3 RGB -> labels, uint8 H x W."""
@@ -88,9 +101,9 @@ def encode_label(label: np.ndarray) -> np.ndarray:
 
 
 def split_names(split: str) -> list[str]:
-    """Frame names of this project's split by scene: "train" or "val".
+    """The frame names of this project's split by scene: "train" or "val".
 
-    Neighbouring numbers are near-duplicates, so whole scenes are held out; the files say which.
+    Frames with neighbouring numbers are near-duplicates, so the split holds out complete scenes.
     """
     return read_names(split_path(split))
 
@@ -108,7 +121,7 @@ def open_split(root: str | Path, split: str) -> KittiRoad:
 
 
 def read_streets(path: str | Path) -> list[tuple[str, list[str]]]:
-    """Streets of a split file with their frame names: a line of comment alone begins a street and names it."""
+    """The streets of a split file with their frame names: a comment line begins a street and names it."""
     streets: list[tuple[str, list[str]]] = [("", [])]
     for line in _lines(path):
         name, _, comment = (part.strip() for part in line.partition("#"))
@@ -120,12 +133,16 @@ def read_streets(path: str | Path) -> list[tuple[str, list[str]]]:
 
 
 def read_names(path: str | Path) -> list[str]:
-    """Frame names of a split file: one a line, `#` starts a comment."""
+    """The frame names of a split file: one per line, `#` starts a comment."""
     return [name for line in _lines(path) if (name := line.split("#")[0].strip())]
 
 
 def read_calibration(path: str | Path) -> dict[str, np.ndarray]:
-    """A KITTI calibration file -> its matrices by name (`P2`, `R0_rect`, `Tr_cam_to_road`, ...), float64."""
+    """Read a KITTI calibration file: its matrices by name (`P2`, `R0_rect`, `Tr_cam_to_road`, ...), float64.
+
+    Raises:
+        DatasetError: the file cannot be read, or a matrix in it is malformed.
+    """
     matrices = {}
     for line in _lines(path):
         name, _, numbers = line.partition(":")
@@ -133,7 +150,7 @@ def read_calibration(path: str | Path) -> dict[str, np.ndarray]:
             try:
                 matrices[name] = np.array(numbers.split(), np.float64).reshape(3, -1)
             except ValueError:
-                raise DatasetError(f"{path}: {name} is no matrix of three rows of numbers") from None
+                raise DatasetError(f"{path}: {name} is not a matrix of three rows of numbers") from None
     return matrices
 
 
@@ -141,4 +158,6 @@ def _lines(path: str | Path) -> list[str]:
     try:
         return Path(path).read_text().splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise DatasetError(f"cannot read {path}: {getattr(error, 'strerror', None) or 'it is no text'}") from None
+        raise DatasetError(
+            f"cannot read {path}: {getattr(error, 'strerror', None) or 'it is not a text file'}"
+        ) from None

@@ -9,20 +9,20 @@ from fcn_road_seg.frames.sample import DatasetError
 
 
 def read_ids(path: str | Path, image: np.ndarray, count: int) -> np.ndarray:
-    """Class ids, uint8 H x W, of the label of `image` (H x W x 3).
+    """Read the class ids, uint8 H x W, that label `image` (H x W x 3).
 
-    Pillow reads it, because OpenCV turns a palette's indices into colours.
+    Pillow reads the file, because OpenCV turns palette indices into colours.
 
     Args:
         count: ids are 0..count - 1.
 
     Raises:
-        DatasetError: it cannot be read, has several channels, an id too high or another size than the image.
+        DatasetError: the file cannot be read, has several channels, an invalid id or another size than the image.
     """
     try:
         with Image.open(path) as file:
             ids = np.array(file)
-    except (OSError, SyntaxError, ValueError) as error:  # SyntaxError is what Pillow raises for a broken chunk
+    except (OSError, SyntaxError, ValueError) as error:  # Pillow raises SyntaxError for a broken chunk
         raise DatasetError(f"{path} is missing or damaged ({str(error).splitlines()[0]})") from None
     if ids.ndim != 2:
         raise DatasetError(f"{path} is a colour image, but labels have one class id per pixel")
@@ -30,5 +30,5 @@ def read_ids(path: str | Path, image: np.ndarray, count: int) -> np.ndarray:
         size, expected = "x".join(map(str, ids.shape[::-1])), "x".join(map(str, image.shape[1::-1]))
         raise DatasetError(f"{path} is {size}, but its image is {expected}")
     if ids.max() >= count:
-        raise DatasetError(f"{path} holds the class id {ids.max()}, but the highest there is is {count - 1}")
+        raise DatasetError(f"{path} holds the class id {ids.max()}, but the highest valid one is {count - 1}")
     return ids.astype(np.uint8)

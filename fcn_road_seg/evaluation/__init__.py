@@ -1,1 +1,4 @@
-"""How good and how fast the network is. Knows no ROS."""
+"""How good the masks are: metrics on labelled frames, ground errors, flicker, corruptions, calibration, alarms.
+
+Imports `inference`, `datasets`, `synthetic` and the rooms below them; never ROS.
+"""

@@ -1,4 +1,4 @@
-"""KITTI Road's bird's-eye view: the road plane from above, by the frame's calibration.
+"""KITTI Road's bird's-eye view: the road plane seen from above, by means of the frame's calibration.
 
 Fritsch, Kuehnl, Geiger, "A New Performance Measure and Evaluation Benchmark for Road Detection
 Algorithms", ITSC 2013. Road coordinates are KITTI's: x right, y down, z forward, in metres.
@@ -19,10 +19,13 @@ SHAPE = (
 
 
 class BirdsEyeView:
-    """Looks up every cell of the bird's-eye view in an image.
+    """Look up every cell of the bird's-eye view in an image.
 
     Args:
-        calibration: matrices of a KITTI Road calibration file, see `kitti_road.read_calibration`.
+        calibration: the matrices of a KITTI Road calibration file, see `kitti_road.read_calibration`.
+
+    Raises:
+        DatasetError: a matrix is missing or unusable.
     """
 
     def __init__(self, calibration: dict[str, np.ndarray]):
@@ -33,7 +36,7 @@ class BirdsEyeView:
         rectify[:3, :3] = calibration["R0_rect"]
         camera_to_road[:3] = calibration["Tr_cam_to_road"]
         if abs(np.linalg.det(camera_to_road)) < 1e-6:
-            raise DatasetError("the calibration's Tr_cam_to_road is no rigid motion: its determinant is 0")
+            raise DatasetError("the calibration's Tr_cam_to_road is not a rigid motion: its determinant is 0")
         to_image = calibration["P2"] @ rectify @ np.linalg.inv(camera_to_road)
         x = np.arange(X_RANGE[0] + RESOLUTION / 2, X_RANGE[1], RESOLUTION)
         z = np.arange(Z_RANGE[1] - RESOLUTION / 2, Z_RANGE[0], -RESOLUTION)  # far cells are in the top rows
@@ -43,7 +46,7 @@ class BirdsEyeView:
         self._u, self._v = (u / w).astype(np.float32), (v / w).astype(np.float32)
 
     def __call__(self, image: np.ndarray, outside: int = 0) -> np.ndarray:
-        """Nearest pixel of `image` (H x W or H x W x 3) for each cell: 800 x 400; `outside` where there is none."""
+        """The nearest pixel of `image` (H x W or H x W x 3) for each cell: 800 x 400; `outside` beyond the image."""
         return cv2.remap(
             image, self._u, self._v, cv2.INTER_NEAREST, borderMode=cv2.BORDER_CONSTANT, borderValue=(outside,) * 3
         )

@@ -1,26 +1,26 @@
-"""Frames that no road network can answer, made from real ones or drawn: what `out_of_domain` must notice."""
+"""Frames on which no road network can work, made from real ones or drawn: `out_of_domain` must notice them."""
 
 from collections.abc import Callable
 
 import cv2
 import numpy as np
 
-Spoil = Callable[[np.ndarray, np.random.Generator], np.ndarray]
-"""uint8 H x W x 3 RGB, random numbers -> the same of that size."""
+Corruption = Callable[[np.ndarray, np.random.Generator], np.ndarray]
+"""uint8 H x W x 3 RGB, random numbers -> uint8 H x W x 3 RGB of the same size."""
 
 
 def upside_down(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """The camera hangs the other way up."""
+    """The camera is mounted upside down."""
     return np.ascontiguousarray(image[::-1, ::-1])
 
 
 def black(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """A cap on the lens: a sensor's noise and nothing else."""
+    """A cap on the lens: sensor noise and nothing else."""
     return _with_noise(np.full(image.shape, rng.uniform(0, 8), np.float32), rng.uniform(0.5, 3), rng)
 
 
 def covered(image: np.ndarray, rng: np.random.Generator, share: float) -> np.ndarray:
-    """A hand, a leaf or mud close before the lens: `share` of the light is of one colour, the rest out of focus."""
+    """A hand, a leaf or mud close to the lens: `share` of the light has one colour, the rest is out of focus."""
     height, width = image.shape[:2]
     colour = rng.uniform(20, 200) * rng.uniform(0.8, 1.2, 3)
     x, y = np.linspace(-1, 1, width)[None], np.linspace(-1, 1, height)[:, None]
@@ -30,19 +30,19 @@ def covered(image: np.ndarray, rng: np.random.Generator, share: float) -> np.nda
 
 
 def blurred(image: np.ndarray, rng: np.random.Generator, sigma: float) -> np.ndarray:
-    """Fog on the lens, or it is far out of focus; `sigma` of a Gaussian is in widths of the image."""
+    """A fogged lens, or one far out of focus; `sigma` of the Gaussian is in widths of the image."""
     return _with_noise(_blurred(image, sigma * image.shape[1]).astype(np.float32), 1, rng)
 
 
 def night(image: np.ndarray, rng: np.random.Generator, light: float) -> np.ndarray:
-    """`light` times the light, with the shot and read noise of a sensor that collects 2000 electrons in full light."""
+    """`light` times the light, with shot and read noise of a sensor that collects 2000 electrons in full light."""
     electrons = 2000 * light * (image.astype(np.float32) / 255) ** 2.2
     electrons = rng.poisson(electrons) + rng.normal(0, 3, image.shape)
     return (255 * np.clip(electrons / 2000, 0, 1) ** (1 / 2.2)).astype(np.uint8)
 
 
 def indoors(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """A drawn room with a floor, walls, pictures, lamps and furniture; of `image` only its size is taken."""
+    """A drawn room with a floor, walls, pictures, lamps and furniture; only the size of `image` matters."""
     height, width = image.shape[:2]
     focal = width * rng.uniform(0.45, 0.9)
     centre = np.array([width / 2, height * rng.uniform(0.35, 0.65)])
@@ -81,7 +81,7 @@ def indoors(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return _with_noise(cv2.GaussianBlur(canvas, (3, 3), 0).astype(np.float32), rng.uniform(1, 4), rng)
 
 
-KINDS: dict[str, Spoil] = {
+KINDS: dict[str, Corruption] = {
     "upside down": upside_down,
     "lens cap": black,
     "covered 100 %": lambda image, rng: covered(image, rng, 1.0),
@@ -100,7 +100,7 @@ KINDS: dict[str, Spoil] = {
 def _texture(
     rng: np.random.Generator, colour: np.ndarray, patches: int = 0, tiles: int = 0, bright: bool = False
 ) -> np.ndarray:
-    """A square of one colour with light that falls off, tiles or boards, and rectangles of other colours."""
+    """A square of one colour with a falloff of light, tiles or boards, and rectangles of other colours."""
     size = 256
     square = np.broadcast_to(np.asarray(colour, np.float32), (size, size, 3)).copy()
     for _ in range(patches):
@@ -119,7 +119,7 @@ def _texture(
 
 
 def _blurred(image: np.ndarray, sigma: float) -> np.ndarray:
-    """A Gaussian of `sigma` pixels; a wide one is taken on a small copy."""
+    """A Gaussian blur of `sigma` pixels; a wide one is computed on a smaller copy."""
     shrink = max(1, round(sigma / 4))
     height, width = image.shape[:2]
     small = cv2.resize(image, (max(width // shrink, 1), max(height // shrink, 1)), interpolation=cv2.INTER_AREA)

@@ -1,9 +1,9 @@
-"""What weather, lenses, sensors and mountings do to a labelled frame, at three severities.
+"""Corruptions of a labelled frame by weather, lens, sensor and mounting, at three severities.
 
-The idea is that of Hendrycks and Dietterich, "Benchmarking Neural Network Robustness to Common Corruptions and
-Perturbations", ICLR 2019, and so are the amounts of noise and JPEG. The others are stated in units of the scene, and
-lengths in shares of the image's width, so that they mean the same for every camera. The road plane and the horizon
-are those of KITTI's camera.
+The idea and the amounts of noise and JPEG are those of Hendrycks and Dietterich, "Benchmarking Neural Network
+Robustness to Common Corruptions and Perturbations", ICLR 2019. The other amounts are in units of the scene, and lengths
+are shares of the image's width, so that they mean the same for every camera. The road plane and the horizon are those
+of KITTI's camera.
 """
 
 import zlib
@@ -14,13 +14,14 @@ import cv2
 import numpy as np
 
 from fcn_road_seg.evaluation.corrupted_frames import night
+from fcn_road_seg.frames.image_file import decode_rgb
 from fcn_road_seg.frames.sample import IGNORE, Sample
 
 SEVERITIES = 1, 2, 3
 FOCAL = 0.581  # focal length in widths of the image
 HORIZON = 0.46  # row of the horizon in heights of the image
 CAMERA_HEIGHT = 1.65  # metres
-FAR = 100.0  # metres; how far away everything above the horizon is taken to be
+FAR = 100.0  # metres; the assumed distance of everything above the horizon
 
 
 def brightness(image: np.ndarray, severity: int, rng: np.random.Generator) -> np.ndarray:
@@ -30,7 +31,7 @@ def brightness(image: np.ndarray, severity: int, rng: np.random.Generator) -> np
 
 
 def darkness(image: np.ndarray, severity: int, rng: np.random.Generator) -> np.ndarray:
-    """A half, a quarter or an eighth of the light, with the noise that this brings."""
+    """A half, a quarter or an eighth of the light, with the noise of so little light."""
     return night(image, rng, (1 / 2, 1 / 4, 1 / 8)[severity - 1])
 
 
@@ -60,45 +61,48 @@ def defocus(image: np.ndarray, severity: int, rng: np.random.Generator) -> np.nd
 
 
 def motion(image: np.ndarray, severity: int, rng: np.random.Generator) -> np.ndarray:
-    """The camera turns or shakes while it exposes: smeared over 1/100, 1/50 or 1/25 of the width."""
+    """The camera turns or shakes during the exposure: smeared over 1/100, 1/50 or 1/25 of the width."""
     length = max(3, round(image.shape[1] * (1 / 100, 1 / 50, 1 / 25)[severity - 1]))
     return cv2.filter2D(image, -1, _line(length, rng.uniform(-0.5, 0.5)), borderType=cv2.BORDER_REFLECT)
 
 
 def noise(image: np.ndarray, severity: int, rng: np.random.Generator) -> np.ndarray:
-    """Gaussian, of standard deviation 0.08, 0.12 or 0.18 of the range."""
+    """Gaussian noise with a standard deviation of 0.08, 0.12 or 0.18 of the range."""
     return _bytes(image + 255 * rng.normal(0, (0.08, 0.12, 0.18)[severity - 1], image.shape).astype(np.float32))
 
 
 def jpeg(image: np.ndarray, severity: int, rng: np.random.Generator) -> np.ndarray:
-    """JPEG of quality 25, 18 or 15."""
+    """JPEG compression of quality 25, 18 or 15."""
     return through_jpeg(image, (25, 18, 15)[severity - 1])
 
 
 def through_jpeg(image: np.ndarray, quality: int) -> np.ndarray:
-    """What is left of an RGB image, uint8 H x W x 3, that was stored as JPEG."""
+    """An RGB image, uint8 H x W x 3, after JPEG compression."""
     _, coded = cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
-    return np.ascontiguousarray(cv2.imdecode(coded, cv2.IMREAD_COLOR)[..., ::-1])
+    return decode_rgb(coded.tobytes())
 
 
 def sun_glare(image: np.ndarray, severity: int, rng: np.random.Generator) -> np.ndarray:
-    """A low sun ahead, whose halo of 1/20, 1/10 or 1/6 of the width saturates, with a veil over the whole image."""
+    """A low sun ahead: a saturated halo of 1/20, 1/10 or 1/6 of the width, and a veil over the entire image."""
     height, width = image.shape[:2]
     halo = width * (1 / 20, 1 / 10, 1 / 6)[severity - 1]
     x = np.arange(width) - rng.uniform(0.2, 0.8) * width
     y = np.arange(height) - rng.uniform(0.0, HORIZON) * height
     veil = np.minimum(1, 1.5 / (1 + (x**2 + y[:, None] ** 2) / halo**2)).astype(np.float32)[..., None]
-    return _bytes(image + veil * (np.float32((255, 250, 235)) - image))
+    return _bytes(image + veil * (np.array((255, 250, 235), np.float32) - image))
 
 
 def dirt(image: np.ndarray, severity: int, rng: np.random.Generator) -> np.ndarray:
-    """Mud on the lens, out of focus, that covers 3, 8 or 15 % of the image."""
+    """Mud on the lens, out of focus, over 3, 8 or 15 % of the image."""
     height, width = image.shape[:2]
-    field = cv2.resize(rng.random((9, 24), np.float32), (width, height), interpolation=cv2.INTER_CUBIC)
-    field += 0.3 * cv2.resize(rng.random((27, 72), np.float32), (width, height), interpolation=cv2.INTER_CUBIC)
+    coarse, fine = (
+        np.asarray(cv2.resize(rng.random(shape, np.float32), (width, height), interpolation=cv2.INTER_CUBIC))
+        for shape in ((9, 24), (27, 72))
+    )
+    field = coarse + 0.3 * fine
     edge = np.quantile(field[::4, ::4], 1 - (0.03, 0.08, 0.15)[severity - 1])
     cover = np.clip((field - edge) / 0.05 + 0.5, 0, 0.95)[..., None]
-    return _bytes(image + cover * (np.float32((70, 60, 45)) - image))
+    return _bytes(image + cover * (np.array((70, 60, 45), np.float32) - image))
 
 
 def pitched(sample: Sample, severity: int, rng: np.random.Generator) -> Sample:
@@ -134,17 +138,17 @@ PHOTOMETRIC: dict[str, Callable[[np.ndarray, int, np.random.Generator], np.ndarr
     "sun glare": sun_glare,
     "dirt": dirt,
 }
-"""uint8 H x W x 3 RGB, severity 1..3, random numbers -> the same of that size; labels stay."""
+"""uint8 H x W x 3 RGB, severity 1..3, random numbers -> uint8 H x W x 3 RGB; the label stays."""
 GEOMETRIC: dict[str, Callable[[Sample, int, np.random.Generator], Sample]] = {
     "camera pitch": pitched,
     "camera height": raised,
 }
-"""The label moves along; where the camera now sees what it did not, it is 255."""
+"""Frame, severity 1..3, random numbers -> frame. The label moves too; it is 255 beyond the original frame."""
 KINDS = (*PHOTOMETRIC, *GEOMETRIC)
 
 
 def corrupt(sample: Sample, kind: str, severity: int, seed: int = 0) -> Sample:
-    """A labelled frame with one of `KINDS` done to it, at severity 1 to 3.
+    """Apply one of `KINDS` to a labelled frame, at severity 1 to 3.
 
     The random numbers depend on seed, kind and the frame's name alone, so severities differ in strength only.
     """
@@ -159,7 +163,7 @@ def _bytes(image: np.ndarray) -> np.ndarray:
 
 
 def _haze(image: np.ndarray, visibility: float) -> np.ndarray:
-    """What haze of a visibility in metres leaves of a scene that stands on the road plane; float32 0..255."""
+    """A scene on the road plane seen through haze with a visibility in metres; float32 0..255."""
     height, width = image.shape[:2]
     below = np.arange(height) - HORIZON * height
     distance = np.full(height, FAR)
@@ -169,17 +173,17 @@ def _haze(image: np.ndarray, visibility: float) -> np.ndarray:
 
 
 def _line(length: int, angle: float) -> np.ndarray:
-    """A kernel that smears along a line of `length` pixels at `angle` radians against the rows; its sum is 1."""
+    """A motion blur kernel: a line of `length` pixels at `angle` radians to the rows; its sum is 1."""
     size = length | 1
     kernel = np.zeros((size, size), np.float32)
     reach = (length - 1) / 2 * np.array((np.cos(angle), np.sin(angle)))
-    ends = [tuple(int(c) for c in np.round(size // 2 + sign * reach)) for sign in (-1, 1)]
-    cv2.line(kernel, *ends, 1.0)
+    start, end = ([int(c) for c in np.round(size // 2 + sign * reach)] for sign in (-1, 1))
+    cv2.line(kernel, start, end, 1.0)
     return kernel / kernel.sum()
 
 
 def _looked_up(sample: Sample, u: np.ndarray, v: np.ndarray) -> Sample:
-    """Every pixel from column `u` and row `v`; the border's colour where the frame ends, without a label."""
+    """The frame resampled at columns `u` and rows `v`; beyond its edges the border's colour, and no label."""
     u, v = u.astype(np.float32), v.astype(np.float32)
     image = cv2.remap(sample.image, u, v, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     label = cv2.remap(sample.label, u, v, cv2.INTER_NEAREST, borderMode=cv2.BORDER_CONSTANT, borderValue=(IGNORE,))

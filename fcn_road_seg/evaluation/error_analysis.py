@@ -1,11 +1,11 @@
-"""Where a segmenter goes wrong on labelled frames: in which scenes, how far ahead, and near what."""
+"""Where a segmenter errs on labelled frames: in which scenes, how far ahead, and near which classes."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import cv2
 import numpy as np
 
-from fcn_road_seg.evaluation.birds_eye import RESOLUTION, Z_RANGE
+from fcn_road_seg.evaluation.birds_eye import RESOLUTION, Z_RANGE, BirdsEyeView
 from fcn_road_seg.evaluation.metrics import PixelCounts
 from fcn_road_seg.frames.sample import IGNORE, NOT_ROAD, ROAD, Sample
 from fcn_road_seg.postprocess.threshold import threshold_level
@@ -15,15 +15,15 @@ BANDS = ((6, 10), (10, 20), (20, 46))
 BORDERS = (2, 5, 10, 20)
 """Pixels from the label's edge: the upper ends of all bands but the last."""
 NEAR = 10
-"""Pixels within which something is near."""
+"""Pixels up to which something is near."""
 
 
 class ErrorAnalysis:
-    """Sums up labelled frames of one data set.
+    """The errors on labelled frames of one data set, summed.
 
     Args:
         threshold: P(road), 0..1, from which a pixel is road.
-        class_names: of the samples' finer classes, by id; empty where they have none.
+        class_names: names of the samples' finer classes, by id; empty if they have none.
     """
 
     def __init__(self, threshold: float, class_names: Sequence[str] = ()):
@@ -40,14 +40,14 @@ class ErrorAnalysis:
         sample: Sample,
         probability: np.ndarray,
         scene: str,
-        view: Callable[..., np.ndarray] | None = None,
+        view: BirdsEyeView | None = None,
     ) -> None:
         """Count a frame.
 
         Args:
             probability: P(road) x 255, uint8, of the frame's size.
-            scene: what the frame's scene is called.
-            view: the frame's `BirdsEyeView`; None where it has no calibration.
+            scene: name of the frame's scene.
+            view: the frame's bird's-eye view; None if it has no calibration.
         """
         counts = PixelCounts()
         counts.add(probability, sample.label)
@@ -84,7 +84,7 @@ class ErrorAnalysis:
             self._classes[i] += [there.sum(), (there & called).sum(), near.sum(), (near & wrong).sum()]
 
     def figures(self) -> dict:
-        """All that was counted; fractions 0..1, None where there is nothing to say.
+        """All figures; fractions 0..1, None where undefined.
 
         Returns:
             {"frames", "threshold", "perspective", "bev" or None, "scenes", "bands", "borders", "classes",

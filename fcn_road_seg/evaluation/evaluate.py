@@ -1,27 +1,17 @@
 """KITTI Road's metrics of a segmenter, in perspective and in bird's-eye view."""
 
-from collections.abc import Callable, Iterable
-
-import numpy as np
-
 from fcn_road_seg.datasets.kitti_road import KittiRoad, read_calibration
 from fcn_road_seg.evaluation.birds_eye import BirdsEyeView
+from fcn_road_seg.evaluation.inference_loop import Segment, Track, segmented
 from fcn_road_seg.evaluation.metrics import PixelCounts
 from fcn_road_seg.frames.sample import IGNORE
 
 
-def evaluate(
-    segment: Callable[[np.ndarray], np.ndarray],
-    dataset: KittiRoad,
-    threshold: float,
-    track: Callable[[Iterable], Iterable] = iter,
-) -> dict:
-    """Run every frame and count its pixels at the frame's own size.
+def evaluate(segment: Segment, dataset: KittiRoad, threshold: float, track: Track = iter) -> dict:
+    """Segment every frame and count its pixels at the frame's own size.
 
     Args:
-        segment: uint8 H x W x 3 RGB -> P(road) x 255, uint8 H x W.
-        threshold: P(road) at which IoU is taken.
-        track: wraps the frames' indices, for a progress bar.
+        threshold: P(road), 0..1, at which IoU is taken.
 
     Returns:
         {"frames", "checkpoint_threshold", "perspective": {...}, "bev": {...}, "per_frame": [{"name",
@@ -30,9 +20,7 @@ def evaluate(
     perspective, bev = PixelCounts(), PixelCounts()
     calibrated = all(dataset.calibration_path(name).exists() for name in dataset.names)
     per_frame = []
-    for i in track(range(len(dataset))):
-        sample = dataset[i]
-        probability = segment(sample.image)
+    for sample, probability in segmented(segment, track(dataset)):
         frame = PixelCounts()
         frame.add(probability, sample.label)
         perspective.merge(frame)

@@ -1,56 +1,69 @@
 """Flicker: how much of a mask changes from frame to frame although the scene does not.
 
-The mask before is moved along with the picture by dense optical flow, and what then differs in class is flicker, as in
-Varghese et al., "Unsupervised Temporal Consistency Metric for Video Segmentation in Highly-Automated Driving", CVPR
+The previous mask is warped to the current frame by dense optical flow; pixels that then differ in class are flicker, as
+in Varghese et al., "Unsupervised Temporal Consistency Metric for Video Segmentation in Highly-Automated Driving", CVPR
 Workshops 2020. It needs no labels.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 
 from fcn_road_seg.datasets.drive import DriveFrame
 from fcn_road_seg.errors import UserError
+from fcn_road_seg.evaluation.inference_loop import Segment, segmented
 from fcn_road_seg.evaluation.metrics import PixelCounts
-from fcn_road_seg.frames.sample import Sample
+from fcn_road_seg.frames.sample import Samples
 from fcn_road_seg.postprocess.temporal_filter import NOMINAL, TemporalFilter
 from fcn_road_seg.postprocess.threshold import threshold_mask
 
+if TYPE_CHECKING:
+    from rich.table import Table
+
 SAME_PICTURE = 4.0
-"""Mean difference of two pictures' thumbnails, of 255, up to which one is a compressed copy of the other."""
+"""Mean difference of two thumbnails, 0..255, up to which one image is a compressed copy of the other."""
 SMOOTHINGS = (0.0, 0.6)
-"""Settings of the temporal filter that are compared: none, and the one that halves flicker."""
+"""Settings of the temporal filter to compare: off, and the one that halves flicker."""
 START = 10**9
-"""Nanoseconds, the stamp of the first frame."""
+"""The stamp of the first frame, nanoseconds."""
 
 
 class MotionCompensation:
-    """Where each pixel of a frame was in the frame before, by DIS flow (Kroeger et al., ECCV 2016) at full size."""
+    """Where each pixel of a frame was in the previous frame, by DIS flow (Kroeger et al., ECCV 2016) at full size."""
 
     def __init__(self) -> None:
-        self._flow = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+        self._flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
 
     def __call__(self, before: np.ndarray, now: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Match two frames, uint8 H x W x 3 RGB.
 
         Returns:
-            float32 H x W x 2, column and row in `before` of each pixel of `now`; bool H x W, where that can be relied
-            on: inside the picture, and the flow there leads back (Sundaram, Brox, Keutzer, ECCV 2010).
+            float32 H x W x 2, column and row in `before` of each pixel of `now`; bool H x W, where these are reliable:
+            inside the image, and the flow there leads back (Sundaram, Brox, Keutzer, ECCV 2010).
         """
-        before, now = (cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in (before, now))
-        back, forth = self._flow.calc(now, before, None), self._flow.calc(before, now, None)
+        before, now = (np.asarray(cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY)) for frame in (before, now))
+        back, forth = self._flow_between(now, before), self._flow_between(before, now)
         height, width = now.shape
         came_from = back + np.stack(np.meshgrid(np.arange(width), np.arange(height)), -1).astype(np.float32)
-        there = cv2.remap(forth, came_from, None, cv2.INTER_LINEAR)
+        there = _looked_up(forth, came_from, cv2.INTER_LINEAR)
         allowed = 0.01 * ((back**2).sum(-1) + (there**2).sum(-1)) + 0.5
         column, row = came_from[..., 0], came_from[..., 1]
         inside = (column >= 0) & (column <= width - 1) & (row >= 0) & (row <= height - 1)
         return came_from, inside & (((back + there) ** 2).sum(-1) < allowed)
 
+    def _flow_between(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
+        return self._flow.calc(first, second, None)  # type: ignore[call-overload]  # the stub omits a None flow
 
-def with_labels(frames: Iterable[DriveFrame], labelled: Sequence[Sample]) -> Iterator[DriveFrame]:
-    """A drive whose frames have the label of the labelled frame that shows the same picture, where there is one."""
+
+def _looked_up(image: np.ndarray, places: np.ndarray, interpolation: int) -> np.ndarray:
+    """An image at column and row of `places`, float32 H x W x 2."""
+    return cv2.remap(image, places, None, interpolation)  # type: ignore[call-overload]  # the stub omits a None map2
+
+
+def with_labels(frames: Iterable[DriveFrame], labelled: Samples) -> Iterator[DriveFrame]:
+    """The frames of a drive, each with the label of the labelled frame that shows the same image, if there is one."""
     known = [(_thumbnail(sample.image), sample.label) for sample in labelled]
     for frame in frames:
         here = _thumbnail(frame.image)
@@ -65,7 +78,7 @@ def _thumbnail(image: np.ndarray) -> np.ndarray:
 
 
 def measure_flicker(
-    segment: Callable[[np.ndarray], np.ndarray],
+    segment: Segment,
     frames: Iterable[DriveFrame],
     threshold: float,
     smoothings: Sequence[float] = SMOOTHINGS,
@@ -74,31 +87,31 @@ def measure_flicker(
     """Segment a drive and count the pixels that change class between consecutive frames.
 
     Args:
-        segment: uint8 H x W x 3 RGB -> P(road) x 255, uint8 H x W.
-        frames: of one camera, in order; see `demo.drive.open_drive`.
+        frames: of one camera, in order; see `datasets.drive.open_drive`.
         threshold: P(road), 0..1, from which a pixel is road.
-        smoothings: settings of the temporal filter to compare; 0.0 is no filter.
+        smoothings: settings of the temporal filter to compare; 0.0 is off.
         period: seconds from frame to frame.
 
     Returns:
         {"frames", "threshold", "counted", "truth", "smoothing"}. "counted": the share of the pixels with a reliable
         flow. "truth": the flicker of the true masks, which is the error of the measurement; None where the truth is
-        not known. "smoothing", one per setting: {"smoothing", "flicker": the share of the counted pixels that change
+        unknown. "smoothing", one per setting: {"smoothing", "flicker": the share of the counted pixels that change
         class, "of_road": the same changes as a share of the counted road, "changed": the share of all pixels that
-        differ in class from the frame before with nothing moved along, "worst_frame": the index of the frame
-        with the most flicker, "worst": its flicker, "max_f", "iou": of the frames whose truth is known, else None}.
+        differ in class from the previous frame without warping, "worst_frame": the index of the frame with the most
+        flicker, "worst": its flicker, "max_f", "iou": of the frames whose truth is known, else None}.
         All are means over the pairs of frames, fractions 0..1; MaxF and IoU over the pixels of all frames.
 
     Raises:
         UserError: there are fewer than two frames, or their size changes.
     """
-    motion, before, last, count = MotionCompensation(), None, [], 0
-    rows = [_Row(smoothing) for smoothing in smoothings]
+    motion, rows = MotionCompensation(), [_Row(smoothing) for smoothing in smoothings]
+    before: np.ndarray | None = None
+    last: list[np.ndarray] = []
+    count = 0
     shares, truths = [], []
-    for image, road in frames:
+    for (image, road), probability in segmented(segment, frames):
         if before is not None and before.shape != image.shape:
             raise UserError("the frames differ in size, but flicker is measured between frames of one camera")
-        probability = segment(image)
         masks = [road] if road is not None else []
         for row in rows:
             masks.append(row.answer(probability, image, START + round(count * period * 1e9), road, threshold))
@@ -111,7 +124,7 @@ def measure_flicker(
                 row.add(old, new, came_from, reliable)
         before, last, count = image, masks, count + 1
     if count < 2:
-        raise UserError(f"flicker is measured between frames, and of this drive there is {count or 'none'}")
+        raise UserError(f"flicker is measured between frames, but this drive has {count or 'none'}")
     return {
         "frames": count,
         "threshold": threshold,
@@ -123,16 +136,19 @@ def measure_flicker(
 
 def _flicker(old: np.ndarray, new: np.ndarray, came_from: np.ndarray, reliable: np.ndarray) -> float:
     """The share of the reliable pixels that change class between two masks, H x W, 0 = not road."""
-    moved = cv2.remap(old.view(np.uint8), came_from, None, cv2.INTER_NEAREST)
-    return np.count_nonzero(((moved != 0) != (new != 0)) & reliable) / max(np.count_nonzero(reliable), 1)
+    moved = _looked_up(old.view(np.uint8), came_from, cv2.INTER_NEAREST)
+    changed, counted = int((((moved != 0) != (new != 0)) & reliable).sum()), int(reliable.sum())
+    return changed / max(counted, 1)
 
 
 class _Row:
-    """One setting of the filter, summed up over a drive."""
+    """The figures of one filter setting, summed over a drive."""
 
     def __init__(self, smoothing: float):
         self._smoothing, self._filter = smoothing, TemporalFilter()
-        self._flicker, self._of_road, self._changed = [], [], []
+        self._flicker: list[float] = []
+        self._of_road: list[float] = []
+        self._changed: list[float] = []
         self._counts = PixelCounts()
 
     def answer(
@@ -145,10 +161,10 @@ class _Row:
 
     def add(self, old: np.ndarray, new: np.ndarray, came_from: np.ndarray, reliable: np.ndarray) -> None:
         self._flicker.append(_flicker(old, new, came_from, reliable))
-        road = np.count_nonzero((new != 0) & reliable)
+        road = int(((new != 0) & reliable).sum())
         if road:
-            self._of_road.append(self._flicker[-1] * np.count_nonzero(reliable) / road)
-        self._changed.append(np.mean(old != new))
+            self._of_road.append(self._flicker[-1] * int(reliable.sum()) / road)
+        self._changed.append(float(np.mean(old != new)))
 
     def figures(self, threshold: float) -> dict:
         known = self._counts.road.any() and self._counts.other.any()
@@ -166,8 +182,8 @@ class _Row:
         }
 
 
-def table(figures: dict):
-    """What `measure_flicker` returns, as a rich table for a terminal."""
+def table(figures: dict) -> "Table":
+    """The result of `measure_flicker` as a rich table for a terminal."""
     from rich.table import Table
 
     title = f"{figures['frames']} frames, {100 * figures['counted']:.0f} % of the pixels counted"

@@ -1,4 +1,4 @@
-"""The exact truth, in metres, of what a mask of a synthetic frame should give."""
+"""The exact ground outputs, in metres, that a mask of a synthetic frame should give."""
 
 import numpy as np
 
@@ -6,12 +6,12 @@ from fcn_road_seg.ground import Boundary, GroundTables, RoadBoundary, RoadGrid, 
 from fcn_road_seg.synthetic import SyntheticFrame
 
 STEP = 0.02
-"""Metres between the points at which a bearing is followed."""
+"""Metres between the sampled points of a bearing."""
 MIN_OBSTACLE = 0.3
 
 
 class View:
-    """The outputs of one camera, as somebody takes it to be."""
+    """The ground outputs of one camera with an assumed calibration."""
 
     def __init__(self, tables: GroundTables):
         self.tables = tables
@@ -21,14 +21,14 @@ class View:
 
 
 class GroundTruth:
-    """What is road around one synthetic camera, and what of it cars, people and poles hide.
+    """The road around one synthetic camera, and which parts of it cars, people and poles hide.
 
-    Hidden edges, bearings and cells are left out of every comparison: the flat road model says nothing of things
-    that stand on it.
+    Hidden edges, bearings and cells are left out of every comparison: the flat road model does not describe things
+    that stand on the road.
 
     Args:
-        frame: with its exact mask and road region.
-        exact: the outputs of the frame's true camera.
+        frame: has its exact mask and road region.
+        exact: the ground outputs of the frame's true camera.
     """
 
     def __init__(self, frame: SyntheticFrame, exact: View):
@@ -39,7 +39,7 @@ class GroundTruth:
     def edge_errors(self, found: Boundary | None) -> np.ndarray:
         """Rows of (distance ahead, error, pixel's width), metres, one per true edge in an image row.
 
-        The error is the distance from the found point to the true edge; NaN where none was found in that row.
+        The error is the distance from the found point to the true edge; NaN where no point was found in that row.
         """
         true, rows = self._boundary, []
         if true is None:
@@ -66,7 +66,7 @@ class GroundTruth:
     def scan_errors(self, seen: View, ranges: np.ndarray) -> tuple[np.ndarray, int, int]:
         """Rows of (true range, error, pixel's size along the bearing), metres; phantom ranges; free bearings.
 
-        The error is NaN where the scan has no range although the road ends; a phantom is a range where it does not.
+        The error is NaN where the scan has no range although the road ends; a phantom is a range on a free bearing.
         """
         scan = seen.scan
         bearings = scan.angle_min + np.arange(len(ranges)) * scan.angle_increment
@@ -81,7 +81,7 @@ class GroundTruth:
         finite = ends.any(1)
         first = np.where(finite, ends.argmax(1), len(reach) - 1)
         hidden = visible & self._hidden.reshape(-1)[np.maximum(pixels, 0)]
-        # Where the view begins beside the road there is no edge to find.
+        # Where the view begins off the road there is no edge to find.
         start = visible.argmax(1)
         counted = visible.any(1) & ~(ends[np.arange(len(first)), start])
         counted &= ~(hidden & (np.arange(len(reach)) <= first[:, None])).any(1)
@@ -93,7 +93,7 @@ class GroundTruth:
         return rows, int((free & np.isfinite(ranges)).sum()), int(free.sum())
 
     def grid_overlap(self, cells: np.ndarray) -> tuple[int, int]:
-        """Cells that are road in the grid and in truth, and in either, of those that are known and not hidden."""
+        """Numbers of known, visible cells that are road both in the grid and in truth, and in at least one of them."""
         grid = self._exact.grid
         rows, columns = np.indices(grid.shape)
         centres = np.stack([columns + 0.5, rows + 0.5], -1) * grid.resolution + grid.origin
@@ -103,7 +103,7 @@ class GroundTruth:
         return int((true & found & counted).sum()), int(((true | found) & counted).sum())
 
     def _pixels_of(self, points: np.ndarray) -> np.ndarray:
-        """`pixel_indices` of points that are the same for every frame."""
+        """`pixel_indices` of points, cached because they are the same for every frame."""
         cache = self._exact.__dict__.setdefault("pixels", {})
         key = (points.shape, points[-1, -1].tobytes(), points[0, -1].tobytes())
         if key not in cache:

@@ -1,8 +1,8 @@
-"""`road_seg evaluate --report`: a page that shows where the road is found and where not. It opens without a server."""
+"""`road_seg evaluate --report`: an HTML page, which needs no server, about where a segmenter is right and wrong."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import cv2
 import numpy as np
@@ -13,33 +13,38 @@ from fcn_road_seg.datasets.kitti_road import KittiRoad, read_calibration
 from fcn_road_seg.errors import UserError
 from fcn_road_seg.evaluation.birds_eye import BirdsEyeView
 from fcn_road_seg.evaluation.error_analysis import NEAR, ErrorAnalysis
+from fcn_road_seg.evaluation.inference_loop import Segment, Track, segmented
 from fcn_road_seg.evaluation.metrics import LEVELS, PixelCounts
 from fcn_road_seg.evaluation.temperature_scaling import BINS, expected_calibration_error
 from fcn_road_seg.frames.image_file import write_image
-from fcn_road_seg.frames.sample import IGNORE, ROAD, Sample
+from fcn_road_seg.frames.sample import IGNORE, ROAD
+from fcn_road_seg.inference.segmenter import RoadSegmenter
 from fcn_road_seg.postprocess.threshold import threshold_level
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
 WORST = 12
-"""Frames per data set of which a picture is shown."""
+"""Number of frames per data set that are shown as pictures."""
 COLOURS = {"found": (0, 200, 0), "missed": (255, 0, 0), "false": (0, 80, 255)}
 """RGB, as on KITTI Road's server: true positives, false negatives, false positives."""
 
 
 class LabelledSet(NamedTuple):
-    """A data set and what is known of its frames."""
+    """A data set, and what is known about each frame by its name."""
 
     title: str
-    dataset: Sequence[Sample]
-    """Has `names` as well."""
+    dataset: KittiRoad | CamVid
     scene: Callable[[str], str]
-    """The scene of a frame's name."""
+    """The frame's scene."""
     view: Callable[[str], BirdsEyeView | None]
-    """The bird's-eye view of a frame's name; None where it has no calibration."""
+    """The frame's bird's-eye view; None if it has no calibration."""
     class_names: Sequence[str] = ()
 
 
 def kitti_set(dataset: KittiRoad, title: str = "KITTI Road") -> LabelledSet:
-    """Scenes are this project's streets, or a frame's category where the split files do not have it."""
+    """KITTI Road; scenes are this project's streets, or the frame's category if no split file lists the frame."""
     scenes = kitti_scenes()
 
     def view(name: str) -> BirdsEyeView | None:
@@ -50,12 +55,12 @@ def kitti_set(dataset: KittiRoad, title: str = "KITTI Road") -> LabelledSet:
 
 
 def camvid_set(dataset: CamVid, title: str = "CamVid") -> LabelledSet:
-    """Scenes are the drives that the frames' names begin with."""
+    """CamVid; scenes are the drives, which the frames' names begin with."""
     return LabelledSet(title, dataset, lambda name: name.split("_")[0], lambda name: None, camvid.CLASSES)
 
 
 def kitti_scenes() -> dict[str, str]:
-    """The street of every frame name in this project's split files: what their comment lines call it."""
+    """The street of every frame in this project's split files, as their comment lines name it."""
     return {
         name: street or split
         for split in kitti_road.SPLITS
@@ -66,27 +71,25 @@ def kitti_scenes() -> dict[str, str]:
 
 def write_report(
     folder: str | Path,
-    segmenter: Callable[[np.ndarray], np.ndarray],
+    segmenter: RoadSegmenter,
     sets: Sequence[LabelledSet],
     command: str,
-    track: Callable[[Iterable], Iterable] = iter,
+    track: Track = iter,
     worst: int = WORST,
 ) -> dict:
-    """Run every frame and write `folder`/index.html with its plots and pictures beside it.
+    """Segment every frame and write `folder`/index.html, with its plots and pictures beside it.
 
     Args:
-        folder: made if it is not there; files of the same names are overwritten.
-        segmenter: a `RoadSegmenter`.
-        sets: what to run it on.
-        command: what the user typed, for the page.
-        track: wraps the frames' indices, for a progress bar.
-        worst: pictures per data set, of the frames with the lowest IoU.
+        folder: created if it does not exist; files of the same names are overwritten.
+        sets: the data sets to report on.
+        command: the user's command line, for the page.
+        worst: number of pictures per data set, of the frames with the lowest IoU.
 
     Returns:
         {"weights_sha256", "threshold", "command", "sets": {title: `ErrorAnalysis.figures` with "ece" as well}}.
 
     Raises:
-        UserError: the folder cannot be made, or matplotlib or Jinja2 is not installed.
+        UserError: the folder cannot be created, or matplotlib or Jinja2 is not installed.
     """
     try:
         from jinja2 import Environment, FileSystemLoader
@@ -97,7 +100,7 @@ def write_report(
     try:
         (folder / "frames").mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UserError(f"cannot make the folder {folder} for the report: {error.strerror}") from None
+        raise UserError(f"cannot create the folder {folder} for the report: {error.strerror}") from None
     threshold = segmenter.threshold
     sections = [_section(folder, str(i), s, segmenter, threshold, track, worst) for i, s in enumerate(sets)]
     metadata = segmenter.checkpoint.metadata
@@ -130,31 +133,30 @@ def _section(
     folder: Path,
     key: str,
     labelled: LabelledSet,
-    segment: Callable[[np.ndarray], np.ndarray],
+    segment: Segment,
     threshold: float,
-    track: Callable[[Iterable], Iterable],
+    track: Track,
     worst: int,
 ) -> dict:
     analysis = ErrorAnalysis(threshold, labelled.class_names)
-    for i in track(range(len(labelled.dataset))):
-        sample = labelled.dataset[i]
-        analysis.add(sample, segment(sample.image), labelled.scene(sample.name), labelled.view(sample.name))
+    for sample, probability in segmented(segment, track(labelled.dataset)):
+        analysis.add(sample, probability, labelled.scene(sample.name), labelled.view(sample.name))
     figures = analysis.figures() | {"ece": expected_calibration_error(analysis.counts)}
     plot_curves(folder / f"curves_{key}.svg", analysis.counts, analysis.birds_eye, threshold)
     plot_reliability(folder / f"reliability_{key}.svg", analysis.counts)
     index = {name: i for i, name in enumerate(labelled.dataset.names)}
     ranked = sorted(figures["per_frame"], key=lambda f: 1.0 if f["iou"] is None else f["iou"])[:worst]
-    for number, frame in enumerate(ranked):
-        # Run again: to keep every frame's picture until the worst are known would cost gigabytes.
-        sample = labelled.dataset[index[frame["name"]]]
-        picture = error_picture(sample.image, sample.label, segment(sample.image), threshold)
+    # Segmented again, because keeping every frame's picture until the worst are known would cost gigabytes.
+    again = segmented(segment, (labelled.dataset[index[frame["name"]]] for frame in ranked))
+    for number, (sample, probability) in enumerate(again):
+        picture = error_picture(sample.image, sample.label, probability, threshold)
         write_image(folder / "frames" / f"{key}_{number:02d}.jpg", picture)
     pictures = [{**frame, "path": f"frames/{key}_{number:02d}.jpg"} for number, frame in enumerate(ranked)]
     return {"title": labelled.title, "key": key, "figures": figures, "pictures": pictures}
 
 
 def error_picture(image: np.ndarray, label: np.ndarray, probability: np.ndarray, threshold: float) -> np.ndarray:
-    """A frame in grey with road found, road missed and road that is none tinted, see `COLOURS`.
+    """A frame in grey, tinted where road was found, missed or wrongly found, see `COLOURS`.
 
     Args:
         image: uint8 H x W x 3 RGB; label: uint8 H x W, of which 255, ignored, is darkened; probability: P(road) x
@@ -164,13 +166,13 @@ def error_picture(image: np.ndarray, label: np.ndarray, probability: np.ndarray,
     picture = np.repeat(grey[..., None], 3, axis=-1)
     called, road, counted = probability >= threshold_level(threshold), label == ROAD, label != IGNORE
     for name, where in (("found", called & road), ("missed", ~called & road), ("false", called & ~road & counted)):
-        picture[where] = picture[where] // 2 + np.uint8(COLOURS[name]) // 2
+        picture[where] = picture[where] // 2 + np.array(COLOURS[name], np.uint8) // 2
     picture[~counted] //= 3
     return picture
 
 
 def plot_curves(path: Path, perspective: PixelCounts, birds_eye: PixelCounts, threshold: float) -> None:
-    """Precision over recall at every threshold, with the one in use marked."""
+    """Plot precision over recall for all thresholds, and mark the one in use."""
     figure, axes = _figure("recall", "precision")
     for name, counts in (("perspective", perspective), ("bird's-eye view", birds_eye)):
         if counts.road.any() and counts.other.any():
@@ -188,13 +190,13 @@ def plot_curves(path: Path, perspective: PixelCounts, birds_eye: PixelCounts, th
 
 
 def plot_reliability(path: Path, counts: PixelCounts) -> None:
-    """The share of road over P(road), in the bins of the calibration error (Guo et al., ICML 2017)."""
+    """Plot the share of road over P(road), in the bins of the calibration error (Guo et al., ICML 2017)."""
     levels = np.arange(LEVELS)
     bins = levels * BINS // LEVELS
     pixels = np.bincount(bins, counts.road + counts.other)
     there = np.maximum(pixels, 1)
     mean, share = np.bincount(bins, levels / 255 * (counts.road + counts.other)) / there, np.bincount(bins, counts.road)
-    figure, axes = _figure("P(road)", "share that is road; pixels (grey)")
+    figure, axes = _figure("P(road)", "share of road; pixels (grey)")
     axes.bar((np.arange(BINS) + 0.5) / BINS, pixels / max(pixels.sum(), 1), 0.9 / BINS, color="lightgrey")
     axes.plot([0, 1], [0, 1], "--", color="grey")
     axes.plot(mean[pixels > 0], (share / there)[pixels > 0], "o-")
@@ -202,7 +204,7 @@ def plot_reliability(path: Path, counts: PixelCounts) -> None:
     figure.savefig(path)
 
 
-def _figure(xlabel: str, ylabel: str):
+def _figure(xlabel: str, ylabel: str) -> "tuple[Figure, Axes]":
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(6, 4.2), layout="constrained")

@@ -7,7 +7,7 @@ import numpy as np
 from fcn_road_seg.frames.sample import IGNORE, ROAD, DatasetError
 from fcn_road_seg.postprocess.threshold import threshold_level
 
-LEVELS = 256  # a probability is a uint8, so these are all the thresholds there are
+LEVELS = 256  # a probability is a uint8, so there are 256 thresholds
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class RoadMetrics:
 
 
 class PixelCounts:
-    """Road and other pixels by their probability; frames add up, in any order."""
+    """Numbers of road and other pixels by their probability; frames add up, in any order."""
 
     def __init__(self) -> None:
         self.road = np.zeros(LEVELS, np.int64)
@@ -51,26 +51,26 @@ class PixelCounts:
         self.other += other.other
 
     def iou(self, threshold: float) -> float | None:
-        """Intersection over union of the road at a threshold (0..1); None where there is neither road nor answer."""
+        """Intersection over union of the road at a threshold (0..1); None if neither label nor mask has road."""
         level = threshold_level(threshold)
         hits = self.road[level:].sum()
         union = self.road.sum() + self.other[level:].sum()
         return float(hits / union) if union else None
 
     def metrics(self, threshold: float = 0.5) -> RoadMetrics:
-        """The metrics of all frames added; a pixel is road where its probability is at least the threshold.
+        """The metrics over all counted frames; a pixel is road where its probability is at least the threshold.
 
         Raises:
-            DatasetError: no pixel of road or none of anything else was counted.
+            DatasetError: the counted pixels are all road, or none of them is.
         """
         if not self.road.sum() or not self.other.sum():
-            raise DatasetError("these frames hold no road or nothing but road, so they measure nothing")
+            raise DatasetError("these frames hold no road or nothing but road: metrics need both")
         tp = np.cumsum(self.road[::-1])[::-1].astype(np.float64)  # tp[k]: road pixels with probability >= k
         fp = np.cumsum(self.other[::-1])[::-1].astype(np.float64)
         recall = tp / tp[0]
         precision = np.divide(tp, tp + fp, out=np.zeros_like(tp), where=tp + fp > 0)
         f1 = 2 * tp / (tp + fp + tp[0])
-        best = int(np.argmax(f1))
+        best, level = int(np.argmax(f1)), threshold_level(threshold)
         return RoadMetrics(
             max_f=float(f1[best]),
             average_precision=float(
@@ -80,6 +80,6 @@ class PixelCounts:
             recall=float(recall[best]),
             fpr=float(fp[best] / fp[0]),
             fnr=float(1 - recall[best]),
-            iou=self.iou(threshold),
+            iou=float(tp[level] / (tp[0] + fp[level])),
             threshold=best / 255,
         )

@@ -1,32 +1,40 @@
-"""How much of KITTI Road's MaxF is left under every corruption."""
+"""How much of KITTI Road's MaxF remains under every corruption."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
 from fcn_road_seg.evaluation.corruptions import KINDS, SEVERITIES, corrupt
+from fcn_road_seg.evaluation.inference_loop import Segment, Track, segmented
 from fcn_road_seg.evaluation.metrics import PixelCounts
-from fcn_road_seg.frames.sample import Sample
+from fcn_road_seg.frames.sample import Samples
 
 MILD = 1, 2
 """The severities that the mean is taken over."""
 
 
+class _Variant(NamedTuple):
+    """A clean or corrupted frame, and where its pixels are counted."""
+
+    image: np.ndarray
+    label: np.ndarray
+    counts: PixelCounts
+
+
 def evaluate_corruptions(
-    segment: Callable[[np.ndarray], np.ndarray],
-    dataset: Sequence[Sample],
+    segment: Segment,
+    dataset: Samples,
     threshold: float,
     seed: int = 0,
     kinds: Sequence[str] = KINDS,
-    track: Callable[[Iterable], Iterable] = iter,
+    track: Track = iter,
 ) -> dict:
     """Perspective metrics of a segmenter on clean and on corrupted frames.
 
     Args:
-        segment: uint8 H x W x 3 RGB -> P(road) x 255, uint8 H x W.
         threshold: P(road), 0..1, at which IoU is taken; MaxF takes the best for each kind and severity.
         seed: of the corruptions; the same frames give the same figures.
-        track: wraps the frames' indices, for a progress bar.
 
     Returns:
         {"frames", "seed", "clean": {"max_f", "iou"}, "kinds": {kind: [{"severity", "max_f", "iou", "relative_max_f",
@@ -35,24 +43,28 @@ def evaluate_corruptions(
     """
     clean = PixelCounts()
     counts = {(kind, severity): PixelCounts() for kind in kinds for severity in SEVERITIES}
-    for i in track(range(len(dataset))):
-        sample = dataset[i]
-        clean.add(segment(sample.image), sample.label)
-        for (kind, severity), count in counts.items():
-            corrupted = corrupt(sample, kind, severity, seed)
-            count.add(segment(corrupted.image), corrupted.label)
 
-    whole = _metrics(clean, threshold)
+    def variants() -> Iterator[_Variant]:
+        for sample in track(dataset):
+            yield _Variant(sample.image, sample.label, clean)
+            for (kind, severity), count in counts.items():
+                corrupted = corrupt(sample, kind, severity, seed)
+                yield _Variant(corrupted.image, corrupted.label, count)
+
+    for variant, probability in segmented(segment, variants()):
+        variant.counts.add(probability, variant.label)
+
+    reference = _metrics(clean, threshold)
     rows: dict[str, list[dict]] = {kind: [] for kind in kinds}
     for (kind, severity), count in counts.items():
         metrics = _metrics(count, threshold)
-        relative = {f"relative_{name}": value / max(whole[name], 1e-9) for name, value in metrics.items()}
+        relative = {f"relative_{name}": value / max(reference[name], 1e-9) for name, value in metrics.items()}
         rows[kind].append({"severity": severity, **metrics, **relative})
     mild = [row for kind in kinds for row in rows[kind] if row["severity"] in MILD]
     return {
         "frames": len(dataset),
         "seed": seed,
-        "clean": whole,
+        "clean": reference,
         "kinds": rows,
         "mean_relative_max_f": float(np.mean([row["relative_max_f"] for row in mild])),
         "mean_relative_iou": float(np.mean([row["relative_iou"] for row in mild])),

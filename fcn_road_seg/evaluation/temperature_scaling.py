@@ -1,12 +1,12 @@
 """Temperature scaling (Guo, Pleiss, Sun, Weinberger, "On Calibration of Modern Neural Networks", ICML 2017).
 
 P(road) = sigmoid(z / T), where z is the difference of the two logits. The one number T is fitted on labelled frames
-that training never saw. A T above 1 makes the network less sure of itself and changes no mask, because the threshold
-moves along.
+that training never saw. A T above 1 makes the network less confident. It changes no mask, because the threshold is
+moved with it.
 """
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -14,27 +14,28 @@ import numpy as np
 import torch
 
 from fcn_road_seg.datasets import kitti_road
+from fcn_road_seg.evaluation.inference_loop import Track, segmented
 from fcn_road_seg.evaluation.metrics import LEVELS, PixelCounts
-from fcn_road_seg.frames.sample import Sample
+from fcn_road_seg.frames.sample import Samples
 from fcn_road_seg.inference.network import FCN8s
 from fcn_road_seg.inference.preprocess import network_size, resize_probability, to_input
 from fcn_road_seg.postprocess.threshold import threshold_level
 
 TEMPERATURES = 2.0 ** (np.arange(-24, 37) / 12)
-"""What T is chosen from: 1/4 to 8, in steps of 6 %."""
+"""The values that T is chosen from: 1/4 to 8, in steps of 6 %."""
 BINS = 15  # as in the paper
 CONFIDENCES = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99)
 
 
 @dataclass(frozen=True)
 class ConfidenceRow:
-    """What ~/labels is worth with `min_confidence` = `confidence`; shares of counted pixels, 0..1.
+    """Quality of ~/labels with `min_confidence` = `confidence`; shares of counted pixels, 0..1.
 
     Attributes:
-        precision: of the pixels that it calls road, those that are; `not_road_precision` the same of the others.
-            None where it calls none so.
-        recall: of the pixels that are road, those that it calls so.
-        coverage: of all pixels, those that get a class.
+        precision: share of road among the pixels labelled road; `not_road_precision`: share of other pixels among
+            those labelled not road. None where no pixel has that label.
+        recall: share of the road that is labelled road.
+        coverage: share of all pixels that get a class.
     """
 
     confidence: float
@@ -45,30 +46,26 @@ class ConfidenceRow:
 
 
 class TemperatureTable:
-    """What labelled frames count at every one of `TEMPERATURES`: any set of them is fitted at once.
+    """The pixel counts of labelled frames at each of `TEMPERATURES`, so that any subset of frames can be fitted.
 
     Args:
-        network: in evaluation mode, float32, without any temperature.
-        samples: labelled frames; they are read one by one.
+        network: in evaluation mode, float32, without a temperature.
         network_width: pixels, see `preprocess.network_size`.
-        track: wraps the frames' indices, for a progress bar.
     """
 
     def __init__(
         self,
         network: FCN8s,
-        samples: Sequence[Sample],
+        samples: Samples,
         network_width: int,
-        track: Callable[[Iterable], Iterable] = iter,
+        track: Track = iter,
     ):
-        self.counts = {}  # by the frame's name, one PixelCounts per temperature
-        for i in track(range(len(samples))):
-            sample = samples[i]
-            logit = logit_difference(network, sample.image, network_width)
+        self.counts: dict[str, list[PixelCounts]] = {}  # by the frame's name, one per temperature
+        for sample, logit in segmented(lambda image: logit_difference(network, image, network_width), track(samples)):
             self.counts[sample.name] = [counted(logit, sample.label, t) for t in TEMPERATURES]
 
     def at(self, temperature: float, names: Iterable[str] | None = None) -> PixelCounts:
-        """The frames' counts, added, at the one of `TEMPERATURES` that is nearest."""
+        """The sum of the frames' counts at the nearest of `TEMPERATURES`; None takes all frames."""
         nearest = int(np.abs(np.log(TEMPERATURES / temperature)).argmin())
         total = PixelCounts()
         for name in self.counts if names is None else names:
@@ -76,12 +73,12 @@ class TemperatureTable:
         return total
 
     def fit(self, names: Iterable[str] | None = None) -> float:
-        """The temperature with the least negative log likelihood on these frames; None takes all."""
+        """The temperature with the lowest negative log likelihood on these frames; None takes all frames."""
         names = list(self.counts) if names is None else list(names)
         return float(min(TEMPERATURES, key=lambda t: negative_log_likelihood(self.at(t, names))))
 
     def held_out(self, groups: Iterable[Sequence[str]]) -> PixelCounts:
-        """Every group of frames counted at the temperature that the others give, added."""
+        """The sum of all groups' counts, each at the temperature fitted on the other groups."""
         total = PixelCounts()
         for group in groups:
             others = [name for name in self.counts if name not in set(group)]
@@ -91,7 +88,7 @@ class TemperatureTable:
 
 @torch.inference_mode()
 def logit_difference(network: FCN8s, image: np.ndarray, network_width: int) -> torch.Tensor:
-    """logit(road) - logit(not road), float32 1 x h x w of network size, of a frame, uint8 H x W x 3 RGB."""
+    """logit(road) - logit(not road), float32 1 x h x w of network size, for a frame, uint8 H x W x 3 RGB."""
     height, width = image.shape[:2]
     frame = torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)[None]
     logits = network(to_input(frame, network_size(width, height, network_width), torch.float32))
@@ -99,7 +96,7 @@ def logit_difference(network: FCN8s, image: np.ndarray, network_width: int) -> t
 
 
 def counted(logit: torch.Tensor, label: np.ndarray, temperature: float) -> PixelCounts:
-    """The pixels of a frame, as published at this temperature: its logits 1 x h x w, its labels uint8 H x W."""
+    """The pixel counts of a frame as published at this temperature: its logits 1 x h x w, its labels uint8 H x W."""
     height, width = label.shape
     counts = PixelCounts()
     counts.add(resize_probability(torch.sigmoid(logit / temperature), (width, height))[0].numpy(), label)
@@ -116,10 +113,10 @@ def negative_log_likelihood(counts: PixelCounts) -> float:
 def expected_calibration_error(counts: PixelCounts, between: tuple[float, float] = (0.0, 1.0)) -> float:
     """Mean distance between P(road) and the share of road, 0..1, over 15 equal bins of P(road), weighted by pixels.
 
-    It is at least what the paper's form, over the confidence of the more likely class, would give.
+    It is at least as large as the paper's form, which is over the confidence of the more likely class.
 
     Args:
-        between: only pixels whose P(road) lies in this range.
+        between: only pixels with P(road) in this range count.
     """
     levels = np.arange(LEVELS)
     inside = (levels >= between[0] * 255) & (levels <= between[1] * 255)
@@ -129,14 +126,14 @@ def expected_calibration_error(counts: PixelCounts, between: tuple[float, float]
 
 
 def moved_threshold(threshold: float, old: float, new: float) -> float:
-    """The threshold, 0..1, that gives at the temperature `new` the mask that `threshold` gives at `old`."""
+    """The threshold, 0..1, that gives the same mask at the temperature `new` as `threshold` gives at `old`."""
     if not 0 < threshold < 1:
         return threshold
     return 1 / (1 + math.exp(-math.log(threshold / (1 - threshold)) * old / new))
 
 
 def confidence_row(counts: PixelCounts, threshold: float, confidence: float) -> ConfidenceRow:
-    """What `labels.labels_and_confidence` gives at a threshold and a least confidence, both 0..1."""
+    """Quality of `labels.labels_and_confidence` at a threshold and a least confidence, both 0..1."""
     levels = np.arange(LEVELS)
     known = np.maximum(levels, 255 - levels) >= confidence * 255
     road = known & (levels >= threshold_level(threshold))
@@ -153,7 +150,7 @@ def confidence_row(counts: PixelCounts, threshold: float, confidence: float) -> 
 
 
 def least_confidence(counts: PixelCounts, threshold: float, precision: float) -> ConfidenceRow | None:
-    """The least confidence that gives the pixels called road this precision, 0..1; None where none does."""
+    """The least confidence at which the pixels labelled road have this precision, 0..1; None if there is none."""
     for level in range(128, LEVELS):
         row = confidence_row(counts, threshold, level / 255)
         if row.precision is not None and row.precision >= precision:
@@ -164,16 +161,16 @@ def least_confidence(counts: PixelCounts, threshold: float, precision: float) ->
 def calibrate(
     table: TemperatureTable, threshold: float, precision: float, streets: Iterable[Sequence[str]] = ()
 ) -> dict:
-    """Fit the temperature and say what it is worth.
+    """Fit the temperature and measure its effect.
 
     Args:
         threshold: P(road), 0..1, of the network without temperature.
-        precision: wanted of the pixels called road, 0..1, see `least_confidence`.
-        streets: groups of frame names; each is also judged by the temperature that the others give.
+        precision: required of the pixels labelled road, 0..1, see `least_confidence`.
+        streets: groups of frame names; each is also measured at the temperature fitted on the other groups.
 
     Returns:
         {"temperature", "threshold", "frames", "before", "after", "held_out", "confidence", "min_confidence"}.
-        "before", "after" and "held_out" are {"ece", "ece_uncertain", "nll"}, the second over pixels of P(road)
+        "before", "after" and "held_out" are {"ece", "ece_uncertain", "nll"}, the second over pixels with P(road) of
         0.05..0.95; "held_out" is None with fewer than two streets. "confidence" lists `ConfidenceRow`;
         "min_confidence" is one or None.
     """
@@ -202,5 +199,5 @@ def _errors(counts: PixelCounts) -> dict[str, float]:
 
 
 def read_streets(path: str | Path) -> list[list[str]]:
-    """Groups of frame names of a split file, see `kitti_road.read_streets`."""
+    """The frame names of a split file, grouped by street, see `kitti_road.read_streets`."""
     return [names for _, names in kitti_road.read_streets(path)]

@@ -1,6 +1,8 @@
-"""What every data set yields."""
+"""What every data set yields: labelled frames."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
@@ -24,6 +26,17 @@ class Sample:
     label: np.ndarray
     name: str
     classes: np.ndarray | None = None
+
+
+class Samples(Protocol):
+    """Labelled frames by index, read one at a time: a data set, or a list of `Sample`."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int, /) -> Sample: ...
+
+    def __iter__(self) -> Iterator[Sample]:
+        return (self[i] for i in range(len(self)))
 
 
 class DatasetError(UserError):

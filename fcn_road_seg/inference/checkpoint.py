@@ -33,7 +33,8 @@ class Metadata:
         fc, fc_width, classes, conv_widths: the network's form, see `network.FCN8s`. Class 1 is road.
         network_width: width in pixels of the input it was trained at; the default when it runs.
         threshold: P(road), 0..1, from which a pixel counts as road.
-        temperature: P(road) is the sigmoid of the difference of the logits over this; see `evaluation.temperature_scaling`.
+        temperature: P(road) is the sigmoid of the difference of the logits over this; see
+            `evaluation.temperature_scaling`.
         colour_order, mean: the input's convention, 0..255 minus mean.
         recipe: every field of the training recipe. seed: of its random numbers.
         data: per data set its frames' number and the SHA-256 of their names and bytes, per split.

@@ -3,7 +3,7 @@
 No second network: light, contrast and sharpness of the frame itself, and how sure the answer is of itself. A network
 that sees a road is in doubt at the road's edges only; upside down or indoors it is in doubt everywhere, or finds road
 where the sky should be. The limits hold for a camera that looks ahead, with the horizon near the middle of the image,
-and for a calibrated P(road). `python -m fcn_road_seg.evaluation.alarm_rates` measures them.
+and for a calibrated P(road). `python -m fcn_road_seg.cli.alarm_rates` measures them.
 """
 
 from typing import NamedTuple

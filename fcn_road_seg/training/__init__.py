@@ -1,1 +1,4 @@
-"""The offline training command: recipes, augmentation, the loop. Knows no ROS."""
+"""Training of the network: recipes, augmentation, the loop, several processes, pruning and self-training.
+
+Imports torch, torchvision, `evaluation` and the rooms below it; never ROS.
+"""

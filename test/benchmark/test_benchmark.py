@@ -26,7 +26,7 @@ from fcn_road_seg.benchmark.weight_folding import FOLDED, folding_variants
 from fcn_road_seg.cli.main import main
 from fcn_road_seg.datasets.kitti_road import KittiRoad
 from fcn_road_seg.errors import DeviceLostError, UserError
-from fcn_road_seg.evaluation.metres import view
+from fcn_road_seg.evaluation.ground_errors import view
 from fcn_road_seg.inference import checkpoint
 from fcn_road_seg.inference.network import STRIDE
 from fcn_road_seg.inference.segmenter import RoadSegmenter
@@ -387,7 +387,7 @@ def test_a_configuration_out_of_bounds_gives_exit_code_1(small_weights, tmp_path
         (["--iterations", "0"], "--iterations is 0"),
         (["--frames", "0"], "--frames is 0"),
         (["nowhere"], "there is no drive"),
-        (["--root", "nowhere"], "no KITTI Road folder"),
+        (["--root", "nowhere"], "not a KITTI Road folder"),
         (["--node", "fast"], "--node is 'fast'"),
         (["--device", "fpga"], "must be auto, cpu"),
     ],

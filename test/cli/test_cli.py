@@ -148,7 +148,7 @@ def test_evaluate_without_calibration_has_no_birds_eye_view(tmp_path, weights):
 def test_evaluate_bad_input(tmp_path, weights, capsys):
     assert "training/image_2" in fails(capsys, "evaluate", "--root", str(tmp_path), "--weights", weights)
     root = write_folder(tmp_path / "kitti", ["um_000000"])
-    assert "lacks image or ground truth" in fails(capsys, "evaluate", "--root", str(root), "--split", "val")
+    assert "lacks the image or the ground truth" in fails(capsys, "evaluate", "--root", str(root), "--split", "val")
     assert "cannot read none.txt" in fails(capsys, "evaluate", "--root", str(root), "--split", "none.txt")
     assert "must be auto, cpu, cuda" in fails(
         capsys, "evaluate", "--root", str(root), "--weights", weights, "--device", "fpga"
@@ -162,7 +162,7 @@ def test_train_bad_input(tmp_path, weights, capsys):
     assert "training/image_2" in fails(capsys, "train", "--recipe", "seed", "--data", f"kitti_road:{tmp_path}")
     assert "does not train on 'kiti'" in fails(capsys, "train", "--recipe", "seed", "--data", "kiti:/data")
     root = f"kitti_road:{write_folder(tmp_path, ['um_000000'])}"
-    assert "lacks image" in fails(capsys, "train", "--recipe", "seed", "--data", root)
+    assert "lacks the image" in fails(capsys, "train", "--recipe", "seed", "--data", root)
     assert "no data set 'mars'" in fails(
         capsys, "train", "--recipe", "seed", "--data", root, "--data", "mars:x", "--samples", "{mars: 3}"
     )

@@ -66,7 +66,7 @@ def test_damaged_files_are_named(tmp_path):
     with pytest.raises(DatasetError, match=f"{NAMES[0]}.png is missing or damaged"):
         frames[0]
     Image.fromarray(np.full((180, 320), 3, np.uint8)).save(label)
-    with pytest.raises(DatasetError, match="class id 3, but the highest there is is 2"):
+    with pytest.raises(DatasetError, match="class id 3, but the highest valid one is 2"):
         frames[0]
     label.write_bytes(whole)
     image.write_bytes(image.read_bytes()[:-300])

@@ -167,7 +167,7 @@ def test_damaged_files_are_named(root):
     with pytest.raises(DatasetError, match="labelIds.png is 20x10, but its image is 256x128"):
         frames[0]
     Image.fromarray(np.full((128, 256), 255, np.uint8)).save(label)
-    with pytest.raises(DatasetError, match="class id 255, but the highest there is is 33"):
+    with pytest.raises(DatasetError, match="class id 255, but the highest valid one is 33"):
         frames[0]
     label.write_bytes(whole)
     image.write_bytes(image.read_bytes()[:-100])
@@ -231,8 +231,8 @@ def test_a_mixture_feeds_the_training(train, root, tmp_path):
         ("cityscapes+pavement", "parking and rail_track as road besides road, but not 'pavement'"),
         ("bdd100k+alternative", "only the variant bdd100k+direct_only"),
         ("camvid+parking", "there is no data set 'camvid+parking'"),
-        ("cityscapes", "is no Cityscapes folder"),
-        ("bdd100k", "is no BDD100K folder"),
+        ("cityscapes", "is not a Cityscapes folder"),
+        ("bdd100k", "is not a BDD100K folder"),
     ],
 )
 def test_a_wrong_source_is_one_sentence_and_exit_code_2(train, tmp_path, capsys, name, words):

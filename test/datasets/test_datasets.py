@@ -112,7 +112,7 @@ def test_camvid(tmp_path):
     write_image(tmp_path / "val" / "b.png", image)
     with pytest.raises(DatasetError, match="b.png has no annotation"):
         CamVid(tmp_path, ["val"])
-    with pytest.raises(DatasetError, match="no CamVid folder"):
+    with pytest.raises(DatasetError, match="not a CamVid folder"):
         CamVid(tmp_path, ["test"])
 
 

@@ -123,8 +123,6 @@ def test_the_command(small_weights, tmp_path, capsys):
     assert main(["evaluate", "--corruptions", "--root", str(root), *arguments]) == 0
     assert "| rain |" in capsys.readouterr().out
     assert set(json.loads((tmp_path / "figures.json").read_text())["kinds"]) == set(KINDS)
-    assert main(["evaluate", "--corruptions", "--metres"]) == 2
-    assert "--root" in capsys.readouterr().err
 
 
 def test_small_frames():

@@ -185,7 +185,7 @@ def test_the_command_refuses(folder, small_weights, tmp_path, capsys):
         (("--road-precision", "2"), "must be above 0 and at most 1"),
         (("--split", "train"), "frames that training saw"),
         (("--split", str(tmp_path / "none")), "cannot read"),
-        (("--root", str(tmp_path)), "is no KITTI Road folder"),
+        (("--root", str(tmp_path)), "is not a KITTI Road folder"),
         (("--weights", str(tmp_path / "none")), "there is no weights file"),
     ):
         assert command(folder, small_weights, out, *arguments) == 2

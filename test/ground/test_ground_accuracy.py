@@ -9,8 +9,8 @@ from tiny_kitti import write_folder
 
 from fcn_road_seg.datasets.kitti_road import KittiRoad, encode_label, read_calibration
 from fcn_road_seg.evaluation.birds_eye import RESOLUTION, SHAPE, X_RANGE, Z_RANGE, BirdsEyeView
+from fcn_road_seg.evaluation.ground_errors import Errors, kitti_grid, kitti_tables, measure_ground_errors, tables, view
 from fcn_road_seg.evaluation.ground_truth import GroundTruth
-from fcn_road_seg.evaluation.metres import Errors, evaluate_metres, kitti_grid, kitti_tables, tables, view
 from fcn_road_seg.frames.image_file import write_image
 from fcn_road_seg.frames.sample import IGNORE, NOT_ROAD, ROAD
 from fcn_road_seg.synthetic import Camera, SyntheticDrive
@@ -23,7 +23,7 @@ def nothing(image: np.ndarray) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def figures() -> dict:
-    return evaluate_metres(nothing, 0.5, frames=5)
+    return measure_ground_errors(nothing, 0.5, frames=5)
 
 
 def test_true_masks_give_true_edges(figures):

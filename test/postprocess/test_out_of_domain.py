@@ -6,7 +6,8 @@ import cv2
 import numpy as np
 import pytest
 
-from fcn_road_seg.evaluation import alarm_rates
+from fcn_road_seg.cli import alarm_rates
+from fcn_road_seg.evaluation.alarm_rates import alarms
 from fcn_road_seg.evaluation.corrupted_frames import KINDS
 from fcn_road_seg.frames.image_file import images_in, read_rgb, write_image
 from fcn_road_seg.inference.options import SegmenterOptions
@@ -97,7 +98,7 @@ def test_the_shipped_weights_on_real_streets(repository, shipped_weights):
         pytest.skip("KITTI Road and CamVid are not in ../shared/data")
     segmenter = RoadSegmenter.load(SegmenterOptions(shipped_weights, "cpu"))
     files = images_in(data / "kitti_road" / "testing" / "image_2")[::15] + images_in(data / "camvid" / "test")[::25]
-    found = alarm_rates.alarms(segmenter, files, ["upside down", "lens cap", "indoors (drawn)"], every=4)
+    found = alarms(segmenter, files, ["upside down", "lens cap", "indoors (drawn)"], every=4)
     assert len(found[""]) > 15 and sum(map(bool, found.pop(""))) <= 1
     for kind, sentences in found.items():
         assert sum(map(bool, sentences)) >= 0.9 * len(sentences) - 1, kind

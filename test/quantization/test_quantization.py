@@ -167,8 +167,8 @@ def test_export_writes_it_for_one_size(quantised, weights, tmp_path):
     ("options", "sentence"),
     [
         ([], "at least one of each is needed"),
-        (["--root", "nowhere"], "nowhere is no KITTI Road folder"),
-        (["--camvid", "nowhere"], "nowhere is no CamVid folder"),
+        (["--root", "nowhere"], "nowhere is not a KITTI Road folder"),
+        (["--camvid", "nowhere"], "nowhere is not a CamVid folder"),
         (["--calibration", "nowhere"], "there are no images in the folder nowhere"),
         (["--max-change", "0"], "--max-change is 0.0, but must be between 0 and 1"),
         (["--weights", "nowhere"], "there is no weights file nowhere"),

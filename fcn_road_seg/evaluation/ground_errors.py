@@ -1,60 +1,65 @@
-"""How far the outputs in metres are off: on synthetic scenes, whose truth is exact, and on KITTI Road."""
+"""Errors, in metres, of the ground outputs: on synthetic scenes, whose truth is exact, and on KITTI Road."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from fcn_road_seg.datasets.kitti_road import KittiRoad, read_calibration
 from fcn_road_seg.evaluation.birds_eye import BirdsEyeView
 from fcn_road_seg.evaluation.ground_truth import GroundTruth, View
+from fcn_road_seg.evaluation.inference_loop import Segment, Track, segmented
 from fcn_road_seg.frames.sample import IGNORE, ROAD
 from fcn_road_seg.ground import CameraModel, GroundPlane, GroundTables, RoadGrid
 from fcn_road_seg.ground.plane import BODY_FROM_OPTICAL
 from fcn_road_seg.postprocess.threshold import threshold_mask
-from fcn_road_seg.synthetic import Camera, SyntheticDrive
+from fcn_road_seg.synthetic import Camera, SyntheticDrive, SyntheticFrame
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 BANDS = ((6, 10), (10, 20), (20, 40))
-"""Metres: an edge belongs to a band by how far ahead it is, a range of the scan by the range."""
+"""Metres: an edge belongs to a band by its distance ahead, a range of the scan by the range itself."""
 PITCH_ERROR = np.deg2rad(0.5)
 FIRST_SEED = 100
 FRAMES_PER_STREET = 4
+IDENTITY = [1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0]
 
 
-def evaluate_metres(
-    segment: Callable[[np.ndarray], np.ndarray],
+def measure_ground_errors(
+    segment: Segment,
     threshold: float,
     frames: int = 32,
     dataset: KittiRoad | None = None,
-    track: Callable[[Iterable], Iterable] = iter,
+    track: Track = iter,
 ) -> dict:
     """Errors of edges, scan and grid of the true masks, of the segmenter's, and of a camera whose pitch is wrong.
 
     Args:
-        segment: uint8 H x W x 3 RGB -> P(road) x 255, uint8 H x W.
-        threshold: P(road) from which a pixel or a cell is road.
-        frames: synthetic frames, of KITTI's camera, on streets of random kind and weather.
+        threshold: P(road), 0..1, from which a pixel or a cell is road.
+        frames: number of synthetic frames, of KITTI's camera, on streets of random kind and weather.
         dataset: KITTI Road frames with calibration, for the grid's IoU; None leaves them out.
-        track: wraps the frames' indices, for a progress bar.
 
     Returns:
         {"frames", "masks": {"true", "segmenter", "pitch +0.5 deg": {"edge", "scan": {"6-10 m", ...: {"median",
         "p95", "found", "count", "pixel_limit"}}, "phantom", "grid_iou"}}, "kitti": {"frames", "grid_iou"} or None}.
-        Errors in metres; found: share of the true edges or ranges that have an answer;
-        phantom: share of the free bearings that have a range all the same; pixel_limit: median error, in metres, of
-        an answer that is right to the pixel.
+        Errors are in metres. found: share of the true edges or ranges that the output has; phantom: share of the
+        free bearings that have a range; pixel_limit: median error, in metres, of an output that is right to the pixel.
+
+    Raises:
+        DatasetError, GroundError: the calibration of a frame of `dataset` is missing or unusable.
     """
+    if dataset is not None:
+        dataset.require_calibrations()
     camera = Camera()
     exact, tilted = view(camera), view(camera, PITCH_ERROR)
-    masks = {"true": exact, "segmenter": exact, "pitch +0.5 deg": tilted}
-    errors = {name: Errors() for name in masks}
-    for i in track(range(frames)):
-        drive = SyntheticDrive(seed=FIRST_SEED + i // FRAMES_PER_STREET, frames=2000, camera=camera)
-        frame = drive[(i % FRAMES_PER_STREET) * 100]
+    errors = {name: Errors() for name in ("true", "segmenter", "pitch +0.5 deg")}
+    for frame, probability in segmented(segment, _synthetic_frames(camera, track(range(frames)))):
         true = frame.road.view(np.uint8) * np.uint8(255)
         truth = GroundTruth(frame, exact)
-        for name, seen in masks.items():
-            probability = segment(frame.image) if name == "segmenter" else true
-            errors[name].add(truth, seen, probability, threshold)
+        errors["true"].add(truth, exact, true, threshold)
+        errors["segmenter"].add(truth, exact, probability, threshold)
+        errors["pitch +0.5 deg"].add(truth, tilted, true, threshold)
     return {
         "frames": frames,
         "masks": {name: error.figures() for name, error in errors.items()},
@@ -62,20 +67,27 @@ def evaluate_metres(
     }
 
 
+def _synthetic_frames(camera: Camera, indices: Iterable[int]) -> Iterator[SyntheticFrame]:
+    for i in indices:
+        drive = SyntheticDrive(seed=FIRST_SEED + i // FRAMES_PER_STREET, frames=2000, camera=camera)
+        yield drive[(i % FRAMES_PER_STREET) * 100]
+
+
 def view(camera: Camera, pitch_error: float = 0.0) -> View:
-    """The outputs in metres of a synthetic camera, taken for one that looks down by `pitch_error` radians more."""
+    """The ground outputs of a synthetic camera whose pitch is assumed `pitch_error` radians too steep."""
     k = [camera.fx, 0, camera.cx, 0, camera.fy, camera.cy, 0, 0, 1]
     p = [camera.fx, 0, camera.cx, 0, 0, camera.fy, camera.cy, 0, 0, 0, 1, 0]
-    model = CameraModel.from_camera_info(camera.width, camera.height, k, [], "", np.eye(3), p)
+    model = CameraModel.from_camera_info(camera.width, camera.height, k, [], "", IDENTITY, p)
     plane = GroundPlane.from_mounting(camera.camera_height, camera.pitch + pitch_error)
     return View(GroundTables(model, plane))
 
 
 class Errors:
-    """Sums up frames of one kind of mask."""
+    """The errors of one kind of mask, summed over frames."""
 
     def __init__(self) -> None:
-        self._edges, self._ranges = [], []
+        self._edges: list[np.ndarray] = []
+        self._ranges: list[np.ndarray] = []
         self._free, self._phantom, self._both, self._either = 0, 0, 0, 0
 
     def add(self, truth: GroundTruth, seen: View, probability: np.ndarray, threshold: float) -> None:
@@ -113,12 +125,7 @@ def _by_band(rows: np.ndarray) -> dict:
     return figures
 
 
-def kitti_grid(
-    segment: Callable[[np.ndarray], np.ndarray],
-    threshold: float,
-    dataset: KittiRoad,
-    track: Callable[[Iterable], Iterable] = iter,
-) -> dict:
+def kitti_grid(segment: Segment, threshold: float, dataset: KittiRoad, track: Track = iter) -> dict:
     """IoU of the road in the grid of the segmenter's masks and in that of the labels, over all frames' known cells.
 
     Raises:
@@ -126,15 +133,14 @@ def kitti_grid(
     """
     grids: dict[tuple, RoadGrid] = {}
     both = either = 0
-    for i in track(range(len(dataset))):
-        sample = dataset[i]
+    for sample, probability in segmented(segment, track(dataset)):
         calibration = read_calibration(dataset.calibration_path(sample.name))
         size = sample.label.shape[::-1]
         key = (size, *(calibration[name].tobytes() for name in sorted(calibration)))
         if key not in grids:
             grids[key] = RoadGrid(kitti_tables(calibration, *size))
         grid = grids[key]
-        answer = grid(segment(sample.image), threshold)
+        answer = grid(probability, threshold)
         label = grid((sample.label == ROAD).view(np.uint8) * np.uint8(255))
         ignored = grid.probability((sample.label == IGNORE).view(np.uint8) * np.uint8(255)) > 0
         counted = (label >= 0) & ~ignored
@@ -157,15 +163,16 @@ def kitti_tables(calibration: dict[str, np.ndarray], width: int, height: int) ->
     body[:3, :3] = BODY_FROM_OPTICAL  # KITTI's road axes are x right, y down, z forward
     plane = GroundPlane.from_transform(body @ to_road @ np.linalg.inv(rectify))
     p = calibration["P2"]
-    model = CameraModel.from_camera_info(width, height, p[:, :3], [], "", np.eye(3), p)
+    k = p[:, :3].ravel().tolist()
+    model = CameraModel.from_camera_info(width, height, k, [], "", IDENTITY, p.ravel().tolist())
     return GroundTables(model, plane)
 
 
-def tables(figures: dict) -> list:
-    """What `evaluate_metres` returns, as rich tables for a terminal."""
+def tables(figures: dict) -> "list[Table]":
+    """The result of `measure_ground_errors` as rich tables for a terminal."""
     from rich.table import Table
 
-    def number(value, unit=1.0, digits=3):
+    def number(value: float | None, unit: float = 1.0, digits: int = 3) -> str:
         return "-" if value is None else f"{value * unit:.{digits}f}"
 
     bands = []

@@ -1,0 +1,129 @@
+"""`road_seg evaluate`: which options exclude, need or complement each other; paths are checked before work begins."""
+
+import json
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tiny_kitti import draw, write_folder
+
+from fcn_road_seg.cli import evaluate
+from fcn_road_seg.cli.main import main
+from fcn_road_seg.evaluation import ground_errors
+from fcn_road_seg.frames.image_file import write_image
+
+MODES = {"--metres": [], "--report": ["report"], "--flicker": [], "--corruptions": []}
+
+
+@pytest.fixture(scope="module")
+def kitti(tmp_path_factory) -> Path:
+    return write_folder(tmp_path_factory.mktemp("kitti"), ["um_000000", "um_000001"])
+
+
+@pytest.fixture
+def refuses(tmp_path, monkeypatch, capsys):
+    """The sentence with which the command ends before it loads a network or writes a file."""
+
+    def refused(*arguments: str) -> str:
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setattr(evaluate, "load_segmenter", lambda args: pytest.fail("work began"))
+        assert main(["evaluate", *arguments]) == 2
+        captured = capsys.readouterr()
+        assert not captured.out and captured.err.count("\n") == 1 and not list(tmp_path.iterdir())
+        return captured.err
+
+    return refused
+
+
+@pytest.mark.parametrize(("first", "second"), list(combinations(MODES, 2)))
+def test_two_modes_exclude_each_other(refuses, kitti, first, second):
+    sentence = refuses(first, *MODES[first], second, *MODES[second], "--root", str(kitti))
+    assert f"{first} and {second} exclude each other" in sentence
+
+
+def test_all_modes_at_once_are_refused(refuses):
+    arguments = [part for mode, values in MODES.items() for part in (mode, *values)]
+    sentence = refuses(*arguments, "--camvid", "/no/such/folder")
+    assert all(mode in sentence for mode in MODES) and "exclude each other" in sentence
+
+
+@pytest.mark.parametrize("mode", [[mode, *values] for mode, values in MODES.items() if mode != "--report"] + [[]])
+def test_camvid_needs_report(refuses, kitti, mode):
+    assert "--camvid needs --report" in refuses(*mode, "--root", str(kitti), "--camvid", "camvid")
+
+
+@pytest.mark.parametrize("mode", [[mode, *values] for mode, values in MODES.items()] + [[]])
+def test_split_needs_root(refuses, mode):
+    camvid = ["--camvid", "camvid"] if "--report" in mode else []
+    assert "--split needs a KITTI Road folder" in refuses(*mode, *camvid, "--split", "val")
+
+
+@pytest.mark.parametrize("mode", [["--report", "report"], ["--corruptions"], []])
+def test_a_mode_without_frames_is_refused(refuses, mode):
+    assert "--root" in refuses(*mode)
+
+
+@pytest.mark.parametrize("mode", [[mode, *values] for mode, values in MODES.items()] + [[]])
+def test_missing_kitti_folders_and_splits_are_found_before_work_begins(refuses, kitti, mode):
+    assert "nowhere is not a KITTI Road folder" in refuses(*mode, "--root", "nowhere")
+    assert "cannot read none.txt" in refuses(*mode, "--root", str(kitti), "--split", "none.txt")
+
+
+def test_missing_camvid_folders_and_drives_are_found_before_work_begins(refuses, kitti):
+    assert "nowhere is not a CamVid folder" in refuses("--report", "report", "--camvid", "nowhere")
+    assert "nowhere is not a CamVid" in refuses("--report", "report", "--camvid", "nowhere", "--root", str(kitti))
+    assert "there is no drive nowhere" in refuses("--flicker", "nowhere")
+
+
+def test_frames_without_calibration_have_no_ground_errors(small_weights, tmp_path, capsys, monkeypatch):
+    root = write_folder(tmp_path, ["um_000000", "um_000001"])
+    (root / "training" / "calib" / "um_000001.txt").unlink()
+    monkeypatch.setattr(ground_errors, "segmented", lambda *_: pytest.fail("work began"))
+    assert main(["evaluate", "--metres", "--root", str(root), "--weights", str(small_weights)]) == 2
+    assert "lacks the calibration of um_000001" in capsys.readouterr().err
+
+
+# --- what composes -----------------------------------------------------------------------------
+
+
+def test_flicker_with_root_measures_the_labelled_frames(kitti, small_weights, tmp_path, capsys):
+    file, images = tmp_path / "figures.json", str(kitti / "training" / "image_2")
+    options = ["--weights", str(small_weights), "--json", str(file)]
+    assert main(["evaluate", "--flicker", images, "--root", str(kitti), *options]) == 0
+    assert json.loads(file.read_text())["smoothing"][0]["max_f"] > 0
+    assert main(["evaluate", "--flicker", images, *options]) == 0
+    assert json.loads(file.read_text())["smoothing"][0]["max_f"] is None
+
+
+def test_metres_with_root_and_split_measures_kitti_too(kitti, small_weights, tmp_path, monkeypatch):
+    seen = []
+    measure = ground_errors.measure_ground_errors
+
+    def measure_two(segment, threshold, dataset, track):
+        seen.append(dataset and dataset.names)
+        return measure(segment, threshold, 2, dataset, track)
+
+    monkeypatch.setattr(ground_errors, "measure_ground_errors", measure_two)
+    (tmp_path / "split.txt").write_text("um_000001\n")
+    file, options = tmp_path / "figures.json", ["--metres", "--weights", str(small_weights)]
+    split = ["--root", str(kitti), "--split", str(tmp_path / "split.txt"), "--json", str(file)]
+    assert main(["evaluate", *options, *split]) == 0
+    assert json.loads(file.read_text())["kitti"]["frames"] == 1
+    assert main(["evaluate", *options]) == 0
+    assert seen == [["um_000001"], None]
+
+
+def test_report_with_root_and_camvid_has_both(kitti, small_weights, tmp_path):
+    for folder in ("test", "testannot"):
+        (tmp_path / "camvid" / folder).mkdir(parents=True)
+    image, label = draw(5)
+    write_image(tmp_path / "camvid" / "test" / "0001TP_008550.png", image)
+    write_image(tmp_path / "camvid" / "testannot" / "0001TP_008550.png", np.where(label == 1, 3, 0).astype(np.uint8))
+    file = tmp_path / "figures.json"
+    options = ["--camvid", str(tmp_path / "camvid"), "--weights", str(small_weights), "--json", str(file)]
+    assert main(["evaluate", "--report", str(tmp_path / "both"), "--root", str(kitti), *options]) == 0
+    assert list(json.loads(file.read_text())["sets"]) == ["KITTI Road, all", "CamVid, test part"]
+    assert main(["evaluate", "--report", str(tmp_path / "one"), *options]) == 0
+    assert list(json.loads(file.read_text())["sets"]) == ["CamVid, test part"]
+    assert (tmp_path / "both" / "index.html").is_file() and (tmp_path / "one" / "index.html").is_file()
