@@ -36,9 +36,8 @@ class _Car:
         self.eye = (-(x * self.cos + y * self.sin), x * self.sin - y * self.cos, painter.camera.camera_height - z)
         self.sun = Sunlight(sun.light, self.turned(sun.direction))
         self.paint = np.array(thing.colour, np.float32)
-        self.points = [
-            (u * thing.length, h * thing.width / 2, w * thing.height) for u, w, h in PROFILES[str(thing.look)]
-        ]
+        profile, half = PROFILES[str(thing.look)], thing.width / 2
+        self.points = [(u * thing.length, v * half, w * thing.height) for u, w, v in profile]
         self.low = min(p[2] for p in self.points)
         self.lorry = thing.look == "lorry"
 

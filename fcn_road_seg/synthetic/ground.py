@@ -1,13 +1,12 @@
-"""Shading of the ground plane: which material each pixel sees, and its colour."""
+"""Colours of the ground in full light: carriageway, kerbs and everything beside the road."""
 
 import numpy as np
 
 from fcn_road_seg.synthetic.scene import Colour, Side, Street
 from fcn_road_seg.synthetic.textures import Pixels, surface
 
-MATERIALS: dict[
-    str, tuple[str, Colour, float]
-] = {  # name -> texture, RGB albedo (display values in full sun), contrast of the texture
+# Texture, RGB display colour in full sun, contrast of the texture.
+MATERIALS: dict[str, tuple[str, Colour, float]] = {
     "asphalt": ("asphalt", (122, 119, 112), 0.22),
     "asphalt_coarse": ("asphalt_coarse", (126, 122, 114), 0.22),
     "slabs": ("slabs", (160, 155, 146), 0.34),

@@ -5,9 +5,9 @@ import numpy as np
 from fcn_road_seg.synthetic.plan import Plan
 from fcn_road_seg.synthetic.plots import plots, woods
 from fcn_road_seg.synthetic.road import SideRoad
+from fcn_road_seg.synthetic.road_defects import road_defects
 from fcn_road_seg.synthetic.roadside import Roadside
 from fcn_road_seg.synthetic.scene import Street
-from fcn_road_seg.synthetic.textures import road_defects
 
 SCENES = ("residential", "country", "urban", "avenue")
 

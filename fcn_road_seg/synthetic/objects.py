@@ -1,4 +1,4 @@
-"""Draws what stands beside and on the road, and its shadows, by kind of thing."""
+"""Draws what stands beside and on the road, by kind of thing."""
 
 import math
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ from fcn_road_seg.synthetic import foliage, sprites
 from fcn_road_seg.synthetic.cars import draw_car
 from fcn_road_seg.synthetic.painter import Painter, Point
 from fcn_road_seg.synthetic.scene import Thing
-from fcn_road_seg.synthetic.shadows import ShadowMaps
+from fcn_road_seg.synthetic.shadows import footprint
 from fcn_road_seg.synthetic.weather import Sunlight
 
 REACH = {"house": 340.0, "garage": 220.0, "tree": 340.0, "leafwall": 340.0, "car": 240.0}  # metres; others 170
@@ -18,13 +18,6 @@ REACH = {"house": 340.0, "garage": 220.0, "tree": 340.0, "leafwall": 340.0, "car
 
 def _rgb(*values: float) -> np.ndarray:
     return np.array(values, np.float32)
-
-
-def footprint(x: float, y: float, heading: float, length: float, width: float, share: float = 1.0) -> np.ndarray:
-    """Corners of a box on the ground, float64 4 x 2: front left, front right, rear right, rear left."""
-    cos, sin = math.cos(heading), math.sin(heading)
-    corners = np.array(((0.5, 0.5), (0.5, -0.5), (-0.5, -0.5), (-0.5, 0.5))) * (length * share, width * share)
-    return corners @ np.array(((cos, sin), (-sin, cos))) + (x, y)
 
 
 def reach(kind: str) -> float:
@@ -260,49 +253,3 @@ def _post(
             painter.polygon(((*left, low), (*right, low), (*right, high), (*left, high)), shade, distance)
     else:
         raise ValueError(f"unknown thing {thing.kind!r}")
-
-
-def cast(maps: ShadowMaps, thing: Thing, x: float, y: float, heading: float) -> None:
-    """Draw the shadow of a thing at x, y (metres, ground frame), turned by `heading` radians."""
-    if thing.kind == "tree":
-        maps.block(footprint(x, y, 0, 2 * thing.trunk, 2 * thing.trunk), 0, thing.stem + 1)
-        middle = thing.z + (thing.stem + thing.height) / 2
-        radius = thing.width / 2
-        maps.crown((x, y), middle, radius, foliage.dapple(int(thing.look) % 6))
-        if thing.height - thing.stem > 1.4 * thing.width:
-            maps.crown((x, y), middle + 0.3 * thing.height, radius * 0.8, foliage.dapple((int(thing.look) + 1) % 6))
-    elif thing.kind in ("house", "garage", "wall", "hedge", "leafwall"):
-        maps.block(footprint(x, y, heading, thing.length, thing.width), 0, thing.height)
-        if thing.kind == "house" and thing.roof:
-            maps.block(footprint(x, y, heading, thing.length, 0.3), thing.height, thing.height + thing.roof)
-            maps.block(footprint(x, y, heading, thing.length, thing.width * 0.6), 0, thing.height + thing.roof * 0.4)
-        if thing.kind == "leafwall":
-            for k in range(3):
-                u = (k - 1) * thing.length / 3
-                at = (x + u * math.cos(heading), y + u * math.sin(heading))
-                maps.crown(at, thing.height, thing.length / 4, foliage.dapple((int(thing.look) + k) % 6))
-    elif thing.kind == "car":
-        body = footprint(x, y, heading, thing.length, thing.width, 0.97)
-        maps.block(body, 0.15, thing.height * 0.6)
-        maps.block(
-            footprint(
-                x - 0.1 * thing.length * math.cos(heading),
-                y - 0.1 * thing.length * math.sin(heading),
-                heading,
-                thing.length * 0.5,
-                thing.width * 0.85,
-            ),
-            0.15,
-            thing.height,
-        )
-        maps.under(body)
-    elif thing.kind in ("person", "cyclist"):
-        maps.block(footprint(x, y, 0, 0.3, 0.35), 0, thing.height)
-    elif thing.kind in ("lamp", "sign", "post", "bollard"):
-        maps.block(footprint(x, y, 0, 0.1, 0.1), 0, thing.height)
-        if thing.kind == "sign":
-            maps.block(footprint(x, y, 0, 0.04, 0.6), thing.height - 0.3, thing.height + 0.3)
-    elif thing.kind in ("fence", "railing", "guardrail"):
-        maps.block(footprint(x, y, heading, thing.length, 0.03), 0.4 * thing.height, thing.height, 130)
-    elif thing.kind == "bin":
-        maps.block(footprint(x, y, heading, 0.6, 0.55), 0, thing.height)

@@ -203,10 +203,10 @@ class Plan:
             result.lot = rng.uniform(6, 14)
             tone = self.road.colour[1] / 119 * rng.uniform(0.9, 1.15)
             edge = rng.uniform(0.25, 0.6)
-            paved = self.pick(("asphalt", "asphalt", "asphalt_coarse", "bricks_grey"))
+            material = self.pick(("asphalt", "asphalt", "asphalt_coarse", "bricks_grey"))
             result.bands = [
                 Band(edge, self.pick(("cobble", "concrete", "plates", "asphalt")), walk.tint),
-                Band(result.lot, paved, (tone,) * 3),
+                Band(result.lot, material, (tone,) * 3),
                 garden,
             ]
         else:

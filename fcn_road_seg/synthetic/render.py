@@ -12,7 +12,7 @@ from fcn_road_seg.synthetic.lit_ground import beam, draw_ground, draw_reflection
 from fcn_road_seg.synthetic.painter import Painter
 from fcn_road_seg.synthetic.road import RoadRegion
 from fcn_road_seg.synthetic.scene import Placed, Street, Thing
-from fcn_road_seg.synthetic.shadows import ShadowMaps
+from fcn_road_seg.synthetic.shadows import ShadowMaps, cast, footprint
 from fcn_road_seg.synthetic.weather import Light, Sunlight, draw_sky, expose
 
 HEADLAMP = np.array((1.0, 0.96, 0.86), np.float32)
@@ -78,7 +78,7 @@ def render(
     maps = ShadowMaps(sun_angle, light.elevation)
     for thing, x, y, turn in placed:
         if thing.kind != "car" and -30 < x < 115:
-            objects.cast(maps, thing, x, y, turn)
+            cast(maps, thing, x, y, turn)
     shade = {
         id(thing): float(maps.shade_at((x - 1.0, y))[0])
         for thing, x, y, _ in placed
@@ -86,7 +86,7 @@ def render(
     }
     for thing, x, y, turn in placed:
         if thing.kind == "car" and -10 < x < 115:
-            objects.cast(maps, thing, x, y, turn)
+            cast(maps, thing, x, y, turn)
     maps.soften()
 
     if foot < camera.height:
@@ -134,7 +134,7 @@ def _in_view(camera: Camera, thing: Thing, x: float, y: float) -> bool:
 
 
 def _cover_footprint(painter: Painter, thing: Thing, x: float, y: float, turn: float) -> None:
-    corners = objects.footprint(x, y, turn, thing.length, thing.width, 0.94)
+    corners = footprint(x, y, turn, thing.length, thing.width, 0.94)
     if corners[:, 0].min() < 0.4:
         corners[:, 0] = np.maximum(corners[:, 0], 0.4)
     pixels = np.array([painter.pixel(u, v, 0.0) for u, v in corners])

@@ -1,11 +1,23 @@
 """Shadow maps of the ground around the camera, seen from above, in two resolutions (cascades)."""
 
+import math
+
 import cv2
 import numpy as np
 from numpy.typing import ArrayLike
 
+from fcn_road_seg.synthetic import foliage
+from fcn_road_seg.synthetic.scene import Thing
+
 SIZE = 640
 CASCADES = ((1.0, 0.04), (0.0, 0.16))  # nearest x and metres per texel: 25 m finely, 100 m coarsely
+
+
+def footprint(x: float, y: float, heading: float, length: float, width: float, share: float = 1.0) -> np.ndarray:
+    """Corners of a box on the ground, float64 4 x 2: front left, front right, rear right, rear left."""
+    cos, sin = math.cos(heading), math.sin(heading)
+    corners = np.array(((0.5, 0.5), (0.5, -0.5), (-0.5, -0.5), (-0.5, 0.5))) * (length * share, width * share)
+    return corners @ np.array(((cos, sin), (-sin, cos))) + (x, y)
 
 
 class ShadowMaps:
@@ -91,3 +103,49 @@ class ShadowMaps:
             if cascade == 0:
                 near_by = (u > 0) & (u < SIZE - 1) & (v > 0) & (v < SIZE - 1)
         return np.where(near_by, *values).astype(np.float32) * np.float32(1 / 255)
+
+
+def cast(maps: ShadowMaps, thing: Thing, x: float, y: float, heading: float) -> None:
+    """Draw the shadow of a thing at x, y (metres, ground frame), turned by `heading` radians."""
+    if thing.kind == "tree":
+        maps.block(footprint(x, y, 0, 2 * thing.trunk, 2 * thing.trunk), 0, thing.stem + 1)
+        middle = thing.z + (thing.stem + thing.height) / 2
+        radius = thing.width / 2
+        maps.crown((x, y), middle, radius, foliage.dapple(int(thing.look) % 6))
+        if thing.height - thing.stem > 1.4 * thing.width:
+            maps.crown((x, y), middle + 0.3 * thing.height, radius * 0.8, foliage.dapple((int(thing.look) + 1) % 6))
+    elif thing.kind in ("house", "garage", "wall", "hedge", "leafwall"):
+        maps.block(footprint(x, y, heading, thing.length, thing.width), 0, thing.height)
+        if thing.kind == "house" and thing.roof:
+            maps.block(footprint(x, y, heading, thing.length, 0.3), thing.height, thing.height + thing.roof)
+            maps.block(footprint(x, y, heading, thing.length, thing.width * 0.6), 0, thing.height + thing.roof * 0.4)
+        if thing.kind == "leafwall":
+            for k in range(3):
+                u = (k - 1) * thing.length / 3
+                at = (x + u * math.cos(heading), y + u * math.sin(heading))
+                maps.crown(at, thing.height, thing.length / 4, foliage.dapple((int(thing.look) + k) % 6))
+    elif thing.kind == "car":
+        body = footprint(x, y, heading, thing.length, thing.width, 0.97)
+        maps.block(body, 0.15, thing.height * 0.6)
+        maps.block(
+            footprint(
+                x - 0.1 * thing.length * math.cos(heading),
+                y - 0.1 * thing.length * math.sin(heading),
+                heading,
+                thing.length * 0.5,
+                thing.width * 0.85,
+            ),
+            0.15,
+            thing.height,
+        )
+        maps.under(body)
+    elif thing.kind in ("person", "cyclist"):
+        maps.block(footprint(x, y, 0, 0.3, 0.35), 0, thing.height)
+    elif thing.kind in ("lamp", "sign", "post", "bollard"):
+        maps.block(footprint(x, y, 0, 0.1, 0.1), 0, thing.height)
+        if thing.kind == "sign":
+            maps.block(footprint(x, y, 0, 0.04, 0.6), thing.height - 0.3, thing.height + 0.3)
+    elif thing.kind in ("fence", "railing", "guardrail"):
+        maps.block(footprint(x, y, heading, thing.length, 0.03), 0.4 * thing.height, thing.height, 130)
+    elif thing.kind == "bin":
+        maps.block(footprint(x, y, heading, 0.6, 0.55), 0, thing.height)

@@ -94,7 +94,7 @@ def make_light(rng: np.random.Generator, weather: str) -> Light:
         depth = rng.uniform(0.75, 1.15)
         light.ambient = light.ambient * depth
         light.sun = _colour(1.02, 1.0, 0.97) - light.ambient
-        if rng.random() < 0.35:  # KITTI's burnt-out sky
+        if rng.random() < 0.35:  # an overexposed sky, as in KITTI
             light.sky_high = _colour(200, 228, 250) if rng.random() < 0.5 else _colour(255, 255, 255)
             light.sky_low = _colour(255, 255, 255)
         else:
