@@ -1,5 +1,4 @@
-"""What `road_seg doctor` finds: in the environment, and in a running ROS 2 graph.
+"""The checks of `road_seg doctor`: the environment, and a node and its camera in a running ROS 2 graph.
 
-`environment` and `ros_settings` look at this process, `running` judges what `graph` (the only file with ROS) sees, and
-`traffic` the messages that it receives. Every check yields `Finding`s.
+May import `ros` and the rooms below; only `graph` imports ROS.
 """

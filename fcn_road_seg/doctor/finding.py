@@ -1,16 +1,16 @@
-"""One result of a check."""
+"""The result of a check."""
 
 from typing import Literal, NamedTuple
 
 
 class Finding(NamedTuple):
-    """What a check found.
+    """The result of a check.
 
     Attributes:
-        check: a short name.
-        status: how bad it is.
-        text: a sentence of what is.
-        advice: what to do; empty when all is well.
+        check: short name of the check.
+        status: severity.
+        text: a sentence that states the fact.
+        advice: what to do; empty if the status is "ok".
     """
 
     check: str

@@ -1,12 +1,13 @@
-"""The running ROS 2 graph: nodes, topics, their QoS, a node's state, and what comes on topics."""
+"""The running ROS 2 graph: nodes, topics, their QoS, a node's lifecycle state, and received messages."""
 
 import time
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
 from lifecycle_msgs.srv import GetState
+from rclpy.client import Client
 from rclpy.context import Context
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import NodeNameNonExistentError
@@ -21,12 +22,13 @@ from fcn_road_seg.doctor.traffic import Stream
 NAME = "road_seg_doctor"
 MESSAGES = {"sensor_msgs/msg/Image": Image, "sensor_msgs/msg/CompressedImage": CompressedImage}
 SETTLE_SECONDS = 1.0
-"""From the first sight of a node to the knowledge of its topics."""
+"""Time without changes after which the graph counts as completely discovered."""
+MAX_SETTLE_SECONDS = 10.0
 ANSWER_SECONDS = 3.0
 
 
 class Endpoint(NamedTuple):
-    """A publisher or subscription: the node's fully qualified name, the type, the QoS policies' names."""
+    """A publisher or subscription: its node's fully qualified name, its type, and the names of its QoS policies."""
 
     node: str
     type: str
@@ -35,9 +37,9 @@ class Endpoint(NamedTuple):
 
 
 class Graph:
-    """A node of our own that looks round; a context manager.
+    """A node that inspects the graph; a context manager.
 
-    Call `set_ros_defaults` before. It has a context of its own, so that other ROS nodes may be in this process.
+    Call `set_ros_defaults` first. It has its own context, so other ROS nodes can run in the same process.
     """
 
     def __enter__(self) -> "Graph":
@@ -48,25 +50,25 @@ class Graph:
         self._executor.add_node(self._node)
         return self
 
-    def __exit__(self, *_) -> None:
+    def __exit__(self, *_: object) -> None:
         self._executor.shutdown()
         self._node.destroy_node()
         rclpy.shutdown(context=self._context)
 
     def discover(self, found: Callable[[], object], seconds: float) -> None:
-        """Look round until `found`, or for `seconds`, and a little longer; use the simulated clock if there is one."""
+        """Spin until `found`, at most `seconds`, and until discovery settles; follow /clock if it is published."""
         self._spin(seconds, found)
-        self._spin(SETTLE_SECONDS)
+        self._settle()
         if self._node.count_publishers("/clock"):
             self._node.set_parameters([Parameter("use_sim_time", value=True)])
 
     def nodes(self) -> list[str]:
-        """Fully qualified names, of hidden nodes and this one none; two nodes of one name are there twice."""
+        """Fully qualified names without hidden nodes and this one; a name used by two nodes appears twice."""
         pairs = self._node.get_node_names_and_namespaces()
         return sorted(full_name(n, namespace) for n, namespace in pairs if not n.startswith("_") and n != NAME)
 
     def topics(self, kind: str) -> list[str]:
-        """Topics of a type that somebody publishes."""
+        """The topics of a type that have a publisher."""
         return sorted(
             topic
             for topic, kinds in self._node.get_topic_names_and_types()
@@ -89,20 +91,21 @@ class Graph:
 
     def state(self, node: str) -> str | None:
         """The lifecycle state, such as "active"; None if the node does not answer."""
-        client = self._node.create_client(GetState, f"{node}/get_state")
+        client: Client = self._node.create_client(GetState, f"{node}/get_state")
         try:
             if not self._spin(ANSWER_SECONDS, client.service_is_ready):
                 return None
             future = client.call_async(GetState.Request())
-            return future.result().current_state.label if self._spin(ANSWER_SECONDS, future.done) else None
+            response = future.result() if self._spin(ANSWER_SECONDS, future.done) else None
+            return None if response is None else response.current_state.label
         finally:
             self._node.destroy_client(client)
 
     def listen(self, seconds: float, topics: dict[str, str]) -> tuple[dict[str, Stream], list[tuple[str, int, str]]]:
-        """Hear topics of images, given with their types, and /diagnostics.
+        """Receive /diagnostics and image topics, given with their types, for `seconds`.
 
         Returns:
-            The images of each topic; and name, level and message of each diagnostic status.
+            The images of each topic; name, level and message of each diagnostic status.
         """
         streams = {topic: Stream() for topic in topics}
         statuses: list[tuple[str, int, str]] = []
@@ -118,7 +121,7 @@ class Graph:
             self._node.destroy_subscription(subscription)
         return streams, statuses
 
-    def _adder(self, stream: Stream) -> Callable:
+    def _adder(self, stream: Stream) -> Callable[[Any], None]:
         return lambda message: stream.add(message, self._node.get_clock().now().nanoseconds)
 
     def _subscribe(self, kind: type, topic: str, callback: Callable):
@@ -135,11 +138,27 @@ class Graph:
             self._executor.spin_once(timeout_sec=0.05)
         return True
 
+    def _settle(self) -> None:
+        """Spin until the graph has not changed for `SETTLE_SECONDS`, at most `MAX_SETTLE_SECONDS`.
+
+        A node, its endpoints and the names of their owners are discovered one after the other.
+        """
+        give_up = time.monotonic() + MAX_SETTLE_SECONDS
+        known, since = self._snapshot(), time.monotonic()
+        while time.monotonic() < min(since + SETTLE_SECONDS, give_up):
+            self._spin(0.1)
+            if (now := self._snapshot()) != known:
+                known, since = now, time.monotonic()
+
+    def _snapshot(self) -> tuple[list[str], dict[str, list[Endpoint]]]:
+        topics = (topic for topic, _ in self._node.get_topic_names_and_types())
+        return self.nodes(), {t: self.publishers(t) + self.subscriptions(t) for t in topics}
+
     def _by_node(self, look_up: Callable, node: str) -> dict[str, list[str]]:
         namespace, _, name = node.rpartition("/")
         try:
             return dict(look_up(name, namespace or "/"))
-        except NodeNameNonExistentError:  # it went meanwhile
+        except NodeNameNonExistentError:  # it has exited meanwhile
             return {}
 
 
@@ -149,7 +168,7 @@ def full_name(name: str, namespace: str) -> str:
 
 
 def endpoint(info: TopicEndpointInfo) -> Endpoint:
-    """What matters of rclpy's description."""
+    """The part of rclpy's endpoint description that the checks need."""
     qos = info.qos_profile
     node = full_name(info.node_name, info.node_namespace)
     return Endpoint(node, info.topic_type, qos.reliability.name, qos.durability.name)

@@ -1,4 +1,4 @@
-"""Judgement of what was heard while listening: the camera's frames, the masks, the diagnostics. No ROS here."""
+"""Checks of received messages: the camera's frames, the masks and the diagnostics. Does not import ROS."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -11,37 +11,38 @@ from fcn_road_seg.frames import image_message
 from fcn_road_seg.ros.environment import FAST_DDS_PROFILE
 
 LATE = 0.2
-"""Seconds from a frame's stamp to its arrival that are worth a warning."""
+"""Age of a frame on arrival, in seconds, that causes a warning."""
 CLOCKS_DIFFER = 5.0
-"""... and that no network takes."""
+"""Age in seconds that a network delay cannot explain."""
 CLOCK_TOLERANCE = 0.01
-"""Seconds in the future that synchronised clocks may differ by."""
+"""Difference in seconds that synchronised clocks may have."""
 GAP = 1.5
-"""Periods between two stamps from which on a frame is missing."""
+"""Distance between two stamps, in periods, from which on a frame is missing."""
 ANSWERED = 0.5
-"""Share of the frames that a node which is fast enough answers; it always takes the newest."""
+"""Minimum fraction of frames that get a mask from a node that is fast enough; it always takes the latest frame."""
 LAYOUTS = 20
-"""Kept for a look at the pixels; a camera has one."""
+"""Maximum number of samples to decode; a camera normally has one layout."""
 
 
 @dataclass
 class Stream:
-    """Images of a topic.
+    """The images received on a topic.
 
     Attributes:
         stamps, arrivals: nanoseconds, on the same clock.
-        samples: one message per layout of the bytes.
+        samples: one message per layout (encoding and size) of the data.
     """
 
     stamps: list[int] = field(default_factory=list)
     arrivals: list[int] = field(default_factory=list)
-    samples: dict[tuple, Any] = field(default_factory=dict)
+    samples: dict[tuple[object, ...], Any] = field(default_factory=dict)
 
     def add(self, message: Any, arrival: int) -> None:
-        """Take a sensor_msgs/Image or CompressedImage that came at `arrival`."""
+        """Add a sensor_msgs/Image or CompressedImage that was received at `arrival`."""
         stamp = message.header.stamp
         self.stamps.append(stamp.sec * 1_000_000_000 + stamp.nanosec)
         self.arrivals.append(arrival)
+        layout: tuple[object, ...]
         if hasattr(message, "format"):
             layout = (message.format,)
         else:
@@ -50,35 +51,36 @@ class Stream:
             self.samples.setdefault(layout, message)
 
     def age(self) -> float:
-        """Median of the seconds from stamp to arrival."""
+        """Median time from stamp to arrival, in seconds."""
         return median(arrival - stamp for stamp, arrival in zip(self.stamps, self.arrivals, strict=True)) / 1e9
 
     def rate(self) -> float:
-        """Messages per second; 0 for fewer than two."""
+        """Messages per second; 0 for fewer than two messages."""
         span = self.arrivals[-1] - self.arrivals[0] if self.arrivals else 0
         return (len(self.arrivals) - 1) / span * 1e9 if span else 0.0
 
 
-def judge_frames(topic: str, stream: Stream, seconds: float) -> Iterator[Finding]:
-    """The camera: rate, pictures that cannot be used, lateness, losses."""
+def check_frames(topic: str, stream: Stream, seconds: float) -> Iterator[Finding]:
+    """Check the camera's frames: rate, unusable images, latency and losses."""
     if not stream.stamps:
-        advice = "look at the camera's log; if it sends, something keeps its frames away (firewall, Wi-Fi, multicast)"
-        yield error("frames", f"No frame came on {topic} in {seconds:g} s.", advice)
+        advice = "check the camera's log; if it publishes, the network drops its frames (firewall, Wi-Fi, multicast)"
+        yield error("frames", f"No frames were received on {topic} in {seconds:g} s.", advice)
         return
-    yield ok("frames", f"{len(stream.stamps)} frames came on {topic} in {seconds:g} s, {stream.rate():.1f} per second.")
-    yield from _judge_pictures(stream)
+    count = len(stream.stamps)
+    yield ok("frames", f"{count} frames were received on {topic} in {seconds:g} s, {stream.rate():.1f} per second.")
+    yield from _check_images(stream)
     if not any(stream.stamps):
         yield warning(
             "stamps",
-            "The frames have no stamp (0): nobody can tell how old they are.",
-            "let the camera stamp its frames",
+            "The frames have no stamp (0), so their age is unknown.",
+            "make the camera driver stamp its frames",
         )
         return
-    yield from _judge_age(stream.age())
-    yield from _judge_losses(stream.stamps)
+    yield from _check_age(stream.age())
+    yield from _check_losses(stream.stamps)
 
 
-def _judge_pictures(stream: Stream) -> Iterator[Finding]:
+def _check_images(stream: Stream) -> Iterator[Finding]:
     refused = set()
     for message in stream.samples.values():
         to_rgb = image_message.compressed_to_rgb if hasattr(message, "format") else image_message.image_to_rgb
@@ -86,30 +88,28 @@ def _judge_pictures(stream: Stream) -> Iterator[Finding]:
             to_rgb(message)
         except image_message.ImageMessageError as fault:
             refused.add(str(fault))
-    advice = "let the camera send colour or grey pictures, such as bgr8, rgb8, mono8 or JPEG, in whole messages"
+    advice = "make the camera publish complete colour or grey images, such as bgr8, rgb8, mono8 or JPEG"
     for sentence in sorted(refused):
-        yield error("picture", f"The node cannot use a frame: {sentence}.", advice)
+        yield error("picture", f"The node cannot decode a frame: {sentence}.", advice)
 
 
-def _judge_age(age: float) -> Iterator[Finding]:
-    replay = "; of a replayed bag it is no harm, and `ros2 bag play --clock` with use_sim_time:=true mends it"
+def _check_age(age: float) -> Iterator[Finding]:
+    replay = "; harmless for a replayed bag, where `ros2 bag play --clock` with use_sim_time:=true avoids it"
     synchronise = f"synchronise the clocks of the two machines (chrony, PTP){replay}"
+    text = f"Frames are {1000 * age:.0f} ms old on arrival (median)."
     if age < -CLOCK_TOLERANCE:
         yield warning("age", f"Frames are stamped {-age:.3g} s in the future: the clocks differ.", synchronise)
     elif age > CLOCKS_DIFFER:
-        yield warning(
-            "age", f"Frames are {age:.0f} s old when they come: the clocks differ, or it is a record.", synchronise
-        )
+        text = f"Frames are {age:.0f} s old on arrival: the clocks differ, or this is a recording."
+        yield warning("age", text, synchronise)
     elif age > LATE:
-        advice = (
-            "shorten the way: smaller or compressed images, a shorter queue in the camera's driver, a cable for Wi-Fi"
-        )
-        yield warning("age", f"Frames are {1000 * age:.0f} ms old when they come (median).", advice)
+        advice = "reduce the delay: smaller or compressed images, a shorter driver queue, a cable instead of Wi-Fi"
+        yield warning("age", text, advice)
     else:
-        yield ok("age", f"Frames are {1000 * age:.0f} ms old when they come (median).")
+        yield ok("age", text)
 
 
-def _judge_losses(stamps: list[int]) -> Iterator[Finding]:
+def _check_losses(stamps: list[int]) -> Iterator[Finding]:
     stamps = sorted(set(stamps))
     periods = [after - before for before, after in zip(stamps, stamps[1:], strict=False)]
     if len(periods) < 2:
@@ -118,39 +118,39 @@ def _judge_losses(stamps: list[int]) -> Iterator[Finding]:
     missing = sum(round(period / usual) - 1 for period in periods if period > GAP * usual)
     sent = len(stamps) + missing
     if not missing:
-        yield ok("losses", f"None of {sent} frames is missing between the stamps.")
+        yield ok("losses", f"The stamps of {sent} frames have no gaps.")
         return
     advice = (
-        f"start the camera with {FAST_DDS_PROFILE}={shipped_profile()} and let it publish RELIABLE, "
-        "or look whether the camera itself leaves frames out"
+        f"start the camera with {FAST_DDS_PROFILE}={shipped_profile()} and make it publish RELIABLE, "
+        "or check whether the camera itself drops frames"
     )
-    yield warning("losses", f"{missing} of {sent} frames are missing, going by the gaps between stamps.", advice)
+    yield warning("losses", f"{missing} of {sent} frames are missing, judging by gaps between stamps.", advice)
 
 
-def judge_masks(topic: str, masks: Stream, frames: Stream) -> Iterator[Finding]:
-    """The node's answers."""
+def check_masks(topic: str, masks: Stream, frames: Stream) -> Iterator[Finding]:
+    """Check the node's masks."""
     text = f"{len(masks.stamps)} masks for {len(frames.stamps)} frames on {topic}"
     if not masks.stamps:
         if frames.stamps:
-            advice = "read the node's log: it names every frame that it drops; without a word there start it anew"
-            yield error("masks", f"No mask comes on {topic}, though frames come in.", advice)
+            advice = "check the node's log, which names every frame that it drops; if it is silent, restart the node"
+            yield error("masks", f"No masks were received on {topic}, although frames were.", advice)
         return
     if any(masks.stamps):
         text += f", {1000 * masks.age():.0f} ms after the frames' stamps (median)"
     if len(masks.stamps) < ANSWERED * len(frames.stamps):
-        advice = "use a GPU (device), a smaller network_width or precision, or a camera rate that the node can follow"
+        advice = "use a GPU (device), a smaller network_width, a lower precision, or a lower camera rate"
         yield warning("masks", f"{text}: the node is slower than the camera.", advice)
     else:
         yield ok("masks", f"{text}.")
 
 
-def judge_diagnostics(node: str, statuses: list[tuple[str, int, str]], expected: bool) -> Iterator[Finding]:
-    """What the node says of itself.
+def check_diagnostics(node: str, statuses: list[tuple[str, int, str]], expected: bool) -> Iterator[Finding]:
+    """Check the node's diagnostics.
 
     Args:
-        node: its fully qualified name, which its statuses' names start with.
-        statuses: name, level (0 ok, 1 warning, 2 error, 3 stale) and message of all that came.
-        expected: whether silence is worth a warning.
+        node: its fully qualified name, the prefix of its statuses' names.
+        statuses: name, level (0 ok, 1 warning, 2 error, 3 stale) and message of all received statuses.
+        expected: whether to warn if the node has published none.
     """
     worst: dict[str, tuple[int, str]] = {}
     for name, level, message in statuses:
@@ -158,13 +158,13 @@ def judge_diagnostics(node: str, statuses: list[tuple[str, int, str]], expected:
             worst[name] = max(worst.get(name, (0, message)), (level, message), key=lambda status: status[0])
     if not worst:
         if expected:
-            advice = "update the node if it is older than this command, and let nothing remap /diagnostics"
-            yield warning("diagnostics", f"{node} says nothing on /diagnostics.", advice)
+            advice = "update the node if it is older than this command, and do not remap /diagnostics"
+            yield warning("diagnostics", f"{node} publishes nothing on /diagnostics.", advice)
         return
     for name, (level, message) in worst.items():
         if level:
             kind = error if level == 2 else warning
-            word = {1: "warns", 2: "reports an error", 3: "has nothing new"}.get(level, "complains")
-            yield kind("diagnostics", f"{name} {word}: {message}.", "do what it says; /diagnostics has the figures")
+            report = {1: "warns", 2: "reports an error", 3: "is stale"}.get(level, "reports a problem")
+            yield kind("diagnostics", f"{name} {report}: {message}.", "follow this message; details on /diagnostics")
     if not any(level for level, _ in worst.values()):
-        yield ok("diagnostics", f"{node} reports {len(worst)} statuses on /diagnostics, all well.")
+        yield ok("diagnostics", f"{node} publishes {len(worst)} statuses on /diagnostics, all OK.")

@@ -1,4 +1,4 @@
-"""Rate, latency and statuses of a node, as a viewer sees them. No ROS here."""
+"""Rate, latency and statuses of a node for viewers. Does not import ROS."""
 
 import time
 from collections import deque
@@ -11,9 +11,9 @@ import numpy as np
 from fcn_road_seg.ros.diagnostics import NO_IMAGE, STALE
 
 WINDOW = 10.0
-"""Seconds that rate and percentiles look back."""
-QUIET = 5.0
-"""Seconds without diagnostics, which come once a second, after which the last ones are no news."""
+"""Period in seconds that rate and percentiles cover."""
+STATUS_TIMEOUT = 5.0
+"""Seconds without diagnostics, normally published once a second, after which the last ones are stale."""
 
 
 class Status(NamedTuple):
@@ -27,24 +27,24 @@ class Status(NamedTuple):
 
 
 class Figures:
-    """Counts masks and keeps the node's newest statuses; any thread may call it.
+    """Counts masks and keeps the node's latest statuses. Thread-safe.
 
     Args:
         node: fully qualified name.
-        clock: seconds that never go back.
+        clock: monotonic time in seconds.
     """
 
     def __init__(self, node: str, clock: Callable[[], float] = time.monotonic):
         self._node = node
         self._clock = clock
         self._lock = Lock()
-        self._masks: deque[tuple[float, float | None]] = deque()  # when, latency
+        self._masks: deque[tuple[float, float | None]] = deque()  # arrival, latency
         self._last_mask: float | None = None
         self._statuses: list[Status] = []
         self._last_statuses: float | None = None
 
     def mask(self, latency: float | None) -> None:
-        """A mask has come.
+        """Count a received mask.
 
         Args:
             latency: seconds from the frame's stamp to the mask's arrival; None for a frame without a stamp.
@@ -52,28 +52,28 @@ class Figures:
         with self._lock:
             self._last_mask = self._clock()
             self._masks.append((self._last_mask, latency))
-            self._forget(self._last_mask)
+            self._drop_old(self._last_mask)
 
-    def _forget(self, now: float) -> None:
+    def _drop_old(self, now: float) -> None:
         while self._masks and self._masks[0][0] < now - WINDOW:
             self._masks.popleft()
 
     def statuses(self, statuses: Iterable[Status]) -> None:
-        """All that the node says of itself now; it replaces what it said before."""
+        """Replace the node's statuses."""
         with self._lock:
             self._statuses, self._last_statuses = list(statuses), self._clock()
 
     def snapshot(self) -> dict[str, Any]:
-        """The figures now, ready for JSON.
+        """The current figures, ready for JSON.
 
         Returns:
-            ``node``; ``fps``, masks per second; ``latency_p50_ms`` and ``latency_p99_ms``, None where unknown;
+            ``node``; ``fps``, masks per second; ``latency_p50_ms`` and ``latency_p99_ms``, None if unknown;
             ``mask_age_s``, seconds since the last mask, None before the first; ``statuses``, dicts with the fields of
-            Status; ``notice``, a sentence for people where there is nothing live to see, else "".
+            Status; ``notice``, a sentence for the user if there are no live masks, else "".
         """
         with self._lock:
             now = self._clock()
-            self._forget(now)
+            self._drop_old(now)
             mask_age = None if self._last_mask is None else now - self._last_mask
             live = mask_age is not None and mask_age <= NO_IMAGE
             latencies = [latency for _, latency in self._masks if latency is not None] if live else []
@@ -84,7 +84,7 @@ class Figures:
                 "latency_p50_ms": p50 if p50 is None else round(float(p50), 2),
                 "latency_p99_ms": p99 if p99 is None else round(float(p99), 2),
                 "mask_age_s": mask_age if mask_age is None else round(mask_age, 2),
-                "statuses": [status._asdict() for status in self._judged(now)],
+                "statuses": [status._asdict() for status in self._current_statuses(now)],
                 "notice": "" if live else self._notice(),
             }
 
@@ -94,14 +94,14 @@ class Figures:
         span = self._masks[-1][0] - self._masks[0][0]
         return round((len(self._masks) - 1) / max(span, 1e-9), 2)
 
-    def _judged(self, now: float) -> list[Status]:
-        silence = 0.0 if self._last_statuses is None else now - self._last_statuses
-        if silence <= QUIET:
+    def _current_statuses(self, now: float) -> list[Status]:
+        age = 0.0 if self._last_statuses is None else now - self._last_statuses
+        if age <= STATUS_TIMEOUT:
             return self._statuses
-        said = f"nothing for {silence:.0f} s on /diagnostics; before that: "
-        return [Status(status.subject, STALE, said + status.message) for status in self._statuses]
+        prefix = f"no update on /diagnostics for {age:.0f} s; last message: "
+        return [Status(status.subject, STALE, prefix + status.message) for status in self._statuses]
 
     def _notice(self) -> str:
-        awaited = f"Waiting for {self._node}/mask and {self._node}/overlay"
-        begin = awaited if self._last_mask is None else f"No mask comes any more on {self._node}/mask"
-        return f"{begin}: is the node active, and its camera running? road_seg doctor says more."
+        waiting = f"Waiting for {self._node}/mask and {self._node}/overlay"
+        fact = waiting if self._last_mask is None else f"The masks on {self._node}/mask have stopped"
+        return f"{fact}. Is the node active, and is its camera running? road_seg doctor can tell."

@@ -1,24 +1,24 @@
-"""Serves overlay, mask and latency over the Foxglove WebSocket protocol. No ROS here.
+"""Serves overlay, mask and latency over the Foxglove WebSocket protocol. Does not import ROS.
 
-Needs foxglove-sdk (the extra ``view``). The messages are Foxglove's own, which its Image and Plot panels show as they
-are: https://docs.foxglove.dev/docs/sdk/schemas.
+Needs foxglove-sdk (the extra ``view``). The messages use Foxglove's own schemas, which its Image and Plot panels
+support: https://docs.foxglove.dev/docs/sdk/schemas.
 """
 
 from typing import Any
 
 from fcn_road_seg.errors import UserError
 from fcn_road_seg.view.figures import Figures
-from fcn_road_seg.view.latest_overlay import Picture
+from fcn_road_seg.view.latest_overlay import Overlay
 
 BACKLOG = 8
-"""Messages that wait for a slow client; then the oldest goes."""
+"""Maximum number of messages queued for a slow client; the oldest is dropped first."""
 LATENCY_SCHEMA = {
     "type": "object",
     "title": "road_seg.Latency",
     "properties": {
-        "latency_ms": {"type": ["number", "null"], "description": "from the frame's stamp to this mask's arrival"},
-        "p50_ms": {"type": ["number", "null"], "description": "of the last 10 seconds"},
-        "p99_ms": {"type": ["number", "null"], "description": "of the last 10 seconds"},
+        "latency_ms": {"type": ["number", "null"], "description": "from the frame's stamp to the mask's arrival"},
+        "p50_ms": {"type": ["number", "null"], "description": "over the last 10 seconds"},
+        "p99_ms": {"type": ["number", "null"], "description": "over the last 10 seconds"},
         "fps": {"type": "number", "description": "masks per second"},
     },
 }
@@ -26,23 +26,23 @@ LATENCY_SCHEMA = {
 
 class FoxgloveServer:
     """A server with the channels ``<node>/overlay`` (foxglove.CompressedImage, JPEG), ``<node>/mask``
-    (foxglove.RawImage, mono8) and ``<node>/latency`` (JSON, once a mask); times are the frames' stamps.
+    (foxglove.RawImage, mono8) and ``<node>/latency`` (JSON, once per mask); log times are the frames' stamps.
 
     Args:
         node: fully qualified name.
         host: address to listen on.
-        port: 0 for any that is free.
+        port: 0 for any free port.
 
     Raises:
         ImportError: foxglove-sdk is not installed.
-        UserError: the port is taken, or the address is not this machine's.
+        UserError: the port is in use, or the address does not belong to this machine.
     """
 
     def __init__(self, node: str, host: str, port: int):
         import foxglove
         from foxglove.channels import CompressedImageChannel, RawImageChannel
 
-        self._context = context = foxglove.Context()  # channels live as long as it does
+        self._context = context = foxglove.Context()  # keeps the channels alive
         try:
             self._server = foxglove.start_server(
                 name=f"road_seg view {node}", host=host, port=port, context=context, message_backlog_size=BACKLOG
@@ -50,7 +50,7 @@ class FoxgloveServer:
         except RuntimeError as error:
             reason = str(error).rpartition(": ")[2]
             raise UserError(
-                f"Foxglove cannot be served on port {port} of {host}: {reason}; choose another with --foxglove-port"
+                f"cannot serve Foxglove on port {port} of {host}: {reason}; choose another port with --foxglove-port"
             ) from None
         self.port: int = self._server.port
         self._overlay = CompressedImageChannel(f"{node}/overlay", context=context)
@@ -61,20 +61,21 @@ class FoxgloveServer:
         """Whether a client is subscribed to the overlay."""
         return self._overlay.has_sinks()
 
-    def overlay(self, picture: Picture) -> None:
+    def send_overlay(self, overlay: Overlay) -> None:
         """Send an overlay."""
         from foxglove.messages import CompressedImage
 
         message = CompressedImage(
-            timestamp=timestamp(picture.stamp), frame_id=picture.frame_id, data=picture.jpeg, format="jpeg"
+            timestamp=timestamp(overlay.stamp), frame_id=overlay.frame_id, data=overlay.jpeg, format="jpeg"
         )
-        self._overlay.log(message, log_time=picture.stamp)
+        self._overlay.log(message, log_time=overlay.stamp)
 
-    def mask(self, stamp: int, image: Any) -> None:
-        """Send a mask, a sensor_msgs/Image (or an object with its fields), if a client is subscribed.
+    def send_mask(self, stamp: int, image: Any) -> None:
+        """Send a mask if a client is subscribed.
 
         Args:
-            stamp: nanoseconds, the image's.
+            stamp: of the image, in nanoseconds.
+            image: a sensor_msgs/Image, or an object with its fields.
         """
         from foxglove.messages import RawImage
 
@@ -91,8 +92,8 @@ class FoxgloveServer:
         )
         self._mask.log(message, log_time=stamp)
 
-    def latency(self, stamp: int, latency: float | None, figures: Figures) -> None:
-        """Send a mask's latency, in seconds, with the figures of the last seconds, if a client is subscribed."""
+    def send_latency(self, stamp: int, latency: float | None, figures: Figures) -> None:
+        """Send a mask's latency, in seconds, and the current figures if a client is subscribed."""
         if not self._latency.has_sinks():
             return
         now = figures.snapshot()
@@ -105,12 +106,12 @@ class FoxgloveServer:
         self._latency.log(message, log_time=stamp)
 
     def close(self) -> None:
-        """Say good-bye to all clients."""
+        """Disconnect all clients and stop."""
         self._server.stop()
 
 
 def timestamp(stamp: int) -> Any:
-    """Foxglove's form of nanoseconds."""
+    """Nanoseconds as a Foxglove timestamp."""
     from foxglove.messages import Timestamp
 
     return Timestamp(*divmod(stamp, 1_000_000_000))

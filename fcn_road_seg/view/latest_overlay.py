@@ -1,52 +1,53 @@
-"""The newest picture, and whether anybody wants one. No ROS here."""
+"""The latest overlay for viewers, and whether there are any. Does not import ROS."""
 
 import time
 from threading import Condition
 from typing import NamedTuple
 
 LINGER = 3.0
-"""Seconds after a request in which the next one is expected; a browser that shows pictures asks all the time."""
+"""Seconds after a request within which the next is expected; a browser that shows the overlay sends them constantly."""
 
 
-class Picture(NamedTuple):
-    """An overlay, encoded."""
+class Overlay(NamedTuple):
+    """An overlay, encoded as JPEG."""
 
     stamp: int
-    """Nanoseconds, the frame's."""
+    """Nanoseconds, of the frame."""
     frame_id: str
     jpeg: bytes
 
 
 class LatestOverlay:
-    """A slot for one picture: a new one replaces that which waits. Any thread may call it."""
+    """Holds one overlay; a new one replaces it. Thread-safe."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self._changed = Condition()
-        self._picture: Picture | None = None
+        self._overlay: Overlay | None = None
         self._number = 0
-        self._asked = -LINGER
+        self._last_request = -LINGER
 
-    def put(self, picture: Picture) -> None:
-        """This is the newest from now on."""
+    def put(self, overlay: Overlay) -> None:
+        """Replace the overlay."""
         with self._changed:
-            self._picture = picture
+            self._overlay = overlay
             self._number += 1
             self._changed.notify_all()
 
     def clear(self) -> None:
-        """Forget the picture: it is not the newest any more, and what is, is not known."""
+        """Remove the overlay, which is out of date when no more are received."""
         with self._changed:
-            self._picture = None
+            self._overlay = None
 
-    def wanted(self) -> bool:
-        """Whether somebody waits for a picture, or has got one just now."""
+    def requested(self) -> bool:
+        """Whether a viewer is waiting for an overlay or has received one recently."""
         with self._changed:
-            return time.monotonic() - self._asked < LINGER
+            return time.monotonic() - self._last_request < LINGER
 
-    def other_than(self, number: int, seconds: float) -> tuple[int, Picture] | None:
-        """The newest picture and its number, as soon as that is not `number`; None if that takes over `seconds`."""
+    def wait_for_other(self, number: int, seconds: float) -> tuple[int, Overlay] | None:
+        """Wait for an overlay whose number is not `number`; returns its number and the overlay, None after `seconds`."""
         with self._changed:
-            self._asked = time.monotonic()
-            if self._changed.wait_for(lambda: self._picture and self._number != number, seconds):
-                return self._number, self._picture
-            return None
+            self._last_request = time.monotonic()
+            self._changed.wait_for(lambda: self._overlay and self._number != number, seconds)
+            if self._overlay is None or self._number == number:
+                return None
+            return self._number, self._overlay

@@ -1,8 +1,9 @@
-"""Hears a running node over ROS 2: its masks, its overlays while somebody looks at them, its diagnostics."""
+"""Subscribes to a running node over ROS 2: its masks, its diagnostics, and its overlays while there are viewers."""
 
 import time
 from collections.abc import Callable
 from threading import Event
+from typing import TYPE_CHECKING
 
 import cv2
 import rclpy
@@ -22,92 +23,97 @@ from fcn_road_seg.frames.image_message import image_to_rgb
 from fcn_road_seg.ros.steady_clock import STEADY
 from fcn_road_seg.view.figures import Figures, Status
 from fcn_road_seg.view.foxglove import FoxgloveServer
-from fcn_road_seg.view.latest_overlay import LatestOverlay, Picture
+from fcn_road_seg.view.latest_overlay import LatestOverlay, Overlay
 
-LOOK_PERIOD = 0.25
-"""Seconds between looks at who wants overlays, and at what reliability the node offers."""
+if TYPE_CHECKING:
+    from rclpy.subscription import MessageInfo
+
+    ImageCallback = Callable[[Image], None] | Callable[[Image, MessageInfo], None]
+
+UPDATE_PERIOD = 0.25
+"""Seconds between checks for viewers and of the reliability that the node offers."""
 JPEG_QUALITY = 85
 
 
 class Listener(Node):
-    """Subscribes to a node's ~/mask and /diagnostics, and to its ~/overlay only while somebody wants pictures.
+    """Subscribes to a node's ~/mask and /diagnostics, and to its ~/overlay only while there are viewers.
 
-    Both image topics are KEEP_LAST 1 with the reliability that the node offers. Latency is the mask's reception by DDS
-    minus its stamp, on the clock of /clock where somebody publishes that.
+    Both image subscriptions are KEEP_LAST 1 with the reliability that the node offers. Latency is the time at which
+    DDS received the mask minus its stamp; in simulated time if /clock is published.
 
     Args:
         observed: fully qualified name of the node.
-        figures: gets the masks' latencies and the statuses.
-        newest: gets every overlay as JPEG; asked whether anybody wants one.
-        foxglove: gets the same and the masks; None where there is none.
+        figures: receives the masks' latencies and the statuses.
+        latest: receives every overlay as JPEG, and knows whether there are viewers.
+        foxglove: receives the overlays, masks and figures; None without Foxglove.
     """
 
     def __init__(
         self,
         observed: str,
         figures: Figures,
-        newest: LatestOverlay,
+        latest: LatestOverlay,
         foxglove: FoxgloveServer | None,
         context: Context | None = None,
     ):
         super().__init__("road_seg_view", context=context, enable_rosout=False, start_parameter_services=False)
         self._observed = observed
         self._figures = figures
-        self._newest = newest
+        self._latest = latest
         self._foxglove = foxglove
-        self._held: dict[str, tuple[ReliabilityPolicy, Subscription]] = {}
+        self._image_subscriptions: dict[str, tuple[ReliabilityPolicy, Subscription]] = {}
         self.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, 10)
-        self.create_timer(LOOK_PERIOD, self._look, clock=STEADY)
-        self._look()
+        self.create_timer(UPDATE_PERIOD, self._update, clock=STEADY)
+        self._update()
 
-    def _look(self) -> None:
+    def _update(self) -> None:
         simulated = self.count_publishers("/clock") > 0
         if simulated != self.get_parameter("use_sim_time").value:
             self.set_parameters([Parameter("use_sim_time", value=simulated)])
-        self._hold(f"{self._observed}/mask", self._on_mask)
-        if self._newest.wanted() or (self._foxglove and self._foxglove.wants_overlay()):
-            self._hold(f"{self._observed}/overlay", self._on_overlay)
+        self._subscribe(f"{self._observed}/mask", self._on_mask)
+        if self._latest.requested() or (self._foxglove and self._foxglove.wants_overlay()):
+            self._subscribe(f"{self._observed}/overlay", self._on_overlay)
         else:
-            self._release(f"{self._observed}/overlay")
-            self._newest.clear()
+            self._latest.clear()
+            self._unsubscribe(f"{self._observed}/overlay")
 
-    def _hold(self, topic: str, callback: Callable[[Image, dict], None]) -> None:
-        """Be subscribed to a topic of images, reliably if all who publish it are reliable."""
+    def _subscribe(self, topic: str, callback: "ImageCallback") -> None:
+        """Subscribe to an image topic unless subscribed; RELIABLE if all of its publishers are."""
         publishers = self.get_publishers_info_by_topic(topic)
         reliable = all(publisher.qos_profile.reliability == ReliabilityPolicy.RELIABLE for publisher in publishers)
         wanted = ReliabilityPolicy.RELIABLE if reliable else ReliabilityPolicy.BEST_EFFORT
-        if topic in self._held and self._held[topic][0] == wanted:
+        if topic in self._image_subscriptions and self._image_subscriptions[topic][0] == wanted:
             return
-        self._release(topic)
+        self._unsubscribe(topic)
         qos = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=1, reliability=wanted)
-        self._held[topic] = wanted, self.create_subscription(Image, topic, callback, qos)
+        self._image_subscriptions[topic] = wanted, self.create_subscription(Image, topic, callback, qos)
 
-    def _release(self, topic: str) -> None:
-        if topic in self._held:
-            self.destroy_subscription(self._held.pop(topic)[1])
+    def _unsubscribe(self, topic: str) -> None:
+        if topic in self._image_subscriptions:
+            self.destroy_subscription(self._image_subscriptions.pop(topic)[1])
 
-    def _on_mask(self, message: Image, info: dict) -> None:
+    def _on_mask(self, message: Image, info: "MessageInfo") -> None:
         stamp = Time.from_msg(message.header.stamp).nanoseconds
-        now = self.get_clock().now().nanoseconds  # 0 until a simulated clock begins
+        now = self.get_clock().now().nanoseconds  # 0 until the first message on /clock
         arrival = now - (time.time_ns() - info["received_timestamp"])
         latency = (arrival - stamp) / 1e9 if stamp and now else None
         self._figures.mask(latency)
         if self._foxglove:
-            self._foxglove.mask(stamp, message)
-            self._foxglove.latency(stamp, latency, self._figures)
+            self._foxglove.send_mask(stamp, message)
+            self._foxglove.send_latency(stamp, latency, self._figures)
 
     def _on_overlay(self, message: Image) -> None:
         try:
             rgb = image_to_rgb(message)
         except FrameError as error:
-            self.get_logger().warning(f"An overlay is not shown: {error}", throttle_duration_sec=5.0)
+            self.get_logger().warning(f"Cannot show an overlay: {error}", throttle_duration_sec=5.0)
             return
         _, jpeg = cv2.imencode(".jpg", cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR), (cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY))
         stamp = Time.from_msg(message.header.stamp).nanoseconds
-        picture = Picture(stamp, message.header.frame_id, jpeg.tobytes())
-        self._newest.put(picture)
+        overlay = Overlay(stamp, message.header.frame_id, jpeg.tobytes())
+        self._latest.put(overlay)
         if self._foxglove:
-            self._foxglove.overlay(picture)
+            self._foxglove.send_overlay(overlay)
 
     def _on_diagnostics(self, message: DiagnosticArray) -> None:
         prefix = f"{self._observed}: "
@@ -121,13 +127,13 @@ class Listener(Node):
 
 
 def listen(
-    observed: str, figures: Figures, newest: LatestOverlay, foxglove: FoxgloveServer | None, stop: Event
+    observed: str, figures: Figures, latest: LatestOverlay, foxglove: FoxgloveServer | None, stop: Event
 ) -> None:
-    """Run a Listener until `stop` is set. Call `set_ros_defaults` before."""
+    """Run a Listener until `stop` is set. Call `set_ros_defaults` first."""
     context = Context()
     rclpy.init(args=[], context=context, signal_handler_options=SignalHandlerOptions.NO)
     try:
-        node = Listener(observed, figures, newest, foxglove, context)
+        node = Listener(observed, figures, latest, foxglove, context)
         executor = SingleThreadedExecutor(context=context)
         executor.add_node(node)
         while not stop.is_set():

@@ -1,6 +1,6 @@
-"""The small web page: page.html, the newest overlay as JPEG, the figures as Server-Sent Events. No ROS here.
+"""Serves the web page: page.html, the latest overlay as JPEG, the figures as Server-Sent Events. Does not import ROS.
 
-A browser asks for the next picture when it has shown the last, so that nothing but the newest is ever under way.
+A browser requests the next overlay when it has shown the last, so only the latest one is ever in transit.
 """
 
 import json
@@ -18,85 +18,87 @@ from fcn_road_seg.view.figures import Figures
 from fcn_road_seg.view.latest_overlay import LatestOverlay
 
 EVENT_PERIOD = 0.5
-"""Seconds from one event to the next."""
-PATIENCE = 1.0
-"""Seconds that a request for a picture waits for a new one."""
+"""Seconds between events."""
+OVERLAY_TIMEOUT = 1.0
+"""Maximum seconds that a request for an overlay waits for a new one."""
 HEADERS = {
     "Cache-Control": "no-store",
     "Content-Security-Policy": "default-src 'self' 'unsafe-inline'; img-src blob: data:",
-    "Cross-Origin-Resource-Policy": "same-origin",  # no other site shows the camera
+    "Cross-Origin-Resource-Policy": "same-origin",  # other sites must not embed the camera's images
     "X-Content-Type-Options": "nosniff",
 }
 
 
 class PageServer(ThreadingTCPServer):
-    """Serves the page in threads of its own from its making to `close`.
+    """Serves the page in background threads from construction until `close`.
 
-    Paths: ``/``, the page. ``/overlay.jpg?after=N``, the newest overlay as soon as its number, in the header
-    X-Picture, is not N, or 204 No Content if none comes. ``/events``, Figures.snapshot() as Server-Sent Events.
+    Paths: ``/``, the page. ``/overlay.jpg?after=N``, the latest overlay as soon as its number, in the header
+    X-Picture, is not N, or 204 No Content after a timeout. ``/events``, Figures.snapshot() as Server-Sent Events.
 
     Args:
-        node: fully qualified name, for the page's text.
+        node: fully qualified name, shown on the page.
         host: address to listen on.
-        port: 0 for any that is free.
+        port: 0 for any free port.
+        figures: served as events.
+        latest: served as overlay.jpg.
 
     Raises:
-        UserError: the port is taken, or the address is not this machine's.
+        UserError: the port is in use, or the address does not belong to this machine.
     """
 
     allow_reuse_address = True
     daemon_threads = True
 
-    def __init__(self, node: str, host: str, port: int, figures: Figures, newest: LatestOverlay):
+    def __init__(self, node: str, host: str, port: int, figures: Figures, latest: LatestOverlay):
         if ":" in host:
             self.address_family = AF_INET6
         try:
             super().__init__((host, port), PageHandler)
         except OSError as error:
             raise UserError(
-                f"the page cannot be served on port {port} of {host}: {error.strerror}; choose another with --port"
+                f"cannot serve the page on port {port} of {host}: {error.strerror}; choose another port with --port"
             ) from None
         self.port: int = self.server_address[1]
         self.page = Path(__file__).with_name("page.html").read_text("utf-8").replace("{{node}}", node).encode()
         self.figures = figures
-        self.newest = newest
+        self.latest = latest
         self.closing = Event()
         Thread(target=self.serve_forever, kwargs={"poll_interval": 0.1}, daemon=True).start()
 
     def close(self) -> None:
-        """End it and its connections."""
+        """Stop the server and close its connections."""
         self.closing.set()
         self.shutdown()
         self.server_close()
 
 
 class PageHandler(BaseHTTPRequestHandler):
-    """One connection."""
+    """Handles one connection."""
 
     server: PageServer
     protocol_version = "HTTP/1.1"
-    timeout = 30  # seconds that a browser may be silent, or not read
+    timeout = 30  # seconds without reading or writing
     disable_nagle_algorithm = True
 
     def handle(self) -> None:
-        with suppress(OSError):  # the browser has gone
+        with suppress(OSError):  # the browser has disconnected
             super().handle()
 
     def do_GET(self) -> None:
         url = urlsplit(self.path)
         if url.path == "/":
-            self._answer(HTTPStatus.OK, self.server.page, {"Content-Type": "text/html; charset=utf-8"})
+            self._respond(HTTPStatus.OK, self.server.page, {"Content-Type": "text/html; charset=utf-8"})
         elif url.path == "/overlay.jpg":
             self._overlay(parse_qs(url.query).get("after", ["-1"])[0])
         elif url.path == "/events":
             self._events()
         else:
-            self._answer(HTTPStatus.NOT_FOUND)
+            self._respond(HTTPStatus.NOT_FOUND)
 
     def log_message(self, *_: object) -> None:
-        """Say nothing: a line a picture would be too much."""
+        """Log nothing: one line per overlay would be too much."""
 
-    def _answer(self, code: HTTPStatus, body: bytes = b"", headers: dict[str, str] | None = None) -> None:
+    def _respond(self, code: HTTPStatus, body: bytes = b"", headers: dict[str, str] | None = None) -> None:
         self.send_response(code)
         if code != HTTPStatus.NO_CONTENT:
             self.send_header("Content-Length", str(len(body)))
@@ -107,15 +109,15 @@ class PageHandler(BaseHTTPRequestHandler):
 
     def _overlay(self, after: str) -> None:
         try:
-            answer = self.server.newest.other_than(int(after), PATIENCE)
+            found = self.server.latest.wait_for_other(int(after), OVERLAY_TIMEOUT)
         except ValueError:
-            self._answer(HTTPStatus.BAD_REQUEST)
+            self._respond(HTTPStatus.BAD_REQUEST)
             return
-        if answer is None:
-            self._answer(HTTPStatus.NO_CONTENT)
+        if found is None:
+            self._respond(HTTPStatus.NO_CONTENT)
             return
-        number, picture = answer
-        self._answer(HTTPStatus.OK, picture.jpeg, {"Content-Type": "image/jpeg", "X-Picture": str(number)})
+        number, overlay = found
+        self._respond(HTTPStatus.OK, overlay.jpeg, {"Content-Type": "image/jpeg", "X-Picture": str(number)})
 
     def _events(self) -> None:
         self.close_connection = True
