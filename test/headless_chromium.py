@@ -5,10 +5,12 @@ import json
 import shutil
 import subprocess
 import time
+from collections.abc import Callable
 from http.client import HTTPConnection
 from pathlib import Path
+from typing import Any
 
-TIMEOUT = 60  # seconds; long because other work may share the machine
+TIMEOUT = 60  # seconds; long, because other work may share the machine
 NAMES = "chromium", "chromium-browser", "google-chrome"
 
 
@@ -17,7 +19,8 @@ def chromium_program() -> str | None:
     return next(filter(None, map(shutil.which, NAMES)), None)
 
 
-def wait_for(condition, what: str):
+def wait_for(condition: Callable[[], Any], what: str) -> Any:
+    """Poll `condition` until it is true, at most `TIMEOUT` seconds; returns its value."""
     deadline = time.monotonic() + TIMEOUT
     while not (result := condition()):
         assert time.monotonic() < deadline, f"{what} did not happen in {TIMEOUT} s"
@@ -42,10 +45,10 @@ class Chromium:
             stderr=subprocess.DEVNULL,
         )
         try:
-            told = profile / "DevToolsActivePort"
-            port = wait_for(lambda: told.exists() and told.read_text().split("\n")[0], "the start of Chromium")
+            file = profile / "DevToolsActivePort"
+            port = wait_for(lambda: file.exists() and file.read_text().split("\n")[0], "the start of Chromium")
 
-            def pages():
+            def pages() -> list[dict]:
                 connection = HTTPConnection("127.0.0.1", int(port), timeout=TIMEOUT)
                 connection.request("GET", "/json/list")
                 found = [page for page in json.load(connection.getresponse()) if page["type"] == "page"]
@@ -68,22 +71,25 @@ class Chromium:
         self._process.terminate()
         self._process.wait(TIMEOUT)
 
-    def call(self, method: str, **parameters) -> dict:
+    def call(self, method: str, **parameters: Any) -> dict[str, Any]:
+        """Call a method of the protocol and return its result."""
         self._number += 1
         self._socket.send(json.dumps({"id": self._number, "method": method, "params": parameters}))
-        while (answer := json.loads(self._socket.recv(TIMEOUT))).get("id") != self._number:
-            if answer["method"] in ("Runtime.consoleAPICalled", "Runtime.exceptionThrown", "Log.entryAdded"):
-                self.complaints.append(answer)
-        assert "error" not in answer, answer
-        return answer["result"]
+        while (response := json.loads(self._socket.recv(TIMEOUT))).get("id") != self._number:
+            if response["method"] in ("Runtime.consoleAPICalled", "Runtime.exceptionThrown", "Log.entryAdded"):
+                self.complaints.append(response)
+        assert "error" not in response, response
+        return response["result"]
 
-    def value(self, expression: str):
+    def value(self, expression: str) -> Any:
+        """Evaluate a JavaScript expression."""
         return self.call("Runtime.evaluate", expression=expression, returnByValue=True)["result"].get("value")
 
     def wait_for(self, expression: str) -> None:
         wait_for(lambda: self.value(expression), expression)
 
     def text(self, name: str) -> str:
+        """The text of the element with this id."""
         return self.value(f"document.getElementById('{name}').textContent")
 
     def look(self, theme: str, width: int, height: int, file: Path) -> None:

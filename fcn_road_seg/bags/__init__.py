@@ -1,1 +1,4 @@
-"""Bags: reading, writing, KITTI drives to bags, playing, and segmenting. Only `play` needs ROS."""
+"""Reads, writes, plays and segments bags, and converts KITTI drives to bags.
+
+May import `ros`, `inference` and the rooms below; only `play` and `publishers` import ROS.
+"""

@@ -1,7 +1,7 @@
-"""Bag files that rosbags refuses because they were cut off, read from their start as far as they go.
+"""Readers for truncated bag files, which rosbags refuses; they read from the start as far as possible.
 
-Each class has what rosbags' readers have: `path`, `connections`, `message_count`, `start_time`, `end_time` (one past
-the last message), `messages()`; besides, `cut_off`, one sentence, or "" if the file turns out to be whole.
+Each class has the interface of rosbags' readers: `path`, `connections`, `message_count`, `start_time`, `end_time` (one
+past the last message), `messages()`; also `cut_off`, one sentence, or "" if the file turns out to be complete.
 """
 
 import bz2
@@ -36,13 +36,13 @@ else:
     from backports.zstd import ZstdDecompressor, ZstdError
 
 MAX_RECORD = 2**30
-"""Bytes; a longer record is taken for damage."""
+"""Bytes; a longer record counts as damage."""
 _FORMATS = {"ros2msg": MessageDefinitionFormat.MSG, "ros2idl": MessageDefinitionFormat.IDL}
 _DECOMPRESSORS = {"lz4": LZ4FrameDecompressor, "bz2": bz2.BZ2Decompressor, "zstd": ZstdDecompressor}
 
 
 class CutOffFile(ABC):
-    """Walks the file once for the figures, and once for each `messages()`."""
+    """Scans the file once for its properties, and once for each call of `messages`."""
 
     def __init__(self, path: Path):
         self.path = path
@@ -50,58 +50,60 @@ class CutOffFile(ABC):
         self._found: dict[int, Connection] = {}
 
     def __enter__(self) -> "CutOffFile":
-        """Walk the file.
+        """Scan the file.
 
         Raises:
-            ValueError: it has nothing that can be read.
+            ValueError: it contains nothing readable.
         """
         counts: Counter[int] = Counter()
         self.start_time, self.end_time = 2**63 - 1, 0
-        for at, time, _ in self._walk():
+        for at, time, _ in self._scan():
             counts[at] += 1
             self.start_time, self.end_time = min(self.start_time, time), max(self.end_time, time + 1)
         if not self._found:
-            raise ValueError("it was cut off before its first message")
+            raise ValueError("it ends before its first message")
         self.message_count = counts.total()
         self.connections = [c._replace(msgcount=counts[c.id]) for c in self._found.values()]
         return self
 
     def __exit__(self, *_: object) -> None:  # noqa: B027 (most kinds have nothing to close)
-        """Nothing stays open."""
+        """Close files; by default none stays open."""
 
     def messages(
         self, connections: Collection[Connection], start: int | None = None, stop: int | None = None
     ) -> Iterator[tuple[Connection, int, bytes]]:
         """Connection, time (ns) and bytes of the messages, in the order of recording."""
         wanted = {connection.id: connection for connection in connections}
-        for at, time, data in self._walk():
+        for at, time, data in self._scan():
             if at in wanted and (start is None or time >= start) and (stop is None or time < stop):
                 yield wanted[at], time, data
 
     @abstractmethod
-    def _walk(self) -> Iterator[tuple[int, int, bytes]]:
-        """Connection id, time and bytes of every message; fills `_found` and `cut_off` on the way."""
+    def _scan(self) -> Iterator[tuple[int, int, bytes]]:
+        """Connection id, time and bytes of every message; also fills `_found` and `cut_off`."""
 
     def _stop(self, what: str = "ends in the middle of a record") -> None:
-        self.cut_off = f"{self.path} {what}: the recorder was stopped before it finished, or the file was damaged"
+        self.cut_off = f"{self.path} {what}: the recorder was interrupted, or the file is damaged"
 
 
 class McapRecords(CutOffFile):
     """MCAP (https://mcap.dev/spec) without its footer, summary and index."""
 
-    def _walk(self) -> Iterator[tuple[int, int, bytes]]:
+    def _scan(self) -> Iterator[tuple[int, int, bytes]]:
         with self.path.open("rb") as stream:
             stream.seek(8)  # the magic
             yield from self._records(stream)
 
-    def _records(self, stream: BinaryIO, schemas: dict[int, tuple[str, MessageDefinition]] | None = None):
+    def _records(
+        self, stream: BinaryIO, schemas: dict[int, tuple[str, MessageDefinition]] | None = None
+    ) -> Iterator[tuple[int, int, bytes]]:
         in_chunk, schemas = schemas is not None, {} if schemas is None else schemas
         while head := stream.read(9):
             op, size = struct.unpack("<BQ", head) if len(head) == 9 else (0, 0)
             data = stream.read(min(size, MAX_RECORD))
             fields = BytesIO(data)
             try:
-                if op == 0x06:  # a chunk, maybe not all of it
+                if op == 0x06:  # a chunk, possibly incomplete
                     fields.seek(28)
                     compression = _string(fields)
                     fields.seek(8, 1)
@@ -113,14 +115,15 @@ class McapRecords(CutOffFile):
                 if op == 0x03:
                     at, name, encoding = *_unpack("<H", fields), _string(fields), _string(fields)
                     form = _FORMATS.get(encoding, MessageDefinitionFormat.NONE)
-                    text = _string(fields) if encoding in _FORMATS else ""  # others may be binary
+                    text = _string(fields) if encoding in _FORMATS else ""  # other encodings may be binary
                     schemas[at] = name, MessageDefinition(form, text)
                 elif op == 0x04:
-                    self._add(*_unpack("<HH", fields), fields, schemas)
+                    at, schema = _unpack("<HH", fields)
+                    self._add(at, schema, fields, schemas)
                 elif op == 0x05:
                     at, _, time, _ = _unpack("<HIQQ", fields)
                     yield at, time, fields.read()
-                elif op == 0x02:  # the footer: the file is whole
+                elif op == 0x02:  # the footer: the file is complete
                     return None
             except (struct.error, UnicodeDecodeError, KeyError, EOFError):
                 return self._stop("is damaged")
@@ -142,7 +145,7 @@ class McapRecords(CutOffFile):
 class Ros1Records(CutOffFile):
     """A ROS 1 bag, version 2.0 (http://wiki.ros.org/Bags/Format/2.0), without its index."""
 
-    def _walk(self) -> Iterator[tuple[int, int, bytes]]:
+    def _scan(self) -> Iterator[tuple[int, int, bytes]]:
         with self.path.open("rb") as stream:
             stream.readline()
             yield from self._records(stream)
@@ -154,7 +157,7 @@ class Ros1Records(CutOffFile):
                 (size,) = _unpack("<I", stream)
                 data = stream.read(min(size, MAX_RECORD))
                 op = header["op"][0]
-                if op == 5:  # a chunk, maybe not all of it
+                if op == 5:  # a chunk, possibly incomplete
                     yield from self._records(BytesIO(_unpacked(header["compression"].decode(), data)))
                 if len(data) < size:
                     return self._stop()
@@ -177,11 +180,11 @@ class Ros1Records(CutOffFile):
 
 
 class SqliteRows(CutOffFile):
-    """rosbag2's SQLite file with a journal, or with pages missing; read in the order of its rows, without an index."""
+    """A rosbag2 SQLite file with a journal or missing pages, read in the order of its rows, without an index."""
 
     @staticmethod
     def has_journal(path: Path) -> bool:
-        """Whether transactions were under way when the recorder was stopped."""
+        """Whether the recorder was interrupted during a transaction."""
         return any(journal.is_file() and journal.stat().st_size for journal in SqliteRows._journals(path))
 
     @staticmethod
@@ -189,12 +192,12 @@ class SqliteRows(CutOffFile):
         return [path.with_name(path.name + end) for end in ("-wal", "-journal")]
 
     def __enter__(self) -> "SqliteRows":
-        self._folder = None
+        self._folder: TemporaryDirectory[str] | None = None
         self._file = self.path
         journals = [file for file in self._journals(self.path) if file.is_file()]
         size, page = self.path.stat().st_size, self._page_size()
         if size % page or self.has_journal(self.path):
-            # SQLite takes a page that was cut off for a whole one, and writes to a file when it recovers it.
+            # SQLite takes an incomplete page for a complete one, and modifies the file during recovery.
             self._folder = TemporaryDirectory(prefix="road_seg_bag_")
             self._file = Path(self._folder.name) / self.path.name
             shutil.copyfile(self.path, self._file)
@@ -214,12 +217,12 @@ class SqliteRows(CutOffFile):
         if self._folder:
             self._folder.cleanup()
 
-    def _walk(self) -> Iterator[tuple[int, int, bytes]]:
+    def _scan(self) -> Iterator[tuple[int, int, bytes]]:
         mode = "mode=rw" if self._folder else "immutable=1"
         with closing(sqlite3.connect(f"{self._file.resolve().as_uri()}?{mode}", uri=True)) as database:
             database.row_factory = sqlite3.Row
             try:
-                database.execute("PRAGMA writable_schema=ON")  # SQLite's own way into a file whose end is missing
+                database.execute("PRAGMA writable_schema=ON")  # lets SQLite open a file whose end is missing
                 self._find(database)
                 yield from (
                     tuple(r) for r in database.execute("SELECT topic_id,timestamp,data FROM messages ORDER BY id")
@@ -249,23 +252,23 @@ def _unpack(form: str, stream: BinaryIO) -> tuple[int, ...]:
 
 
 def _string(stream: BinaryIO) -> str:
-    """A length of 4 bytes and as many bytes of UTF-8."""
+    """A UTF-8 string with a length prefix of 4 bytes."""
     (size,) = _unpack("<I", stream)
     return stream.read(size).decode()
 
 
 def _unpacked(compression: str, data: bytes) -> bytes:
-    """All that can be had of compressed bytes whose end may be missing."""
+    """Decompress as much as possible of data whose end may be missing."""
     if compression in ("", "none"):
         return data
     try:
         return _DECOMPRESSORS[compression]().decompress(data)
-    except (ZstdError, RuntimeError, OSError) as fault:  # of zstd, lz4, bz2
+    except (ZstdError, RuntimeError, OSError) as fault:  # from zstd, lz4, bz2
         raise EOFError(str(fault)) from None
 
 
 def _ros1_fields(header: bytes) -> dict[str, bytes]:
-    """The fields name=value of a ROS 1 record's header."""
+    """The name=value fields of a ROS 1 record's header."""
     fields, at = {}, 0
     while at < len(header):
         (size,) = struct.unpack_from("<I", header, at)

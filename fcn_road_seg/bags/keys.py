@@ -1,4 +1,4 @@
-"""Keys from a terminal, without Enter. The terminal gets back what it had."""
+"""Reads single key presses from a terminal, and restores its settings afterwards."""
 
 import os
 import select
@@ -7,23 +7,24 @@ import termios
 import time
 import tty
 from contextlib import suppress
+from typing import TextIO
 
 PAUSE = "pause"
 STEP = "step"
 MEANINGS = {b" ": PAUSE, b"s": STEP, b"\x1b[C": STEP, b"\x1bOC": STEP}
-"""Space; s; the right arrow, in both modes that terminals have."""
+"""Space; s; the right arrow, in normal and in application mode."""
 LONGEST_SLEEP = 0.1
 
 
 class Keys:
-    """A context manager; `active` is whether there is a terminal to read from. Without one it only waits."""
+    """Waits for key presses; a context manager. Without a terminal, `active` is False and it only waits."""
 
-    def __init__(self, stream=None):
+    def __init__(self, stream: TextIO | None = None):
         stream = sys.stdin if stream is None else stream
         try:
             self._fd = stream.fileno()
             self.active = os.isatty(self._fd)
-        except (AttributeError, OSError, ValueError):  # no stdin, or one that is closed or not a file
+        except (AttributeError, OSError, ValueError):  # stdin is missing, closed, or not a file
             self.active = False
 
     def __enter__(self) -> "Keys":
@@ -31,7 +32,7 @@ class Keys:
             self._settings = termios.tcgetattr(self._fd)
             tty.setcbreak(self._fd, termios.TCSANOW)
         else:
-            self.active = False  # a job in the background that touched the terminal would be stopped
+            self.active = False  # a background job would be stopped for changing the terminal
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -42,11 +43,11 @@ class Keys:
     def _in_foreground(self) -> bool:
         try:
             return os.tcgetpgrp(self._fd) == os.getpgrp()
-        except OSError:  # not the terminal that controls this process
+        except OSError:  # not this process's controlling terminal
             return True
 
     def wait(self, seconds: float) -> list[str]:
-        """The meanings of the keys pressed; returns at the first ones, or after `seconds`."""
+        """Wait for key presses, at most `seconds`; returns their meanings."""
         if not self.active:
             time.sleep(seconds)
             return []
@@ -65,7 +66,7 @@ class Keys:
 
 
 def parse(pressed: bytes) -> list[str]:
-    """What was pressed, in order; other keys mean nothing."""
+    """The meanings of the keys in order; unknown keys are ignored."""
     meanings = []
     while pressed:
         known = next((key for key in MEANINGS if pressed.startswith(key)), None)

@@ -1,4 +1,4 @@
-"""A bag's messages, read by a thread before they are due."""
+"""Reads a bag's messages in a thread before they are due."""
 
 import threading
 from collections import deque
@@ -16,27 +16,27 @@ class Message(NamedTuple):
     """A message of the bag."""
 
     lap: int
-    """Which time the bag is played, from 0; -1: a latched message from before the start."""
+    """The repetition of the bag, from 0; -1 for a latched message from before the start."""
     connection: Connection
     time_ns: int
-    """Bag time; within a lap it never goes back, even where the bag does."""
+    """Bag time; never decreases within a lap, even if the bag's times do."""
     data: bytes
     """CDR."""
 
 
 class ReadAhead:
-    """Opens a bag and reads it in a thread of its own, a buffer ahead of whoever takes the messages.
+    """Opens a bag and reads it in a thread, one buffer ahead of the consumer.
 
-    SQLite allows only the thread that opened a file to read it, so this one does both.
+    The thread also opens the bag, since SQLite allows only the thread that opened a file to read it.
 
     Args:
         reader: of the bag, not opened yet.
 
     Attributes:
-        connections, start_ns, end_ns, cut_off: the bag reader's.
+        connections, start_ns, end_ns, cut_off: see `BagReader`.
 
     Raises:
-        UserError, OSError: what opening raised.
+        UserError, OSError: opening the bag failed.
     """
 
     def __init__(self, reader: BagReader):
@@ -63,14 +63,16 @@ class ReadAhead:
             self._changed.notify_all()
         self._thread.join()
 
-    def begin(self, topics: Collection[str], latched: Collection[str], start: int, stop: int, loop: bool) -> None:
-        """Start to read, once.
+    def begin(
+        self, topics: Collection[str], latched: Collection[str], start: int, stop: int | None, loop: bool
+    ) -> None:
+        """Start reading; call it once.
 
         Args:
-            topics: that are wanted.
-            latched: those of them whose messages from before `start` are wanted too, with lap -1.
-            start, stop: bag time in nanoseconds, the second exclusive.
-            loop: over and over.
+            topics: the topics to read.
+            latched: those whose messages from before `start` are also read, with lap -1.
+            start, stop: bag time in nanoseconds; `stop` is exclusive, None for the end.
+            loop: repeat forever.
         """
 
         def messages() -> Iterator[Message]:
@@ -90,10 +92,10 @@ class ReadAhead:
             self._changed.notify_all()
 
     def take(self) -> Message | None:
-        """The next message, waiting for it if need be; None after the last one.
+        """Wait for the next message and return it; None after the last one.
 
         Raises:
-            UserError, OSError: what reading raised; the messages before it come first.
+            UserError, OSError: reading failed after the messages returned so far.
         """
         with self._changed:
             self._changed.wait_for(lambda: self._buffer or self._finished)

@@ -1,4 +1,4 @@
-"""Reading bags of ROS 2 and ROS 1 without ROS, through rosbags; a bag that was cut off is read as far as it goes."""
+"""Reads bags of ROS 2 and ROS 1 without ROS, using rosbags; a truncated bag is read as far as possible."""
 
 import re
 import shutil
@@ -26,18 +26,22 @@ else:
     from backports import zstd
 
 STORAGE = ".mcap", ".db3", ".mcap.zstd", ".db3.zstd"
-"""How the names of rosbag2's data files end."""
+"""Suffixes of rosbag2's data files."""
 _ZSTD = b"\x28\xb5\x2f\xfd"
-_MAGIC = {b"\x89MCAP0\r\n": McapRecords, b"SQLite format 3\0": SqliteRows, b"#ROSBAG V2.0": Ros1Records}
+_MAGIC: dict[bytes, type[McapRecords] | type[SqliteRows] | type[Ros1Records]] = {
+    b"\x89MCAP0\r\n": McapRecords,
+    b"SQLite format 3\0": SqliteRows,
+    b"#ROSBAG V2.0": Ros1Records,
+}
 
 
 class BagError(UserError):
-    """A bag that cannot be read or written; one sentence."""
+    """A bag cannot be read or written; the message is one sentence."""
 
 
 @dataclass(frozen=True, eq=False)
 class Connection:
-    """A topic of a bag with its type and QoS; one topic has several if several types or QoS were recorded."""
+    """A topic of a bag with its type and QoS; a topic with several recorded types or QoS has several connections."""
 
     topic: str
     msgtype: str
@@ -46,26 +50,26 @@ class Connection:
     """As recorded; empty for ROS 1."""
     message_count: int
     latching: bool = False
-    """ROS 1's latched topics; ROS 2 says transient local in `offered_qos`."""
+    """For latched ROS 1 topics; for ROS 2, `offered_qos` has transient local."""
     serialization: str = "cdr"
-    """Of the messages' bytes; an MCAP may hold others beside ROS 2's CDR, such as "json"."""
+    """Format of the messages' bytes; an MCAP may contain others than ROS 2's CDR, such as "json"."""
     definition: MessageDefinition = field(default=MessageDefinition(MessageDefinitionFormat.NONE, ""), repr=False)
-    """The type's definition as recorded; none for ROS 1, whose messages come in ROS 2's own types."""
+    """The type's definition as recorded; empty for ROS 1, whose messages are converted to ROS 2's own types."""
     type_hash: str = field(default="", repr=False)
     """As recorded (REP 2011), or empty."""
 
 
 class BagReader:
-    """A bag, open; a context manager.
+    """An open bag; a context manager.
 
     Attributes:
         path: of the bag.
-        connections: the bag's connections, in the order in which they were recorded.
+        connections: the bag's connections in recorded order.
         typestore: rosbags' type store with the bag's types and ROS 2's standard ones.
         message_count: of all connections.
-        start_ns, end_ns: recording time of the first and of the last message, ns since the epoch; 0 if there is none.
+        start_ns, end_ns: recording time of the first and last message, ns since the epoch; 0 for an empty bag.
         duration: seconds from the first to the last message.
-        cut_off: one sentence if the bag ends in the middle or is damaged, else "". Complete after iterating.
+        cut_off: one sentence if the bag is truncated or damaged, else "". Complete after iterating.
     """
 
     def __init__(self, path: str | Path):
@@ -77,10 +81,10 @@ class BagReader:
         self._from_ros1: dict[str, Callable[[bytes], bytes]] = {}
 
     def __enter__(self) -> "BagReader":
-        """Open it.
+        """Open the bag.
 
         Raises:
-            BagError: there is no bag of that name.
+            BagError: there is no readable bag at that path.
         """
         with ExitStack() as stack:
             sources = [self._open(file, stack) for file in self._files()]
@@ -106,13 +110,13 @@ class BagReader:
     def messages(
         self, topics: Collection[str] | None = None, start: int | None = None, stop: int | None = None
     ) -> Iterator[tuple[Connection, int, bytes]]:
-        """Connection, recording time (ns since the epoch) and CDR bytes of every message, in the order of time.
+        """Connection, recording time (ns since the epoch) and CDR bytes of every message, ordered by time.
 
-        A file that was cut off, or has lost its index, is read in the order of recording. Damage in the middle ends
-        the iteration of that file and is told by `cut_off`, not raised.
+        A file that is truncated or has no index is read in the order of recording. Damage ends the iteration of that
+        file and is reported in `cut_off`, not raised.
 
         Args:
-            topics: only these; None means all.
+            topics: only these; None for all.
             start: only from this time on, ns since the epoch.
             stop: only before this time, ns since the epoch.
         """
@@ -129,31 +133,31 @@ class BagReader:
                     break
                 except OSError:
                     raise
-                except Exception as fault:  # rosbags', apsw's, a decompressor's: all mean that the file is damaged
-                    self.cut_off = self.cut_off or f"{source.path} is damaged and was read up to there: {_words(fault)}"
+                except Exception as fault:  # from rosbags, apsw or a decompressor: the file is damaged
+                    self.cut_off = self.cut_off or _damaged(source.path, fault)
                     break
                 connection = mapping[raw.id]
                 if self._from_ros1:
                     try:
-                        data = bytes(self._from_ros1[raw.msgtype](data))
-                    except Exception as fault:  # rosbags raises all sorts on bytes that are no such message
-                        what = f"messages on {connection.topic} that are no {raw.msgtype} are left out"
-                        self.cut_off = self.cut_off or f"{source.path}: {what}: {_words(fault)}"
+                        data = self._from_ros1[raw.msgtype](data)
+                    except Exception as fault:  # rosbags raises various errors for invalid messages
+                        what = f"left out messages on {connection.topic} that are not valid {raw.msgtype}"
+                        self.cut_off = self.cut_off or f"{source.path}: {what}: {_reason(fault)}"
                         continue
                 yield connection, time, data
 
     def deserialize(self, data: bytes, msgtype: str) -> Any:
-        """The message in CDR bytes, an object with the message's fields; arrays of numbers are NumPy's.
+        """Deserialize CDR bytes into an object with the message's fields; numeric arrays are NumPy arrays.
 
         Raises:
-            BagError: the bytes are no such message, or the bag does not define the type.
+            BagError: the bytes are not a valid message of the type, or the bag does not define the type.
         """
         if msgtype not in self.typestore.fielddefs:
             raise BagError(f"{self.path} does not define the type {msgtype}")
         try:
             return self.typestore.deserialize_cdr(data, msgtype)
         except (SerdeError, AssertionError, IndexError, MemoryError, OverflowError) as fault:
-            raise BagError(f"{len(data)} bytes are no {msgtype}: {_words(fault)}") from None
+            raise BagError(f"{len(data)} bytes are not a valid {msgtype}: {_reason(fault)}") from None
 
     def _files(self) -> list[Path]:
         """The bag's data files, in order."""
@@ -169,19 +173,19 @@ class BagReader:
                 names = yaml.safe_load(metadata.read_text())["rosbag2_bagfile_information"]["relative_file_paths"]
                 named = [self.path / Path(name).name for name in names]
             except (yaml.YAMLError, KeyError, TypeError, UnicodeDecodeError):
-                self.cut_off = f"{metadata} cannot be read: the recorder was stopped before it finished"
+                self.cut_off = f"{metadata} cannot be read: the recorder was interrupted"
             else:
                 files = [file for file in named if file.is_file()]
                 if lost := [file.name for file in named if not file.is_file()]:
-                    self.cut_off = f"{self.path} has lost {', '.join(lost)}"
+                    self.cut_off = f"{self.path} lacks {', '.join(lost)}"
         elif any(file.name.endswith((".db3", ".zstd")) for file in files):
-            self.cut_off = f"{self.path} has no metadata.yaml: the recorder was stopped before it finished"
+            self.cut_off = f"{self.path} has no metadata.yaml: the recorder was interrupted"
         if not files:
-            raise BagError(f"the folder {self.path} is no bag: it has no .mcap or .db3 file")
+            raise BagError(f"the folder {self.path} is not a bag: it has no .mcap or .db3 file")
         return files
 
     def _open(self, file: Path, stack: ExitStack) -> Any:
-        """A reader of one data file: rosbags' if the file is whole, else ours."""
+        """A reader of one data file: one of rosbags if the file is intact, else one of `cut_off`."""
         with file.open("rb") as stream:
             magic = stream.read(16)
         if magic.startswith(_ZSTD):  # compression_mode: file
@@ -190,36 +194,37 @@ class BagReader:
                 with zstd.open(file) as packed, whole.open("wb") as unpacked:
                     shutil.copyfileobj(packed, unpacked)
             except (EOFError, zstd.ZstdError) as fault:
-                self.cut_off = f"{file} is damaged and was read up to there: {_words(fault)}"
+                self.cut_off = _damaged(file, fault)
             return self._open(whole, stack)
         kind = next((kind for start, kind in _MAGIC.items() if magic.startswith(start)), None)
         if kind is None:
-            raise BagError(f"{file} is no bag: it is neither MCAP, nor SQLite, nor a ROS 1 bag")
+            raise BagError(f"{file} is not a bag: it is neither MCAP, nor SQLite, nor a ROS 1 bag")
         if not (kind is SqliteRows and SqliteRows.has_journal(file)):
             try:
-                source = stack.enter_context((Ros1Reader if kind is Ros1Records else Ros2Reader)(file))
+                reader: Any = Ros1Reader if kind is Ros1Records else Ros2Reader
+                source = stack.enter_context(reader(file))
                 if kind is not McapRecords or source.storage.chunks or not source.message_count:
                     return source
-                # Without chunks rosbags reads only what lies in the order of time.
+                # Without chunks, rosbags skips messages that are not in the order of time.
             except OSError:
                 raise
-            except Exception:  # rosbags raises all sorts at the end of a file that was cut off
+            except Exception:  # rosbags raises various errors at the end of a truncated file
                 pass
         try:
-            source = stack.enter_context(kind(file))
+            truncated = stack.enter_context(kind(file))
         except ValueError as fault:
-            raise BagError(f"{file} is no bag that can be read: {_words(fault)}") from None
-        self.cut_off = self.cut_off or source.cut_off
-        return source
+            raise BagError(f"{file} cannot be read: {_reason(fault)}") from None
+        self.cut_off = self.cut_off or truncated.cut_off
+        return truncated
 
 
 def open_bag(path: str | Path) -> BagReader:
-    """A bag for a `with` statement: rosbag2's folder, a bare .mcap or .db3 file, or a ROS 1 .bag file."""
+    """Open a bag in a `with` statement: a rosbag2 folder, a single .mcap or .db3 file, or a ROS 1 .bag file."""
     return BagReader(path)
 
 
 def _merged(sources: list[Any]) -> list[tuple[Any, dict[int, Connection]]]:
-    """Every file's reader with the connections that its ids stand for; files of one bag share connections."""
+    """Each file's reader with its connections by id; the files of a bag share connections."""
     groups: dict[str, list[Any]] = {}
     for source in sources:
         for raw in source.connections:
@@ -240,10 +245,14 @@ def _merged(sources: list[Any]) -> list[tuple[Any, dict[int, Connection]]]:
 
 
 def _key(raw: Any) -> str:
-    """ROS 1 has a connection for each publisher; here they are one, as in ROS 2."""
+    """Identifies a connection; merges ROS 1's connections per publisher into one, as in ROS 2."""
     kind = bool(raw.ext.latching) if isinstance(raw.ext, ConnectionExtRosbag1) else raw.ext
     return f"{raw.topic} {raw.msgtype} {kind}"
 
 
-def _words(fault: Exception) -> str:
+def _damaged(file: Path, fault: Exception) -> str:
+    return f"{file} is damaged and was read up to the damage: {_reason(fault)}"
+
+
+def _reason(fault: Exception) -> str:
     return " ".join(str(fault).split()).rstrip(".") or type(fault).__name__

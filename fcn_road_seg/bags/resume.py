@@ -1,10 +1,11 @@
-"""What an interrupted run leaves behind, so that the next one need not compute it again."""
+"""The log of road probabilities from which an interrupted run resumes."""
 
 import json
 import struct
 import sys
 from binascii import crc32
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
@@ -13,22 +14,22 @@ if sys.version_info >= (3, 14):
 else:
     from backports import zstd
 
-_RECORD = struct.Struct("<IIIqIII")  # CRC of the rest, topic, frame, time, height, width, size
+_RECORD = struct.Struct("<IIIqIII")  # CRC of the rest of the record, topic, frame, time, height, width, size
 
 
 class ProbabilityLog:
-    """Road probabilities of frames, in a file to which each is appended as soon as it is there; a context manager.
+    """A file of road probabilities to which each frame is appended once computed; a context manager.
 
-    The first line says what they were computed from, as JSON. A record that the end of the last run cut off, and all
-    after it, is forgotten. When the block ends well, or nothing was put into the file, the file goes.
+    The first line states as JSON what they were computed from. An incomplete record, and everything after it, is
+    dropped. The file is deleted if the block ends without an exception or if it is empty.
 
     Args:
         path: of the file.
-        source: what the probabilities depend on.
-        resume: keep what a file with the same source has; else begin anew.
+        source: everything that the probabilities depend on.
+        resume: keep the records of a file with the same source; otherwise start with an empty file.
 
     Attributes:
-        found: number of frames that were kept.
+        found: number of frames in the file at the start.
     """
 
     def __init__(self, path: Path, source: dict, resume: bool):
@@ -47,8 +48,8 @@ class ProbabilityLog:
         else:
             self._file.write(head)
 
-    def _index(self, file) -> int:
-        """Find the records after the first line; the position after the last good one."""
+    def _index(self, file: BinaryIO) -> int:
+        """Find the records after the first line; returns the end of the last valid one."""
         end = file.tell()
         while len(record := file.read(_RECORD.size)) == _RECORD.size:
             crc, topic, frame, time, height, width, size = _RECORD.unpack(record)
@@ -60,7 +61,7 @@ class ProbabilityLog:
         return end
 
     def get(self, topic: int, frame: int, time: int) -> np.ndarray | None:
-        """P(road) x 255, uint8 H x W, of a topic's frame, both counted from 0; None if it is not there."""
+        """P(road) x 255, uint8 H x W, of a topic's frame, both numbered from 0; None if it is not in the file."""
         if (topic, frame, time) not in self._places:
             return None
         at, size, height, width = self._places[topic, frame, time]
@@ -68,7 +69,7 @@ class ProbabilityLog:
         return np.frombuffer(zstd.decompress(self._file.read(size)), np.uint8).reshape(height, width)
 
     def put(self, topic: int, frame: int, time: int, probability: np.ndarray) -> None:
-        """Keep a frame's P(road) x 255, uint8 H x W."""
+        """Append a frame's P(road) x 255, uint8 H x W."""
         data = zstd.compress(np.ascontiguousarray(probability).data.cast("B"), 1)
         record = _RECORD.pack(0, topic, frame, time, *probability.shape, len(data))[4:] + data
         self._file.seek(0, 2)

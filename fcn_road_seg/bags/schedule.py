@@ -1,4 +1,4 @@
-"""Bag time against this machine's steady clock: when a message is due, and how late it went out."""
+"""Maps bag time to this machine's steady clock: when a message is due, and how late it was published."""
 
 import time
 from array import array
@@ -12,9 +12,9 @@ from fcn_road_seg.errors import UserError
 SECOND = 1_000_000_000
 """In nanoseconds."""
 SLIP = SECOND // 10
-"""A message that is later than this moves the schedule, so that those after it keep their spacing."""
-REMEMBERED = 1_000_000
-"""Latenesses kept for the figures: the last ones of a replay that loops for days."""
+"""A message that is later than this delays the schedule, so that the following messages keep their spacing."""
+MAX_LATENESSES = 1_000_000
+"""Number of latest latenesses kept for the figures, since a replay may loop for days."""
 
 
 def played_range(start_ns: int, end_ns: int, start: float, duration: float | None) -> tuple[int, int | None, int]:
@@ -23,13 +23,13 @@ def played_range(start_ns: int, end_ns: int, start: float, duration: float | Non
     Args:
         start_ns, end_ns: time of the bag's first and last message.
         start: seconds from `start_ns`.
-        duration: seconds from there; None: to the end.
+        duration: seconds from the start; None for the rest of the bag.
 
     Returns:
-        Start; stop, exclusive, or None for the bag's end; and the time at which the part is over. Bag time, ns.
+        Bag times in ns: the start; the exclusive stop, or None for the bag's end; and the end of the part.
 
     Raises:
-        UserError: the start lies behind the bag's end.
+        UserError: the start is after the bag's end.
     """
     begin = start_ns + round(start * SECOND)
     if begin > end_ns:
@@ -55,34 +55,34 @@ class Schedule:
         self._bag_ns = 0
         self._steady_ns = clock()
         self._paused = False
-        self._latenesses: deque[int] = deque(maxlen=REMEMBERED)
+        self._latenesses: deque[int] = deque(maxlen=MAX_LATENESSES)
 
     @property
     def paused(self) -> bool:
         return self._paused
 
     def anchor(self, bag_ns: int) -> None:
-        """Let `bag_ns` be now."""
+        """Make `bag_ns` the current bag time."""
         self._bag_ns = bag_ns
         self._steady_ns = self.clock()
 
     def due(self, bag_ns: int) -> int:
-        """The steady time of a bag time, unless a pause comes between."""
+        """The steady time of a bag time, assuming that there is no pause until then."""
         return self._steady_ns + round((bag_ns - self._bag_ns) / self.rate)
 
     def bag_time(self) -> int:
-        """The bag time of this moment; it stands still during a pause."""
+        """The current bag time; constant during a pause."""
         if self._paused:
             return self._bag_ns
         return self._bag_ns + round((self.clock() - self._steady_ns) * self.rate)
 
     def toggle(self) -> None:
-        """Pause, or go on from where the pause began."""
+        """Pause, or resume."""
         self.anchor(self.bag_time())
         self._paused = not self._paused
 
     def count(self, bag_ns: int) -> None:
-        """Count a message that is about to go out; if it is very late, what follows is moved by as much."""
+        """Record the lateness of a message about to be published; if it is very late, delay the schedule as much."""
         late = self.clock() - self.due(bag_ns)
         self._latenesses.append(late)
         if late > SLIP:
@@ -90,7 +90,7 @@ class Schedule:
             self.anchor(bag_ns)
 
     def lateness_ms(self) -> dict[str, float | None]:
-        """p50, p99 and max of the latenesses in milliseconds; None if nothing was sent."""
+        """p50, p99 and max of the latenesses in milliseconds; None if nothing was published."""
         if not self._latenesses:
             return {"p50": None, "p99": None, "max": None}
         latenesses = np.frombuffer(array("q", self._latenesses), np.int64) / 1e6

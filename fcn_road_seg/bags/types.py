@@ -1,7 +1,8 @@
-"""The message types of a bag, for rosbags: what the bag defines, and how ROS 1's messages become ROS 2's."""
+"""The message types of a bag for rosbags: the bag's definitions, and the conversion of ROS 1 messages to ROS 2."""
 
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from rosbags.convert.converter import STATIC_MSGTYPE_RENAMES, is_same_wireformat, migrate_bytes
@@ -11,7 +12,7 @@ from rosbags.typesys.store import Typestore
 
 
 def bag_types(connections: list[Any]) -> dict[str, Any]:
-    """The types that the bag defines; a definition that cannot be parsed is left out."""
+    """The types defined in the bag; definitions that cannot be parsed are left out."""
     types: dict[str, Any] = {}
     for connection in connections:
         form, text = connection.msgdef
@@ -27,7 +28,7 @@ def bag_types(connections: list[Any]) -> dict[str, Any]:
 
 
 def typestore(types: dict[str, Any], ros1: bool = False) -> Typestore:
-    """ROS 2's types and the bag's; where they differ, the bag's, but ROS 2's for a bag of ROS 1."""
+    """ROS 2's standard types and the bag's; the bag's have priority, except for a ROS 1 bag."""
     store = get_typestore(Stores.LATEST)
     if ros1:
         types = {name: fields for name, fields in types.items() if name not in store.fielddefs}
@@ -41,25 +42,23 @@ def typestore(types: dict[str, Any], ros1: bool = False) -> Typestore:
 
 
 def ros1_converters(msgtypes: set[str], own: dict[str, Any], store: Typestore) -> dict[str, Callable[[bytes], bytes]]:
-    """What turns the bytes of each ROS 1 type into CDR; none for a type that is not wholly defined."""
+    """Functions that convert serialized ROS 1 messages to CDR, by type; incompletely defined types are left out."""
     ros1 = get_typestore(Stores.EMPTY)
     ros1.register(own)
     converters: dict[str, Callable[[bytes], bytes]] = {}
     for name in msgtypes:
-        to = ros2_name(name)
-        try:
-            same = is_same_wireformat(ros1, store, name, to)
-        except KeyError:
-            continue
-        if same:
-            converters[name] = lambda data, to=to: store.ros1_to_cdr(data, to)
-        else:
-            converters[name] = lambda data, name=name, to=to: migrate_bytes(
-                ros1, store, name, to, {}, data, src_is2=False, dst_is2=True
-            )
+        with suppress(KeyError):
+            converters[name] = _converter(ros1, store, name)
     return converters
 
 
+def _converter(ros1: Typestore, store: Typestore, name: str) -> Callable[[bytes], bytes]:
+    target = ros2_name(name)
+    if is_same_wireformat(ros1, store, name, target):
+        return lambda data: bytes(store.ros1_to_cdr(data, target))
+    return lambda data: bytes(migrate_bytes(ros1, store, name, target, {}, data, src_is2=False, dst_is2=True))
+
+
 def ros2_name(msgtype: str) -> str:
-    """What ROS 2 calls a type of ROS 1's."""
+    """The ROS 2 name of a ROS 1 type."""
     return STATIC_MSGTYPE_RENAMES.get(msgtype, msgtype)

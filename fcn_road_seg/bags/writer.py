@@ -1,4 +1,4 @@
-"""Writing rosbag2 bags without ROS, through rosbags; a bag appears whole or not at all."""
+"""Writes rosbag2 bags without ROS, using rosbags; a bag appears only when it is complete."""
 
 import sqlite3
 import tempfile
@@ -22,17 +22,17 @@ from fcn_road_seg.bags.reader import BagError
 
 STORAGES = {"mcap": StoragePlugin.MCAP, "sqlite3": StoragePlugin.SQLITE3}
 UNKNOWN_HASH = "RIHS01_" + 64 * "0"
-"""Stands for the hash of a type that the bag does not define; rosbags wants one."""
+"""Placeholder for the hash of a type that the bag does not define; rosbags requires one."""
 _FOREVER = QosTime(9223372036, 854775807)
 
 
 def offered_qos(depth: int = 10, *, latched: bool = False, reliable: bool = True) -> list[Qos]:
-    """What a publisher of this kind offers, for `Writer.add_connection(offered_qos_profiles=...)`.
+    """The QoS of a publisher, for `Writer.add_connection(offered_qos_profiles=...)`.
 
     Args:
         depth: of KEEP_LAST.
-        latched: transient local, as /tf_static and ROS 1's latched topics are; else volatile.
-        reliable: else best effort.
+        latched: transient local, as for /tf_static and latched ROS 1 topics; otherwise volatile.
+        reliable: reliable; otherwise best effort.
     """
     return [
         Qos(
@@ -51,22 +51,22 @@ def offered_qos(depth: int = 10, *, latched: bool = False, reliable: bool = True
 
 @contextmanager
 def new_bag(out: str | Path, storage: str = "mcap", force: bool = False) -> Iterator[Writer]:
-    """A rosbags Writer (rosbag2, version 9 of the format) whose bag becomes `out` when the block ends well.
+    """A rosbags Writer (rosbag2, format version 9) whose bag becomes `out` when the block ends without an exception.
 
-    Until then it lies in a hidden folder beside `out`, which goes whatever ends the block, Ctrl-C too.
+    Until then the bag is in a hidden folder beside `out`, which is deleted however the block ends, including Ctrl-C.
 
     Args:
-        out: the folder to make. Its parent is made too if it is missing.
+        out: the folder to create, with its parents.
         storage: "mcap" or "sqlite3".
-        force: replace a bag that is there already.
+        force: replace an existing bag.
 
     Raises:
-        BagError: `out` exists and `force` is not given, what is there is no bag, or SQLite cannot write (a full disk,
-            a name that it does not take).
+        BagError: `out` exists and `force` is not given or `out` is not a bag, or SQLite cannot write (the disk is full,
+            or the name is not supported).
     """
     out = Path(out).absolute()
     if storage == "sqlite3" and set(str(out)) & set("#?%"):
-        raise BagError(f"SQLite cannot write to {out}, whose name has a #, ? or %: choose another name, or MCAP")
+        raise BagError(f"SQLite cannot write to {out}, which contains #, ? or %: choose another name, or MCAP")
     check_out(out, force)
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{out.name}.", suffix=".partial", dir=out.parent) as folder:
@@ -75,7 +75,7 @@ def new_bag(out: str | Path, storage: str = "mcap", force: bool = False) -> Iter
             with Writer(made, version=Writer.VERSION_LATEST, storage_plugin=STORAGES[storage]) as writer:
                 yield writer
         except sqlite3.Error as fault:
-            raise BagError(f"{out} cannot be written: {fault}") from None
+            raise BagError(f"cannot write {out}: {fault}") from None
         check_out(out, force)
         if out.exists():
             out.rename(Path(folder) / "replaced")
@@ -83,23 +83,23 @@ def new_bag(out: str | Path, storage: str = "mcap", force: bool = False) -> Iter
 
 
 def check_out(out: str | Path, force: bool = False) -> None:
-    """Whether a bag may be written there; call it before long work.
+    """Check that a bag may be written to `out`; call this before long work.
 
     Raises:
-        BagError: something is there and `force` is not given, or it is no bag and not ours to delete.
+        BagError: `out` exists and `force` is not given, or `out` is not a bag and must not be deleted.
     """
     out = Path(out)
     if not out.exists():
         return
     if not force:
         raise BagError(f"{out} exists: choose another name, or replace it with --force")
-    ours = ("metadata.yaml", *reader.STORAGE, "-wal", "-shm", "-journal")
-    if not out.is_dir() or any(not file.is_file() or not file.name.endswith(ours) for file in out.iterdir()):
-        raise BagError(f"{out} exists and is not just a bag: --force does not replace it; choose another name")
+    bag_files = ("metadata.yaml", *reader.STORAGE, "-wal", "-shm", "-journal")
+    if not out.is_dir() or any(not file.is_file() or not file.name.endswith(bag_files) for file in out.iterdir()):
+        raise BagError(f"{out} exists and is not only a bag, so --force does not replace it: choose another name")
 
 
 def add_connection(writer: Writer, bag: reader.BagReader, connection: reader.Connection) -> Connection:
-    """A connection of another bag, with its type, definition and QoS, for messages that are copied as they are.
+    """Add a connection of another bag, with its type, definition and QoS, to copy its messages unchanged.
 
     A latched ROS 1 topic becomes transient local.
     """

@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from fcn_road_seg.ros.diagnostics import NO_IMAGE, STALE
+from fcn_road_seg.ros.diagnostics import STALE
+from fcn_road_seg.ros.frame_statistics import NO_IMAGE
 
 WINDOW = 10.0
 """Period in seconds that rate and percentiles cover."""

@@ -44,7 +44,7 @@ class LatestOverlay:
             return time.monotonic() - self._last_request < LINGER
 
     def wait_for_other(self, number: int, seconds: float) -> tuple[int, Overlay] | None:
-        """Wait for an overlay whose number is not `number`; returns its number and the overlay, None after `seconds`."""
+        """Wait for an overlay with another number; returns its number and the overlay, None after `seconds`."""
         with self._changed:
             self._last_request = time.monotonic()
             self._changed.wait_for(lambda: self._overlay and self._number != number, seconds)

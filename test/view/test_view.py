@@ -1,4 +1,4 @@
-"""`road_seg view`: a node of the test's on one side, a browser or a Foxglove client on the other."""
+"""`road_seg view`: with a fake node on one side, and a browser or a Foxglove client on the other."""
 
 import json
 import re
@@ -18,8 +18,8 @@ from headless_chromium import TIMEOUT, Chromium, chromium_program, wait_for
 
 from fcn_road_seg.errors import UserError
 from fcn_road_seg.ros.environment import isolated_ros_environment
-from fcn_road_seg.view.figures import QUIET, WINDOW, Figures, Status
-from fcn_road_seg.view.latest_overlay import LINGER, LatestOverlay, Picture
+from fcn_road_seg.view.figures import STATUS_TIMEOUT, WINDOW, Figures, Status
+from fcn_road_seg.view.latest_overlay import LINGER, LatestOverlay, Overlay
 from fcn_road_seg.view.page import PageServer
 
 SIZE = 96, 160  # of the pictures, height and width
@@ -30,7 +30,7 @@ sys.exit(main(["view", *sys.argv[1:]]))
 """
 
 
-# What needs no ROS
+# Without ROS
 
 
 class FakeClock:
@@ -45,10 +45,10 @@ def clock() -> FakeClock:
     return FakeClock()
 
 
-def test_figures_are_of_the_last_seconds(clock):
+def test_figures_cover_the_last_seconds(clock):
     figures = Figures("/road_seg", clock)
     figures.mask(9.0)
-    clock.now += WINDOW + 1  # that one is forgotten
+    clock.now += WINDOW + 1  # drops that one
     for latency in range(1, 101):
         clock.now += 0.05
         figures.mask(latency / 1000)
@@ -58,7 +58,7 @@ def test_figures_are_of_the_last_seconds(clock):
     json.dumps(now)
 
 
-def test_nothing_grows_while_nobody_looks(clock):
+def test_memory_is_bounded_without_viewers(clock):
     figures = Figures("/road_seg", clock)
     for _ in range(10_000):
         clock.now += 0.05
@@ -66,48 +66,48 @@ def test_nothing_grows_while_nobody_looks(clock):
     assert len(figures._masks) <= 20 * WINDOW + 1
 
 
-def test_without_stamps_the_latency_is_not_known(clock):
+def test_without_stamps_the_latency_is_unknown(clock):
     figures = Figures("/road_seg", clock)
     figures.mask(None)
     now = figures.snapshot()
     assert (now["latency_p50_ms"], now["mask_age_s"], now["notice"]) == (None, 0.0, "")
 
 
-def test_silence_is_said_in_words_and_shows_no_old_figures(clock):
+def test_a_silent_node_causes_a_notice_and_no_old_figures(clock):
     figures = Figures("/front/road_seg", clock)
-    assert figures.snapshot()["notice"].startswith("Waiting for /front/road_seg/mask and /front/road_seg/overlay:")
+    assert figures.snapshot()["notice"].startswith("Waiting for /front/road_seg/mask and /front/road_seg/overlay.")
     figures.mask(0.1)
     figures.statuses([Status("device", 0, "cpu")])
-    clock.now += QUIET + 1
+    clock.now += STATUS_TIMEOUT + 1
     now = figures.snapshot()
     assert (
-        now["notice"].startswith("No mask comes any more on /front/road_seg/mask:")
+        now["notice"].startswith("The masks on /front/road_seg/mask have stopped.")
         and "road_seg doctor" in now["notice"]
     )
     assert (now["fps"], now["latency_p50_ms"], now["mask_age_s"]) == (0.0, None, 6.0)
     (status,) = now["statuses"]
-    assert status["level"] == 3 and status["message"] == "nothing for 6 s on /diagnostics; before that: cpu"
+    assert status["level"] == 3 and status["message"] == "no update on /diagnostics for 6 s; last message: cpu"
 
 
-def test_the_slot_holds_the_newest_picture_and_knows_who_asked(monkeypatch):
-    newest = LatestOverlay()
-    assert not newest.wanted()
-    assert newest.other_than(-1, 0) is None
-    assert newest.wanted()
+def test_latest_overlay_replaces_the_old_one_and_tracks_requests(monkeypatch):
+    latest = LatestOverlay()
+    assert not latest.requested()
+    assert latest.wait_for_other(-1, 0) is None
+    assert latest.requested()
     for stamp in 1, 2, 3:
-        newest.put(Picture(stamp, "camera", b""))
-    number, picture = newest.other_than(-1, 0)
-    assert picture.stamp == 3
-    assert newest.other_than(number, 0.01) is None
-    newest.clear()
-    assert newest.other_than(-1, 0) is None
+        latest.put(Overlay(stamp, "camera", b""))
+    number, overlay = latest.wait_for_other(-1, 0)
+    assert overlay.stamp == 3
+    assert latest.wait_for_other(number, 0.01) is None
+    latest.clear()
+    assert latest.wait_for_other(-1, 0) is None
     later = time.monotonic() + LINGER
     monkeypatch.setattr(time, "monotonic", lambda: later)
-    assert not newest.wanted()
+    assert not latest.requested()
 
 
-def test_an_address_that_is_not_here_is_refused_in_a_sentence():
-    with pytest.raises(UserError, match="cannot be served on port 0 of 192.0.2.1: .+; choose another with --port"):
+def test_a_foreign_address_is_a_user_error():
+    with pytest.raises(UserError, match="cannot serve the page on port 0 of 192.0.2.1: .+; choose another"):
         PageServer("/road_seg", "192.0.2.1", 0, Figures("/road_seg"), LatestOverlay())
 
 
@@ -115,7 +115,7 @@ def test_an_address_that_is_not_here_is_refused_in_a_sentence():
 
 
 class View:
-    """The command as a process, on free ports."""
+    """The command in a process, on free ports."""
 
     def __init__(self, domain_id: int, log: Path, *arguments: str, prelude: str = ""):
         self.log = log
@@ -129,19 +129,19 @@ class View:
         self.port = int(self.wait_for_output(r"http://[\d.]+:(\d+)/ shows")[1])
 
     def wait_for_output(self, pattern: str) -> re.Match:
-        def said():
-            assert self.process.poll() is None, f"it ended: {self.log.read_text()}"
+        def found():
+            assert self.process.poll() is None, f"it exited: {self.log.read_text()}"
             return re.search(pattern, self.log.read_text())
 
-        return wait_for(said, f"'{pattern}'")
+        return wait_for(found, f"'{pattern}'")
 
     def get(self, path: str):
         """Status, headers and body."""
         connection = HTTPConnection("127.0.0.1", self.port, timeout=TIMEOUT)
         try:
             connection.request("GET", path)
-            answer = connection.getresponse()
-            return answer.status, answer.headers, answer.read()
+            response = connection.getresponse()
+            return response.status, response.headers, response.read()
         finally:
             connection.close()
 
@@ -150,15 +150,15 @@ class View:
         connection = HTTPConnection("127.0.0.1", self.port, timeout=TIMEOUT)
         try:
             connection.request("GET", "/events")
-            answer = connection.getresponse()
-            assert answer.headers["Content-Type"] == "text/event-stream"
-            return json.loads(answer.readline().removeprefix(b"data: "))
+            response = connection.getresponse()
+            assert response.headers["Content-Type"] == "text/event-stream"
+            return json.loads(response.readline().removeprefix(b"data: "))
         finally:
             connection.close()
 
     def stop(self) -> int:
         self.process.send_signal(signal.SIGINT)
-        self.process.send_signal(signal.SIGINT)  # Ctrl-C under a launcher comes twice
+        self.process.send_signal(signal.SIGINT)  # a launcher doubles Ctrl-C
         try:
             return self.process.wait(TIMEOUT)
         finally:
@@ -166,7 +166,7 @@ class View:
 
 
 class Node:
-    """A node of the test's, with the topics of the real one."""
+    """A fake node with the topics of the real one."""
 
     def __init__(self, domain_id: int):
         rclpy = pytest.importorskip("rclpy", reason="ROS 2 is not installed")
@@ -185,15 +185,15 @@ class Node:
         self.node.destroy_node()
         self._context.shutdown()
 
-    def say(self, name: str, level: int, sentence: str) -> None:
+    def publish_status(self, name: str, level: int, message: str) -> None:
         from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 
-        status = DiagnosticStatus(name=f"{name}: state", level=bytes([level]), message=sentence)
+        status = DiagnosticStatus(name=f"{name}: state", level=bytes([level]), message=message)
         self.diagnostics.publish(DiagnosticArray(status=[status]))
 
 
 def message(pixels: np.ndarray, age: float | None = 0.0):
-    """An image whose stamp lies `age` seconds in the past; None for no stamp."""
+    """An image that is `age` seconds old; None for an image without a stamp."""
     from sensor_msgs.msg import Image
 
     from fcn_road_seg.frames.image_message import fill_image
@@ -210,7 +210,7 @@ MASK[60:, 30:120] = 255
 
 
 def picture(number: int) -> np.ndarray:
-    """A smooth BGR picture with left and right, up and down and three colours; its brightness is its number, 0..50."""
+    """A BGR gradient without symmetries; the brightness of its red channel encodes its number, 0..50."""
     rows, columns = np.mgrid[: SIZE[0], : SIZE[1]]
     return np.dstack((rows, columns, np.full(SIZE, 5 * number))).astype(np.uint8)
 
@@ -237,7 +237,7 @@ def view(domain_id, node, tmp_path_factory):
 
 @contextmanager
 def publishing(node: Node, period: float = 0.1):
-    """Publish masks and overlays meanwhile, 50 ms old."""
+    """Publish masks and overlays, 50 ms old, during the block."""
     import threading
 
     done = threading.Event()
@@ -246,7 +246,7 @@ def publishing(node: Node, period: float = 0.1):
         while not done.wait(period):
             node.mask.publish(message(MASK, 0.05))
             node.overlay.publish(message(picture(20), 0.05))
-            node.say("/road_seg", 1, "<b>running</b> on the CPU")
+            node.publish_status("/road_seg", 1, "<b>running</b> on the CPU")
 
     thread = threading.Thread(target=publish)
     thread.start()
@@ -258,25 +258,25 @@ def publishing(node: Node, period: float = 0.1):
 
 
 def listening_addresses(port: int) -> set[str]:
-    """The addresses, in hexadecimal, on which somebody listens to a TCP port of this machine."""
+    """The hexadecimal addresses on which a TCP port of this machine is open."""
     tables = [Path(f"/proc/net/{name}") for name in ("tcp", "tcp6")]
     lines = [line.split() for table in tables if table.exists() for line in table.read_text().splitlines()[1:]]
     return {line[1].split(":")[0] for line in lines if line[3] == "0A" and int(line[1].split(":")[1], 16) == port}
 
 
-def test_the_page_is_whole_and_for_this_machine_only(view):
+def test_the_page_is_self_contained_and_served_on_localhost_only(view):
     status, headers, body = view.get("/")
     assert (status, headers["Content-Type"]) == (200, "text/html; charset=utf-8")
     text = body.decode()
     assert '<html lang="en">' in text and "<title>/road_seg - road_seg view</title>" in text
-    assert not re.search(r"https?://|\{\{", text)  # nothing from elsewhere
+    assert not re.search(r"https?://|\{\{", text)  # no external resources, no placeholders
     assert listening_addresses(view.port) == {"0100007F"}
     assert view.get("/../../etc/passwd")[0] == view.get("/nothing")[0] == 404
     assert view.get("/overlay.jpg?after=x")[0] == 400
 
 
 def first_picture(node: Node, view: View, number: int):
-    """The answer to a browser that begins to look, from a node that publishes one picture again and again."""
+    """The first response to a new viewer, while the node publishes one picture repeatedly."""
 
     def got():
         node.overlay.publish(message(picture(number)))
@@ -285,11 +285,11 @@ def first_picture(node: Node, view: View, number: int):
     return wait_for(got, "a picture")
 
 
-def test_the_overlay_is_subscribed_to_only_while_somebody_looks(node, view):
+def test_the_overlay_is_subscribed_to_only_while_there_are_viewers(node, view):
     wait_for(lambda: not node.overlay.get_subscription_count(), "the end of the subscription")
     view.figures()
     time.sleep(0.5)
-    assert not node.overlay.get_subscription_count()  # figures need no overlay
+    assert not node.overlay.get_subscription_count()  # the figures do not need the overlay
     status, _, body = view.get("/overlay.jpg")
     assert (status, body) == (204, b"")
     status, headers, body = first_picture(node, view, 7)
@@ -297,41 +297,48 @@ def test_the_overlay_is_subscribed_to_only_while_somebody_looks(node, view):
     decoded = cv2.imdecode(np.frombuffer(body, np.uint8), cv2.IMREAD_COLOR)
     assert np.abs(decoded.astype(int) - picture(7)).mean() < 2
     wait_for(lambda: not node.overlay.get_subscription_count(), "the end of the subscription")
-    assert view.get("/overlay.jpg")[0] == 204  # the old one is not shown
+    assert view.get("/overlay.jpg")[0] == 204  # the old one is gone
 
 
-def test_a_slow_browser_gets_the_newest_picture_and_no_backlog(node, view):
-    first_picture(node, view, 0)
+def test_a_slow_browser_gets_the_latest_picture_and_no_backlog(node, view):
+    _, headers, _ = first_picture(node, view, 0)
     for number in range(51):
         node.overlay.publish(message(picture(number)))
         time.sleep(0.005)
-    time.sleep(1)
-    got, after = [], "-1"
-    while len(got) < 51 and (answer := view.get(f"/overlay.jpg?after={after}"))[0] == 200:
-        after = answer[1]["X-Picture"]
-        got.append(number_of(answer[2]))
-    assert got[-1] == 50 and len(got) < 10
+
+    def last_arrived() -> bool:  # republishes, since the overlay is unsubscribed if this takes longer than `LINGER`
+        node.overlay.publish(message(picture(50)))
+        return number_of(view.get("/overlay.jpg")[2] or first_picture(node, view, 50)[2]) == 50
+
+    wait_for(last_arrived, "the last picture")
+    status, _, body = view.get(f"/overlay.jpg?after={headers['X-Picture']}")
+    assert (status, number_of(body)) == (200, 50)
 
 
 def test_rate_and_latency_are_those_of_the_masks(node, view):
-    wait_for(lambda: view.figures()["fps"] == 0, "the end of what other tests sent")
-    node.say("/other", 2, "not ours")
-    node.say("/road_seg", 1, "runs")
-    sent = []
-    for _ in range(30):
-        sent.append(time.monotonic())
-        node.mask.publish(message(MASK, 50))
-        time.sleep(0.1)
-    figures = view.figures()
-    assert figures["fps"] == pytest.approx(29 / (sent[-1] - sent[0]), rel=0.25)
+    wait_for(lambda: view.figures()["fps"] == 0, "the end of the other tests' masks")
+    node.publish_status("/other", 2, "not ours")
+    for _ in range(4):  # a busy machine stalls the view, and a stalled subscription of depth 1 loses masks
+        node.publish_status("/road_seg", 1, "runs")
+        sent = []
+        for _ in range(30):
+            sent.append(time.monotonic())
+            node.mask.publish(message(MASK, 50))
+            time.sleep(0.1)
+        figures = view.figures()
+        expected = pytest.approx(29 / (sent[-1] - sent[0]), rel=0.25)
+        if figures["fps"] == expected and figures["statuses"][0]["level"] == 1:
+            break
+        wait_for(lambda: view.figures()["fps"] == 0, "the end of the masks")
+    assert figures["fps"] == expected
     assert 50_000 <= figures["latency_p50_ms"] <= figures["latency_p99_ms"] < 55_000
     assert figures["mask_age_s"] < 2 and figures["notice"] == ""
     assert figures["statuses"] == [{"subject": "state", "level": 1, "message": "runs"}]
     figures = wait_for(lambda: (now := view.figures())["fps"] == 0 and now, "the end of the masks")
-    assert figures["notice"].startswith("No mask comes any more") and figures["mask_age_s"] > 2
+    assert figures["notice"].startswith("The masks on /road_seg/mask have stopped.") and figures["mask_age_s"] > 2
 
 
-def test_a_node_whose_outputs_are_best_effort_is_heard(node, view):
+def test_best_effort_masks_are_received(node, view):
     from rclpy.qos import QoSProfile, ReliabilityPolicy
     from sensor_msgs.msg import Image
 
@@ -340,16 +347,16 @@ def test_a_node_whose_outputs_are_best_effort_is_heard(node, view):
     try:
         wait_for(lambda: other.get_subscription_count(), "a match")
 
-        def heard():
+        def received():
             other.publish(message(MASK))
             return view.figures()["notice"] == ""
 
-        wait_for(heard, "a mask")
+        wait_for(received, "a mask")
     finally:
         node.node.destroy_publisher(other)
 
 
-def test_foxglove_gets_mask_overlay_and_latency(node, view):
+def test_foxglove_receives_mask_overlay_and_latency(node, view):
     pytest.importorskip("foxglove", reason="foxglove-sdk is not installed")
     client = pytest.importorskip("websockets.sync.client", reason="websockets is not installed")
     from foxglove.messages import CompressedImage, RawImage
@@ -361,8 +368,8 @@ def test_foxglove_gets_mask_overlay_and_latency(node, view):
     with client.connect(f"ws://127.0.0.1:{port}", subprotocols=["foxglove.sdk.v1"], max_size=None) as socket:
         channels = {}
         while len(channels) < 3:
-            told = json.loads(socket.recv(TIMEOUT))
-            channels |= {channel["topic"]: channel for channel in told.get("channels", ())}
+            advertisement = json.loads(socket.recv(TIMEOUT))
+            channels |= {channel["topic"]: channel for channel in advertisement.get("channels", ())}
         kinds = {topic: channel["schemaName"] for topic, channel in channels.items()}
         assert kinds == {
             "/road_seg/overlay": "foxglove.CompressedImage",
@@ -375,7 +382,7 @@ def test_foxglove_gets_mask_overlay_and_latency(node, view):
         mask, overlay = message(MASK, 50), message(picture(9), 49)
         got = {}
 
-        def all_came():
+        def all_received():
             node.mask.publish(mask)
             node.overlay.publish(overlay)
             with suppress(TimeoutError):
@@ -385,7 +392,7 @@ def test_foxglove_gets_mask_overlay_and_latency(node, view):
                     got[topic] = int.from_bytes(data[5:13], "little"), data[13:]
             return len(got) == 3
 
-        wait_for(all_came, "a message of each channel")
+        wait_for(all_received, "a message of each channel")
 
     def expected(kind, image, **fields):
         stamp = image.header.stamp.sec * 1_000_000_000 + image.header.stamp.nanosec
@@ -403,20 +410,20 @@ def test_foxglove_gets_mask_overlay_and_latency(node, view):
 
 
 def view_fails(*arguments: str) -> str:
-    """What it says when it ends with code 2."""
+    """Run the command, expect exit code 2, and return its message."""
     result = subprocess.run([sys.executable, "-c", VERB, *arguments], capture_output=True, text=True, timeout=TIMEOUT)
     assert result.returncode == 2 and result.stderr.count("\n") == 1, result.stderr
     assert result.stderr.startswith("road_seg view: ")
     return result.stderr.removeprefix("road_seg view: ")
 
 
-def test_what_cannot_be_is_refused_in_a_sentence():
+def test_a_port_in_use_is_a_user_error():
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
-        sentence = f"the page cannot be served on port {port} of 127.0.0.1: Address already in use"
+        sentence = f"cannot serve the page on port {port} of 127.0.0.1: Address already in use"
         assert view_fails("--port", port).startswith(sentence)
         pytest.importorskip("foxglove", reason="foxglove-sdk is not installed")
-        sentence = f"Foxglove cannot be served on port {port} of 127.0.0.1: Address already in use"
+        sentence = f"cannot serve Foxglove on port {port} of 127.0.0.1: Address already in use"
         assert view_fails("--port", "0", "--foxglove-port", port).startswith(sentence)
 
 
@@ -424,7 +431,7 @@ def test_a_name_that_no_node_can_have_is_refused():
     assert view_fails("--node", "/front/road seg").startswith("--node is '/front/road seg', which is no name of a node")
 
 
-def test_it_says_how_to_get_foxglove_and_warns_where_others_can_look(domain_id, tmp_path):
+def test_hint_without_foxglove_and_warning_on_a_public_address(domain_id, tmp_path):
     pytest.importorskip("rclpy", reason="ROS 2 is not installed")
     prelude = "import sys; sys.modules['foxglove'] = None"
     view = View(domain_id, tmp_path / "log", "--host", "0.0.0.0", "--node", "/front/road_seg", prelude=prelude)
@@ -451,7 +458,7 @@ def chromium(view, tmp_path):
     chromium.close()
 
 
-def test_a_browser_shows_the_overlay_and_the_figures(node, chromium, tmp_path):
+def test_a_browser_shows_overlay_and_figures(node, chromium, tmp_path):
     chromium.wait_for("!document.getElementById('notice').hidden")
     assert chromium.value("document.getElementById('overlay').hidden") is True
     with publishing(node):
@@ -460,11 +467,14 @@ def test_a_browser_shows_the_overlay_and_the_figures(node, chromium, tmp_path):
         assert tuple(chromium.value(natural)) == SIZE
         chromium.wait_for("parseFloat(document.getElementById('fps').textContent) > 2")
         chromium.wait_for("document.getElementById('notice').hidden")
-        chromium.wait_for("document.getElementById('p99').textContent.endsWith(' ms')")  # others' are forgotten
-        assert 50 <= float(chromium.text("p50").removesuffix(" ms")) <= float(chromium.text("p99").removesuffix(" ms"))
-        assert chromium.text("caption") == "Live, 160 x 96 pixels"
+        # Waits: the figures of other tests fade in `WINDOW`, and a busy machine delays everything for a while.
+        latencies = "['p50', 'p99'].map(id => document.getElementById(id).textContent)"
+        chromium.wait_for(f"{latencies}.every(text => /^[0-9]+ ms$/.test(text))")
+        chromium.wait_for(f"(([p50, p99]) => 50 <= p50 && p50 <= p99)({latencies}.map(parseFloat))")
+        chromium.wait_for("document.getElementById('caption').textContent == 'Live, 160 x 96 pixels'")
         rows = "[...document.querySelectorAll('#statuses tr')].map(row => [row.className, row.innerText])"
-        assert chromium.value(rows) == [["level-1", "state\twarning\t<b>running</b> on the CPU"]]  # text, never markup
+        expected = [["level-1", "state\twarning\t<b>running</b> on the CPU"]]  # text, not markup
+        wait_for(lambda: chromium.value(rows) == expected, "the status in the table")
         brightness = {}
         for theme in "light", "dark":
             for width in 1280, 390:
@@ -476,12 +486,12 @@ def test_a_browser_shows_the_overlay_and_the_figures(node, chromium, tmp_path):
     chromium.wait_for("document.getElementById('figure').classList.contains('old')")
     chromium.wait_for("!document.getElementById('notice').hidden")
     assert re.fullmatch(r"none for \d+ s", chromium.text("fps"))
-    assert re.fullmatch(r"Not live: this picture is \d+ s old\.", chromium.text("caption"))
+    assert re.fullmatch(r"Not live: this image is \d+ s old\.", chromium.text("caption"))
     chromium.look("dark", 1280, 800, tmp_path / "old.png")
     assert chromium.complaints == []
 
 
-def test_latency_is_on_the_simulated_clock_where_there_is_one(node, view):
+def test_latency_uses_the_simulated_clock_if_published(node, view):
     from builtin_interfaces.msg import Time
     from rosgraph_msgs.msg import Clock
 
@@ -490,12 +500,12 @@ def test_latency_is_on_the_simulated_clock_where_there_is_one(node, view):
     mask.header.stamp = Time(sec=99, nanosec=900_000_000)
     try:
 
-        def right():
+        def plausible():
             clock.publish(Clock(clock=Time(sec=100)))
             node.mask.publish(mask)
             p50 = view.figures()["latency_p50_ms"]
             return p50 is not None and 0 < p50 <= 100
 
-        wait_for(right, "a latency of 100 ms")
+        wait_for(plausible, "a latency of 100 ms")
     finally:
         node.node.destroy_publisher(clock)
