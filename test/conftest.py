@@ -69,6 +69,18 @@ def other_domain_id() -> Iterator[int]:
 
 
 @pytest.fixture(scope="module")
+def context(domain_id):
+    """A ROS 2 context of the module's own, for nodes in the test's process."""
+    import rclpy
+    from rclpy.context import Context
+
+    context = Context()
+    rclpy.init(args=[], context=context, domain_id=domain_id)
+    yield context
+    rclpy.shutdown(context=context)
+
+
+@pytest.fixture(scope="module")
 def client(domain_id, node):
     """A camera and a viewer of the module's own `node` fixture."""
     from node_harness import Client

@@ -384,7 +384,7 @@ def test_without_tf_and_camera_height_it_says_what_to_do(other_domain_id, small_
         listener.silent(calibration())
         client.spin_for(3.0)
         listener.silent(calibration(), 1)
-        node.wait_for_output("neither tf2_ros nor tf2_msgs is installed, so TF cannot say where the camera is")
+        node.wait_for_output("neither tf2_ros nor tf2_msgs is installed, so TF cannot locate the camera")
         assert "set camera_height" in client.diagnostics()["ground"].message
     finally:
         client.close()

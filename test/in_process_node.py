@@ -1,0 +1,85 @@
+"""Nodes in the test's own process, with a camera and a viewer on the same executor."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import rclpy
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from node_harness import TIMEOUT, qos
+from rclpy.context import Context
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.lifecycle import TransitionCallbackReturn
+from rclpy.parameter import Parameter
+from sensor_msgs.msg import Image
+
+from fcn_road_seg.ros.node import RoadSegNode
+
+
+class InProcessNode:
+    """A RoadSegNode in a namespace; a context manager that destroys it."""
+
+    def __init__(self, context: Context, weights: Path, namespace: str, **parameters):
+        values = {"weights": str(weights), "backend": "torch", "device": "cpu", "warm_up_width": 0} | parameters
+        overrides = [Parameter(name, value=value) for name, value in values.items()]
+        self.node = RoadSegNode(context=context, namespace=namespace, parameter_overrides=overrides)
+        self._client = rclpy.create_node("client", context=context, namespace=namespace)
+        self._executor = SingleThreadedExecutor(context=context)
+        self._executor.add_node(self.node)
+        self._executor.add_node(self._client)
+        self.masks: list[Image] = []
+        self._statuses: dict[str, DiagnosticStatus] = {}
+        self._camera = self._client.create_publisher(Image, "image", qos())
+        self._client.create_subscription(Image, "road_seg/mask", self.masks.append, qos())
+        self._client.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, qos())
+
+    def __enter__(self) -> "InProcessNode":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._executor.shutdown()
+        self._client.destroy_node()
+        self.node.destroy_node()
+
+    def _on_diagnostics(self, message: DiagnosticArray) -> None:
+        name = self.node.get_fully_qualified_name()
+        for status in message.status:
+            if status.name.startswith(f"{name}: "):
+                self._statuses[status.name.removeprefix(f"{name}: ")] = status
+
+    def start(self) -> "InProcessNode":
+        """Configure and activate it, and wait until it and the client have found each other."""
+        assert self.node.trigger_configure() == TransitionCallbackReturn.SUCCESS
+        assert self.node.trigger_activate() == TransitionCallbackReturn.SUCCESS
+        self.spin_until(self._camera.get_subscription_count, "the node's subscription to image")
+        self.spin_until(lambda: self._client.count_publishers("road_seg/mask"), "the node's publisher of masks")
+        self.spin_for(0.5)  # the node's side of the match
+        return self
+
+    def spin_until(self, condition: Callable[[], object], what: str) -> None:
+        deadline = time.monotonic() + TIMEOUT
+        while not condition():
+            assert time.monotonic() < deadline, f"{what} did not happen in {TIMEOUT} s"
+            self._executor.spin_once(timeout_sec=0.05)
+
+    def spin_for(self, seconds: float) -> None:
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            self._executor.spin_once(timeout_sec=0.05)
+
+    def send(self, message: Image) -> None:
+        self._camera.publish(message)
+
+    def answer(self, message: Image) -> Image:
+        """Publish an image and wait for its mask."""
+        count = len(self.masks)
+        self.send(message)
+        self.spin_until(lambda: len(self.masks) > count, "a mask")
+        assert self.masks[-1].header == message.header
+        return self.masks[-1]
+
+    def faults(self) -> dict[str, str]:
+        """The faults in the next /diagnostics and their counts."""
+        self._statuses.clear()
+        self.spin_until(lambda: "faults" in self._statuses, "a message on /diagnostics")
+        return {value.key: value.value for value in self._statuses["faults"].values}
