@@ -1,12 +1,14 @@
-"""Segmenting several bags at once: in processes of this machine, or as Ray tasks on a cluster."""
+"""Segment several bags at once: in processes on this machine, or as Ray tasks on a cluster."""
 
 import multiprocessing
-import multiprocessing.connection
 import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
+from multiprocessing.connection import Connection, wait
+from multiprocessing.context import SpawnProcess
 from typing import TYPE_CHECKING, Any
 
 from fcn_road_seg.errors import UserError
@@ -16,30 +18,28 @@ if TYPE_CHECKING:
     from fcn_road_seg.bags.segment_bag import Job, Report
 
 Event = Callable[[int, str, Any], None]
-"""Is told which job (counted from 0) reports what; besides `Report`'s words there are ("done", figures) for a job that
-has ended well and ("failed", sentence) for one that has not."""
+"""Takes the job's index, from 0, and what it reports: besides `Report`'s kinds, ("done", figures) for a job that
+succeeded and ("failed", sentence) for one that did not."""
 
 
 def run_here(jobs: Sequence["Job"], options: SegmenterOptions, event: Event) -> None:
-    """One job after another, in this process, with one network."""
+    """Run one job after another, in this process, with one network."""
     from fcn_road_seg.bags.segment_bag import segment_bag
     from fcn_road_seg.inference.segmenter import RoadSegmenter
 
     segmenter = RoadSegmenter.load(options)
     for i, job in enumerate(jobs):
-        _told(
-            lambda report, job=job: segment_bag(job, segmenter, report), lambda kind, value, i=i: event(i, kind, value)
-        )
+        _report_end(partial(segment_bag, job, segmenter), partial(event, i))
 
 
 def run_processes(jobs: Sequence["Job"], options: SegmenterOptions, workers: int, event: Event) -> None:
-    """A process for each job, `workers` at a time; the threads are divided among them.
+    """Run a process for each job, `workers` at a time, which share the machine's threads evenly.
 
-    When the caller is interrupted, the processes are ended and clean up after themselves.
+    When the caller is interrupted, the processes are terminated and clean up after themselves.
     """
     context = multiprocessing.get_context("spawn")
     waiting = list(enumerate(jobs))
-    running: dict[Any, tuple[int, Any]] = {}
+    running: dict[Connection, tuple[int, SpawnProcess]] = {}
     try:
         while waiting or running:
             while waiting and len(running) < workers:
@@ -49,13 +49,14 @@ def run_processes(jobs: Sequence["Job"], options: SegmenterOptions, workers: int
                 process.start()
                 theirs.close()
                 running[ours] = i, process
-            for pipe in multiprocessing.connection.wait(list(running)):
+            ready = wait(list(running))
+            for pipe in [pipe for pipe in running if pipe in ready]:
                 i, process = running[pipe]
                 try:
                     kind, value = pipe.recv()
-                except EOFError:  # it was killed; most often there was not enough memory
+                except EOFError:  # it was killed, usually because the machine ran out of memory
                     process.join()
-                    kind, value = "failed", f"{jobs[i].bag}: its process ended with {process.exitcode}"
+                    kind, value = "failed", f"{jobs[i].bag}: its process exited with {process.exitcode}"
                 event(i, kind, value)
                 if kind in ("done", "failed"):
                     del running[pipe]
@@ -68,7 +69,7 @@ def run_processes(jobs: Sequence["Job"], options: SegmenterOptions, workers: int
 
 
 def run_ray(jobs: Sequence["Job"], options: SegmenterOptions, address: str, event: Event) -> None:
-    """Every job as a task on a Ray cluster, whose machines see the bags and the weights under the same paths.
+    """Run every job as a task on a Ray cluster, whose machines find the bags and the weights under the same paths.
 
     Args:
         address: as `ray.init` takes it: "auto", "host:port", "ray://host:port", or "local" to start one here.
@@ -85,7 +86,7 @@ def run_ray(jobs: Sequence["Job"], options: SegmenterOptions, address: str, even
     except (ConnectionError, ValueError, RuntimeError) as error:
         raise UserError(f"there is no Ray cluster at {address}: {' '.join(str(error).split())}") from None
     try:
-        gpus = 1 if options.device != "cpu" and ray.cluster_resources().get("GPU") else 0  # without, Ray hides them
+        gpus = 1 if options.device != "cpu" and ray.cluster_resources().get("GPU") else 0  # else Ray hides them
         task = ray.remote(num_cpus=1, num_gpus=gpus)(_task)
         running = {task.remote(job, options): i for i, job in enumerate(jobs)}
         while running:
@@ -102,19 +103,21 @@ def run_ray(jobs: Sequence["Job"], options: SegmenterOptions, address: str, even
 
 
 def _task(job: "Job", options: SegmenterOptions) -> list[tuple[str, Any]]:
-    """What a job reported, but for its single frames."""
+    """Run a job and return its reports; of the frames only the last one."""
     from fcn_road_seg.bags.segment_bag import segment_bag
     from fcn_road_seg.inference.segmenter import RoadSegmenter
 
     events: list[tuple[str, Any]] = []
-    _told(lambda report: segment_bag(job, RoadSegmenter.load(options), report), lambda *event: events.append(event))
+    _report_end(
+        lambda report: segment_bag(job, RoadSegmenter.load(options), report), lambda *event: events.append(event)
+    )
     last = [event for event in events if event[0] == "frame"][-1:]
     return [event for event in events if event[0] == "frames"] + last + [e for e in events if e[0][:5] != "frame"]
 
 
-def _process(job: "Job", options: SegmenterOptions, workers: int, pipe: Any) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent too, which then ends this process
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that what is half-written goes
+def _process(job: "Job", options: SegmenterOptions, workers: int, pipe: Connection) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent too, which terminates this process
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that partial files are removed
     import cv2
     import torch
 
@@ -125,11 +128,11 @@ def _process(job: "Job", options: SegmenterOptions, workers: int, pipe: Any) -> 
     torch.set_num_threads(threads)
     cv2.setNumThreads(threads)
     options = replace(options, threads=options.threads or threads)
-    _told(lambda report: segment_bag(job, RoadSegmenter.load(options), report), lambda *event: pipe.send(event))
+    _report_end(lambda report: segment_bag(job, RoadSegmenter.load(options), report), lambda *event: pipe.send(event))
 
 
-def _told(work: "Callable[[Report], dict[str, Any]]", report: "Report") -> None:
-    """Do a job, and report how it ended."""
+def _report_end(work: "Callable[[Report], dict[str, Any]]", report: "Report") -> None:
+    """Run a job and report how it ended."""
     try:
         figures = work(report)
     except (UserError, OSError) as error:

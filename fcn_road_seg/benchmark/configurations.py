@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 from fcn_road_seg.errors import UserError
-from fcn_road_seg.inference.backends import BACKENDS, PRECISIONS
+from fcn_road_seg.inference.backends.choice import BACKENDS, PRECISIONS
 
 NETWORKS = ("full", "lite")
 

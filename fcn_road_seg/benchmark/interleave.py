@@ -7,7 +7,7 @@ from functools import partial
 import torch
 from torch import nn
 
-from fcn_road_seg.inference.backends import DTYPES
+from fcn_road_seg.inference.backends.choice import DTYPES
 
 PAUSE = 0.005  # seconds; a library's threads spin for a while after their work, which would slow down the next call
 

@@ -7,10 +7,10 @@ from typing import NamedTuple
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from fcn_road_seg.inference import backends
+from fcn_road_seg.inference.backends import choice
 from fcn_road_seg.inference.checkpoint import Metadata, empty_network
 
-DTYPES = backends.DTYPES | {"int8": torch.int8}
+DTYPES = choice.DTYPES | {"int8": torch.int8}
 GEMM_SIZES = {"cpu": (512, 1024, 2048), "cuda": (4096, 8192)}
 COPY_BYTES = {"cpu": 1 << 28, "cuda": 1 << 30}  # more than any cache holds
 REPETITIONS = 8

@@ -60,7 +60,7 @@ def run(args: argparse.Namespace) -> int:
     from fcn_road_seg.benchmark.measure import Settings, measure
     from fcn_road_seg.benchmark.results import configuration_figures, markdown, plot
     from fcn_road_seg.datasets.kitti_road import open_split
-    from fcn_road_seg.inference.backends import torch_device
+    from fcn_road_seg.inference.backends.hardware import torch_device
 
     device = str(torch_device(args.device))
     configurations = parse(args.rungs) if args.rungs else default_configurations(device, with_lite=not args.weights)

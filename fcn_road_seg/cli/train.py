@@ -73,7 +73,7 @@ def run(args: argparse.Namespace) -> int:
 
     from fcn_road_seg.datasets.kitti_road import KittiRoad, split_names
     from fcn_road_seg.inference import checkpoint
-    from fcn_road_seg.inference.backends import torch_device
+    from fcn_road_seg.inference.backends.hardware import torch_device
     from fcn_road_seg.inference.segmenter import weights_path
     from fcn_road_seg.training.loop import train
     from fcn_road_seg.training.run_folder import RunFolder

@@ -68,7 +68,8 @@ def check_gpu(torch: Any, root: Path = Path("/")) -> Finding:
         torch: the module.
         root: the folder that contains etc/, dev/ and proc/.
     """
-    from fcn_road_seg.inference.backends import cpu_backend, cpu_has_bf16, cpu_has_vnni, nvidia_gpu_is_here
+    from fcn_road_seg.inference.backends import hardware
+    from fcn_road_seg.inference.backends.choice import cpu_backend
 
     if torch.cuda.is_available():
         try:
@@ -78,11 +79,11 @@ def check_gpu(torch: Any, root: Path = Path("/")) -> Finding:
             return error("gpu", text, "free GPU memory, or install a PyTorch build for this GPU")
         return ok("gpu", f"{torch.cuda.get_device_name(0)}: the network runs on it, in FP16.")
     runtime = {"openvino": "OpenVINO", "torch": "PyTorch"}[cpu_backend()]
-    precision = "BF16" if cpu_has_bf16() else "FP32"
-    if runtime == "OpenVINO" and cpu_has_vnni():
+    precision = hardware.fast_float_precision().upper()
+    if runtime == "OpenVINO" and hardware.cpu_supports_vnni():
         precision = f"INT8 (weights without an INT8 form in {precision})"
     cpu = f"the network runs on the CPU, in {precision} with {runtime}"
-    if not nvidia_gpu_is_here(root):
+    if not hardware.has_nvidia_gpu(root):
         return ok("gpu", f"No NVIDIA GPU found: {cpu}.")
     jetson = (root / "etc/nv_tegra_release").exists()
     if not torch.version.cuda:

@@ -1,7 +1,7 @@
-"""A weights file and what it says of itself: safetensors, with one JSON object as metadata.
+"""Weights files: safetensors with one JSON object as metadata.
 
-Safetensors only: a pickle runs code when it is opened. Every file carries the SHA-256 of its metadata
-and tensors, so that a damaged or altered file is refused instead of driven with.
+Pickles are not loaded, because they can run code. Every file carries the SHA-256 of its metadata and
+tensors, so that a damaged or altered file is refused instead of used for driving.
 """
 
 import hashlib
@@ -22,25 +22,25 @@ FORMAT_VERSION = 1
 
 
 class CheckpointError(UserError):
-    """A weights file that is not used; the message is one sentence that says why and what to do."""
+    """An invalid weights file; the message is one sentence with the reason and the remedy."""
 
 
 @dataclass(frozen=True)
 class Metadata:
-    """What a weights file says of itself.
+    """The metadata of a weights file.
 
     Attributes:
         fc, fc_width, classes, conv_widths: the network's form, see `network.FCN8s`. Class 1 is road.
         network_width: width in pixels of the input it was trained at; the default when it runs.
         threshold: P(road), 0..1, from which a pixel counts as road.
-        temperature: P(road) is the sigmoid of the difference of the logits over this; see
+        temperature: P(road) is the sigmoid of the logits' difference divided by this; see
             `evaluation.temperature_scaling`.
         colour_order, mean: the input's convention, 0..255 minus mean.
         recipe: every field of the training recipe. seed: of its random numbers.
-        data: per data set its frames' number and the SHA-256 of their names and bytes, per split.
+        data: per data set and split, the number of frames and the SHA-256 of their names and bytes.
         figures: validation figures, fractions 0..1.
-        teacher: SHA-256 of the weights that it was cut out of and learned from; empty where there were none.
-        origin: SHA-256 of the weights that were fine-tuned or calibrated into these; empty where there were none.
+        teacher: SHA-256 of the weights that it was pruned from and learned from; empty if there were none.
+        origin: SHA-256 of the weights that were fine-tuned or calibrated into these; empty if there were none.
         git_revision: of the repository that trained it.
     """
 
@@ -63,13 +63,13 @@ class Metadata:
 
     @property
     def max_f(self) -> float | None:
-        """MaxF on the validation frames, 0..1; None where nobody measured it."""
+        """MaxF on the validation frames, 0..1; None if it was not measured."""
         return self.figures.get("validation", {}).get("max_f")
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A loaded weights file: its path, metadata, the SHA-256 of metadata and tensors, and the tensors."""
+    """A loaded weights file: its path, its metadata, the SHA-256 of metadata and tensors, and the tensors."""
 
     path: Path
     metadata: Metadata
@@ -87,7 +87,7 @@ class Checkpoint:
 
 
 def save(path: str | Path, network: FCN8s, metadata: Metadata) -> None:
-    """Write the network's weights, in FP16, and the metadata to `path`, whole or not at all.
+    """Write the network's weights, in FP16, and the metadata to `path` atomically.
 
     Raises:
         CheckpointError: a weight is not finite in FP16.
@@ -95,7 +95,7 @@ def save(path: str | Path, network: FCN8s, metadata: Metadata) -> None:
     tensors = {name: t.detach().to("cpu", torch.float16).contiguous() for name, t in network.state_dict().items()}
     for name, tensor in tensors.items():
         if not torch.isfinite(tensor).all():
-            raise CheckpointError(f"{name} has values that FP16 cannot hold: the training went astray")
+            raise CheckpointError(f"{name} has values that FP16 cannot hold: the training diverged")
     text = json.dumps(asdict(metadata), sort_keys=True)
     header = {
         "format": FORMAT,
@@ -106,7 +106,7 @@ def save(path: str | Path, network: FCN8s, metadata: Metadata) -> None:
     path = Path(path)
     partial = path.with_name(path.name + ".partial")
     save_file(tensors, partial, header)
-    partial.chmod(0o644)  # safetensors leaves it readable by its owner alone
+    partial.chmod(0o644)  # safetensors makes it readable by its owner only
     partial.replace(path)
 
 
@@ -114,8 +114,8 @@ def load(path: str | Path) -> Checkpoint:
     """Read and check a weights file.
 
     Raises:
-        CheckpointError: it is missing, no safetensors file of this program's, damaged, altered, or
-            its tensors are not those of the network it names.
+        CheckpointError: it is missing, not a safetensors file of this program, damaged, altered, or
+            its tensors are not those of the network in its metadata.
     """
     path = Path(path)
     try:
@@ -131,36 +131,36 @@ def load(path: str | Path) -> Checkpoint:
     expected = {name: tuple(t.shape) for name, t in empty_network(metadata).state_dict().items()}
     found = {name: tuple(t.shape) for name, t in tensors.items()}
     for name in sorted(expected.keys() - found.keys()):
-        raise CheckpointError(f"{path} lacks the tensor {name}: it is not a whole {metadata.fc} FCN-8s")
+        raise CheckpointError(f"{path} lacks the tensor {name}: it is not a complete {metadata.fc} FCN-8s")
     for name in sorted(found.keys() - expected.keys()):
         raise CheckpointError(f"{path} has the tensor {name}, which a {metadata.fc} FCN-8s does not have")
     for name, shape in expected.items():
         if found[name] != shape:
             raise CheckpointError(f"{path}: {name} has the shape {found[name]}, but the network needs {shape}")
     if digest(header["metadata"], tensors) != header.get("sha256"):
-        raise CheckpointError(f"{path} was damaged or altered (its SHA-256 differs): fetch it again")
+        raise CheckpointError(f"{path} was damaged or altered (its SHA-256 differs): download it again")
     return Checkpoint(path, metadata, header["sha256"], tensors)
 
 
 def digest(metadata: str, tensors: dict[str, torch.Tensor]) -> str:
-    """SHA-256, in hex, over the metadata and the tensors' names, dtypes, shapes and bytes, in the names' order."""
+    """SHA-256, in hex, of the metadata and the tensors' names, dtypes, shapes and bytes, in the order of names."""
     sha = hashlib.sha256(metadata.encode() + b"\n")
     for name in sorted(tensors):
         tensor = tensors[name].contiguous()
         sha.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
-        sha.update(tensor.view(-1).view(torch.uint8).numpy())
+        sha.update(tensor.view(-1).view(torch.uint8).numpy().data)
     return sha.hexdigest()
 
 
 def empty_network(metadata: Metadata) -> FCN8s:
-    """The network the metadata describes, with shapes but without memory for its weights."""
+    """The network that the metadata describes, with shapes but without memory for its weights."""
     with torch.device("meta"):
         return FCN8s(metadata.fc, metadata.fc_width, metadata.classes, conv_widths=metadata.conv_widths)
 
 
 def _metadata(path: Path, header: dict[str, str]) -> Metadata:
     if header.get("format") != FORMAT:
-        raise CheckpointError(f"{path} holds no weights of this program; `road_seg train` makes them")
+        raise CheckpointError(f"{path} does not hold weights of this program: make them with `road_seg train`")
     if header.get("format_version") != str(FORMAT_VERSION):
         raise CheckpointError(
             f"{path} has the format version {header.get('format_version')}, and this program reads {FORMAT_VERSION}: "
@@ -186,9 +186,9 @@ def _metadata(path: Path, header: dict[str, str]) -> Metadata:
     except (KeyError, TypeError, ValueError, AttributeError):
         sound = False
     if not sound:
-        raise CheckpointError(f"{path} does not say what network it holds: its metadata was damaged or altered")
+        raise CheckpointError(f"{path} has invalid metadata: it was damaged or altered")
     if metadata.colour_order != "RGB" or tuple(metadata.mean) != MEAN:
-        raise CheckpointError(f"{path} expects another input convention than RGB minus {MEAN}")
+        raise CheckpointError(f"{path} expects an input convention other than RGB minus {MEAN}")
     return metadata
 
 
@@ -201,5 +201,5 @@ def _why_unreadable(path: Path, error: Exception) -> str:
     except OSError as os_error:
         return f"cannot read {path}: {os_error.strerror}"
     if start == b"PK" or start in (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05"):  # torch's zip; bare pickles
-        return f"{path} is a pickle, which can run code when opened: only safetensors files are loaded"
-    return f"{path} is no whole safetensors file ({error}): fetch it again"
+        return f"{path} is a pickle, which can run code when it is opened: only safetensors files are loaded"
+    return f"{path} is not a complete safetensors file ({error}): download it again"

@@ -1,4 +1,4 @@
-"""FCN-8s as it is deployed: from a uint8 frame of network size to P(road), with what can be folded folded."""
+"""FCN-8s as deployed: from a uint8 frame of network size to P(road), with everything folded that can be."""
 
 import copy
 
@@ -13,12 +13,12 @@ class InferenceNetwork(nn.Module):
     """The network with its input and output conventions inside, for backends and export.
 
     VGG-16 here has no batch normalisation, so there is none to fold; bias and ReLU are fused into the convolutions
-    by every runtime. What is left are two exact rewritings:
+    by every runtime. Two exact rewritings remain:
 
     Args:
         network: in evaluation mode; it is copied.
-        folded_normalisation: the mean is a part of conv1_1's bias instead of being subtracted from the frame.
-        folded_classes: the last layer computes one logit difference instead of two logits.
+        folded_normalisation: fold the mean into conv1_1's bias instead of subtracting it from the frame.
+        folded_classes: let the last layer compute one logit difference instead of two logits.
     """
 
     def __init__(self, network: FCN8s, folded_normalisation: bool = False, folded_classes: bool = True):
@@ -44,11 +44,12 @@ class InferenceNetwork(nn.Module):
 def fold_normalisation(conv1_1: nn.Conv2d) -> None:
     """Make the first convolution take raw RGB 0..255 with a border that the caller adds, see `bordered`.
 
-    conv(x - mean) = conv(x) - conv(mean). It was trained with a border of zeros after the subtraction: that is a
-    border of the mean colour before it, and a border of zeros would be wrong.
+    conv(x - mean) = conv(x) - conv(mean). The network was trained with a border of zeros after the subtraction, which
+    is a border of the mean colour before it; a border of zeros would be wrong.
     """
     mean = conv1_1.weight.new_tensor(MEAN, dtype=torch.float64)
     shift = torch.einsum("oikl,i->o", conv1_1.weight.double(), mean)
+    assert conv1_1.bias is not None
     conv1_1.bias.copy_(conv1_1.bias.double() - shift)
     conv1_1.padding = (0, 0)
 
@@ -66,7 +67,7 @@ def bordered(image: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
 
 @torch.no_grad()
 def fold_classes(upscore8: nn.ConvTranspose2d) -> None:
-    """Make the last layer compute logit(road) - logit(not road) at once: half of its work.
+    """Make the last layer compute logit(road) - logit(not road) directly, with half the work.
 
     The layers before it mix both classes' scores in 2 x 2 kernels, so they keep two channels.
     """

@@ -36,6 +36,8 @@ class FCN8s(nn.Module):
         conv_widths: channels of conv1_1 ... conv5_3; VGG-16's, or fewer in a pruned network.
     """
 
+    conv1_1: nn.Conv2d  # added by name, like its successors
+
     def __init__(
         self,
         fc: str = "atrous",
@@ -64,10 +66,11 @@ class FCN8s(nn.Module):
         self.fc7 = nn.Conv2d(self.fc_width, self.fc_width, 1)
         self.dropout = nn.Dropout(1 - keep_prob)
         self.head = SkipHead(self.feature_widths, classes, std_init)
-        if self.fc6.weight.is_meta:  # only the shapes are wanted
+        if self.fc6.weight.is_meta:  # only shapes, see `checkpoint.empty_network`
             return
         for layer in (self.fc6, self.fc7):
             nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+            assert layer.bias is not None
             nn.init.zeros_(layer.bias)
 
     @property
@@ -113,6 +116,7 @@ class SkipHead(nn.Module):
             return
         for score in (self.score_fr, self.score_pool4, self.score_pool3):
             nn.init.normal_(score.weight, std=std_init)
+            assert score.bias is not None
             nn.init.zeros_(score.bias)
         for upscore in (self.upscore2, self.upscore_pool4, self.upscore8):
             bilinear_(upscore.weight)

@@ -1,9 +1,9 @@
-"""ONNX files of the network: made, described in their own metadata, and checked against PyTorch.
+"""ONNX files of the network: export, metadata, and a check against PyTorch.
 
-Input `image`: uint8 N x h x w x 3, RGB, already of network size; the mean is subtracted inside. Output
-`probability`: float32 N x h x w, P(road). The operators are those that TensorRT, OpenVINO and ONNX Runtime
-all run: Cast, Transpose, Sub, Conv, Relu, MaxPool, ConvTranspose, Add, Squeeze, Sigmoid, and in an INT8 file
-QuantizeLinear and DequantizeLinear with zero points 0.
+Input `image`: uint8 N x h x w x 3, RGB, already of network size; the graph subtracts the mean. Output
+`probability`: float32 N x h x w, P(road). TensorRT, OpenVINO and ONNX Runtime support all its operators: Cast,
+Transpose, Sub, Conv, Relu, MaxPool, ConvTranspose, Add, Squeeze, Sigmoid, and in an INT8 file QuantizeLinear and
+DequantizeLinear with zero points 0.
 """
 
 import ast
@@ -27,22 +27,23 @@ from fcn_road_seg.inference.preprocess import MAX_NETWORK_WIDTH, MEAN, network_f
 
 if TYPE_CHECKING:
     import onnx
+    from openvino import CompiledModel
 
 INPUT, OUTPUT = "image", "probability"
-# PyTorch writes opset 18; none of these operators changed since 13, and TensorRT 8.6 reads up to 17.
+# PyTorch writes opset 18; none of these operators has changed since 13, and TensorRT 8.6 reads up to 17.
 OPSET, IR_VERSION = 17, 8
 PACKAGES = "onnx", "onnxscript", "onnxruntime", "openvino"
-# Greatest |difference of P(road)| from PyTorch's FP32 at any pixel; INT8 rounds more: its mean over the pixels.
+# Greatest |difference of P(road)| from PyTorch's FP32 at any pixel; for INT8, which rounds more, the mean over pixels.
 BOUNDS = {"fp32": 0.001, "fp16": 0.01, "int8": 0.01}
 
 
 class ExportError(UserError):
-    """An ONNX file that is not written, or not used; the message is one sentence."""
+    """An ONNX file that cannot be written or used; the message is one sentence."""
 
 
 @dataclass(frozen=True)
 class Agreement:
-    """How far a runtime is from PyTorch's FP32 at one input shape: |difference of P(road)|, 0..1."""
+    """A runtime's deviation from PyTorch's FP32 at one input shape: |difference of P(road)|, 0..1."""
 
     runtime: str
     batch: int
@@ -53,7 +54,9 @@ class Agreement:
 
 
 class OnnxNetwork(InferenceNetwork):
-    """InferenceNetwork in operators that every ONNX runtime has; TensorRT takes uint8 only straight into a cast."""
+    """InferenceNetwork in operators that every ONNX runtime has; in TensorRT only a cast can take uint8."""
+
+    mean: torch.Tensor
 
     def __init__(self, network: FCN8s):
         super().__init__(network)
@@ -66,22 +69,23 @@ class OnnxNetwork(InferenceNetwork):
 
 
 def require(*packages: str) -> None:
-    """
+    """Check that packages are installed.
+
     Raises:
-        ExportError: one of the packages is not installed; the sentence has the pip command.
+        ExportError: one of them is not; the sentence has the pip command.
     """
     missing = [name for name in packages if importlib.util.find_spec(name) is None]
     if missing:
-        raise ExportError(f"{', '.join(missing)} is not installed here: pip install {' '.join(missing)}")
+        raise ExportError(f"{', '.join(missing)} is not installed: pip install {' '.join(missing)}")
 
 
 def to_onnx(checkpoint: Checkpoint, size: tuple[int, int] | None = None, fp16: bool = False) -> "onnx.ModelProto":
-    """The network as an ONNX graph with the weights inside.
+    """The network as an ONNX graph that contains the weights.
 
     Args:
-        size: (width, height) in pixels of the one input size that it takes, in batches of one; None leaves
-            batch, height and width open, the latter two in multiples of 32.
-        fp16: weights and arithmetic in FP16; input and output stay as they are.
+        size: fixed input size (width, height) in pixels, in batches of one; None makes batch, height and width
+            dynamic, the latter two in multiples of 32.
+        fp16: use FP16 for weights and arithmetic; input and output do not change.
     """
     network = OnnxNetwork(checkpoint.network()).eval()
     if fp16:
@@ -101,6 +105,7 @@ def to_onnx(checkpoint: Checkpoint, size: tuple[int, int] | None = None, fp16: b
             dynamic_shapes=None if size else any_size,
             verbose=False,
         )
+    assert program is not None  # dynamo=True always returns a program
     model = tidied(program.model_proto)
     describe(model, checkpoint, precision="fp16" if fp16 else "fp32")
     set_size(model, size)
@@ -108,7 +113,7 @@ def to_onnx(checkpoint: Checkpoint, size: tuple[int, int] | None = None, fp16: b
 
 
 def tidied(model: "onnx.ModelProto") -> "onnx.ModelProto":
-    """Without the exporter's diary (stack traces, paths), and with convolutions called after their layers."""
+    """Remove the exporter's notes (stack traces, paths), and name convolutions after their layers."""
     graph = model.graph
     model.opset_import[0].version, model.ir_version = OPSET, IR_VERSION
     graph.name = "fcn8s"
@@ -124,7 +129,7 @@ def tidied(model: "onnx.ModelProto") -> "onnx.ModelProto":
 
 
 def describe(model: "onnx.ModelProto", checkpoint: Checkpoint, **properties: str) -> None:
-    """Write into the file whose weights it holds and how they are used."""
+    """Add metadata: which weights the model holds and how to use them."""
     import onnx
 
     from fcn_road_seg.git_revision import git_revision
@@ -140,12 +145,12 @@ def describe(model: "onnx.ModelProto", checkpoint: Checkpoint, **properties: str
 
 
 def properties(model: "onnx.ModelProto") -> dict[str, str]:
-    """What an ONNX file says of itself."""
+    """The metadata of an ONNX file."""
     return {p.key: p.value for p in model.metadata_props}
 
 
 def set_size(model: "onnx.ModelProto", size: tuple[int, int] | None) -> None:
-    """Fix the input at one frame of `size` (width, height); None leaves batch, height and width open."""
+    """Fix the input at one frame of `size` (width, height); None makes batch, height and width dynamic."""
     values = (1, size[1], size[0]) if size else ("batch", "height", "width")
     for tensor in (model.graph.input[0], model.graph.output[0]):
         for dimension, value in zip(tensor.type.tensor_type.shape.dim, values, strict=False):
@@ -156,10 +161,10 @@ def set_size(model: "onnx.ModelProto", size: tuple[int, int] | None) -> None:
 
 
 def load_int8(path: str | Path, checkpoint: Checkpoint) -> "onnx.ModelProto":
-    """An INT8 file of `road_seg quantize`, if it was made from this checkpoint.
+    """Load the INT8 file that `road_seg quantize` made from this checkpoint.
 
     Raises:
-        ExportError: it is missing, no such file, or made from other weights.
+        ExportError: it is missing, not such a file, or made from other weights.
     """
     import onnx
     from google.protobuf.message import DecodeError
@@ -167,12 +172,12 @@ def load_int8(path: str | Path, checkpoint: Checkpoint) -> "onnx.ModelProto":
     try:
         model = onnx.load(str(path))
     except FileNotFoundError:
-        raise ExportError(f"there is no INT8 file {path}: `road_seg quantize` makes it") from None
+        raise ExportError(f"there is no INT8 file {path}: make it with `road_seg quantize`") from None
     except (DecodeError, OSError) as error:
-        raise ExportError(f"{path} is no ONNX file ({error})") from None
+        raise ExportError(f"{path} is not an ONNX file ({error})") from None
     known = properties(model)
     if known.get("precision") != "int8":
-        raise ExportError(f"{path} is no INT8 file of this program: `road_seg quantize` makes one")
+        raise ExportError(f"{path} is not an INT8 file of this program: make one with `road_seg quantize`")
     if known.get("weights_sha256") != checkpoint.sha256:
         raise ExportError(
             f"{path} was made from other weights than {checkpoint.path}: run `road_seg quantize` for these"
@@ -187,9 +192,9 @@ def check(
     size: tuple[int, int] | None = None,
     precision: str = "fp32",
 ) -> list[Agreement]:
-    """Run the file in ONNX Runtime and OpenVINO beside PyTorch's FP32 on example frames.
+    """Compare ONNX Runtime's and OpenVINO's answers with PyTorch's FP32 on example frames.
 
-    Where the size is open it runs at two, the second with a batch of two.
+    A dynamic model runs at two sizes, the second with a batch of two.
 
     Args:
         frames: at least two road scenes, uint8 H x W x 3 RGB, of any size.
@@ -211,7 +216,7 @@ def check(
             if not (found.mean if precision == "int8" else found.greatest) <= BOUNDS[precision]:
                 raise ExportError(
                     f"{runtime} differs from PyTorch by up to {found.greatest:.4f} (mean {found.mean:.4f}) in P(road) "
-                    f"at {width}x{height}, and {precision} may by {BOUNDS[precision]}: the file is not written"
+                    f"at {width}x{height}, but the bound of {precision} is {BOUNDS[precision]}: the file is not written"
                 )
             results.append(found)
     return results
@@ -228,12 +233,12 @@ def run_onnxruntime(content: bytes, image: np.ndarray) -> np.ndarray:
 
 
 def run_openvino(content: bytes, image: np.ndarray) -> np.ndarray:
-    """P(road) of one batch by OpenVINO on the CPU, FP32 where the file does not say INT8."""
+    """P(road) of one batch by OpenVINO on the CPU, in FP32 except for INT8 layers."""
     return openvino_model(content, image.shape)(image)[OUTPUT]
 
 
-def openvino_model(content: bytes, shape: Sequence[int]):
-    """OpenVINO's compiled model for one input shape, FP32 where the file does not say INT8."""
+def openvino_model(content: bytes, shape: Sequence[int]) -> "CompiledModel":
+    """OpenVINO's compiled model for one input shape, in FP32 except for INT8 layers."""
     import openvino
 
     core = openvino.Core()
@@ -243,7 +248,7 @@ def openvino_model(content: bytes, shape: Sequence[int]):
 
 
 def parse_size(text: str) -> tuple[int, int] | None:
-    """ "576x160" -> (576, 160); "dynamic" -> None.
+    """Parse "576x160" -> (576, 160) or "dynamic" -> None.
 
     Raises:
         ExportError: it is neither, or not in multiples of 32.
@@ -260,7 +265,7 @@ def parse_size(text: str) -> tuple[int, int] | None:
 
 
 def save(model: "onnx.ModelProto", path: str | Path) -> None:
-    """Write the file whole or not at all."""
+    """Write the file atomically."""
     path = Path(path)
     partial = path.with_name(path.name + ".partial")
     partial.write_bytes(model.SerializeToString())

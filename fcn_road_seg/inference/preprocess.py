@@ -1,7 +1,7 @@
 """Camera frame -> network input, and network output -> probability of the frame's size.
 
-The one definition of both, used by training, evaluation and the node, on the CPU and on CUDA. Nothing
-is letterboxed: the frame is resized as a whole, and so is the answer.
+The only definition of both, for training, evaluation and the node, on the CPU and on CUDA. There is no
+letterboxing: the complete frame is resized, and so is the answer.
 """
 
 import cv2
@@ -15,7 +15,7 @@ from fcn_road_seg.inference.network import STRIDE
 # weights expect RGB 0..255 minus this mean, not divided by anything.
 MEAN = (123.68, 116.779, 103.939)
 MAX_NETWORK_WIDTH = 4096  # pixels
-MAX_ASPECT = 2  # a network input is at most this many times as high as it is wide
+MAX_ASPECT = 2  # greatest height / width of a network input
 
 
 def network_size(width: int, height: int, network_width: int) -> tuple[int, int]:
@@ -38,8 +38,8 @@ def resize(image: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
 
 def network_frame(frame: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """A frame, uint8 H x W x 3 RGB of any strides -> uint8 1 x h x w x 3 of `size` (width, height), on the CPU."""
-    # Nothing may lie between the frame and its view as N x 3 x H x W: torch then sees that it is channels-last.
-    batch = torch.from_numpy(np.require(frame, requirements="CW")[None]).permute(0, 3, 1, 2)
+    # The frame must be viewed as N x 3 x H x W directly, without a copy: torch then sees that it is channels-last.
+    batch = torch.from_numpy(np.require(frame, requirements=["C", "W"])[None]).permute(0, 3, 1, 2)
     return resize(batch, size).permute(0, 2, 3, 1).numpy()
 
 
@@ -56,7 +56,7 @@ def normalise(image: torch.Tensor, dtype: torch.dtype = torch.float32) -> torch.
 def to_input(frame: torch.Tensor, size: tuple[int, int], dtype: torch.dtype) -> torch.Tensor:
     """uint8 RGB frames, N x 3 x H x W -> mean-free network input of `size` (width, height) and `dtype`."""
     if frame.is_cuda:
-        frame = frame.to(torch.float16)  # CUDA has no uint8 resize
+        frame = frame.to(torch.float16)  # CUDA cannot resize uint8
     return normalise(resize(frame, size), dtype)
 
 
@@ -70,7 +70,7 @@ def resize_probability(road: torch.Tensor, size: tuple[int, int]) -> torch.Tenso
     """P(road), float32 N x h x w, 0..1 -> P(road) x 255 as uint8, N x H x W of `size` (width, height)."""
     width, height = size
     if road.device.type == "cpu" and width >= road.shape[2] and height >= road.shape[1]:
-        # Where nothing shrinks, OpenCV's bilinear resize is torch's but for rounding, and several times as fast.
+        # When enlarging, OpenCV's bilinear resize equals torch's up to rounding, and is several times as fast.
         answer = np.empty((len(road), height, width), np.uint8)
         for plane, out in zip(road.numpy(), answer, strict=True):
             cv2.convertScaleAbs(cv2.resize(plane, size, interpolation=cv2.INTER_LINEAR), out, alpha=255)

@@ -2,13 +2,13 @@
 
 import gc
 from pathlib import Path
-from typing import NoReturn
 
 import numpy as np
 import torch
 
 from fcn_road_seg.errors import DeviceLostError, FrameError, UserError, first_line
-from fcn_road_seg.inference import backends
+from fcn_road_seg.inference.backends import choice, hardware
+from fcn_road_seg.inference.backends.protocol import Backend
 from fcn_road_seg.inference.checkpoint import Checkpoint, load
 from fcn_road_seg.inference.network import STRIDE
 from fcn_road_seg.inference.options import SegmenterOptions
@@ -28,8 +28,8 @@ class RoadSegmenter:
         checkpoint: the weights' path, SHA-256 and metadata.
         threshold: P(road), 0..1, from which the checkpoint counts a pixel as road.
         network_width: width in pixels at which the network runs.
-        backend, device, device_name, precision: what it runs on in truth, for logs and diagnostics.
-        cuda_not_had: why "auto" took the CPU although the machine has a GPU; else empty.
+        backend, device, device_name, precision: what is in use, with every "auto" resolved.
+        why_not_cuda: why "auto" took the CPU although the machine has an NVIDIA GPU; else empty.
     """
 
     def __init__(self, checkpoint: Checkpoint, options: SegmenterOptions = DEFAULTS):
@@ -43,19 +43,20 @@ class RoadSegmenter:
         self.threshold = checkpoint.metadata.threshold
         self.network_width = width or checkpoint.metadata.network_width
         try:
-            self._backend = backends.create(checkpoint, options)
+            running = choice.create(checkpoint, options)
         except RuntimeError as error:
             if "CUDA error" in str(error):
-                raise DeviceLostError(f"{device} works no more: {first_line(error)}") from None
+                raise DeviceLostError(f"{device} no longer works: {first_line(error)}") from None
             raise UserError(f"the network cannot be put on {device}: {first_line(error)}") from None
-        self.backend = self._backend.name
-        self.device = self._backend.device_string
-        self.device_name = self._backend.device_name
-        self.precision = self._backend.precision
-        self.cuda_not_had = ""
+        self._backend: Backend | None = running
+        self.backend = running.name
+        self.device = running.device
+        self.device_name = running.device_name
+        self.precision = running.precision
+        self.why_not_cuda = ""
         missed = device == "auto" and self.device == "cpu" and not torch.cuda.is_available()
-        if missed and backends.nvidia_gpu_is_here():
-            self.cuda_not_had = f"this machine has an NVIDIA GPU, but {backends.torch_build()} and found none"
+        if missed and hardware.has_nvidia_gpu():
+            self.why_not_cuda = f"this machine has an NVIDIA GPU, but {hardware.torch_build()} and found none"
 
     @classmethod
     def load(cls, options: SegmenterOptions | str | Path = DEFAULTS) -> "RoadSegmenter":
@@ -79,31 +80,36 @@ class RoadSegmenter:
         """P(road) x 255, uint8 H x W, of a frame, uint8 H x W x 3 RGB (any size, any strides).
 
         Raises:
-            FrameError: out of memory, or the network failed; the next frame may do.
-            DeviceLostError: no frame will do any more in this process.
-            ValueError: this is no frame.
+            FrameError: out of memory, or the network failed; the next frame may succeed.
+            DeviceLostError: every further frame will fail in this process.
+            ValueError: the array is not a frame.
             RuntimeError: the segmenter was closed.
         """
         if frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] != 3 or 0 in frame.shape:
-            raise ValueError(f"a frame is uint8 H x W x 3, but this one is {frame.dtype} {frame.shape}")
-        if self._backend is None:
-            raise RuntimeError("this segmenter was closed")
+            raise ValueError(f"a frame must be uint8 H x W x 3, but this one is {frame.dtype} {frame.shape}")
+        backend = self._running()
         height, width = frame.shape[:2]
         try:
-            return self._backend(frame, network_size(width, height, self.network_width))
+            return backend(frame, network_size(width, height, self.network_width))
         except (RuntimeError, MemoryError) as error:
             fault = error
-        # Outside the except block the error's traceback no longer holds the frame's tensors.
-        return self._raise(fault.with_traceback(None), f"{width}x{height}")
+        # Outside the except block, the error's traceback no longer keeps the frame's tensors alive.
+        raise self._frame_fault(fault.with_traceback(None), backend, f"{width}x{height}")
 
-    def _raise(self, fault: Exception, size: str) -> NoReturn:
-        words = first_line(fault)
-        if not self._backend.works():
-            raise DeviceLostError(f"{self.device_name} ({self.device}) works no more: {words}")
-        short = isinstance(fault, (MemoryError, torch.cuda.OutOfMemoryError))
-        if short or "can't allocate memory" in words or "out of memory" in words:
-            raise FrameError("memory", f"{self.device} has not enough memory for a frame of {size}: {words}")
-        raise FrameError("inference", f"the network failed on a frame of {size}: {words}")
+    def _frame_fault(self, fault: Exception, backend: Backend, size: str) -> FrameError | DeviceLostError:
+        """What to raise for a frame on which the backend failed."""
+        reason = first_line(fault)
+        if not backend.works():
+            return DeviceLostError(f"{self.device_name} ({self.device}) no longer works: {reason}")
+        out_of_memory = isinstance(fault, (MemoryError, torch.cuda.OutOfMemoryError))
+        if out_of_memory or "can't allocate memory" in reason or "out of memory" in reason:
+            return FrameError("memory", f"not enough memory for a frame of {size} on {self.device}: {reason}")
+        return FrameError("inference", f"the network failed on a frame of {size}: {reason}")
+
+    def _running(self) -> Backend:
+        if self._backend is None:
+            raise RuntimeError("this segmenter was closed")
+        return self._backend
 
     def mask(self, frame: np.ndarray) -> np.ndarray:
         """Segment a frame and apply the checkpoint's threshold: uint8 H x W, 255 = road, 0 = not road.
@@ -114,22 +120,22 @@ class RoadSegmenter:
 
     @property
     def seconds(self) -> dict[str, float]:
-        """What preprocess, network and postprocess, on CUDA also upload and download, took for the last frame."""
-        return self._backend.seconds
+        """Durations of the last frame's stages: preprocess, network, postprocess; with CUDA graphs upload, download."""
+        return self._running().seconds
 
     def memory(self) -> int | None:
         """Bytes of GPU memory in use; None on the CPU."""
-        return self._backend.memory()
+        return self._running().memory()
 
     def warm_up(self, height: int, width: int) -> None:
-        """Run once on a grey frame of this size, so that the first real one is not slow."""
+        """Run once on a grey frame of this size, in pixels, so that the first real frame is not slow."""
         self(np.full((height, width, 3), 128, np.uint8))
 
     def close(self) -> None:
         """Free the network's memory; the segmenter cannot be called afterwards.
 
         Raises:
-            DeviceLostError: the device answers no more.
+            DeviceLostError: the device no longer works.
         """
         self._backend = None
         gc.collect()  # a compiled network is part of a cycle
@@ -137,14 +143,14 @@ class RoadSegmenter:
             if self.device.startswith("cuda"):
                 torch.cuda.empty_cache()
         except RuntimeError as error:
-            raise DeviceLostError(f"{self.device_name} ({self.device}) works no more: {first_line(error)}") from None
+            raise DeviceLostError(f"{self.device_name} ({self.device}) no longer works: {first_line(error)}") from None
 
 
 def weights_path(weights: str | Path = "") -> Path:
     """The file that a name stands for, see `SegmenterOptions`.
 
     Raises:
-        FileNotFoundError: it is one that should have come with this installation and has not.
+        FileNotFoundError: the shipped weights are missing from this installation.
     """
     shipped = {"": SHIPPED_WEIGHTS, "lite": LITE_WEIGHTS}.get(str(weights))
     return share_path(shipped) if shipped else Path(weights)

@@ -1,1 +1,4 @@
-"""INT8 after training: calibration frames, NNCF's quantisation, and which layers do not bear it."""
+"""INT8 quantisation after training: calibration frames, NNCF's quantisation, and the layers that need floating point.
+
+Imports NNCF and ONNX when called, `datasets`, `inference` and the rooms below them.
+"""

@@ -1,4 +1,4 @@
-"""Frames from which the ranges of the activations are learned: training frames, never validation ones."""
+"""The training frames from which NNCF learns the activations' ranges; validation frames are never used."""
 
 import hashlib
 from collections import Counter
@@ -17,11 +17,11 @@ from fcn_road_seg.inference.preprocess import network_frame, network_size
 
 @dataclass(frozen=True)
 class Calibration:
-    """Network inputs and what they are.
+    """Network inputs and their origin.
 
     Attributes:
         images: uint8 1 x h x w x 3 RGB each, of network size.
-        sources: number of frames per source, folders by their names.
+        sources: number of frames per source; a folder's key is its name.
         sha256: of the images' sizes and bytes, in order.
     """
 
@@ -37,20 +37,20 @@ def load_calibration(
     camvid: str | Path | None = None,
     folders: Sequence[str | Path] = (),
 ) -> Calibration:
-    """`frames` frames, the same number of every source, evenly spread over each.
+    """Load `frames` frames, the same number from each source, evenly spread over it.
 
     Args:
-        kitti_road: KITTI Road folder, of which this project's training split is taken.
-        camvid: CamVid folder, of which the part "train" is taken.
+        kitti_road: KITTI Road folder; this project's training split is used.
+        camvid: CamVid folder; the part "train" is used.
         folders: of images.
 
     Raises:
-        DatasetError: a source cannot be read or has no images, or there is none.
+        DatasetError: a source cannot be read or has no images, or no source is given.
     """
     sources: list[tuple[str, Sequence]] = []
     if kitti_road:
-        there = set(KittiRoad(kitti_road).names)
-        names = [name for name in split_names("train") if name in there]
+        present = set(KittiRoad(kitti_road).names)
+        names = [name for name in split_names("train") if name in present]
         if not names:
             raise DatasetError(f"{kitti_road} has no frame of the training split")
         sources.append(("kitti_road", KittiRoad(kitti_road, names)))
@@ -62,9 +62,11 @@ def load_calibration(
             raise DatasetError(f"there are no images in the folder {folder}")
         sources.append((folder.name, files))
     if not sources or frames < len(sources):
-        raise DatasetError(f"{frames} calibration frames from {len(sources)} sources: at least one of each is needed")
+        raise DatasetError(f"{frames} calibration frames from {len(sources)} sources: each source needs at least one")
 
-    images, counts, sha = [], Counter(), hashlib.sha256()
+    images: list[np.ndarray] = []
+    counts: Counter[str] = Counter()
+    sha = hashlib.sha256()
     for name, source in sources:
         chosen = np.unique(np.linspace(0, len(source) - 1, frames // len(sources)).round().astype(int))
         counts[name] += len(chosen)

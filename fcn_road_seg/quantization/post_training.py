@@ -1,8 +1,8 @@
-"""NNCF's post-training quantisation of the exported network, in the one form that every runtime takes.
+"""NNCF's post-training quantisation of the exported network, in the one form that every runtime accepts.
 
-QuantizeLinear/DequantizeLinear pairs (ONNX "QDQ"); weights stored as int8 with a scale per output channel,
-activations int8 with a scale per tensor, all zero points 0, which is all that TensorRT accepts. Biases and
-the transposed convolutions, which interpolate, stay FP32. OpenVINO and ONNX Runtime take the same file.
+QuantizeLinear/DequantizeLinear pairs (ONNX "QDQ"): weights are int8 with a scale per output channel, activations
+int8 with a scale per tensor, and all zero points are 0, because TensorRT accepts nothing else. Biases and the
+transposed convolutions, which interpolate, stay FP32. OpenVINO and ONNX Runtime accept the same file.
 """
 
 import copy
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 
 
 class QuantizationError(UserError):
-    """A network that is not quantised; the message is one sentence."""
+    """A network that cannot be quantised; the message is one sentence."""
 
 
 def quantize(model: "onnx.ModelProto", images: Sequence[np.ndarray]) -> "onnx.ModelProto":
-    """The float `model` of `export.to_onnx` with every convolution in INT8.
+    """Quantise every convolution of a float `model` from `onnx_export.to_onnx` to INT8.
 
     Args:
         images: calibration inputs, uint8 1 x h x w x 3 RGB.
@@ -41,8 +41,8 @@ def quantize(model: "onnx.ModelProto", images: Sequence[np.ndarray]) -> "onnx.Mo
         subset_size=len(images),
         preset=nncf.QuantizationPreset.PERFORMANCE,  # symmetric
         ignored_scope=nncf.IgnoredScope(types=["Sub", "Add", "ConvTranspose", "Sigmoid"], validate=False),
-        # CPUs without VNNI add two products of 8 bits in 16: conv1_1, whose input is signed, would overflow. What
-        # follows a ReLU is only 0..127 here.
+        # CPUs without VNNI add two 8-bit products in 16 bits: conv1_1, whose input is signed, would overflow. Inputs of
+        # the other layers follow a ReLU and are only 0..127 here.
         advanced_parameters=AdvancedQuantizationParameters(overflow_fix=OverflowFix.FIRST_LAYER),
     )
     quantised.graph.ClearField("value_info")
@@ -50,7 +50,7 @@ def quantize(model: "onnx.ModelProto", images: Sequence[np.ndarray]) -> "onnx.Mo
 
 
 def signed(model: "onnx.ModelProto") -> "onnx.ModelProto":
-    """The same ranges in int8 instead of uint8: NNCF counts what follows a ReLU from 0 to 255."""
+    """Change uint8 to int8 with the same ranges: NNCF quantises the output of a ReLU to 0..255."""
     from onnx import numpy_helper
 
     tensors = {tensor.name: tensor for tensor in model.graph.initializer}
@@ -60,7 +60,7 @@ def signed(model: "onnx.ModelProto") -> "onnx.ModelProto":
         scale, zero_point = (tensors[name] for name in node.input[1:3])
         zero = numpy_helper.to_array(zero_point)
         if zero.any():
-            raise QuantizationError(f"NNCF gave {node.name} a zero point: this is not a symmetric quantisation")
+            raise QuantizationError(f"NNCF gave {node.name} a zero point: the quantisation is not symmetric")
         if zero.dtype == np.uint8:
             step = numpy_helper.to_array(scale) * np.float32(255 / 127)
             scale.CopyFrom(numpy_helper.from_array(step.astype(np.float32), scale.name))
@@ -69,16 +69,16 @@ def signed(model: "onnx.ModelProto") -> "onnx.ModelProto":
 
 
 def convolutions(model: "onnx.ModelProto") -> list[str]:
-    """Names of the layers that quantisation is about, in the graph's order."""
+    """Names of the layers that are quantised, in the graph's order."""
     return [node.name for node in model.graph.node if node.op_type == "Conv"]
 
 
 def with_float_layers(
     quantised: "onnx.ModelProto", model: "onnx.ModelProto", layers: Collection[str]
 ) -> "onnx.ModelProto":
-    """A copy of `quantised` in which `layers` take their input and weights from the float `model` again.
+    """A copy of `quantised` in which `layers` take their input and weights from the float `model`.
 
-    Their weights are stored in FP16, which holds those of a checkpoint exactly.
+    Their weights are stored in FP16, which is exact for a checkpoint's.
     """
     import onnx
     from onnx import numpy_helper
@@ -91,8 +91,8 @@ def with_float_layers(
     nodes = []
     for node in graph.node:
         if node.name in originals:
-            activation, weight, *bias = originals[node.name].input  # a bias of zeros is left out by the exporter
-            if producers[activation].op_type == "MaxPool":  # the one in `quantised` pools what is already INT8
+            activation, weight, *bias = originals[node.name].input  # the exporter omits a bias of zeros
+            if producers[activation].op_type == "MaxPool":  # the one in `quantised` pools INT8 values
                 pool = copy.deepcopy(producers[activation])
                 pool.name, pool.output[:] = f"{node.name}_pool", [f"{node.name}.input"]
                 activation = pool.output[0]
@@ -112,7 +112,7 @@ def with_float_layers(
 
 
 def without_unused(model: "onnx.ModelProto") -> "onnx.ModelProto":
-    """Without the nodes and tensors that nothing reads any more."""
+    """Remove the nodes and tensors that nothing reads."""
     graph = model.graph
     needed, kept = {output.name for output in graph.output}, []
     for node in reversed(graph.node):

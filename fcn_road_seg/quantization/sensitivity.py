@@ -1,4 +1,4 @@
-"""Which layers do not bear INT8: each is left in float in turn, and the masks are compared with FP32's."""
+"""Which layers do not tolerate INT8: each in turn stays in float, and the masks are compared with FP32's."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -11,15 +11,16 @@ from fcn_road_seg.quantization.post_training import QuantizationError, convoluti
 
 if TYPE_CHECKING:
     import onnx
+    from openvino import CompiledModel
 
 
 @dataclass(frozen=True)
 class Sensitivity:
-    """What quantisation changes, as the share 0..1 of pixels whose class is not FP32's.
+    """The effect of quantisation, as the share 0..1 of pixels whose class differs from FP32's.
 
     Attributes:
         every_layer: with every convolution in INT8.
-        without: per layer, with this one in float and all others in INT8.
+        without: per layer, with it in float and all others in INT8.
         kept: layers that stay in float in the result, the worst first.
         result: with the kept layers in float.
     """
@@ -38,7 +39,7 @@ def keep_sensitive_layers(
     bound: float,
     track: Callable[[Iterable], Iterable] = iter,
 ) -> tuple["onnx.ModelProto", Sensitivity]:
-    """Put the worst layers back into float, one by one, until at most `bound` of the pixels change class.
+    """Return the worst layers to float, one by one, until at most `bound` (0..1) of the pixels change class.
 
     Args:
         quantised, model: every convolution in INT8, and in float.
@@ -47,7 +48,7 @@ def keep_sensitive_layers(
         track: wraps the layers' names, for a progress bar.
 
     Raises:
-        QuantizationError: half of the layers in float do not suffice.
+        QuantizationError: even with half of the layers in float, more pixels change class.
     """
 
     def classes(candidate: "onnx.ModelProto") -> np.ndarray:
@@ -61,14 +62,14 @@ def keep_sensitive_layers(
     layers = convolutions(quantised)
     every_layer = changed(quantised)
     without = {layer: changed(with_float_layers(quantised, model, [layer])) for layer in track(layers)}
-    worst_first = sorted(layers, key=without.get)
+    worst_first = sorted(layers, key=without.__getitem__)
     kept: list[str] = []
     result, share = quantised, every_layer
     while share > bound:
         if len(kept) >= len(layers) // 2:
             raise QuantizationError(
                 f"INT8 changes the class of {100 * share:.2f} % of the pixels even with {', '.join(kept)} in float, "
-                f"and {100 * bound:.2f} % is the bound: widen --max-change, or train these weights for INT8"
+                f"but the bound is {100 * bound:.2f} %: raise --max-change, or train these weights for INT8"
             )
         kept = worst_first[: len(kept) + 1]
         result = with_float_layers(quantised, model, kept)
@@ -78,7 +79,8 @@ def keep_sensitive_layers(
 
 def probabilities(model: "onnx.ModelProto", images: Sequence[np.ndarray]) -> list[np.ndarray]:
     """P(road), float32 1 x h x w, of each image, by OpenVINO."""
-    content, compiled = model.SerializeToString(), {}
+    content = model.SerializeToString()
+    compiled: dict[tuple[int, ...], CompiledModel] = {}
     for image in images:
         if image.shape not in compiled:
             compiled[image.shape] = openvino_model(content, image.shape)

@@ -34,10 +34,10 @@ def device_report(segmenter: "RoadSegmenter") -> Report:
         "weights SHA-256": weights.sha256,
         "weights MaxF": "unknown" if max_f is None else f"{max_f:.4f}",
         "weights threshold": f"{segmenter.threshold:.3f}",
-        "CUDA": segmenter.cuda_not_had or ("in use" if gpu is not None else "not requested, or not in this machine"),
+        "CUDA": segmenter.why_not_cuda or ("in use" if gpu is not None else "not requested, or not in this machine"),
     }
-    if segmenter.cuda_not_had:
-        sentence = f"running on the CPU: {segmenter.cuda_not_had}; road_seg doctor has details"
+    if segmenter.why_not_cuda:
+        sentence = f"running on the CPU: {segmenter.why_not_cuda}; road_seg doctor has details"
         return Report("device", WARN, sentence, values)
     sentence = f"{segmenter.device_name} ({segmenter.device}, {segmenter.backend}), {segmenter.precision}"
     return Report("device", OK, sentence, values)

@@ -123,8 +123,8 @@ class RoadSegNode(LifecycleNode):
             f"precision {segmenter.precision}, network width {segmenter.network_width}, "
             f"threshold {road_threshold(values, segmenter):.3f}"
         )
-        if segmenter.cuda_not_had:
-            self.get_logger().warning(f"Running on the CPU: {segmenter.cuda_not_had}")
+        if segmenter.why_not_cuda:
+            self.get_logger().warning(f"Running on the CPU: {segmenter.why_not_cuda}")
         self._failure = ""
         return super().on_configure(state)
 

@@ -21,7 +21,7 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader
 
 from fcn_road_seg.errors import UserError, first_line
-from fcn_road_seg.inference.backends import torch_device
+from fcn_road_seg.inference.backends.hardware import torch_device
 
 TIMEOUT = timedelta(minutes=30)  # longer than reading all frames once and than validating, which the others wait for
 

@@ -67,9 +67,9 @@ def test_torch_is_installed_and_new_enough(monkeypatch, tmp_path):
     [(False, True, "BF16"), (False, False, "FP32"), (True, True, "INT8 (weights without an INT8 form in BF16)")],
 )
 def test_a_machine_without_a_gpu_is_ok(monkeypatch, tmp_path, vnni, bf16, precision):
-    monkeypatch.setattr("fcn_road_seg.inference.backends.cpu_has_vnni", lambda: vnni)
-    monkeypatch.setattr("fcn_road_seg.inference.backends.cpu_has_bf16", lambda: bf16)
-    monkeypatch.setattr("fcn_road_seg.inference.backends.cpu_backend", lambda: "openvino")
+    monkeypatch.setattr("fcn_road_seg.inference.backends.hardware.cpu_supports_vnni", lambda: vnni)
+    monkeypatch.setattr("fcn_road_seg.inference.backends.hardware.cpu_supports_bf16", lambda: bf16)
+    monkeypatch.setattr("fcn_road_seg.inference.backends.choice.cpu_backend", lambda: "openvino")
     text = f"No NVIDIA GPU found: the network runs on the CPU, in {precision} with OpenVINO."
     check(environment.check_gpu(fake_torch(), tmp_path), "ok", text)
 
@@ -105,7 +105,7 @@ def test_weights(small_weights, shipped_weights, tmp_path):
     path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
     check(environment.check_weights(str(path)), "error", "was damaged or altered")
     path.write_bytes(content[: len(content) // 2])
-    check(environment.check_weights(str(path)), "error", "is no whole safetensors file")
+    check(environment.check_weights(str(path)), "error", "is not a complete safetensors file")
 
 
 # ROS 2's settings

@@ -139,14 +139,14 @@ def test_an_int8_file_must_be_one_and_of_these_weights(exported, weights, tmp_pa
     path = tmp_path / "int8.onnx"
     model = onnx.load_from_string(exported("--size", "96x64"))
     export.save(model, path)
-    with pytest.raises(export.ExportError, match="is no INT8 file of this program"):
+    with pytest.raises(export.ExportError, match="is not an INT8 file of this program"):
         export.load_int8(path, network)
     onnx.helper.set_model_props(model, {"precision": "int8", "weights_sha256": "0" * 64})
     export.save(model, path)
     with pytest.raises(export.ExportError, match="was made from other weights than"):
         export.load_int8(path, network)
     path.write_bytes(path.read_bytes()[:1000])
-    with pytest.raises(export.ExportError, match="is no ONNX file"):
+    with pytest.raises(export.ExportError, match="is not an ONNX file"):
         export.load_int8(path, network)
 
 
@@ -154,4 +154,4 @@ def test_a_missing_package_is_named_with_its_command(tmp_path, weights, monkeypa
     there = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "onnxscript" else there(name))
     assert main(["export", "--weights", weights, "--out", str(tmp_path / "network.onnx")]) == 2
-    assert "onnxscript is not installed here: pip install onnxscript" in capsys.readouterr().err
+    assert "onnxscript is not installed: pip install onnxscript" in capsys.readouterr().err

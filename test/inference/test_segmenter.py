@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from fcn_road_seg.errors import DeviceError, DeviceLostError, FrameError
-from fcn_road_seg.inference import backends, checkpoint
+from fcn_road_seg.inference import checkpoint
+from fcn_road_seg.inference.backends import hardware
 from fcn_road_seg.inference.network import FCN8s
 from fcn_road_seg.inference.options import SegmenterOptions
 from fcn_road_seg.inference.segmenter import RoadSegmenter
@@ -117,7 +118,7 @@ def test_cuda_that_is_not_there_is_refused_not_replaced(weights, monkeypatch):
 @pytest.mark.parametrize("backend", ["auto", "torch"])
 def test_auto_precision_follows_the_cpu(weights, monkeypatch, backend):
     for has, precision in ((True, "bf16"), (False, "fp32")):
-        monkeypatch.setattr(backends, "cpu_has_bf16", lambda has=has: has)
+        monkeypatch.setattr(hardware, "cpu_supports_bf16", lambda has=has: has)
         assert RoadSegmenter.load(SegmenterOptions(weights, "cpu", backend=backend)).precision == precision
 
 
@@ -181,7 +182,7 @@ def test_a_device_that_is_lost_is_another_error(weights, monkeypatch):
 
     monkeypatch.setattr(segmenter._backend, "_network", fail)
     monkeypatch.setattr(segmenter._backend, "works", lambda: False)
-    with pytest.raises(DeviceLostError, match="works no more: CUDA error: unspecified launch failure"):
+    with pytest.raises(DeviceLostError, match="no longer works: CUDA error: unspecified launch failure"):
         segmenter(noise(30, 40, 3))
 
 

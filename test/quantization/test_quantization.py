@@ -183,7 +183,7 @@ def test_missing_nncf_is_named_with_its_command(weights, kitti, monkeypatch, cap
     there = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "nncf" else there(name))
     assert main(["quantize", "--weights", weights, "--root", str(kitti)]) == 2
-    assert "nncf is not installed here: pip install nncf" in capsys.readouterr().err
+    assert "nncf is not installed: pip install nncf" in capsys.readouterr().err
 
 
 @pytest.fixture(scope="module")

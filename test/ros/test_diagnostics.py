@@ -159,7 +159,7 @@ def test_the_report_of_the_device(small_weights, monkeypatch):
     assert report.values["device"] == "cpu" and report.values["precision"] == "fp32"
     assert report.values["backend"] == "torch" and report.values["GPU memory (MB)"] == "none"
     assert report.values["weights"] == str(small_weights) and len(report.values["weights SHA-256"]) == 64
-    monkeypatch.setattr("fcn_road_seg.inference.backends.nvidia_gpu_is_here", lambda: True)
+    monkeypatch.setattr("fcn_road_seg.inference.backends.hardware.has_nvidia_gpu", lambda: True)
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     report = device_report(RoadSegmenter.load(SegmenterOptions(small_weights, "auto")))
     assert report.level == WARN and "NVIDIA GPU" in report.sentence

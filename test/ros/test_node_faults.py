@@ -120,7 +120,7 @@ def test_a_device_that_is_lost_ends_the_process(client, camera, node):
     assert node.process.wait(60) == 1
     client.spin_for(0.5)
     assert len(client.masks) == answered
-    assert "works no more: CUDA error: an illegal memory access was encountered; the node ends" in node.output()
+    assert "no longer works: CUDA error: an illegal memory access was encountered; the node ends" in node.output()
     assert "Traceback" not in node.output().removeprefix(output)
 
 

@@ -138,7 +138,7 @@ def test_wrong_widths_in_a_file_are_refused(tmp_path, conv_widths):
         header = file.metadata()
     header["metadata"] = json.dumps({**json.loads(header["metadata"]), "conv_widths": conv_widths})
     save_file(load_file(path), path, header)
-    with pytest.raises(checkpoint.CheckpointError, match="does not say what network it holds"):
+    with pytest.raises(checkpoint.CheckpointError, match="has invalid metadata"):
         checkpoint.load(path)
 
 

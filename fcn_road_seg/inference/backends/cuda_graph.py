@@ -1,4 +1,4 @@
-"""The network on an NVIDIA GPU as one CUDA graph per frame size."""
+"""The network on an NVIDIA GPU, as one CUDA graph per frame size."""
 
 import itertools
 import time
@@ -15,57 +15,60 @@ from fcn_road_seg.inference.network import FCN8s
 
 STAGES = "upload", "preprocess", "network", "postprocess", "download"
 SIZES = 8  # frame sizes whose graphs are kept
-WARM_UPS = 3  # runs before the capture: cuDNN chooses kernels and everything loads what it loads lazily
+WARM_UPS = 3  # runs before the capture: cuDNN chooses kernels, and lazy loading happens
+
+Key = tuple[tuple[int, int], tuple[int, int], bool]
+"""The frame's (height, width), the network's (width, height), and whether the frame is BGR."""
 
 
 class CudaGraph:
-    """A graph is captured at the first frame of a size and replayed at every further one, in a stream of its own.
+    """A `Backend` that captures a graph at the first frame of a size and replays it for all others, in its own stream.
 
     A replay allocates nothing on the GPU. On the host a frame costs one copy into pinned memory and one out of it,
-    into an array that is the caller's to keep. One call at a time.
+    into an array that the caller owns.
 
     Attributes:
-        seconds: what each of `STAGES` took for the last frame, the host's copies included. A torch without
-            events inside of graphs counts all of the graph as "network" and leaves its neighbours out.
+        seconds: of the `STAGES`, including the host's copies. If torch does not support events inside graphs, the
+            complete graph counts as "network", and "preprocess" and "postprocess" are missing.
     """
 
     name = "graph"
 
     def __init__(self, network: FCN8s, device: torch.device, precision: str, dtype: torch.dtype):
         self.precision = precision
-        self.device_string = str(device)
+        self.device = str(device)
         self.device_name = torch.cuda.get_device_name(device)
         self.seconds: dict[str, float] = {}
         self._device = device
         self._stream = torch.cuda.Stream(device)
         with torch.cuda.stream(self._stream):
             self._network = for_tensor_cores(network, dtype).to(device)
-        self._captured: OrderedDict[tuple, CapturedFrame] = OrderedDict()
+        self._captured: OrderedDict[Key, CapturedFrame] = OrderedDict()
 
     @torch.inference_mode()
     def __call__(self, frame: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-        """uint8 H x W x 3 RGB, network size (width, height) -> P(road) x 255, uint8 H x W.
+        """P(road) x 255, uint8 H x W, of a frame; see `Backend`.
 
         Raises:
-            torch.cuda.OutOfMemoryError: the GPU has no room for this size, nor has it without the other sizes' graphs.
-            RuntimeError: CUDA refuses the capture or fails in the frame.
+            torch.cuda.OutOfMemoryError: this size does not fit on the GPU, even without the other sizes' graphs.
+            RuntimeError: the capture or the frame failed.
         """
-        # BGR seen through [..., ::-1] goes up as it lies: the host would need 1 ms to turn 1242x375 pixels around.
+        # A [..., ::-1] view of BGR is uploaded as BGR: the host would need 1 ms to reorder 1242x375 pixels.
         bgr = frame.strides[2] == -1
         if bgr:
             frame = frame[..., ::-1]
-        key = frame.shape[:2], size, bgr
+        key = (frame.shape[0], frame.shape[1]), size, bgr
         captured = self._captured.get(key) or self._capture(key)
         self._captured.move_to_end(key)
         probability, self.seconds = captured(frame)
         return probability
 
     def memory(self) -> int | None:
-        """Bytes of the GPU that this process holds for tensors and graphs."""
+        """Bytes of GPU memory that this process holds for tensors and graphs."""
         return torch.cuda.memory_reserved(self._device)
 
     def works(self) -> bool:
-        """Whether the device still does what it is told; after a sticky CUDA error it does not."""
+        """Whether the device still works; after a sticky CUDA error it does not."""
         try:
             torch.cuda.synchronize(self._device)
             torch.cuda.empty_cache()
@@ -73,19 +76,19 @@ class CudaGraph:
             return False
         return True
 
-    def _capture(self, key: tuple) -> "CapturedFrame":
+    def _capture(self, key: Key) -> "CapturedFrame":
         if len(self._captured) == SIZES:
             self._captured.popitem(last=False)
             torch.cuda.empty_cache()
         try:
-            self._captured[key] = CapturedFrame(self._network, *key, self._device, self._stream)
+            self._captured[key] = CapturedFrame(self._network, key, self._device, self._stream)
         except torch.cuda.OutOfMemoryError:
             if not self._captured:
                 raise
         if key not in self._captured:  # outside the except block, whose traceback holds the frame's tensors
             self._captured.clear()
             torch.cuda.empty_cache()
-            self._captured[key] = CapturedFrame(self._network, *key, self._device, self._stream)
+            self._captured[key] = CapturedFrame(self._network, key, self._device, self._stream)
         return self._captured[key]
 
 
@@ -95,12 +98,11 @@ class CapturedFrame:
     def __init__(
         self,
         network: FCN8s,
-        shape: tuple[int, int],
-        size: tuple[int, int],
-        bgr: bool,
+        key: Key,
         device: torch.device,
         stream: torch.cuda.Stream,
     ):
+        shape, size, bgr = key
         self._stream = stream
         pinned = device.type == "cuda"
         self._staging = torch.empty((*shape, 3), dtype=torch.uint8, pin_memory=pinned)
@@ -118,25 +120,25 @@ class CapturedFrame:
             stream.synchronize()
             self._capture(inside)
 
-    def _capture(self, events: "tuple[torch.cuda.Event, ...]") -> None:
-        fault = None
+    def _capture(self, events: tuple[torch.cuda.Event, ...]) -> None:
+        fault: RuntimeError | None = None
         try:
             with (
-                cudnn_benchmark(False),  # what the warm-up found is found again, and nothing is tried out
+                cudnn_benchmark(False),  # reuse the kernels that the warm-up found
                 torch.cuda.graph(self._graph, stream=self._stream, capture_error_mode="thread_local"),
             ):
                 self._enqueue(events)
         except RuntimeError as error:
-            # To end a capture that something made invalid raises too, and says less than the first error.
+            # Ending an invalid capture raises an error too, which says less than the first one.
             fault = error.__context__ if isinstance(error.__context__, RuntimeError) else error
         try:
             if fault is not None:
                 raise fault
         finally:
-            del fault  # it holds this frame, which holds it: this size's memory would wait for the garbage collector
+            del fault  # breaks a reference cycle that would keep this size's memory until garbage collection
 
-    def _enqueue(self, events: "tuple[torch.cuda.Event, ...]") -> None:
-        """The three stages, with events between them or without."""
+    def _enqueue(self, events: tuple[torch.cuda.Event, ...]) -> None:
+        """Enqueue the three stages, with the events, if any, between them."""
         self._static.preprocess()
         for event in events[:1]:
             event.record(self._stream)
@@ -146,7 +148,7 @@ class CapturedFrame:
         self._static.postprocess()
 
     def __call__(self, frame: np.ndarray) -> tuple[np.ndarray, dict[str, float]]:
-        """uint8 H x W x 3 -> P(road) x 255, uint8 H x W, and the seconds of each stage. It waits once, at the end."""
+        """uint8 H x W x 3 -> P(road) x 255, uint8 H x W, and the stages' seconds; synchronises once, at the end."""
         times = [time.perf_counter()]
         np.copyto(self._staging.numpy(), frame)
         times.append(time.perf_counter())
@@ -169,8 +171,8 @@ class CapturedFrame:
         return probability, seconds
 
 
-def events_inside(count: int) -> "tuple[torch.cuda.Event, ...]":
-    """Timing events that a replayed graph records; none where this torch has no such events."""
+def events_inside(count: int) -> tuple[torch.cuda.Event, ...]:
+    """Timing events that a replayed graph records; none if this torch does not support them."""
     try:
         return tuple(torch.cuda.Event(enable_timing=True, external=True) for _ in range(count))
     except TypeError:
@@ -179,7 +181,7 @@ def events_inside(count: int) -> "tuple[torch.cuda.Event, ...]":
 
 @contextmanager
 def cudnn_benchmark(on: bool) -> Iterator[None]:
-    """Whether cuDNN tries out its kernels for a new shape, in here; what the process had set comes back."""
+    """Set whether cuDNN benchmarks its kernels for a new shape, and restore the process's setting afterwards."""
     before = torch.backends.cudnn.benchmark
     torch.backends.cudnn.benchmark = on
     try:

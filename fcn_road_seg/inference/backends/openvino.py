@@ -11,8 +11,9 @@ import numpy as np
 import torch
 
 from fcn_road_seg.errors import first_line
+from fcn_road_seg.inference.backends.hardware import cpu_name
 from fcn_road_seg.inference.backends.openvino_model import openvino, openvino_model
-from fcn_road_seg.inference.backends.torch_eager import STAGES, cpu_name
+from fcn_road_seg.inference.backends.stage_timer import STAGES, CpuTimer
 from fcn_road_seg.inference.checkpoint import Checkpoint, CheckpointError
 from fcn_road_seg.inference.inference_network import InferenceNetwork
 from fcn_road_seg.inference.preprocess import network_frame, resize_probability
@@ -27,22 +28,20 @@ HINTS = {"fp32": "f32", "bf16": "bf16"}
 
 
 class OpenVino:
-    """The network compiled for each size when a frame first needs it.
+    """A `Backend` that compiles the network for each size when a frame first needs it.
 
-    That takes a fraction of a second, and no less with OpenVINO's cache on disk, so there is none.
+    Compiling takes a fraction of a second. OpenVINO's cache on disk does not shorten it, so it is not used.
 
     Args:
-        model: uint8 n x h x w x 3 RGB -> P(road), float32 n x h x w, of free h and w; see `float_model`, `int8_model`.
-        precision: its name.
-        arithmetic: of what is not quantised, "fp32" or "bf16".
-        threads: of the network; 0 leaves it to OpenVINO.
-
-    Attributes:
-        seconds: what each of `STAGES` took for the last frame.
+        model: uint8 n x h x w x 3 RGB -> P(road), float32 n x h x w, with dynamic h and w; see `float_model`,
+            `int8_model`.
+        precision: the model's, as in `SegmenterOptions`.
+        arithmetic: of the layers that are not quantised, "fp32" or "bf16".
+        threads: number of CPU threads; 0 takes OpenVINO's default.
     """
 
     name = "openvino"
-    device_string = "cpu"
+    device = "cpu"
 
     def __init__(self, model: "Model", precision: str, arithmetic: str, threads: int = 0):
         self.precision = precision
@@ -50,32 +49,35 @@ class OpenVino:
         self.seconds: dict[str, float] = {}
         self._model = model
         self._core = openvino.Core()
-        self._config = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": HINTS[arithmetic]}
+        hint = HINTS[arithmetic]
+        self._config: dict[str, str | int] = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": hint}
         if threads:
             self._config["INFERENCE_NUM_THREADS"] = threads
         self._requests: dict[tuple[int, int], InferRequest] = {}
 
     @torch.inference_mode()
     def __call__(self, frame: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-        """uint8 H x W x 3 RGB, network size (width, height) -> P(road) x 255, uint8 H x W."""
+        """P(road) x 255, uint8 H x W, of a frame; see `Backend`."""
         height, width = frame.shape[:2]
         request = self._request(size)
-        began = time.perf_counter()
+        timer = CpuTimer()
+        timer.mark()
         request.get_input_tensor().data[:] = network_frame(frame, size)
-        preprocessed = time.perf_counter()
+        timer.mark()
         self._network(request)
-        answered = time.perf_counter()
+        timer.mark()
         road = torch.from_numpy(request.get_output_tensor().data)
         probability = resize_probability(road, (width, height))[0].numpy()
-        marks = preprocessed - began, answered - preprocessed, time.perf_counter() - answered
-        self.seconds = dict(zip(STAGES, marks, strict=True))
+        timer.mark()
+        self.seconds = dict(zip(STAGES, timer.seconds(), strict=True))
         return probability
 
-    def memory(self) -> None:
-        """None: it is on the CPU."""
+    def memory(self) -> int | None:
+        """None: OpenVINO runs on the CPU."""
+        return None
 
     def works(self) -> bool:
-        """True: a CPU is not lost."""
+        """True: a CPU does not fail like a GPU."""
         return True
 
     def _network(self, request: "InferRequest") -> None:
@@ -84,7 +86,7 @@ class OpenVino:
             request.wait()
 
     def _request(self, size: tuple[int, int]) -> "InferRequest":
-        """The request, with its tensors, of a network size; the sizes that were used last are kept."""
+        """The request, with its tensors, for a network size; the most recently used sizes are kept."""
         request = self._requests.pop(size, None)
         if request is None:
             while len(self._requests) >= SIZES_KEPT:
@@ -108,33 +110,33 @@ def float_model(checkpoint: Checkpoint) -> "Model":
 
 
 def int8_model(checkpoint: Checkpoint) -> "Model":
-    """The checkpoint's network quantised, from the ONNX file beside it that `road_seg quantize` wrote.
+    """The checkpoint's quantised network, from the ONNX file beside it that `road_seg quantize` wrote.
 
     Raises:
-        CheckpointError: there is none, it cannot be read, or it was made from other weights.
+        CheckpointError: the file is missing, cannot be read, or was made from other weights.
     """
     path = int8_path(checkpoint.path)
     if not path.is_file():
-        raise CheckpointError(f"there is no quantised network {path} for int8: road_seg quantize makes it")
+        raise CheckpointError(f"there is no quantised network {path} for int8: make it with road_seg quantize")
     try:
         with plain_errors():
             model = openvino.Core().read_model(path)
     except RuntimeError as error:
-        raise CheckpointError(f"{path} is no whole ONNX file: {first_line(error)}") from None
+        raise CheckpointError(f"{path} is not a complete ONNX file: {first_line(error)}") from None
     key = ["framework", "weights_sha256"]  # where OpenVINO puts an ONNX file's metadata
     if not model.has_rt_info(key) or model.get_rt_info(key).astype(str) != checkpoint.sha256:
-        raise CheckpointError(f"{path} was not made from {checkpoint.path}: make it anew with road_seg quantize")
+        raise CheckpointError(f"{path} was not made from {checkpoint.path}: make it again with road_seg quantize")
     return model
 
 
 def int8_path(weights: Path) -> Path:
-    """Where the quantised network of a weights file lies: W.safetensors has W_int8.onnx beside it."""
+    """The path of a weights file's quantised network: W_int8.onnx beside W.safetensors."""
     return weights.with_name(f"{weights.stem}_int8.onnx")
 
 
 @contextmanager
 def plain_errors() -> Iterator[None]:
-    """OpenVINO's errors without the places in its sources that come before what they say."""
+    """Strip the source locations that precede the message in OpenVINO's errors."""
     try:
         yield
     except RuntimeError as error:

@@ -1,10 +1,11 @@
-"""The network as an OpenVINO model, made from its tensors.
+"""The network as an OpenVINO model, built from its tensors.
 
-OpenVINO could trace the module itself (`openvino.convert_model`), but that takes seconds at every start and reports
-each use to its makers over the network.
+OpenVINO could trace the module itself (`openvino.convert_model`), but that takes seconds at every start and sends
+telemetry.
 """
 
 import sys
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -21,15 +22,14 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def no_telemetry():
-    """While OpenVINO is imported for the first time: it then starts without openvino_telemetry.
+def no_telemetry() -> Iterator[None]:
+    """Hide the package openvino_telemetry, which OpenVINO does without, while OpenVINO is imported.
 
-    With it, the import forks a process that sends an event to an analytics server. OpenVINO itself allows for the
-    package not to be there.
+    Otherwise the import forks a process that sends an event to an analytics server.
     """
     hide = "openvino_telemetry" not in sys.modules
     if hide:
-        sys.modules["openvino_telemetry"] = None
+        sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]  # None makes its import fail
     try:
         yield
     finally:
@@ -43,7 +43,7 @@ with no_telemetry():
 
 
 def openvino_model(inference: InferenceNetwork) -> "Model":
-    """The same function as the module's: uint8 1 x h x w x 3 -> P(road), float32 1 x h x w; h and w are free.
+    """The same function as the module's: uint8 1 x h x w x 3 -> P(road), float32 1 x h x w; h and w are dynamic.
 
     Args:
         inference: float32, with folded classes and without folded normalisation.
@@ -68,6 +68,7 @@ def openvino_model(inference: InferenceNetwork) -> "Model":
 
 
 def convolution(x: "Node", layer: nn.Conv2d) -> "Node":
+    assert layer.bias is not None  # every convolution of the network has one
     y = ops.convolution(x, constant(layer.weight), layer.stride, layer.padding, layer.padding, layer.dilation)
     return ops.add(y, constant(layer.bias.view(1, -1, 1, 1)))
 
@@ -79,7 +80,7 @@ def transposed(x: "Node", layer: nn.ConvTranspose2d) -> "Node":
 
 
 def constant(tensor: torch.Tensor) -> "Node":
-    """Float32, kept as FP16 where that says the same: checkpoints are FP16, and this halves the memory."""
+    """A float32 constant, stored as FP16 if that is exact: checkpoints are FP16, so this halves the memory."""
     values = tensor.detach().to(torch.float32)
     half = values.to(torch.float16)
     if torch.equal(half.to(torch.float32), values):

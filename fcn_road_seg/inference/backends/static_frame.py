@@ -1,4 +1,4 @@
-"""From a uint8 frame to P(road) on buffers that stay where they are: what a CUDA graph records."""
+"""From a uint8 frame to P(road) in fixed buffers: the work that a CUDA graph records."""
 
 import torch
 
@@ -8,18 +8,18 @@ from fcn_road_seg.inference.preprocess import resize
 
 
 class StaticFrame:
-    """One frame size on one device. The three stages, run in this order, read nothing but its buffers.
+    """One frame size on one device. The three stages run in this order and read only its buffers.
 
-    No stage looks at a value, waits for the device or has a shape that depends on the frame's content.
+    No stage reads a value on the host, waits for the device or has a shape that depends on the frame's content.
 
     Args:
-        network: `tensor_cores.for_tensor_cores`'s, on `device`.
+        network: from `tensor_cores.for_tensor_cores`, on `device`.
         shape: height and width of the frame in pixels.
         size: width and height of the network's input in pixels.
-        bgr: the frame's colours come in the order blue, green, red.
+        bgr: whether the frame's channel order is blue, green, red.
 
     Attributes:
-        frame: uint8 height x width x 3, to be filled.
+        frame: uint8 height x width x 3, the input.
         probability: uint8 height x width, P(road) x 255, of the last `postprocess`.
     """
 
@@ -33,19 +33,19 @@ class StaticFrame:
         self._logit = torch.zeros((1, 1, size[1], size[0]), device=device)
 
     def preprocess(self) -> None:
-        """Resize to whole numbers, across and then down with whole numbers between, as the CPU resizes uint8."""
+        """Resize in x, then in y, rounding to integers after each, as the CPU resizes uint8."""
         image = self.frame.permute(2, 0, 1).unsqueeze(0)
-        image = image.to(torch.float32, memory_format=torch.contiguous_format)  # CUDA resizes no integers
+        image = image.to(torch.float32, memory_format=torch.contiguous_format)  # CUDA cannot resize integers
         image = resize(image, (self._size[0], image.shape[2])).round_()
         image = resize(image, self._size).round_()
         self._canvas[:, :3].copy_(image.flip(1) if self._bgr else image)
 
     def network(self) -> None:
-        """The logit difference, float32."""
+        """Compute the logit difference, float32."""
         self._logit.copy_(self._network.head(*self._network.features(self._canvas)))
 
     def postprocess(self) -> None:
-        """Sigmoid, and the frame's size."""
+        """Apply the sigmoid and resize to the frame's size."""
         height, width = self.probability.shape
         road = resize(torch.sigmoid(self._logit), (width, height))
         self.probability.copy_(road[0, 0].mul_(255).round_())

@@ -20,14 +20,14 @@ logger = logging.getLogger(__name__)
 
 
 class TorchCompile(TorchEager):
-    """TorchEager with an InferenceNetwork that is compiled for each size when a frame first needs it.
+    """A `Backend`: TorchEager with an InferenceNetwork that is compiled for each size when a frame first needs it.
 
-    That may take a minute and is logged. What was built is kept in $XDG_CACHE_HOME/fcn_road_seg/inductor
-    (~/.cache/fcn_road_seg/inductor; TORCHINDUCTOR_CACHE_DIR names another place), where the next start finds it.
-    After 8 sizes in a process torch runs further ones without compiling.
+    Compiling may take a minute and is logged. The result is cached in $XDG_CACHE_HOME/fcn_road_seg/inductor (by default
+    ~/.cache/fcn_road_seg/inductor; TORCHINDUCTOR_CACHE_DIR overrides it) for the next start. After 8 sizes in a
+    process, torch runs further ones without compiling.
 
     Raises:
-        DeviceError: there is no C++ compiler, which torch.compile needs on the CPU.
+        DeviceError: the C++ compiler that torch.compile needs on the CPU is not installed.
     """
 
     name = "compile"
@@ -35,16 +35,16 @@ class TorchCompile(TorchEager):
     def __init__(self, network: FCN8s, device: torch.device, precision: str, dtype: torch.dtype):
         compiler = os.environ.get("CXX", "g++")
         if device.type == "cpu" and not shutil.which(compiler):
-            raise DeviceError(f"the backend compile needs a C++ compiler, and there is no {compiler}: install it")
+            raise DeviceError(f"the backend compile needs a C++ compiler, but {compiler} was not found: install it")
         if "TORCHINDUCTOR_CACHE_DIR" not in os.environ:
-            keep_in(cache_folder() / "inductor")
+            set_cache(cache_folder() / "inductor")
         super().__init__(InferenceNetwork(network, folded_normalisation=False), device, precision, dtype)
-        self._compiled = torch.compile(self._network, dynamic=False)
+        self._compiled = torch.compile(self._module, dynamic=False)
         self._network = self._run
         self._sizes: set[tuple[int, ...]] = set()
 
     def _preprocess(self, frame: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
-        if frame.is_cuda:  # which has no uint8 resize
+        if frame.is_cuda:  # CUDA cannot resize uint8
             frame = resize(frame.to(torch.float16), size).round_().to(torch.uint8)
         return resize(frame, size).permute(0, 2, 3, 1).contiguous()
 
@@ -58,7 +58,7 @@ class TorchCompile(TorchEager):
             answer = self._compiled(batch)
         except TorchDynamoException as error:
             cause = getattr(error, "inner_exception", error)
-            raise RuntimeError(f"torch.compile cannot build it: {first_line(cause)}") from None
+            raise RuntimeError(f"torch.compile failed: {first_line(cause)}") from None
         if new:
             self._sizes.add(batch.shape)
             logger.info("Compiled the network for %s in %.1f s", size, time.perf_counter() - began)
@@ -69,16 +69,16 @@ class TorchCompile(TorchEager):
 
 
 def cache_folder() -> Path:
-    """$XDG_CACHE_HOME/fcn_road_seg (XDG Base Directory Specification); it need not exist."""
+    """$XDG_CACHE_HOME/fcn_road_seg (XDG Base Directory Specification), which may not exist yet."""
     home = os.environ.get("XDG_CACHE_HOME", "")
     return (Path(home) if os.path.isabs(home) else Path("~/.cache").expanduser()) / "fcn_road_seg"
 
 
-def keep_in(folder: Path) -> None:
-    """Let torch keep what it builds in a folder; in the system's temporary one, with a warning, if that cannot be."""
+def set_cache(folder: Path) -> None:
+    """Let torch cache its builds in a folder; if that is not writable, warn and leave torch's temporary folder."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(folder)
     except OSError as error:
-        logger.warning("Compiled networks are not kept: cannot write %s (%s)", folder, error.strerror)
+        logger.warning("Compiled networks are not cached: cannot write %s (%s)", folder, error.strerror)
