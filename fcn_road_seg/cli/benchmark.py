@@ -1,55 +1,88 @@
-"""`road_seg benchmark`: the configurations of the optimisation ladder, accuracy beside speed."""
+"""`road_seg benchmark`: measure the speed and accuracy of the configurations of the network."""
 
 import argparse
 import shlex
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from fcn_road_seg.cli.options import add_json_option, json_path, progress, resolved_weights, write_json
+from fcn_road_seg.cli.options import Subparsers, add_json_option, json_path, progress, resolved_weights, write_json
 from fcn_road_seg.errors import UserError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from fcn_road_seg.benchmark.measure import Benchmark
+    from fcn_road_seg.datasets.kitti_road import KittiRoad
 
 SMOKE = {"frames": 3, "iterations": 3, "warm_up": 1}
 
 
-def add_parser(subparsers) -> argparse.ArgumentParser:
-    parser = subparsers.add_parser("benchmark", help="speed, memory and accuracy of every way of running the network")
+def add_parser(subparsers: Subparsers) -> argparse.ArgumentParser:
+    """Add the verb's parser."""
+    parser = subparsers.add_parser(
+        "benchmark", help="measure speed, memory and accuracy of the network's configurations"
+    )
     parser.add_argument(
         "input", type=Path, nargs="?", help="image, folder or video (default: --root's frames, else a synthetic drive)"
     )
     parser.add_argument(
-        "--rungs", default="", help="such as torch:bf16,lite/openvino:bf16@832 (default: all for the device)"
+        "--rungs",
+        default="",
+        help="configurations to measure, such as torch:bf16,lite/openvino:bf16@832 (default: all of the device)",
     )
-    parser.add_argument("--weights", default="", help="of the full network (default: the file that ships)")
+    parser.add_argument("--weights", default="", help="weights of the full network (default: the shipped file)")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: %(default)s)")
-    parser.add_argument("--network-width", type=int, default=0, help="pixels, multiple of 32 (default: the weights')")
-    parser.add_argument("--threads", type=int, default=0, help="on the CPU (default: the libraries' choice)")
-    parser.add_argument("--frames", type=int, default=20, help="at most that many, in rotation (default: %(default)s)")
-    parser.add_argument("--iterations", type=int, default=100, help="timed frames per rung (default: %(default)s)")
-    parser.add_argument("--warm-up", type=int, default=10, help="frames per rung before them (default: %(default)s)")
-    parser.add_argument("--root", type=Path, help="KITTI Road folder, for MaxF and IoU of every rung")
     parser.add_argument(
-        "--split", default="val", help="of --root: all, train, val, or a file of frame names (%(default)s)"
+        "--network-width",
+        type=int,
+        default=0,
+        help="width in pixels, a multiple of 32 (default: the one stored with the weights)",
     )
-    parser.add_argument("--peers", action="store_true", help="time torchvision's networks beside ours")
-    parser.add_argument("--folds", action="store_true", help="time the network with and without its exact folds")
-    parser.add_argument("--ground", action="store_true", help="time the outputs in metres of a KITTI frame")
+    parser.add_argument("--threads", type=int, default=0, help="CPU threads (default: chosen by the libraries)")
+    parser.add_argument(
+        "--frames", type=int, default=20, help="maximum number of frames, used in turn (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--iterations", type=int, default=100, help="timed frames per configuration (default: %(default)s)"
+    )
+    parser.add_argument("--warm-up", type=int, default=10, help="untimed frames before them (default: %(default)s)")
+    parser.add_argument("--root", type=Path, help="KITTI Road folder, for MaxF and IoU of every configuration")
+    parser.add_argument(
+        "--split",
+        default="val",
+        help="frames of --root: all, train, val, or a file of frame names (default: %(default)s)",
+    )
+    parser.add_argument("--peers", action="store_true", help="also time torchvision's networks")
+    parser.add_argument(
+        "--folds", action="store_true", help="also time the network with and without its exact weight folding"
+    )
+    parser.add_argument("--ground", action="store_true", help="also time the ground outputs for a KITTI frame")
     parser.add_argument(
         "--node",
         nargs="?",
         const="auto:auto",
         metavar="BACKEND:PRECISION",
-        help="also camera process -> node -> mask in another process, over ROS 2 (default: as the node chooses)",
+        help="also measure the latency over ROS 2 from a camera process through the node to a process that receives "
+        "the masks (default: backend and precision chosen by the node)",
     )
-    parser.add_argument("--smoke", action="store_true", help="few frames; checks masks, and its times mean nothing")
+    parser.add_argument(
+        "--smoke", action="store_true", help="use few frames: checks the masks, but the times are meaningless"
+    )
     add_json_option(parser)
-    parser.add_argument("--details", type=json_path, metavar="FILE", help="all figures, also of peers, folds and node")
-    parser.add_argument("--markdown", type=json_path, metavar="FILE", help="write the tables there")
-    parser.add_argument("--plot", type=json_path, metavar="FILE.png", help="draw accuracy over latency")
+    parser.add_argument(
+        "--details",
+        type=json_path,
+        metavar="FILE",
+        help="write all figures as JSON, including --peers, --folds, --ground and --node",
+    )
+    parser.add_argument("--markdown", type=json_path, metavar="FILE", help="write the tables to a file")
+    parser.add_argument("--plot", type=json_path, metavar="FILE.png", help="plot accuracy over latency")
     return parser
 
 
 def run(args: argparse.Namespace) -> int:
-    """0, or 1 when a rung's masks are further from FP32's than its bound. No time is ever too long."""
+    """Return 1 if a configuration's masks differ from FP32's by more than its bound, else 0, whatever the times."""
     if args.smoke:
         vars(args).update(SMOKE)
     for name, least in (("iterations", 1), ("warm_up", 0), ("frames", 1), ("threads", 0)):
@@ -64,17 +97,18 @@ def run(args: argparse.Namespace) -> int:
 
     device = str(torch_device(args.device))
     configurations = parse(args.rungs) if args.rungs else default_configurations(device, with_lite=not args.weights)
-    node_way = _node_way(args.node)
+    node_parameters = _parse_node(args.node)
     dataset = open_split(args.root, args.split) if args.root else None
     frames = _frames(args.input, dataset, args.frames)
     settings = Settings(args.weights, device, args.network_width, args.threads)
     benchmark = measure(configurations, settings, frames, args.iterations, args.warm_up, dataset, args.smoke, progress)
 
-    report = {"machine": _machine(benchmark, args, len(frames)), "rungs": configuration_figures(benchmark)}
+    report: dict[str, Any] = {"machine": _machine(benchmark, args, len(frames))}
+    report["rungs"] = configuration_figures(benchmark)
     report["absent"] = {str(configuration): why for configuration, why in benchmark.absent.items()}
     try:
-        _add_parts(report, benchmark, args, device, node_way)
-    finally:  # what was measured stays, also without ROS 2 or after Ctrl-C
+        _add_parts(report, benchmark, args, device, node_parameters)
+    finally:  # keep what was measured, also without ROS 2 or after Ctrl-C
         write_json(args.json, report["rungs"])
         write_json(args.details, report)
         text = markdown(report)
@@ -89,7 +123,13 @@ def run(args: argparse.Namespace) -> int:
     return 1 if broken else 0
 
 
-def _add_parts(report: dict, benchmark, args: argparse.Namespace, device: str, node_way: dict[str, str]) -> None:
+def _add_parts(
+    report: dict[str, Any],
+    benchmark: "Benchmark",
+    args: argparse.Namespace,
+    device: str,
+    node_parameters: dict[str, str],
+) -> None:
     """Add the optional measurements to the report."""
     from fcn_road_seg.benchmark.interleave import time_networks
     from fcn_road_seg.benchmark.results import network_figures, percentiles_ms
@@ -117,19 +157,19 @@ def _add_parts(report: dict, benchmark, args: argparse.Namespace, device: str, n
         from fcn_road_seg.synthetic.camera import KITTI
 
         tables = view(KITTI).tables
-        times = time_outputs(tables, args.iterations, args.warm_up, lambda rounds: progress(rounds, "ground"))
-        report["ground"] = {name: percentiles_ms(seconds) for name, seconds in times.items()}
-    if node_way:
+        outputs = time_outputs(tables, args.iterations, args.warm_up, lambda rounds: progress(rounds, "ground"))
+        report["ground"] = {name: percentiles_ms(seconds) for name, seconds in outputs.items()}
+    if node_parameters:
         from fcn_road_seg.benchmark.node_latency import measure_node
 
-        parameters = node_way | {"device": device, "network_width": args.network_width, "threads": args.threads}
+        parameters = node_parameters | {"device": device, "network_width": args.network_width, "threads": args.threads}
         if args.weights:
             parameters["weights"] = resolved_weights(args.weights)
         report["node"] = measure_node(parameters, report=lambda text: print(f"node: {text}", file=sys.stderr))
 
 
-def _node_way(text: str | None) -> dict[str, str]:
-    """The node's parameters that BACKEND:PRECISION stands for; empty if the node is not to be measured."""
+def _parse_node(text: str | None) -> dict[str, str]:
+    """The node's parameters for BACKEND:PRECISION; empty if the node is not to be measured."""
     if text is None:
         return {}
     backend, colon, precision = text.partition(":")
@@ -138,7 +178,7 @@ def _node_way(text: str | None) -> dict[str, str]:
     return {"backend": backend, "precision": precision}
 
 
-def _frames(path: Path | None, dataset, most: int) -> list:
+def _frames(path: Path | None, dataset: "KittiRoad | None", most: int) -> "list[np.ndarray]":
     """The frames to time, uint8 H x W x 3 RGB."""
     from fcn_road_seg.datasets.drive import open_drive
     from fcn_road_seg.frames.image_file import is_image, read_rgb
@@ -150,33 +190,33 @@ def _frames(path: Path | None, dataset, most: int) -> list:
     drive = open_drive(path, most)
     frames = [frame.image for frame in progress(drive.frames, "preparing frames")]
     if not frames:
-        raise UserError(f"{drive.name} has no frame")
+        raise UserError(f"{drive.name} contains no frames")
     return frames
 
 
-def _machine(benchmark, args: argparse.Namespace, frames: int) -> dict[str, str]:
-    """What the figures depend on, in words."""
+def _machine(benchmark: "Benchmark", args: argparse.Namespace, frames: int) -> dict[str, str]:
+    """A description of everything that the figures depend on."""
     import os
     import platform
 
     import torch
 
     reference, machine = benchmark.measurements[0], benchmark.machine
-    words = {
+    description = {
         "command": shlex.join(["road_seg", *sys.argv[1:]]),
         "device": f"{reference.segmenter.device_name} ({reference.segmenter.device})",
         "CPU cores": f"{len(os.sched_getaffinity(0))}, threads of PyTorch: {torch.get_num_threads()}",
         "versions": f"Python {platform.python_version()}, PyTorch {torch.__version__}",
         "frames": f"{frames} of {'x'.join(map(str, reference.frame_size))}",
-        "iterations": f"{args.iterations} per rung after {args.warm_up}, interleaved",
+        "iterations": f"{args.iterations} per configuration after {args.warm_up}, interleaved",
     }
     if "openvino" in sys.modules:
-        words["versions"] += f", OpenVINO {sys.modules['openvino'].__version__}"
+        description["versions"] += f", OpenVINO {sys.modules['openvino'].__version__}"
     if not args.smoke:
         precisions = dict.fromkeys(m.configuration.precision for m in benchmark.measurements)
         peaks = {precision: machine.gemm_peak(precision) for precision in precisions}
-        words["matrix products"] = ", ".join(
+        description["matrix products"] = ", ".join(
             f"{precision} {peak / 1e9:.0f} GFLOP/s" for precision, peak in peaks.items() if peak
         )
-        words["memory"] = f"{machine.bandwidth() / 1e9:.1f} GB/s copied, read and written"
-    return words
+        description["memory"] = f"{machine.bandwidth() / 1e9:.1f} GB/s copied, read and written"
+    return description

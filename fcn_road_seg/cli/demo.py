@@ -1,13 +1,14 @@
-"""`road_seg demo`: a drive through the node over ROS 2, with figures, a video and a contact sheet."""
+"""`road_seg demo`: send a drive through the node over ROS 2; write figures, a video and a contact sheet."""
 
 import argparse
 import sys
 import tempfile
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fcn_road_seg.cli.options import (
+    Subparsers,
     add_json_option,
     add_segmenter_options,
     load_segmenter,
@@ -21,22 +22,28 @@ if TYPE_CHECKING:
     import numpy as np
 
 
-def add_parser(subparsers) -> argparse.ArgumentParser:
-    parser = subparsers.add_parser("demo", help="send a drive through the node over ROS 2, and show what came back")
+def add_parser(subparsers: Subparsers) -> argparse.ArgumentParser:
+    """Add the verb's parser."""
+    parser = subparsers.add_parser("demo", help="send a drive through the node over ROS 2 and compare its masks")
     parser.add_argument(
         "--drive", type=Path, help="folder of images, video or KITTI raw drive (default: a synthetic drive)"
     )
     parser.add_argument("--out", type=Path, default=Path("demo_out"), help="folder for the results (%(default)s)")
     parser.add_argument("--rate", type=float, default=10.0, help="frames per second (default: %(default)s)")
-    parser.add_argument("--frames", type=int, default=0, help="at most that many (default: 100 synthetic, 600 others)")
-    parser.add_argument("--seed", type=int, default=0, help="of the synthetic drive (default: %(default)s)")
+    parser.add_argument(
+        "--frames",
+        type=int,
+        default=0,
+        help="maximum number of frames (default: 100 of a synthetic drive, 600 of others)",
+    )
+    parser.add_argument("--seed", type=int, default=0, help="random seed of the synthetic drive (default: %(default)s)")
     add_segmenter_options(parser)
     add_json_option(parser)
     return parser
 
 
 def run(args: argparse.Namespace) -> int:
-    """0 when every frame was answered with the mask that `road_seg segment` gives it, else 1."""
+    """Return 0 if the node answered every frame with the mask that `road_seg segment` computes, else 1."""
     if not 0 < args.rate <= 1000:
         raise UserError(f"--rate is {args.rate}, but must be more than 0 and at most 1000")
     if args.seed < 0:
@@ -89,19 +96,19 @@ def run(args: argparse.Namespace) -> int:
     unanswered = result["frames_sent"] - result["frames_answered"]
     different = result["frames_answered"] - result["frames_equal"]
     if unanswered:
-        print(f"road_seg demo: {unanswered} frames were not answered, the node is too slow", file=sys.stderr)
+        print(f"road_seg demo: {unanswered} frames were not answered: the node is too slow", file=sys.stderr)
     if different:
-        print(f"road_seg demo: {different} masks are not what road_seg segment gives", file=sys.stderr)
+        print(f"road_seg demo: {different} masks differ from those of road_seg segment", file=sys.stderr)
     return 1 if unanswered or different else 0
 
 
-def summary(result: dict) -> str:
-    """The figures of a drive for people, a line each."""
-    iou = "the truth is not known" if result["iou"] is None else f"{result['iou']:.4f}"
+def summary(result: dict[str, Any]) -> str:
+    """The figures of a drive as text, one per line."""
+    iou = "unknown: the drive has no ground truth" if result["iou"] is None else f"{result['iou']:.4f}"
     lines = {
         "drive": result["drive"],
         "frames": f"{result['frames_sent']} sent, {result['frames_answered']} answered",
-        "masks": f"{result['frames_equal']} are pixel for pixel those of road_seg segment",
+        "masks": f"{result['frames_equal']} are identical to those of road_seg segment",
         "latency": f"p50 {result['latency_p50_ms']} ms, p99 {result['latency_p99_ms']} ms, from frame to mask",
         "rate": f"{result['fps']} masks per second at {result['rate']:g} frames per second",
         "device": f"{result['device_name']} ({result['device']}, {result['backend']}), {result['precision']}",

@@ -1,37 +1,44 @@
-"""`road_seg doctor`: what is wrong with the environment and the running graph, and what to do."""
+"""`road_seg doctor`: report what is wrong with the environment and the running graph, and how to fix it."""
 
 import argparse
 import os
 from collections import Counter
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
-from fcn_road_seg.cli.options import ROS_NAME, add_json_option, write_json
+from fcn_road_seg.cli.options import ROS_NAME, Subparsers, add_json_option, write_json
 from fcn_road_seg.errors import UserError
+
+if TYPE_CHECKING:
+    from fcn_road_seg.doctor.finding import Finding
 
 COLOURS = {"ok": "green", "warning": "yellow", "error": "bold red"}
 LEAST_SECONDS = 2
 
 
-def add_parser(subparsers) -> argparse.ArgumentParser:
-    parser = subparsers.add_parser("doctor", help="say what is wrong with the environment and the running node")
-    parser.add_argument("--weights", default="", help="safetensors file (default: the one that ships)")
+def add_parser(subparsers: Subparsers) -> argparse.ArgumentParser:
+    """Add the verb's parser."""
+    parser = subparsers.add_parser("doctor", help="report what is wrong with the environment and the running node")
+    parser.add_argument("--weights", default="", help="safetensors file (default: the shipped one)")
     parser.add_argument(
         "--node", default="road_seg", help="name of the node, or /namespace/name (default: %(default)s)"
     )
-    parser.add_argument("--image", default="", metavar="TOPIC", help="the camera's topic (default: the node's)")
+    parser.add_argument(
+        "--image", default="", metavar="TOPIC", help="topic of the camera (default: the one the node subscribes to)"
+    )
     parser.add_argument("--seconds", type=float, default=5.0, help="how long to listen (default: %(default)g)")
-    parser.add_argument("--no-graph", action="store_true", help="look at the environment only")
+    parser.add_argument("--no-graph", action="store_true", help="check the environment only")
     add_json_option(parser)
     return parser
 
 
 def run(args: argparse.Namespace) -> int:
-    """0 when all is well, 1 when anything is not, warnings included."""
-    if not LEAST_SECONDS <= args.seconds <= 3600:  # diagnostics come once a second
+    """Return 0 if every check passes, 1 after any error or warning."""
+    if not LEAST_SECONDS <= args.seconds <= 3600:  # diagnostics are published once a second
         raise UserError(f"--seconds is {args.seconds:g}, but must be in {LEAST_SECONDS}..3600")
     for option, name in (("--node", args.node), ("--image", args.image or "image")):
         if not ROS_NAME.fullmatch(name):
-            raise UserError(f"{option} is '{name}', which is no name in ROS: give one such as /camera/image_raw")
+            raise UserError(f"{option} is '{name}', which is not a valid ROS name: give one such as /camera/image_raw")
 
     from rich.console import Console
     from rich.text import Text
@@ -46,14 +53,14 @@ def run(args: argparse.Namespace) -> int:
             console.print(Text(f"        -> {finding.advice}"))
     statuses = Counter(finding.status for finding in findings)
     healthy = set(statuses) == {"ok"}
-    summary = f"Not all is well; errors: {statuses['error']}, warnings: {statuses['warning']}."
-    console.print("All is well." if healthy else summary)
+    summary = f"Problems found; errors: {statuses['error']}, warnings: {statuses['warning']}."
+    console.print("No problems found." if healthy else summary)
     write_json(args.json, {"healthy": healthy, "findings": [finding._asdict() for finding in findings]})
     return 0 if healthy else 1
 
 
-def examine(args: argparse.Namespace) -> Iterator:
-    """The findings, as they are made."""
+def examine(args: argparse.Namespace) -> "Iterator[Finding]":
+    """Run the checks; yields each finding as soon as it is made."""
     from fcn_road_seg.doctor import environment, ros_settings
     from fcn_road_seg.doctor.finding import warning
     from fcn_road_seg.ros.environment import set_ros_defaults
@@ -68,7 +75,7 @@ def examine(args: argparse.Namespace) -> Iterator:
     if args.no_graph:
         return
     if not connected:
-        yield warning("graph", "The running nodes were not examined.", "mend the errors above and run this again")
+        yield warning("graph", "The running nodes were not examined.", "fix the errors above and run this again")
         return
     set_ros_defaults()
 

@@ -1,16 +1,17 @@
-"""`road_seg export`: an ONNX file of the network, checked in ONNX Runtime and OpenVINO."""
+"""`road_seg export`: write the network as ONNX and check it in ONNX Runtime and OpenVINO."""
 
 import argparse
 
-from fcn_road_seg.cli.options import add_json_option, example_frames, json_path, write_json
+from fcn_road_seg.cli.options import Subparsers, add_json_option, example_frames, json_path, write_json
 
 
-def add_parser(subparsers) -> argparse.ArgumentParser:
+def add_parser(subparsers: Subparsers) -> argparse.ArgumentParser:
+    """Add the verb's parser."""
     parser = subparsers.add_parser(
         "export",
         help="write the network as ONNX, for TensorRT and other runtimes",
         epilog="Input: uint8 N x h x w x 3 RGB of network size. Output: float32 N x h x w, P(road). docs/tensorrt.md "
-        "says how TensorRT takes it.",
+        "describes the use with TensorRT.",
     )
     parser.add_argument("--out", type=json_path, required=True, metavar="FILE.onnx", help="the file to write")
     parser.add_argument(
@@ -22,13 +23,14 @@ def add_parser(subparsers) -> argparse.ArgumentParser:
     precision = parser.add_mutually_exclusive_group()
     precision.add_argument("--fp16", action="store_true", help="weights and arithmetic in FP16")
     precision.add_argument(
-        "--int8", action="store_true", help="the file that `road_seg quantize` made of the weights, lying beside them"
+        "--int8", action="store_true", help="the file that `road_seg quantize` wrote beside the weights"
     )
     add_json_option(parser)
     return parser
 
 
 def run(args: argparse.Namespace) -> int:
+    """Return 0."""
     from dataclasses import asdict
 
     from fcn_road_seg.inference import onnx_export as export

@@ -1,31 +1,49 @@
-"""`road_seg kitti-to-bag`: KITTI drives as rosbag2 bags."""
+"""`road_seg kitti-to-bag`: convert KITTI drives to rosbag2 bags."""
 
 import argparse
 from pathlib import Path
 
-from fcn_road_seg.cli.options import add_json_option, write_json
+from fcn_road_seg.cli.options import Subparsers, add_json_option, write_json
 
 
-def add_parser(subparsers) -> argparse.ArgumentParser:
-    parser = subparsers.add_parser("kitti-to-bag", help="KITTI raw drives or KITTI Road folders as rosbag2 bags")
+def add_parser(subparsers: Subparsers) -> argparse.ArgumentParser:
+    """Add the verb's parser."""
+    parser = subparsers.add_parser(
+        "kitti-to-bag", help="convert KITTI raw drives or KITTI Road folders to rosbag2 bags"
+    )
     parser.add_argument(
         "drives", type=Path, nargs="+", metavar="DRIVE", help="a ..._sync folder of KITTI raw, or a KITTI Road folder"
     )
     parser.add_argument(
-        "--out", type=Path, required=True, help="the bag; of several drives, the folder that gets a bag for each"
+        "--out", type=Path, required=True, help="the bag to write; for several drives, a folder for their bags"
     )
     parser.add_argument(
-        "--camera", type=int, choices=range(4), action="append", help="may be repeated (default: all that are there)"
+        "--camera",
+        type=int,
+        choices=range(4),
+        action="append",
+        help="camera to convert, repeatable (default: all that the drive has)",
     )
-    parser.add_argument("--compressed", action="store_true", help="the image files' own bytes (JPEG, PNG), not pixels")
-    parser.add_argument("--storage", choices=("mcap", "sqlite3"), default="mcap", help="default: %(default)s")
-    parser.add_argument("--workers", type=_workers, default=1, metavar="N", help="drives at a time (default: 1)")
-    parser.add_argument("--force", action="store_true", help="replace bags that are there already")
+    parser.add_argument(
+        "--compressed", action="store_true", help="store the bytes of the image files (JPEG, PNG) instead of pixels"
+    )
+    parser.add_argument(
+        "--storage", choices=("mcap", "sqlite3"), default="mcap", help="storage format (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--workers", type=_workers, default=1, metavar="N", help="number of drives converted at a time (default: 1)"
+    )
+    parser.add_argument("--force", action="store_true", help="replace existing bags")
     add_json_option(parser)
     return parser
 
 
 def run(args: argparse.Namespace) -> int:
+    """Return 0.
+
+    Raises:
+        UserError: a drive could not be converted; the others are.
+    """
     import threading
     import time
     from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -40,7 +58,7 @@ def run(args: argparse.Namespace) -> int:
 
     bags = {args.out if len(args.drives) == 1 else args.out / path.resolve().name: path for path in args.drives}
     if len(bags) < len(args.drives):
-        raise UserError("two drives have the same name, so their bags would too: convert them one at a time")
+        raise UserError("two drives have the same name, and so would their bags: convert them one at a time")
     for bag in bags:
         check_out(bag, args.force)
     stop = threading.Event()
@@ -84,7 +102,7 @@ def run(args: argparse.Namespace) -> int:
                     figures.append(future.result())
                 except (UserError, OSError) as error:
                     errors.append(str(error))
-        except BaseException:  # Ctrl-C: the threads stop at their next message, and remove what they have begun
+        except BaseException:  # Ctrl-C: the threads stop at their next message and remove their unfinished bags
             stop.set()
             pool.shutdown(cancel_futures=True)
             raise
@@ -100,6 +118,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _workers(text: str) -> int:
+    """A number of drives, at least 1."""
     if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text} is no number of drives, 1 or more")
+        raise argparse.ArgumentTypeError(f"{text} is not a number of drives: give 1 or more")
     return int(text)

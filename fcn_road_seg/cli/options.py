@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from fcn_road_seg.inference.options import SegmenterOptions
 
@@ -17,12 +17,14 @@ if TYPE_CHECKING:
 
     from fcn_road_seg.inference.segmenter import RoadSegmenter
 
+Subparsers: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+"""What `add_parser` of each verb adds its parser to; argparse has no public name for it."""
 ROS_NAME = re.compile(r"/?[A-Za-z_]\w*(/[A-Za-z_]\w*)*", re.ASCII)
-"""Of a node or a topic."""
+"""The name of a node or a topic."""
 
 
 def add_segmenter_options(parser: argparse.ArgumentParser) -> None:
-    """Which weights, on what."""
+    """Add the options of `segmenter_options`."""
     parser.add_argument("--weights", default="", help="safetensors file, or lite (default: the shipped full network)")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: %(default)s)")
     parser.add_argument("--precision", default="auto", help="auto, fp32, bf16, fp16 or int8 (default: %(default)s)")
@@ -30,18 +32,23 @@ def add_segmenter_options(parser: argparse.ArgumentParser) -> None:
         "--backend", default="auto", help="auto, torch, compile, openvino or graph (default: %(default)s)"
     )
     parser.add_argument(
-        "--threads", type=int, default=0, help="of the network on a CPU (default: the backend's choice)"
+        "--threads", type=int, default=0, help="CPU threads of the network (default: chosen by the backend)"
     )
-    parser.add_argument("--network-width", type=int, default=0, help="pixels, multiple of 32 (default: the weights')")
+    parser.add_argument(
+        "--network-width",
+        type=int,
+        default=0,
+        help="width in pixels, a multiple of 32 (default: the one stored with the weights)",
+    )
 
 
 def segmenter_options(args: argparse.Namespace) -> SegmenterOptions:
-    """The options above as they were given."""
+    """The options of `add_segmenter_options`."""
     return SegmenterOptions(**{field.name: getattr(args, field.name) for field in fields(SegmenterOptions)})
 
 
 def load_segmenter(args: argparse.Namespace) -> "RoadSegmenter":
-    """The segmenter that the options above name; what it has to say while it gets ready goes to stderr."""
+    """Load the segmenter that the options select; its log messages go to stderr."""
     from fcn_road_seg.inference.segmenter import RoadSegmenter
 
     logging.basicConfig(format="%(message)s")
@@ -50,36 +57,38 @@ def load_segmenter(args: argparse.Namespace) -> "RoadSegmenter":
 
 
 def example_frames() -> "list[np.ndarray]":
-    """Two drawn road scenes, uint8 H x W x 3 RGB, that an exported network is checked on."""
+    """Two synthetic road scenes, uint8 H x W x 3 RGB, on which an exported network is checked."""
     from fcn_road_seg.synthetic import SyntheticDrive
 
     return [SyntheticDrive(seed=seed, frames=1)[0].image for seed in (1, 2)]
 
 
 def resolved_weights(weights: str) -> str:
-    """What --weights names, for a process that may run in another folder."""
+    """The value of --weights for a process that may run in another folder."""
     return weights if weights in ("", "lite") else str(Path(weights).resolve())
 
 
 def add_json_option(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--json", type=json_path, metavar="FILE", help="write the figures there as JSON")
+    """Add the option --json."""
+    parser.add_argument("--json", type=json_path, metavar="FILE", help="write the figures to a JSON file")
 
 
 def json_path(text: str) -> Path:
-    """A path whose folder is there, so that a long run does not end without its figures."""
+    """A path whose folder exists, so that a long run does not end without its figures."""
     path = Path(text)
     if path.is_dir() or not path.parent.is_dir():
-        raise argparse.ArgumentTypeError(f"cannot write {text}: name a file in a folder that is there")
+        raise argparse.ArgumentTypeError(f"cannot write {text}: name a file in an existing folder")
     return path
 
 
 def write_json(path: Path | None, figures: dict | list) -> None:
+    """Write figures to a JSON file, if a path is given."""
     if path:
         path.write_text(json.dumps(figures, indent=2) + "\n")
 
 
 def progress(items: Iterable, description: str) -> Iterable:
-    """A progress bar on stderr round `items`."""
+    """Iterate over `items` with a progress bar on stderr."""
     from rich.console import Console
     from rich.progress import track
 

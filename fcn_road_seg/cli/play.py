@@ -1,37 +1,44 @@
-"""`road_seg play`: a bag over ROS 2, where `ros2 bag play` is not at hand."""
+"""`road_seg play`: play a bag over ROS 2, for machines without `ros2 bag play`."""
 
 import argparse
 import signal
 import sys
 from pathlib import Path
 
-from fcn_road_seg.cli.options import add_json_option, write_json
+from fcn_road_seg.cli.options import Subparsers, add_json_option, write_json
 from fcn_road_seg.errors import UserError
 
 SWITCH_SECONDS = 0.0005
-"""How long the thread that publishes waits for Python's lock while another draws or reads; Python's own is 5 ms."""
+"""Interval after which another thread gives up Python's lock to the one that publishes; Python's default is 5 ms."""
 CLOCK_HZ = 40.0
 
 
-def add_parser(subparsers) -> argparse.ArgumentParser:
+def add_parser(subparsers: Subparsers) -> argparse.ArgumentParser:
+    """Add the verb's parser."""
     parser = subparsers.add_parser(
         "play",
         help="play a bag over ROS 2",
         description="Play a bag (rosbag2 or ROS 1) over ROS 2 as it was recorded: the same bytes, spacing and QoS. "
-        "In a terminal space pauses and resumes, s or the right arrow sends one message during a pause, Ctrl-C ends.",
+        "In a terminal, space pauses and resumes, s or the right arrow sends one message while paused, Ctrl-C ends.",
     )
     parser.add_argument("bag", type=Path, help="folder of a rosbag2, or a .mcap, .db3 or .bag file")
-    parser.add_argument("--rate", type=float, default=1.0, help="how many times as fast (default: %(default)g)")
-    parser.add_argument("--loop", action="store_true", help="play over and over")
+    parser.add_argument(
+        "--rate", type=float, default=1.0, help="speed relative to the recording (default: %(default)g)"
+    )
+    parser.add_argument("--loop", action="store_true", help="repeat until interrupted")
     parser.add_argument(
         "--start",
         type=float,
         default=0.0,
         metavar="SECONDS",
-        help="into the bag; latched messages from before are sent all the same",
+        help="start this far into the bag; earlier latched messages are sent too",
     )
-    parser.add_argument("--duration", type=float, metavar="SECONDS", help="of the bag (default: to its end)")
-    parser.add_argument("--topics", nargs="+", metavar="TOPIC", help="only these, by their names in the bag")
+    parser.add_argument(
+        "--duration", type=float, metavar="SECONDS", help="play this much of the bag (default: to its end)"
+    )
+    parser.add_argument(
+        "--topics", nargs="+", metavar="TOPIC", help="play only these topics, by their names in the bag"
+    )
     parser.add_argument(
         "--clock",
         type=float,
@@ -41,17 +48,21 @@ def add_parser(subparsers) -> argparse.ArgumentParser:
         help="publish the bag's time on "
         f"/clock, for nodes with use_sim_time ({CLOCK_HZ:g} times a second, and with each message)",
     )
-    parser.add_argument("--paused", action="store_true", help="begin with a pause")
+    parser.add_argument("--paused", action="store_true", help="start paused")
     parser.add_argument("--remap", action="append", default=[], metavar="FROM:=TO", help="rename a topic; repeatable")
     parser.add_argument(
-        "--wait", type=float, default=3.0, metavar="SECONDS", help="at most, for a subscriber (default: %(default)g)"
+        "--wait",
+        type=float,
+        default=3.0,
+        metavar="SECONDS",
+        help="maximum time to wait for a subscriber (default: %(default)g)",
     )
     add_json_option(parser)
     return parser
 
 
 def run(args: argparse.Namespace) -> int:
-    """0 after the end and after Ctrl-C or SIGTERM, which are how a loop ends."""
+    """Return 0 at the end of the bag and after Ctrl-C or SIGTERM, which end a loop."""
     check(args)
 
     from rich.console import Console
@@ -91,10 +102,10 @@ def run(args: argparse.Namespace) -> int:
 
 
 def check(args: argparse.Namespace) -> None:
-    """The ranges of the options.
+    """Check the ranges of the options.
 
     Raises:
-        UserError: one is outside.
+        UserError: one is out of range.
     """
     ranges = {"rate": (1e-3, 1e3), "start": (0, 1e9), "duration": (1e-3, 1e9), "clock": (1, 1000), "wait": (0, 86400)}
     for name, (least, most) in ranges.items():
@@ -104,14 +115,15 @@ def check(args: argparse.Namespace) -> None:
 
 
 def absolute(topic: str) -> str:
+    """A topic's name with a leading slash."""
     return "/" + topic.removeprefix("/")
 
 
 def renaming(text: str) -> tuple[str, str]:
-    """("/a", "/b") of "a:=b".
+    """Parse "a:=b" to ("/a", "/b").
 
     Raises:
-        UserError: it is not like that.
+        UserError: the text has another form.
     """
     old, sign, new = text.partition(":=")
     if not (old and sign and new):
@@ -120,11 +132,13 @@ def renaming(text: str) -> tuple[str, str]:
 
 
 def summary(figures: dict) -> str:
-    """The figures of a replay for people."""
+    """The figures of a replay as text."""
     lines = [f"{count:8} messages on {topic}" for topic, count in figures["messages"].items()]
     late = figures["lateness_ms"]
     if late["p50"] is not None:
-        lines.append(f"late by p50 {late['p50']} ms, p99 {late['p99']} ms, at most {late['max']} ms")
+        lines.append(f"lateness p50 {late['p50']} ms, p99 {late['p99']} ms, max {late['max']} ms")
     if figures["slips"]:
-        lines.append(f"{figures['slips']} times it could not keep up and fell back; the messages kept their spacing")
+        lines.append(
+            f"{figures['slips']} times playback could not keep up and was delayed; the messages kept their spacing"
+        )
     return "\n".join(lines)

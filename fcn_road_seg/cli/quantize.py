@@ -1,35 +1,41 @@
-"""`road_seg quantize`: the INT8 form of a weights file."""
+"""`road_seg quantize`: make the INT8 form of a weights file."""
 
 import argparse
 import math
 from pathlib import Path
 
-from fcn_road_seg.cli.options import add_json_option, example_frames, json_path, progress, write_json
+from fcn_road_seg.cli.options import Subparsers, add_json_option, example_frames, json_path, progress, write_json
 from fcn_road_seg.errors import UserError
 
-MEASURED = 24  # of the calibration frames, at most, on which each layer is measured
+MEASURED = 24
+"""Maximum number of calibration frames on which each layer is measured."""
 
 
-def add_parser(subparsers) -> argparse.ArgumentParser:
+def add_parser(subparsers: Subparsers) -> argparse.ArgumentParser:
+    """Add the verb's parser."""
     parser = subparsers.add_parser(
-        "quantize", help="make the INT8 form of the weights from training frames, an ONNX file for every runtime"
+        "quantize", help="make the INT8 form of the weights, an ONNX file, from training frames"
     )
-    parser.add_argument("--root", type=Path, help="KITTI Road folder: its training split calibrates")
-    parser.add_argument("--camvid", type=Path, help="CamVid folder in SegNet's layout: its part train calibrates")
+    parser.add_argument("--root", type=Path, help="KITTI Road folder, whose training split is used for calibration")
     parser.add_argument(
-        "--calibration", type=Path, nargs="+", default=[], metavar="DIR", help="folders of more images that calibrate"
+        "--camvid", type=Path, help="CamVid folder in SegNet's layout, whose part train is used for calibration"
+    )
+    parser.add_argument(
+        "--calibration", type=Path, nargs="+", default=[], metavar="DIR", help="folders of more images for calibration"
     )
     parser.add_argument(
         "--weights", default="", help="safetensors file, or lite (default: the full network that ships)"
     )
-    parser.add_argument("--frames", type=int, default=64, help="calibration frames in all (default: %(default)s)")
+    parser.add_argument(
+        "--frames", type=int, default=64, help="total number of calibration frames (default: %(default)s)"
+    )
     parser.add_argument(
         "--max-change",
         type=float,
         default=0.002,
         metavar="SHARE",
-        help="share of training pixels, 0..1, that may change class; the worst layers stay in float until it is met "
-        "(default: %(default)s)",
+        help="maximum share of training pixels, 0..1, that change class; the most sensitive layers stay in float until "
+        "it is met (default: %(default)s)",
     )
     parser.add_argument(
         "--out", type=json_path, metavar="FILE.onnx", help="the file to write (default: beside the weights)"
@@ -39,6 +45,7 @@ def add_parser(subparsers) -> argparse.ArgumentParser:
 
 
 def run(args: argparse.Namespace) -> int:
+    """Return 0."""
     import json
     from dataclasses import asdict
     from importlib.metadata import version
@@ -83,12 +90,16 @@ def run(args: argparse.Namespace) -> int:
     out = args.out or int8_path(checkpoint.path)
     export.save(quantised, out)
 
-    print(f"share of the training pixels whose class is not FP32's: every layer in INT8 {sensitivity.every_layer:.4%}")
+    print(
+        f"share of training pixels whose class differs from FP32's: every layer in INT8 {sensitivity.every_layer:.4%}"
+    )
     for layer, share in sorted(sensitivity.without.items(), key=lambda item: item[1]):
         print(f"  {layer} in float, the others in INT8: {share:.4%}")
-    print(f"in float: {', '.join(sensitivity.kept) or 'no convolution'}; with that {sensitivity.result:.4%}")
+    print(f"in float: {', '.join(sensitivity.kept) or 'no convolution'}; the share is then {sensitivity.result:.4%}")
     for r in agreement:
-        print(f"{r.runtime} at {r.batch} x {r.width}x{r.height}: P(road) {r.mean:.5f} from FP32 on average")
+        print(
+            f"{r.runtime} at {r.batch} x {r.width}x{r.height}: P(road) differs from FP32's by {r.mean:.5f} on average"
+        )
     print(f"{out}: {out.stat().st_size / 1e6:.1f} MB")
     write_json(
         args.json,

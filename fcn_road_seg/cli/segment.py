@@ -1,28 +1,38 @@
-"""`road_seg segment`: masks and overlays of images, folders and videos."""
+"""`road_seg segment`: write masks and overlays of images, folders and videos."""
 
 import argparse
 import os
 import re
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from fcn_road_seg.cli.options import add_segmenter_options, load_segmenter, progress
+from fcn_road_seg.cli.options import Subparsers, add_segmenter_options, load_segmenter, progress
 from fcn_road_seg.errors import UserError
 from fcn_road_seg.frames.image_file import SUFFIXES, images_in, is_image
 
+if TYPE_CHECKING:
+    import numpy as np
 
-def add_parser(subparsers) -> argparse.ArgumentParser:
+
+def add_parser(subparsers: Subparsers) -> argparse.ArgumentParser:
+    """Add the verb's parser."""
     parser = subparsers.add_parser("segment", help="write masks and overlays of images, a folder or a video")
     parser.add_argument("input", type=Path, nargs="+", help="image files, folders of images, videos")
     parser.add_argument("--out", type=Path, required=True, help="folder for <stem>_mask.png and <stem>_overlay.png")
-    parser.add_argument("--threshold", type=float, default=0.0, help="P(road), 0..1 (default: the weights')")
+    parser.add_argument(
+        "--threshold",
+        type=float,
+        default=0.0,
+        help="P(road), 0..1, from which a pixel is road (default: the one stored with the weights)",
+    )
     parser.add_argument("--alpha", type=float, default=0.5, help="opacity of the overlay (default: %(default)s)")
     add_segmenter_options(parser)
     return parser
 
 
 def run(args: argparse.Namespace) -> int:
-    """0 when every input was segmented; 1 when some could not be read (each is named)."""
+    """Return 0 if every input was segmented, 1 if some could not be read; these are named."""
     if not 0 <= args.threshold <= 1:
         raise UserError(f"--threshold is {args.threshold}, but must be in 0..1")
     if not 0 <= args.alpha <= 1:
@@ -37,7 +47,7 @@ def run(args: argparse.Namespace) -> int:
     from fcn_road_seg.postprocess.overlay import overlay
     from fcn_road_seg.postprocess.threshold import threshold_mask
 
-    def answer(frame, name: str):
+    def answer(frame: "np.ndarray", name: str) -> "np.ndarray":
         mask = threshold_mask(segmenter(frame), threshold)
         write_image(args.out / f"{name}_mask.png", mask)
         return overlay(frame, mask, args.alpha)
@@ -54,7 +64,7 @@ def run(args: argparse.Namespace) -> int:
                     for i, frame in enumerate(progress(video, file.name)):
                         writer.write(answer(frame, f"{file.stem}_{i:06d}"))
                 except ImageFileError as error:
-                    fault = error  # what could be read is kept
+                    fault = error  # keep the overlay of the frames that could be read
             if fault:
                 raise fault
         except ImageFileError as error:
@@ -65,28 +75,30 @@ def run(args: argparse.Namespace) -> int:
 
 
 def find_files(inputs: list[Path], out: Path) -> list[Path]:
-    """The images of every folder, and every file named, each once.
+    """The images in every folder and every named file, without duplicates.
 
     Raises:
-        UserError: an input is missing, a folder has no images, an input lies in the folder `out`, or two
-            files would write the same mask.
+        UserError: an input is missing, a folder has no images, an input is in the folder `out`, or two files would
+            write the same mask.
     """
     files = []
     for path in inputs:
         if path.is_dir():
             images = images_in(path)
             if not images:
-                raise UserError(f"the folder {path} has no image ({', '.join(SUFFIXES)})")
+                raise UserError(f"the folder {path} contains no images ({', '.join(SUFFIXES)})")
             files += images
         elif path.exists():
             files.append(path)
         else:
-            raise UserError(f"there is no {path}")
-    files = list(dict.fromkeys(Path(os.path.abspath(file)) for file in files))  # links keep their names
+            raise UserError(f"{path} does not exist")
+    files = list(
+        dict.fromkeys(Path(os.path.abspath(file)) for file in files)
+    )  # a link is not resolved: results take its name
     seen: dict[str, Path] = {}
     for file in files:
         if os.path.realpath(file.parent) == os.path.realpath(out):
-            raise UserError(f"{file} lies in the folder for the results: choose another --out")
+            raise UserError(f"{file} is in the folder for the results: choose another --out")
         if seen.setdefault(file.stem, file) != file:
             raise UserError(f"{seen[file.stem]} and {file} would write the same mask: segment them separately")
     for stem, file in seen.items():  # a video's masks are numbered

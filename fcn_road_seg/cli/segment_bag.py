@@ -1,11 +1,13 @@
-"""`road_seg segment-bag`: masks for every frame of a bag, in a copy of the bag."""
+"""`road_seg segment-bag`: copy a bag and add a mask for every frame."""
 
 import argparse
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from fcn_road_seg.cli.options import (
+    Subparsers,
     add_json_option,
     add_segmenter_options,
     resolved_weights,
@@ -14,30 +16,52 @@ from fcn_road_seg.cli.options import (
 )
 from fcn_road_seg.errors import UserError
 
+if TYPE_CHECKING:
+    from fcn_road_seg.bags.segment_bag import Job
 
-def add_parser(subparsers) -> argparse.ArgumentParser:
-    parser = subparsers.add_parser("segment-bag", help="copy a bag and add masks for every frame")
+
+def add_parser(subparsers: Subparsers) -> argparse.ArgumentParser:
+    """Add the verb's parser."""
+    parser = subparsers.add_parser("segment-bag", help="copy a bag and add a mask for every frame")
     parser.add_argument("input", type=Path, nargs="+", help="bags: rosbag2 folders, .mcap, .db3 or ROS 1 .bag files")
-    parser.add_argument("--out", type=Path, required=True, help="the new bag; with several bags, a folder for them")
+    parser.add_argument("--out", type=Path, required=True, help="the new bag; for several bags, a folder for them")
     parser.add_argument(
         "--image",
         action="append",
         default=[],
         metavar="TOPIC",
-        help="topic to segment, repeatable (default: the only one)",
+        help="topic to segment, repeatable (default: the only image topic)",
     )
-    parser.add_argument("--namespace", default="/road_seg", help="of the topics that are added (default: %(default)s)")
+    parser.add_argument("--namespace", default="/road_seg", help="namespace of the added topics (default: %(default)s)")
     parser.add_argument(
-        "--overlay", nargs="?", const="compressed", default="", choices=("compressed", "raw"), help="add an overlay"
+        "--overlay",
+        nargs="?",
+        const="compressed",
+        default="",
+        choices=("compressed", "raw"),
+        help="add a topic with an overlay",
     )
-    parser.add_argument("--probability", action="store_true", help="add P(road) x 255")
-    parser.add_argument("--threshold", type=float, default=0.0, help="P(road), 0..1 (default: the weights')")
+    parser.add_argument("--probability", action="store_true", help="add a topic with P(road) x 255")
+    parser.add_argument(
+        "--threshold",
+        type=float,
+        default=0.0,
+        help="P(road), 0..1, from which a pixel is road (default: the one stored with the weights)",
+    )
     parser.add_argument("--alpha", type=float, default=0.5, help="opacity of the overlay (default: %(default)s)")
-    parser.add_argument("--video", type=Path, metavar="OUT.mp4", help="write the overlay as a video too")
-    parser.add_argument("--storage", choices=("mcap", "sqlite3"), default="mcap", help="default: %(default)s")
-    parser.add_argument("--resume", action="store_true", help="go on where an interrupted run stopped")
-    parser.add_argument("--force", action="store_true", help="replace a bag that is there")
-    parser.add_argument("--workers", type=int, default=1, metavar="N", help="bags at a time, a process for each")
+    parser.add_argument("--video", type=Path, metavar="OUT.mp4", help="also write the overlay as a video")
+    parser.add_argument(
+        "--storage", choices=("mcap", "sqlite3"), default="mcap", help="storage format (default: %(default)s)"
+    )
+    parser.add_argument("--resume", action="store_true", help="continue an interrupted run")
+    parser.add_argument("--force", action="store_true", help="replace existing bags")
+    parser.add_argument(
+        "--workers",
+        type=int,
+        default=1,
+        metavar="N",
+        help="number of processes, each of which segments one bag at a time (default: %(default)s)",
+    )
     parser.add_argument("--ray", metavar="ADDRESS", help="segment the bags on a Ray cluster (auto, host:port, local)")
     add_segmenter_options(parser)
     add_json_option(parser)
@@ -45,7 +69,7 @@ def add_parser(subparsers) -> argparse.ArgumentParser:
 
 
 def run(args: argparse.Namespace) -> int:
-    """0 when every frame of every bag has its mask; 1 when frames or bags were skipped (each is named)."""
+    """Return 0 if every frame of every bag has a mask, 1 if frames or bags were skipped; these are named."""
     for name in ("threshold", "alpha"):
         if not 0 <= getattr(args, name) <= 1:
             raise UserError(f"--{name} is {getattr(args, name)}, but must be in 0..1")
@@ -70,7 +94,7 @@ def run(args: argparse.Namespace) -> int:
             else:
                 run_here(jobs, options, display.event)
     except KeyboardInterrupt:
-        print("interrupted: the same command with --resume goes on from here", file=sys.stderr)
+        print("interrupted: the same command with --resume continues from here", file=sys.stderr)
         raise
     if display.failed and len(jobs) == 1:
         raise UserError(display.failed[0])
@@ -85,11 +109,11 @@ def run(args: argparse.Namespace) -> int:
     return 1 if sums["skipped"] or display.failed else 0
 
 
-def make_jobs(args: argparse.Namespace) -> list:
-    """A Job for each bag; with --resume, for each that is not there yet.
+def make_jobs(args: argparse.Namespace) -> "list[Job]":
+    """A job for each bag; with --resume, for each whose output does not exist yet.
 
     Raises:
-        UserError: an output exists, or two bags would get the same.
+        UserError: an output exists, or two bags have the same output.
     """
     from fcn_road_seg.bags.segment_bag import Job
 
@@ -98,9 +122,9 @@ def make_jobs(args: argparse.Namespace) -> list:
         name = bag.resolve().name if bag.is_dir() else bag.stem
         out = args.out / name if len(args.input) > 1 else args.out
         if out in jobs:
-            raise UserError(f"{jobs[out].bag} and {bag} would become the same bag: segment them separately")
+            raise UserError(f"{jobs[out].bag} and {bag} would be written to the same bag: segment them separately")
         if args.resume and not args.force and out.exists():
-            print(f"{out} is there already")
+            print(f"{out} already exists")
             continue
         jobs[out] = Job(
             bag=bag.resolve(),
@@ -121,12 +145,12 @@ def make_jobs(args: argparse.Namespace) -> list:
 
 
 class Display:
-    """A progress bar on stderr with frames per second and time left, over all bags.
+    """A progress bar on stderr for all bags, with frames per second and the remaining time.
 
     Attributes:
-        done: the figures of the bags that were segmented.
-        failed: a sentence for each that was not.
-        seconds: since the first bag was opened.
+        done: the figures of each segmented bag.
+        failed: a sentence for each bag that failed.
+        seconds: time since the start.
     """
 
     def __init__(self, bags: int):
@@ -160,8 +184,8 @@ class Display:
     def seconds(self) -> float:
         return self._progress.tasks[0].elapsed or 1e-9
 
-    def event(self, bag: int, kind: str, value) -> None:
-        """What fcn_road_seg.bags.workers reports."""
+    def event(self, bag: int, kind: str, value: Any) -> None:
+        """Handle a report of fcn_road_seg.bags.workers."""
         if kind == "frames":
             self._totals[bag] = value
         elif kind == "frame":
@@ -174,5 +198,7 @@ class Display:
             self.failed.append(value)
         if kind in ("frames", "frame"):
             frames = sum(self._frames.values())
-            total = sum(self._totals.values()) * self._bags / len(self._totals)  # bags that wait count as average ones
+            total = (
+                sum(self._totals.values()) * self._bags / len(self._totals)
+            )  # bags not opened yet count as average ones
             self._progress.update(self._task, completed=frames, total=round(total), rate=frames / self.seconds)

@@ -1,4 +1,4 @@
-"""`road_seg view`: overlay, rate and latency of the running node in a browser, and all of it in Foxglove."""
+"""`road_seg view`: show the overlay, rate and latency of the running node in a browser and in Foxglove."""
 
 import argparse
 import signal
@@ -7,19 +7,27 @@ from contextlib import ExitStack
 from ipaddress import ip_address
 from threading import Event
 
-from fcn_road_seg.cli.options import ROS_NAME
+from fcn_road_seg.cli.options import ROS_NAME, Subparsers
 from fcn_road_seg.errors import UserError
 
 
-def add_parser(subparsers) -> argparse.ArgumentParser:
+def add_parser(subparsers: Subparsers) -> argparse.ArgumentParser:
+    """Add the verb's parser."""
     parser = subparsers.add_parser("view", help="show the running node's overlay, rate and latency in a browser")
     parser.add_argument(
         "--node", default="road_seg", help="name of the node, or /namespace/name (default: %(default)s)"
     )
-    parser.add_argument("--host", default="127.0.0.1", help="address to serve on (default: %(default)s, this machine)")
-    parser.add_argument("--port", type=port, default=8080, help="of the page; 0: any free (default: %(default)s)")
     parser.add_argument(
-        "--foxglove-port", type=port, default=8765, help="of Foxglove's WebSocket; 0: any free (default: %(default)s)"
+        "--host", default="127.0.0.1", help="address to serve on (default: %(default)s, this machine only)"
+    )
+    parser.add_argument(
+        "--port", type=port, default=8080, help="port of the page; 0 picks a free one (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--foxglove-port",
+        type=port,
+        default=8765,
+        help="port of Foxglove's WebSocket; 0 picks a free one (default: %(default)s)",
     )
     return parser
 
@@ -33,9 +41,9 @@ def port(text: str) -> int:
 
 
 def run(args: argparse.Namespace) -> int:
-    """0 after SIGINT or SIGTERM, whenever they come."""
+    """Return 0 after SIGINT or SIGTERM."""
     if not ROS_NAME.fullmatch(args.node):
-        raise UserError(f"--node is '{args.node}', which is no name of a node: give one such as /road_seg")
+        raise UserError(f"--node is '{args.node}', which is not a valid node name: give one such as /road_seg")
     stop = Event()
     for number in signal.SIGINT, signal.SIGTERM:
         signal.signal(number, lambda *_: stop.set())
@@ -47,7 +55,8 @@ def run(args: argparse.Namespace) -> int:
     from fcn_road_seg.view.page import PageServer
 
     node = f"/{args.node.lstrip('/')}"
-    figures, newest, foxglove = Figures(node), LatestOverlay(), None
+    figures, newest = Figures(node), LatestOverlay()
+    foxglove: FoxgloveServer | None = None
     with ExitStack() as servers:
         page = PageServer(node, args.host, args.port, figures, newest)
         servers.callback(page.close)
@@ -60,25 +69,25 @@ def run(args: argparse.Namespace) -> int:
 
         from fcn_road_seg.view.listener import listen
 
-        announce(args.host, page.port, foxglove and foxglove.port, node)
+        announce(args.host, page.port, foxglove.port if foxglove else None, node)
         listen(node, figures, newest, foxglove, stop)
     return 0
 
 
 def announce(host: str, page_port: int, foxglove_port: int | None, node: str) -> None:
-    """Say where to look."""
+    """Print the addresses."""
     address = f"[{host}]" if ":" in host else host
-    print(f"http://{address}:{page_port}/ shows {node} in a browser; Ctrl-C ends this", flush=True)
+    print(f"http://{address}:{page_port}/ shows {node} in a browser; press Ctrl-C to stop", flush=True)
     if foxglove_port is None:
-        print("pip install foxglove-sdk, and Foxglove gets mask, overlay and latency over WebSocket", flush=True)
+        print("For mask, overlay and latency in Foxglove: pip install foxglove-sdk", flush=True)
     else:
-        print(f"ws://{address}:{foxglove_port} is for Foxglove: Open connection, Foxglove WebSocket", flush=True)
+        print(f"ws://{address}:{foxglove_port} serves Foxglove: choose Open connection, Foxglove WebSocket", flush=True)
     if not is_loopback(host):
-        print(f"Everybody who reaches {host} can watch the camera: there is no password.", file=sys.stderr, flush=True)
+        print(f"Anyone who can reach {host} can watch the camera: there is no password.", file=sys.stderr, flush=True)
 
 
 def is_loopback(host: str) -> bool:
-    """Whether an address or name is this machine's alone."""
+    """Whether an address or a name is reachable from this machine only."""
     try:
         return ip_address(host).is_loopback
     except ValueError:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -22,7 +23,7 @@ SHEET_WIDTH = 480
 
 def figures(
     drive: DriveInBag, rate: float, answers: Answers, segment: Callable[[np.ndarray], np.ndarray]
-) -> dict[str, object]:
+) -> dict[str, Any]:
     """The figures of a drive, ready for JSON.
 
     Latencies are milliseconds from publishing a frame to the arrival of its mask in another process, None if none came;

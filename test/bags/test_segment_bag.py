@@ -209,7 +209,7 @@ def test_resume_gives_what_an_uninterrupted_run_gives(tmp_path, drive, weights, 
     assert not log.exists()
     capsys.readouterr()
     assert run("--out", out, "--resume", *options) == 0  # nothing is left to do
-    assert "is there already" in capsys.readouterr().out
+    assert "already exists" in capsys.readouterr().out
 
 
 def test_resume_takes_nothing_from_other_weights(tmp_path, drive, weights, monkeypatch, probabilities):

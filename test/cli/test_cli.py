@@ -104,9 +104,9 @@ def test_segment_reads_video(images, tmp_path, weights):
 
 def test_segment_bad_input(images, tmp_path, weights, capsys):
     out = ["--out", str(tmp_path / "out")]
-    assert "there is no" in fails(capsys, "segment", str(tmp_path / "none"), *out)
+    assert "does not exist" in fails(capsys, "segment", str(tmp_path / "none"), *out)
     (tmp_path / "empty").mkdir()
-    assert "has no image" in fails(capsys, "segment", str(tmp_path / "empty"), *out)
+    assert "contains no images" in fails(capsys, "segment", str(tmp_path / "empty"), *out)
     assert "--threshold" in fails(capsys, "segment", str(images), *out, "--threshold", "2")
     assert "--alpha" in fails(capsys, "segment", str(images), *out, "--alpha", "-1")
     assert "no weights file" in fails(capsys, "segment", str(images), *out, "--weights", "missing.safetensors")

@@ -320,7 +320,7 @@ def test_bad_arguments(capsys):
 @pytest.mark.parametrize("name", ["image-raw", "/cam image", "/camera//image", "camera/image/"])
 def test_invalid_names_are_a_user_error(option, name, capsys):
     assert main(["doctor", option, name]) == 2
-    assert capsys.readouterr().err.startswith(f"road_seg doctor: {option} is '{name}', which is no name in ROS")
+    assert capsys.readouterr().err.startswith(f"road_seg doctor: {option} is '{name}', which is not a valid ROS name")
 
 
 def test_the_graph_is_not_examined_after_a_settings_error(monkeypatch, small_weights, capsys):
@@ -362,7 +362,7 @@ def doctor(monkeypatch, domain_id, small_weights, repository, tmp_path, capsys):
         assert report["healthy"] == (not wrong)
         output = capsys.readouterr().out.splitlines()
         assert len(output) == len(findings) + len(wrong) + 1
-        assert output[-1].startswith("Not all is well" if wrong else "All is well")
+        assert output[-1].startswith("Problems found" if wrong else "No problems found")
         return code, wrong
 
     return run

@@ -363,7 +363,7 @@ def test_foxglove_receives_mask_overlay_and_latency(node, view):
 
     from fcn_road_seg.view.foxglove import timestamp
 
-    port = int(view.wait_for_output(r"ws://127\.0\.0\.1:(\d+) is for Foxglove")[1])
+    port = int(view.wait_for_output(r"ws://127\.0\.0\.1:(\d+) serves Foxglove")[1])
     assert listening_addresses(port) == {"0100007F"}
     with client.connect(f"ws://127.0.0.1:{port}", subprotocols=["foxglove.sdk.v1"], max_size=None) as socket:
         channels = {}
@@ -428,7 +428,7 @@ def test_a_port_in_use_is_a_user_error():
 
 
 def test_a_name_that_no_node_can_have_is_refused():
-    assert view_fails("--node", "/front/road seg").startswith("--node is '/front/road seg', which is no name of a node")
+    assert view_fails("--node", "/front/road seg").startswith("--node is '/front/road seg', which is not a valid node name")
 
 
 def test_hint_without_foxglove_and_warning_on_a_public_address(domain_id, tmp_path):
@@ -437,7 +437,7 @@ def test_hint_without_foxglove_and_warning_on_a_public_address(domain_id, tmp_pa
     view = View(domain_id, tmp_path / "log", "--host", "0.0.0.0", "--node", "/front/road_seg", prelude=prelude)
     try:
         view.wait_for_output("pip install foxglove-sdk")
-        view.wait_for_output("Everybody who reaches 0.0.0.0 can watch the camera: there is no password.")
+        view.wait_for_output("Anyone who can reach 0.0.0.0 can watch the camera: there is no password.")
         assert view.figures()["notice"].startswith("Waiting for /front/road_seg/mask")
     finally:
         assert view.stop() == 0
