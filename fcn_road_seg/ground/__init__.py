@@ -1,4 +1,6 @@
-"""Drivable space in metres: the map between pixels and the road plane, and what is published of it. Knows no ROS.
+"""Maps pixels to metres on the road plane, and masks to point clouds, grids, scans and boundaries, without ROS.
+
+Imports NumPy and OpenCV, and from the other rooms only `errors` and `postprocess`.
 
 Frames are REP-103's: the optical frame has z forward, x right, y down; the ground frame x forward, y left, z up.
 """

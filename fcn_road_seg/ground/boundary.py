@@ -1,4 +1,4 @@
-"""The left and right edge of the road ahead, in metres."""
+"""The left and right edges of the road ahead, in metres."""
 
 from dataclasses import dataclass
 
@@ -7,20 +7,22 @@ import numpy as np
 from fcn_road_seg.ground.camera_model import GroundError
 from fcn_road_seg.ground.tables import GroundTables
 
+Run = tuple[int, int]
+"""First and last column of a run of road."""
 MAX_MISSING_ROWS = 1
-"""Rows without road, of those that are looked at, that do not end the edges."""
+"""Consecutive sampled rows without road that do not end the edges."""
 
 
 @dataclass(frozen=True)
 class Boundary:
-    """Edges of the road from near to far, float32 n x 2 each: x and y in the ground frame, metres.
+    """Edges of the road from near to far.
 
     Attributes:
-        left, right: a point per image row that was looked at.
-        left_seen, right_seen: bool n; False where the road goes on to the edge of the view, so that the point is the
-            view's edge and not the road's.
+        left, right: float32 n x 2, a point per sampled image row: x and y in the ground frame, metres.
+        left_seen, right_seen: bool n; False where the road reaches the edge of the view, so that the point is on the
+            view's edge and not on the road's.
         rows: intp n, the image rows.
-        left_columns, right_columns: intp n, the first and last column of road.
+        left_columns, right_columns: intp n, the first and last column of road in each row.
     """
 
     left: np.ndarray
@@ -32,28 +34,29 @@ class Boundary:
     right_columns: np.ndarray
 
     def polygon(self) -> np.ndarray:
-        """Float32 2 n x 2, counter-clockwise seen from above: along the right edge, back along the left one."""
+        """The outline, float32 2n x 2: counter-clockwise from above, along the right edge and back along the left."""
         return np.concatenate([self.right, self.left[::-1]])
 
 
 class RoadBoundary:
-    """Mask -> the edges of the road that the vehicle is on.
+    """Finds the edges of the road that the vehicle is on.
 
-    In each of a number of image rows, from the nearest up, it takes the run of road that overlaps the previous one
-    most, until two rows in turn have none. The first is the run straight ahead of the ground frame's origin, or the
-    widest.
+    It goes through sampled image rows from the nearest up. In each it takes the run of road that overlaps the previous
+    run most, until two consecutive rows have none. The first run is the one straight ahead of the ground frame's
+    origin, or else the widest.
 
     Args:
+        tables: of the camera and the road plane.
         max_points: of the polygon.
-        min_gap: metres across; what is not road for less is a speck and counts as road.
+        min_gap: narrower gaps in the road count as road, metres.
 
     Raises:
-        GroundError: an argument out of its range.
+        GroundError: an argument is out of range.
     """
 
     def __init__(self, tables: GroundTables, max_points: int = 128, min_gap: float = 0.3):
         if max_points < 4:
-            raise GroundError(f"max_points is {max_points}, but a polygon of two edges has at least 4")
+            raise GroundError(f"max_points is {max_points}, but a polygon of two edges needs at least 4")
         if not min_gap >= 0:
             raise GroundError(f"min_gap is {min_gap:g} m, but must not be negative")
         self._check = tables.check
@@ -63,7 +66,7 @@ class RoadBoundary:
             rows = rows[np.linspace(0, len(rows) - 1, max_points // 2).round().astype(int)]
         self._rows, self._known = rows, known[rows]
         xy = tables.xy[rows].astype(np.float64)
-        # An edge lies between two pixels: half a pixel to the left of column c is (c - 1 + c) / 2.
+        # An edge lies between two pixels, half a pixel beside the centre of the outermost pixel of road.
         step = np.zeros_like(xy)
         step[:, 1:] = xy[:, 1:] - xy[:, :-1]
         step[:, 0] = step[:, 1] if xy.shape[1] > 1 else 0
@@ -74,26 +77,30 @@ class RoadBoundary:
         self._ahead = np.nanargmin(np.abs(np.where(self._known, xy[..., 1], np.nan)), axis=1).tolist()
 
     def __call__(self, mask: np.ndarray) -> Boundary | None:
-        """The edges in a frame; None if there is no road.
+        """Find the edges in a frame.
 
         Args:
-            mask: uint8 height x width, not 0 is road.
+            mask: uint8 height x width, 0 = not road.
+
+        Returns:
+            The edges; None if there is no road.
 
         Raises:
-            GroundError: the frame has another size or type.
+            GroundError: the mask has another size or type.
         """
         self._check(mask)
         road = np.zeros((len(self._rows), mask.shape[1] + 2), np.int8)
         np.logical_and(mask[self._rows], self._known, out=road[:, 1:-1].view(bool))
         change = np.diff(road, axis=1)
-        row, starts = np.nonzero(change == 1)
-        ends = np.nonzero(change == -1)[1] - 1
+        row, first = np.nonzero(change == 1)
         bounds = np.searchsorted(row, np.arange(len(self._rows) + 1)).tolist()
-        starts, ends = starts.tolist(), ends.tolist()
-        found, previous, missing = [], None, 0
+        starts, ends = first.tolist(), (np.nonzero(change == -1)[1] - 1).tolist()
+        found: list[tuple[int, int, int]] = []
+        previous: Run | None = None
+        missing = 0
         for k in range(len(self._rows)):
-            runs = _joined(starts[bounds[k] : bounds[k + 1]], ends[bounds[k] : bounds[k + 1]], self._gaps[k])
-            run = _chosen(runs, previous, self._ahead[k])
+            runs = _join(starts[bounds[k] : bounds[k + 1]], ends[bounds[k] : bounds[k + 1]], self._gaps[k])
+            run = _choose(runs, previous, self._ahead[k])
             if run is not None:
                 found.append((k, *run))
                 previous, missing = run, 0
@@ -113,9 +120,9 @@ class RoadBoundary:
         )
 
 
-def _joined(starts: list[int], ends: list[int], gap: float) -> list[tuple[int, int]]:
-    """Runs of columns, first and last; those with less than `gap` columns between them become one."""
-    runs = []
+def _join(starts: list[int], ends: list[int], gap: float) -> list[Run]:
+    """The runs of road in a row; those with less than `gap` columns between them become one."""
+    runs: list[Run] = []
     for start, end in zip(starts, ends, strict=True):
         if runs and start - runs[-1][1] - 1 < gap:
             runs[-1] = (runs[-1][0], end)
@@ -124,7 +131,7 @@ def _joined(starts: list[int], ends: list[int], gap: float) -> list[tuple[int, i
     return runs
 
 
-def _chosen(runs: list[tuple[int, int]], previous: tuple[int, int] | None, ahead: int) -> tuple[int, int] | None:
+def _choose(runs: list[Run], previous: Run | None, ahead: int) -> Run | None:
     if not runs:
         return None
     if previous is None:

@@ -1,27 +1,27 @@
-"""A camera as sensor_msgs/CameraInfo describes it: pixels <-> rays of its optical frame."""
+"""Pixels <-> rays in the optical frame of a camera as sensor_msgs/CameraInfo describes it."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
+from numpy.typing import ArrayLike
 
 from fcn_road_seg.errors import UserError
 
 COEFFICIENTS = {"plumb_bob": (4, 5), "rational_polynomial": (8, 12, 14), "equidistant": (4,)}
-"""Numbers of distortion coefficients that each of REP-104's and sensor_msgs' models may have; none is no distortion."""
+"""How many coefficients each distortion model of REP-104 and sensor_msgs may have; 0 is always allowed."""
 ROUND_TRIP = 0.1
-"""Pixels by which distorting an undistorted pixel may miss it; where it misses by more, the model is not valid."""
+"""Largest error in pixels after undistorting and distorting a pixel; where it is larger, the model is not valid."""
 _CRITERIA = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 100, 1e-10)
 
 
 class GroundError(UserError):
-    """A calibration, pose or size from which nothing in metres can be made; the message is one sentence."""
+    """A calibration, pose or size that does not allow ground outputs; the message is one sentence."""
 
 
 @dataclass(frozen=True, eq=False)
 class CameraModel:
-    """Where each pixel of an image looks; make it with `from_camera_info`.
+    """The geometry of a camera; create it with `from_camera_info`.
 
     Pixel centres have integer coordinates, as in OpenCV. The optical frame is the rectified one, as in ROS's
     image_geometry: a raw pixel's ray is turned by R.
@@ -29,8 +29,8 @@ class CameraModel:
     Attributes:
         width, height: of the image, pixels.
         intrinsics: float64 3 x 3, for this image.
-        distortion: float64, OpenCV's coefficients; empty for none.
-        fisheye: whether they are those of the equidistant model (Kannala, Brandt 2006).
+        distortion: float64 n, OpenCV's coefficients; empty if there is no distortion.
+        fisheye: whether they belong to the equidistant model (Kannala, Brandt 2006).
         rotation: float64 3 x 3, from the camera's own axes to the optical frame.
         centre: float64 3, the optical centre in the optical frame, metres (CameraInfo's Tx, Ty).
     """
@@ -48,45 +48,45 @@ class CameraModel:
         cls,
         width: int,
         height: int,
-        k: Sequence[float],
-        d: Sequence[float],
+        k: ArrayLike,
+        d: ArrayLike,
         distortion_model: str,
-        r: Sequence[float],
-        p: Sequence[float],
+        r: ArrayLike,
+        p: ArrayLike,
         *,
         image_size: tuple[int, int] | None = None,
         rectified: bool = True,
         binning: tuple[int, int] = (0, 0),
         roi: tuple[int, int, int, int] = (0, 0, 0, 0),
     ) -> "CameraModel":
-        """The camera of an image, from the numbers of its sensor_msgs/CameraInfo.
+        """The camera of an image, from the fields of its sensor_msgs/CameraInfo.
 
         Args:
-            width, height: camera_info's, of the whole sensor.
-            k, r, p: 9, 9 and 12 numbers, row by row (any shape).
-            d, distortion_model: coefficients; plumb_bob, rational_polynomial or equidistant.
-            image_size: the image's width and height; None takes what camera_info says.
-            rectified: the image is rectified, so P counts; else it is raw, so K, D and R do.
+            width, height: of the full sensor, pixels.
+            k, r, p: 9, 9 and 12 numbers in row-major order, of any shape.
+            d, distortion_model: coefficients of plumb_bob, rational_polynomial or equidistant.
+            image_size: the image's width and height; None takes those of camera_info.
+            rectified: True for a rectified image, which P describes; False for a raw one, which K, D and R describe.
             binning: binning_x, binning_y; 0 counts as 1.
-            roi: x_offset, y_offset, width, height on the unbinned sensor; width and height 0 are the whole sensor.
+            roi: x_offset, y_offset, width, height on the unbinned sensor; width and height 0 are the full sensor.
 
         Raises:
-            GroundError: it holds no usable calibration, or it is that of another image size.
+            GroundError: the calibration is not usable, or belongs to another image size.
         """
-        k, r = _matrix("K", k, 3, 3), _matrix("R", r, 3, 3)
-        p, d = _matrix("P", p, 3, 4), _finite("D", d).ravel()
-        step = np.array([max(1, int(n)) for n in binning])
+        camera_matrix, rectification = _matrix("K", k, 3, 3), _matrix("R", r, 3, 3)
+        projection, coefficients = _matrix("P", p, 3, 4), _finite("D", d).ravel()
+        step_x, step_y = (max(1, int(n)) for n in binning)
         x, y, roi_width, roi_height = (int(n) for n in roi)
-        expected = (int(roi_width or width) // step[0], int(roi_height or height) // step[1])
-        size = expected if image_size is None else tuple(int(n) for n in image_size)
+        expected = int(roi_width or width) // step_x, int(roi_height or height) // step_y
+        size = expected if image_size is None else (int(image_size[0]), int(image_size[1]))
         if min(expected) < 2:
             raise GroundError(f"camera_info is for images of {expected[0]}x{expected[1]}: the driver left the size out")
         if size != expected:
             raise GroundError(
                 f"camera_info is for images of {expected[0]}x{expected[1]}, but the image has {size[0]}x{size[1]}: "
-                "publish the camera_info of this image (with binning and roi if it is a part of the sensor's)"
+                "publish the camera_info of this image (with binning and roi if it is part of the sensor)"
             )
-        intrinsics = p[:, :3] if rectified else k
+        intrinsics = projection[:, :3] if rectified else camera_matrix
         name = "P" if rectified else "K"
         if not intrinsics.any():
             raise GroundError(f"camera_info's {name} is all zero: the camera is not calibrated")
@@ -96,21 +96,21 @@ class CameraModel:
                 "but must be above 0: the camera is not calibrated"
             )
         if not np.allclose(intrinsics[2], (0, 0, 1)) or abs(intrinsics[1, 0]) > 1e-9:
-            raise GroundError(f"camera_info's {name} is no camera matrix: its rows end on {intrinsics[1:].tolist()}")
-        scale = np.diag([1 / step[0], 1 / step[1], 1.0]) @ np.array([[1.0, 0, -x], [0, 1, -y], [0, 0, 1]])
-        fisheye, rotation = False, np.eye(3)
-        if rectified:
-            d = np.empty(0)
-        else:
-            d, fisheye = _distortion(d, distortion_model)
-            rotation = checked_rotation("camera_info's R", r) if r.any() else rotation
-        centre = -np.linalg.solve(p[:, :3], p[:, 3]) if p[0, 0] and p[1, 1] and p[2, 2] else np.zeros(3)
-        return cls(*size, scale @ intrinsics, d, fisheye, rotation, centre)
+            raise GroundError(f"camera_info's {name} is not a camera matrix: it ends with {intrinsics[1:].tolist()}")
+        scale = np.diag([1 / step_x, 1 / step_y, 1.0]) @ np.array([[1.0, 0, -x], [0, 1, -y], [0, 0, 1]])
+        distortion, fisheye, rotation, centre = np.empty(0), False, np.eye(3), np.zeros(3)
+        if not rectified:
+            distortion, fisheye = _distortion(coefficients, distortion_model)
+            if rectification.any():
+                rotation = checked_rotation("camera_info's R", rectification)
+        if projection.diagonal().all():
+            centre = -np.linalg.solve(projection[:, :3], projection[:, 3])
+        return cls(size[0], size[1], scale @ intrinsics, distortion, fisheye, rotation, centre)
 
     def rays(self) -> np.ndarray:
-        """Each pixel's direction in the optical frame, float64 height x width x 3, of any length.
+        """The direction of each pixel in the optical frame, float64 height x width x 3, of any length.
 
-        NaN where the distortion model cannot be inverted to 0.1 pixel, and 90 degrees or more off the axis.
+        NaN where the distortion model cannot be inverted to 0.1 pixel, and at 90 degrees or more from the axis.
         """
         u, v = np.meshgrid(np.arange(self.width, dtype=np.float64), np.arange(self.height, dtype=np.float64))
         pixels = np.stack([u, v], -1).reshape(-1, 1, 2)
@@ -132,9 +132,9 @@ class CameraModel:
         return cv2.undistortPoints(pixels, self.intrinsics, self.distortion, criteria=_CRITERIA)
 
     def project(self, points: np.ndarray) -> np.ndarray:
-        """Pixels of points of the optical frame: float ... x 3, metres -> float64 ... x 2, column and row.
+        """Project points of the optical frame: float ... x 3, metres -> float64 ... x 2, column and row.
 
-        NaN for points that are not in front of the camera. Pixels may lie outside the image.
+        NaN for points that are not in front of the camera. Pixels may be outside the image.
         """
         points = np.asarray(points, np.float64)
         own = (points.reshape(-1, 3) - self.centre) @ self.rotation
@@ -148,7 +148,7 @@ class CameraModel:
 
     def _distort(self, flat: np.ndarray) -> np.ndarray:
         """Points at depth 1, N x 2 -> pixels, N x 2; NaN stays NaN."""
-        if not len(flat):  # for which OpenCV returns None
+        if not len(flat):  # OpenCV would return None
             return flat
         if self.fisheye:
             return cv2.fisheye.distortPoints(flat[:, None], self.intrinsics, self.distortion)[:, 0]
@@ -156,17 +156,17 @@ class CameraModel:
         return cv2.projectPoints(points[:, None], np.zeros(3), np.zeros(3), self.intrinsics, self.distortion)[0][:, 0]
 
 
-def _finite(name: str, values: Sequence[float]) -> np.ndarray:
+def _finite(name: str, values: ArrayLike) -> np.ndarray:
     try:
         array = np.asarray(values, np.float64)
     except (TypeError, ValueError):
-        raise GroundError(f"camera_info's {name} is no row of numbers") from None
+        raise GroundError(f"camera_info's {name} is not a sequence of numbers") from None
     if not np.isfinite(array).all():
-        raise GroundError(f"camera_info's {name} holds a number that is not finite")
+        raise GroundError(f"camera_info's {name} contains a number that is not finite")
     return array
 
 
-def _matrix(name: str, values: Sequence[float], rows: int, columns: int) -> np.ndarray:
+def _matrix(name: str, values: ArrayLike, rows: int, columns: int) -> np.ndarray:
     array = _finite(name, values)
     if array.size != rows * columns:
         raise GroundError(f"camera_info's {name} has {array.size} numbers, but must have {rows * columns}")
@@ -178,7 +178,7 @@ def _distortion(d: np.ndarray, model: str) -> tuple[np.ndarray, bool]:
         return np.empty(0), False
     if model not in COEFFICIENTS:
         known = ", ".join(COEFFICIENTS)
-        raise GroundError(f"camera_info's distortion_model is {model!r}; those that can be used are {known}")
+        raise GroundError(f"camera_info's distortion_model is {model!r}; supported models are {known}")
     if len(d) not in COEFFICIENTS[model]:
         counts = " or ".join(map(str, COEFFICIENTS[model]))
         raise GroundError(f"camera_info's D has {len(d)} numbers, but {model} has {counts}")
@@ -186,7 +186,11 @@ def _distortion(d: np.ndarray, model: str) -> tuple[np.ndarray, bool]:
 
 
 def checked_rotation(name: str, matrix: np.ndarray) -> np.ndarray:
-    """The matrix itself; GroundError if it is no rotation."""
+    """Return the matrix if it is a rotation.
+
+    Raises:
+        GroundError: it is not.
+    """
     if not np.allclose(matrix @ matrix.T, np.eye(3), atol=1e-3) or np.linalg.det(matrix) < 0:
-        raise GroundError(f"{name} is no rotation")
+        raise GroundError(f"{name} is not a rotation")
     return matrix

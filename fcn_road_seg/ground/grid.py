@@ -1,4 +1,4 @@
-"""The road as the cells of a nav_msgs/OccupancyGrid."""
+"""The road as cells of a nav_msgs/OccupancyGrid."""
 
 import math
 
@@ -12,30 +12,33 @@ GRID_MODES = ("binary", "probability")
 FREE, OCCUPIED, UNKNOWN = 0, 100, -1
 MAX_CELLS = 4_000_000
 PIXELS_PER_CELL = 40
-"""How many pixels a cell takes the mean of at most; a large image has hundreds in a near one."""
+"""Most pixels that a cell averages; near cells of a large image have hundreds."""
 
 
 class RoadGrid:
-    """P(road) of a frame -> cells of the ground frame.
+    """Turns P(road) of a frame into cells of the ground frame.
 
-    A cell takes the mean of the pixels whose centre lies in it (an even choice of them where they are many); far away,
-    where pixels are larger than cells, that of the pixel which sees its centre. It stays unknown where no pixel sees it
-    and where pixels are larger than `max_pixel_size`. For a level pinhole camera a pixel covers (x^2 + h^2) / (f h)
-    metres along the road at x metres, so it is known up to about x = sqrt(max_pixel_size * f * h).
+    A cell averages the pixels whose centres are in it, or an even selection of them if there are many. Far away, where
+    pixels are larger than cells, it takes the pixel that sees its centre. A cell is unknown if no pixel sees it, and
+    where pixels are larger than `max_pixel_size`. For a level pinhole camera at height h with focal length f, a pixel
+    covers (x^2 + h^2) / (f h) metres along the road at x metres, so cells are known up to about
+    x = sqrt(max_pixel_size * f * h).
 
     Args:
-        resolution: metres of a cell's side.
-        length, width: metres ahead of the ground frame's origin, and across, half on each side.
-        mode: "binary" gives 0 (road) and 100 (not road); "probability" 100 times the probability of not road.
-        max_pixel_size: metres on the road that a pixel may cover, the longer of its sides.
+        tables: of the camera and the road plane.
+        resolution: side of a cell, metres.
+        length: of the grid ahead of the ground frame's origin, metres.
+        width: of the grid, half on each side of the origin, metres.
+        mode: "binary" gives 0 (road) and 100 (not road); "probability" gives 100 times the probability of not road.
+        max_pixel_size: the longer side of what a pixel may cover on the road, metres.
 
     Attributes:
-        shape: (rows, columns): cells across and along. Row 0 is the rightmost, column 0 the nearest: the origin is
-            the lower-left cell, as in nav_msgs/OccupancyGrid, whose width is `columns` and whose height is `rows`.
-        origin: x, y in metres of the outer corner of cell (0, 0); the orientation is the ground frame's.
+        shape: (rows, columns), cells across and along the road. Row 0 is the rightmost, column 0 the nearest: the
+            origin is the lower-left cell, as in nav_msgs/OccupancyGrid, whose width is `columns` and height `rows`.
+        origin: x, y of the outer corner of cell (0, 0), metres; the orientation is the ground frame's.
 
     Raises:
-        GroundError: an argument out of its range, or a grid of which the camera sees nothing.
+        GroundError: an argument is out of range, or the camera does not see the grid.
     """
 
     def __init__(
@@ -56,7 +59,7 @@ class RoadGrid:
             raise GroundError(f"grid_mode is {mode!r}; choose from {', '.join(GRID_MODES)}")
         rows, columns = max(1, round(width / resolution)), max(1, round(length / resolution))
         if rows * columns > MAX_CELLS:
-            raise GroundError(f"a grid of {rows} x {columns} cells is too large: {MAX_CELLS} are allowed")
+            raise GroundError(f"a grid of {rows} x {columns} cells is too large: at most {MAX_CELLS} cells are allowed")
         self.shape, self.resolution, self.mode = (rows, columns), resolution, mode
         self.origin = (0.0, -rows * resolution / 2)
         self._check = tables.check
@@ -68,7 +71,7 @@ class RoadGrid:
         pixels, cell = pixels[inside], cell[inside]
         cells = cell[:, 1] * columns + cell[:, 0]
 
-        pixels, cells = _at_most(PIXELS_PER_CELL, pixels, cells)
+        pixels, cells = _thin_out(PIXELS_PER_CELL, pixels, cells)
         counts = np.bincount(cells, minlength=rows * columns)
         empty = np.flatnonzero(counts == 0)
         x = self.origin[0] + (empty % columns + 0.5) * resolution
@@ -84,7 +87,7 @@ class RoadGrid:
         self._share = 1 / np.maximum(counts, 1)
 
     def probability(self, probability: np.ndarray) -> np.ndarray:
-        """Mean P(road) x 255 of each cell, float64 rows x columns; NaN where unknown. `probability`: as in a call."""
+        """Mean P(road) x 255 of each cell, float64 rows x columns, NaN where unknown; arguments as in `__call__`."""
         mean = self._mean(probability)
         mean[self._unknown] = np.nan
         return mean.reshape(self.shape)
@@ -94,13 +97,13 @@ class RoadGrid:
 
         Args:
             probability: P(road) x 255, uint8 height x width, of the tables' size.
-            threshold: P(road), 0..1, from which the mean of a cell counts as road; of no effect on "probability".
+            threshold: P(road), 0..1, from which the mean of a cell counts as road; "probability" ignores it.
 
         Returns:
-            int8 rows x columns, C-contiguous: 0 road to 100 not road, -1 unknown.
+            int8 rows x columns, C-contiguous: 0 (road) to 100 (not road), -1 unknown.
 
         Raises:
-            GroundError: the frame has another size or type.
+            GroundError: `probability` has another size or type.
         """
         mean = self._mean(probability)
         if self.mode == "binary":
@@ -115,13 +118,13 @@ class RoadGrid:
     def _mean(self, probability: np.ndarray) -> np.ndarray:
         self._check(probability)
         values = probability.reshape(-1).take(self._pixels)
-        mean = np.bincount(self._cells, weights=values, minlength=self._share.size)
+        mean: np.ndarray = np.bincount(self._cells, weights=values, minlength=self._share.size)
         mean *= self._share
         return mean
 
 
-def _at_most(limit: int, pixels: np.ndarray, cells: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Leave out pixels of cells that have more than `limit`, evenly."""
+def _thin_out(limit: int, pixels: np.ndarray, cells: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Keep at most `limit` pixels of each cell, evenly distributed."""
     order = np.argsort(cells, kind="stable")
     counts = np.bincount(cells)
     rank = np.arange(len(cells)) - (np.cumsum(counts) - counts)[cells[order]]

@@ -1,4 +1,4 @@
-"""Everything that is looked up to answer in metres, made in a thread of its own. Knows no ROS."""
+"""The lookup tables of all ground outputs, computed in a background thread."""
 
 import os
 import time
@@ -20,14 +20,14 @@ from fcn_road_seg.ground import (
 )
 
 ROTATION_TOLERANCE = 5e-4
-"""Radians that a plane may have turned and still count as the same: 3 cm at 10 m below a camera 1.65 m high."""
+"""Rotation in radians up to which a plane counts as unchanged: 3 cm at 10 m below a camera 1.65 m high."""
 TRANSLATION_TOLERANCE = 2e-3
-"""Metres that it may have moved."""
+"""Translation in metres up to which a plane counts as unchanged."""
 
 
 @dataclass(frozen=True)
 class MapOptions:
-    """What the outputs are made with; see `GroundTables`, `RoadGrid` and `RoadScan`, whose arguments they are."""
+    """Arguments of `GroundTables`, `RoadGrid` and `RoadScan`, under the names of the node's parameters."""
 
     max_range: float
     bottom_margin: float
@@ -40,15 +40,15 @@ class MapOptions:
 
 
 class GroundMaps:
-    """The lookup tables and outputs of one camera, plane and size.
+    """The lookup tables and outputs of one camera and plane.
 
     Attributes:
         tables, cloud, grid, scan, boundary: see `fcn_road_seg.ground`.
-        nearest: metres on the road from the point below the camera to the nearest that it sees.
-        seconds: that they took to make.
+        nearest: distance on the road from the point below the camera to the nearest point that it sees, metres.
+        seconds: how long the computation took.
 
     Raises:
-        GroundError: there is nothing to be had in metres from this.
+        GroundError: camera, plane and options do not allow ground outputs.
     """
 
     def __init__(self, camera: CameraModel, plane: GroundPlane, options: MapOptions):
@@ -65,48 +65,53 @@ class GroundMaps:
         self.seconds = time.perf_counter() - began
 
 
-class MapMaker:
-    """Keeps the maps of the newest camera, plane and options; they take a part of a second, and no mask waits."""
+Key = tuple[CameraModel, GroundPlane, MapOptions]
 
-    def __init__(self):
-        self._made_for: tuple[CameraModel, GroundPlane, MapOptions] | None = None
-        self._future: Future | None = None
+
+class MapMaker:
+    """Computes the maps of the latest camera, plane and options in the background, so that no mask waits for them."""
+
+    def __init__(self) -> None:
+        self._key: Key | None = None
+        self._future: Future[GroundMaps] | None = None
 
     def maps(self, camera: CameraModel, plane: GroundPlane, options: MapOptions) -> GroundMaps | None:
-        """The maps for exactly this; None while they are being made.
+        """The maps of this camera, plane and options; None while they are being computed.
 
         Raises:
-            GroundError: they cannot be made.
+            GroundError: camera, plane and options do not allow ground outputs.
         """
-        if self._made_for is None or not _same(self._made_for, (camera, plane, options)):
-            if self._future is not None and not self._future.done():
-                return None  # one at a time; the next frame asks again
-            self._made_for = camera, plane, options
-            self._future = Future()
-            arguments = self._future, camera, plane, options
-            Thread(target=_make, args=arguments, name="ground maps", daemon=True).start()  # the process need not wait
-        if not self._future.done():
+        key = camera, plane, options
+        future = self._future
+        if future is None or self._key is None or not _same(self._key, key):
+            if future is not None and not future.done():
+                return None  # one computation at a time; the next frame asks again
+            future = Future()
+            self._key, self._future = key, future
+            # A daemon, so that the process need not wait for it at exit.
+            Thread(target=_compute, args=(future, *key), name="ground maps", daemon=True).start()
+        if not future.done():
             return None
-        if error := self._future.exception():
-            if not isinstance(error, GroundError):  # such as too little memory, which may pass
+        if error := future.exception():
+            if not isinstance(error, GroundError):  # for example a lack of memory, which may be temporary
                 self.forget()
-            raise error.with_traceback(None)  # the tracebacks of all frames so far would keep their images
-        return self._future.result()
+            raise error.with_traceback(None)  # the traceback would keep the images of all frames so far alive
+        return future.result()
 
     def forget(self) -> None:
-        """Free them."""
-        self._made_for = self._future = None
+        """Free the maps."""
+        self._key = self._future = None
 
 
-def _make(future: Future, *arguments) -> None:
-    os.nice(19)  # on Linux a thread's own: masks come first
+def _compute(future: Future[GroundMaps], camera: CameraModel, plane: GroundPlane, options: MapOptions) -> None:
+    os.nice(19)  # on Linux it applies to this thread only: masks come first
     try:
-        future.set_result(GroundMaps(*arguments))
+        future.set_result(GroundMaps(camera, plane, options))
     except BaseException as error:
         future.set_exception(error)
 
 
-def _same(a: tuple[CameraModel, GroundPlane, MapOptions], b: tuple[CameraModel, GroundPlane, MapOptions]) -> bool:
+def _same(a: Key, b: Key) -> bool:
     (camera_a, plane_a, options_a), (camera_b, plane_b, options_b) = a, b
     return (
         camera_a is camera_b

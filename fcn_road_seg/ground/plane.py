@@ -1,4 +1,4 @@
-"""The road plane: where the camera's optical frame is in a frame on the ground."""
+"""The road plane: the pose of the camera's optical frame in the ground frame."""
 
 import math
 from dataclasses import dataclass
@@ -8,7 +8,9 @@ import numpy as np
 from fcn_road_seg.ground.camera_model import GroundError, checked_rotation
 
 BODY_FROM_OPTICAL = np.array([[0.0, 0, 1], [-1, 0, 0], [0, -1, 0]])
-"""REP-103: the optical frame's x right, y down, z forward in a body's x forward, y left, z up."""
+"""REP-103: from the optical frame (x right, y down, z forward) to a body frame (x forward, y left, z up)."""
+
+_TRANSFORM = "the transform from the camera to the ground frame"
 
 
 @dataclass(frozen=True, eq=False)
@@ -18,7 +20,7 @@ class GroundPlane:
     Attributes:
         rotation: float64 3 x 3, from the optical frame to the ground frame.
         translation: float64 3, the optical frame's origin in the ground frame, metres.
-        z: height of the road in the ground frame, metres; 0 where the frame lies on the road.
+        z: height of the road in the ground frame, metres; 0 if the frame is on the road.
     """
 
     rotation: np.ndarray
@@ -27,21 +29,21 @@ class GroundPlane:
 
     @classmethod
     def from_mounting(cls, camera_height: float, pitch: float = 0.0, roll: float = 0.0) -> "GroundPlane":
-        """A camera that looks ahead; the ground frame's origin is on the road right below it.
+        """The plane of a camera that looks ahead; the ground frame's origin is on the road directly below it.
 
         Args:
-            camera_height: metres of the optical frame above the road.
+            camera_height: height of the optical frame above the road, metres.
             pitch: radians about y (left): positive looks down.
             roll: radians about x (forward): positive leans to the right, so that the horizon's right end rises.
 
         Raises:
-            GroundError: a height that is not above 0, or angles of a quarter turn or more.
+            GroundError: the height is not above 0, or an angle is a quarter turn or more.
         """
         if not (math.isfinite(camera_height) and camera_height > 0):
             raise GroundError(f"camera_height is {camera_height:g} m, but must be above 0")
         for name, angle in (("pitch", pitch), ("roll", roll)):
             if not abs(angle) < math.pi / 2:
-                raise GroundError(f"{name} is {angle:g}, but must lie within a quarter turn: it is in radians")
+                raise GroundError(f"{name} is {angle:g}, but must be within a quarter turn: it is in radians")
         sp, cp, sr, cr = math.sin(pitch), math.cos(pitch), math.sin(roll), math.cos(roll)
         about_y = np.array([[cp, 0, sp], [0, 1, 0], [-sp, 0, cp]])
         about_x = np.array([[1, 0, 0], [0, cr, -sr], [0, sr, cr]])
@@ -49,19 +51,19 @@ class GroundPlane:
 
     @classmethod
     def from_transform(cls, matrix: np.ndarray, z: float = 0.0) -> "GroundPlane":
-        """From TF: the transform that takes points of the optical frame to the ground frame.
+        """The plane from the TF transform of the optical frame to the ground frame.
 
         Args:
-            matrix: 4 x 4 or 3 x 4, metres: lookup_transform(ground_frame, optical_frame).
+            matrix: 4 x 4 or 3 x 4, in metres; that of lookup_transform(ground_frame, optical_frame).
             z: height of the road in the ground frame, metres; negative for a frame above the road.
 
         Raises:
-            GroundError: the matrix is no rigid motion, or puts the camera on or below the road.
+            GroundError: the matrix is not a rigid transform, or puts the camera on or below the road.
         """
         matrix = np.asarray(matrix, np.float64)
         if matrix.shape not in ((4, 4), (3, 4)) or not (np.isfinite(matrix).all() and math.isfinite(z)):
-            raise GroundError("the transform from the camera to the ground frame is no 4 x 4 matrix of finite numbers")
-        rotation = checked_rotation("the transform from the camera to the ground frame", matrix[:3, :3])
+            raise GroundError(f"{_TRANSFORM} is not a 4 x 4 matrix of finite numbers")
+        rotation = checked_rotation(_TRANSFORM, matrix[:3, :3])
         translation = matrix[:3, 3]
         if translation[2] <= z:
             raise GroundError(
@@ -74,15 +76,15 @@ class GroundPlane:
     def from_quaternion(
         cls, translation: tuple[float, float, float], rotation: tuple[float, float, float, float], z: float = 0.0
     ) -> "GroundPlane":
-        """`from_transform` of a geometry_msgs/Transform: x y z in metres, and a quaternion x y z w.
+        """The plane from a geometry_msgs/Transform: x, y, z in metres, and a quaternion x, y, z, w.
 
         Raises:
-            GroundError: as `from_transform`, or a quaternion of length 0.
+            GroundError: as in `from_transform`, or the quaternion has length 0.
         """
         quaternion = np.asarray(rotation, np.float64)
         length = np.linalg.norm(quaternion)
         if quaternion.shape != (4,) or not (np.isfinite(length) and length > 1e-6):
-            raise GroundError("the transform from the camera to the ground frame has a quaternion of length 0")
+            raise GroundError(f"{_TRANSFORM} has a quaternion of length 0")
         x, y, z_, w = quaternion / length
         matrix = np.eye(4)
         matrix[:3, :3] = [
@@ -94,9 +96,9 @@ class GroundPlane:
         return cls.from_transform(matrix, z)
 
     def to_ground(self, points: np.ndarray) -> np.ndarray:
-        """Points of the optical frame, ... x 3 -> the ground frame, ... x 3, metres."""
+        """Transform points of the optical frame, ... x 3, into the ground frame, ... x 3, metres."""
         return points @ self.rotation.T + self.translation
 
     def to_optical(self, points: np.ndarray) -> np.ndarray:
-        """Points of the ground frame, ... x 3 -> the optical frame, ... x 3, metres."""
+        """Transform points of the ground frame, ... x 3, into the optical frame, ... x 3, metres."""
         return (points - self.translation) @ self.rotation

@@ -1,4 +1,4 @@
-"""The bytes of an organised sensor_msgs/PointCloud2: the road plane, pixel for pixel with labels and confidence."""
+"""The bytes of an organised sensor_msgs/PointCloud2: a point of the road plane, a label and a confidence per pixel."""
 
 from array import array
 
@@ -9,17 +9,17 @@ from fcn_road_seg.ground.camera_model import GroundError
 FLOAT32, UINT8 = 7, 2
 """sensor_msgs/PointField's datatypes."""
 FIELDS = (("x", 0, FLOAT32), ("y", 4, FLOAT32), ("z", 8, FLOAT32), ("label", 12, UINT8), ("confidence", 13, UINT8))
-"""name, offset in bytes and datatype of each PointField; every count is 1, and the byte order is little-endian."""
+"""Name, offset in bytes and datatype of each PointField; every count is 1, and the byte order is little-endian."""
 POINT_STEP = 16
-"""Bytes from a point to the next; the last two are padding, which keeps the floats aligned."""
+"""Bytes per point; the last two are padding, which keeps the floats aligned."""
 
 
 class PointCloud:
-    """A cloud whose points stay and whose labels change; width and height are the image's, is_dense is false.
+    """A cloud with fixed points and changing labels, of the image's width and height; is_dense is false.
 
     Args:
-        points: float32 height x width x 3, metres, NaN where there is none: `GroundTables.optical_points` or
-            `ground_points`, whichever frame the message is in.
+        points: float32 height x width x 3, metres, NaN for pixels without a point: `GroundTables.optical_points` or
+            `ground_points`, depending on the message's frame.
 
     Attributes:
         data: array("B") of height * width * POINT_STEP bytes, which rclpy takes as `PointCloud2.data` without a copy.
@@ -33,17 +33,17 @@ class PointCloud:
         self._classes = np.frombuffer(self.data, "<u2").reshape(self.height, self.width, POINT_STEP // 2)[..., 6]
 
     def __call__(self, labels: np.ndarray, confidence: np.ndarray) -> array:
-        """Put a frame's labels and confidence, both uint8 height x width, into `data`, and return it.
+        """Write a frame's labels and confidence, both uint8 height x width, into `data`, and return it.
 
-        The bytes are valid until the next call; publish them before it.
+        The next call overwrites the bytes.
 
         Raises:
-            GroundError: they have another size or type than the cloud.
+            GroundError: their size is not the cloud's, or their type is not uint8.
         """
         for name, image in (("labels", labels), ("confidence", confidence)):
             if image.shape != (self.height, self.width) or image.dtype != np.uint8:
                 raise GroundError(f"{name} must be uint8 of {self.width}x{self.height} pixels, like the cloud")
-        # One pass over the cloud's memory for both: they are neighbours in it.
+        # The two are adjacent in the cloud, so both take one pass over its memory.
         both = np.left_shift(confidence, 8, dtype=np.uint16)
         both |= labels
         self._classes[:] = both

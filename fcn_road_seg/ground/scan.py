@@ -1,4 +1,4 @@
-"""The edge of the road as the ranges of a sensor_msgs/LaserScan."""
+"""The edge of the road as ranges of a sensor_msgs/LaserScan."""
 
 import math
 
@@ -10,26 +10,27 @@ from fcn_road_seg.ground.tables import GroundTables
 SAMPLES_PER_PIXEL = 2
 MAX_SAMPLES = 1000
 MIN_ROWS = 2
-"""Pixels that an obstacle must have along its bearing: a lone one may be noise, however many metres it covers."""
+"""Pixels that an obstacle must have along its bearing: a single one may be noise, however many metres it covers."""
 
 
 class RoadScan:
-    """Mask -> range to the first thing that is not road, by bearing, from the ground frame's origin.
+    """Finds the range to the first obstacle, anything that is not road, per bearing from the ground frame's origin.
 
-    The field of view is the camera's. Ranges follow REP-117: +inf where the road goes on to `max_range` or to the end
-    of what the camera sees, NaN on bearings of which it sees nothing. What is nearer than the image's lower edge is
-    unseen: an obstacle that begins there has the range at which the view begins.
+    The field of view is the camera's. Ranges follow REP-117: +inf where the road extends to `max_range` or to the end
+    of the view, NaN on bearings outside the view. The camera does not see what is nearer than the image's lower edge:
+    an obstacle that begins there gets the range at which the view begins.
 
     Args:
+        tables: of the camera and the road plane.
         angle_increment: radians between bearings.
-        min_obstacle: metres along the bearing; what is not road for less is a speck and counts as road.
+        min_obstacle: shorter obstacles along a bearing count as road, metres.
 
     Attributes:
-        angle_min, angle_max, angle_increment: radians about z, 0 is the ground frame's x axis.
-        range_min, range_max: metres; every finite range lies within.
+        angle_min, angle_max, angle_increment: radians about z; 0 is the ground frame's x axis.
+        range_min, range_max: limits of every finite range, metres.
 
     Raises:
-        GroundError: an argument out of its range.
+        GroundError: an argument is out of range.
     """
 
     def __init__(self, tables: GroundTables, angle_increment: float = math.radians(0.5), min_obstacle: float = 0.3):
@@ -55,7 +56,7 @@ class RoadScan:
         pixels = tables.pixel_indices(rays[:, None] * ranges[:, None])
         self._unseen, self._pixels = pixels < 0, np.maximum(pixels, 0)
         nothing = self._unseen.all(1)
-        # The edge lies between the last sample of road and the first of anything else.
+        # The edge lies between the last sample of road and the first sample of something else.
         self._edges = np.concatenate([ranges[:1], (ranges[1:] + ranges[:-1]) / 2]).astype(np.float32)
         self._clear = np.where(nothing, np.nan, np.inf).astype(np.float32)
         self.range_min = float(self._edges[np.argmin(self._unseen[~nothing], 1).min()])
@@ -71,29 +72,29 @@ class RoadScan:
         """Ranges of a frame.
 
         Args:
-            mask: uint8 height x width, not 0 is road.
+            mask: uint8 height x width, 0 = not road.
 
         Returns:
             float32, one range in metres per bearing from `angle_min` on, counter-clockwise.
 
         Raises:
-            GroundError: the frame has another size or type.
+            GroundError: the mask has another size or type.
         """
         self._check(mask)
         blocked = mask.reshape(-1).take(self._pixels) == 0
-        # An obstacle may go on where the view ends, but it must begin where there is a view.
+        # An obstacle may extend beyond the view, but it must begin within it.
         np.cumsum(blocked | self._unseen, axis=1, out=self._counts[:, 1:])
-        whole = self._counts[:, self._ends] - self._counts[:, :-1] == self._lengths
-        whole &= blocked & ~self._unseen
-        first = whole.argmax(1)
-        return np.where(whole[np.arange(len(first)), first], self._edges[first], self._clear)
+        obstacle = self._counts[:, self._ends] - self._counts[:, :-1] == self._lengths
+        obstacle &= blocked & ~self._unseen
+        first = obstacle.argmax(1)
+        return np.where(obstacle[np.arange(len(first)), first], self._edges[first], self._clear)
 
 
 def _ranges(tables: GroundTables, near: float, far: float) -> np.ndarray:
-    """Metres from the ground frame's origin at which a bearing is sampled: evenly in the angle at the camera."""
+    """Ranges in metres at which a bearing is sampled, float64 n, evenly spaced in the angle at the camera."""
     height = tables.height_above_road
     offset = min(float(np.hypot(*tables.origin[:2])), near)
     angles = np.arctan((np.array([near, far]) - offset) / height)
     count = (angles[1] - angles[0]) * tables.camera.intrinsics[1, 1] * SAMPLES_PER_PIXEL
-    angles = np.linspace(*angles, int(np.clip(math.ceil(count) + 1, 2, MAX_SAMPLES)))
+    angles = np.linspace(angles[0], angles[1], int(np.clip(math.ceil(count) + 1, 2, MAX_SAMPLES)))
     return offset + height * np.tan(angles)

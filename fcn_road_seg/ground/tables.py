@@ -9,36 +9,38 @@ from fcn_road_seg.ground.plane import GroundPlane
 
 
 class GroundTables:
-    """Pixels <-> metres on the road, computed once per camera, plane and image size.
+    """Maps pixels to metres on the road and back; computed once per camera, plane and image size.
 
     Args:
-        camera, plane: what sees and what is seen.
-        max_range: metres on the ground from the point below the camera; beyond, nothing is known.
-        bottom_margin: share of the image's height at its lower edge in which nothing is known. The masks' last
-            rows are often not road although the road goes on (KITTI's labels end there).
+        camera, plane: the camera and the road plane.
+        max_range: points further than this from the point below the camera are unknown, metres.
+        bottom_margin: share of the image's height at its lower edge that is unknown. The masks' last rows are often
+            not road although the road continues (KITTI's labels end there).
 
     Attributes:
-        xy: float32 height x width x 2, the ground frame's x and y of each pixel's point on the road, metres; NaN
+        xy: float32 height x width x 2, x and y of each pixel's point on the road in the ground frame, metres; NaN
             on and above the horizon, beyond `max_range`, in the margin and where the camera model has no ray.
-        pixel_size: float32 height x width, metres on the road from a pixel to its neighbour, the longer of down and
-            across; NaN where xy is.
+        pixel_size: float32 height x width, distance on the road from a pixel to its neighbour below or beside it,
+            whichever is longer, metres; NaN where `xy` is.
         origin: float64 3, the optical centre in the ground frame, metres.
-        height_above_road: metres.
+        height_above_road: of the optical centre, metres.
 
     Raises:
-        GroundError: a range that is not above 0, a margin outside 0..0.5, or no pixel sees the road.
+        GroundError: the range is not above 0, the margin is outside 0..0.5, or no pixel sees the road.
     """
 
     def __init__(self, camera: CameraModel, plane: GroundPlane, max_range: float = 50.0, bottom_margin: float = 0.03):
         if not (math.isfinite(max_range) and max_range > 0):
             raise GroundError(f"max_range is {max_range:g} m, but must be above 0")
         if not 0 <= bottom_margin <= 0.5:
-            raise GroundError(f"bottom_margin is {bottom_margin:g}, but is a share of the image's height, 0 to 0.5")
+            raise GroundError(f"bottom_margin is {bottom_margin:g}, but must be 0 to 0.5 of the image's height")
         self.camera, self.plane, self.max_range = camera, plane, max_range
         self.origin = plane.to_ground(camera.centre)
         self.height_above_road = float(self.origin[2] - plane.z)
         if self.height_above_road <= 0:
-            raise GroundError(f"the optical centre is {self.height_above_road:.2f} m above the road, not above it")
+            raise GroundError(
+                f"the optical centre is {abs(self.height_above_road):.2f} m below the road, but must be above it"
+            )
         optical_rays = camera.rays()
         rays = optical_rays @ plane.rotation.T
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
@@ -54,7 +56,7 @@ class GroundTables:
                 )
         xy[~known], size[~known] = np.nan, np.nan
         self.xy, self.pixel_size = xy.astype(np.float32), size.astype(np.float32)
-        # A distortion polynomial folds back on itself: rays wider than every pixel's are none of the image's.
+        # A distortion polynomial folds back on itself: rays wider than those of all pixels are not in the image.
         wide = np.where(optical_rays[..., 2:] > 0, optical_rays, np.nan) @ camera.rotation
         self._widest = float(np.nanmax(np.hypot(wide[..., 0], wide[..., 1]) / wide[..., 2]))
 
@@ -64,19 +66,18 @@ class GroundTables:
         return self.camera.width, self.camera.height
 
     def ground_points(self) -> np.ndarray:
-        """x y z of each pixel's point on the road in the ground frame, float32 height x width x 3; NaN as `xy`."""
+        """x, y, z of each pixel's point on the road in the ground frame, float32 height x width x 3; NaN as in `xy`."""
         z = np.where(np.isnan(self.xy[..., :1]), np.float32(np.nan), np.float32(self.plane.z))
         return np.concatenate([self.xy, z], -1)
 
     def optical_points(self) -> np.ndarray:
-        """x y z of the same points in the image's optical frame, float32 height x width x 3; NaN as `xy`."""
+        """x, y, z of the same points in the optical frame, float32 height x width x 3; NaN as in `xy`."""
         return self.plane.to_optical(self.ground_points().astype(np.float64)).astype(np.float32)
 
     def pixels(self, xy: np.ndarray) -> np.ndarray:
         """The pixels that see points of the road: float ... x 2, metres -> float64 ... x 2, column and row.
 
-        NaN where no pixel sees the point, above all outside the image and beyond `max_range`; the margin counts
-        as outside.
+        NaN where no pixel sees the point, as outside the image, in the margin and beyond `max_range`.
         """
         xy = np.asarray(xy, np.float64)
         points = np.concatenate([xy, np.full((*xy.shape[:-1], 1), self.plane.z)], -1)
@@ -93,14 +94,14 @@ class GroundTables:
         return pixels
 
     def pixel_indices(self, xy: np.ndarray) -> np.ndarray:
-        """The nearest pixel of each point, as an index into the flattened image: intp ...; -1 where `pixels` is NaN."""
+        """The nearest pixel of each point as an index into the flattened image, intp; -1 where `pixels` is NaN."""
         pixels = self.pixels(xy)
         seen = ~np.isnan(pixels[..., 0])
         column, row = np.moveaxis(np.rint(np.where(seen[..., None], pixels, 0)).astype(np.intp), -1, 0)
         return np.where(seen, row * self.camera.width + column, -1)
 
     def check(self, image: np.ndarray) -> None:
-        """Whether a mask, labels or probability is a uint8 picture of this camera.
+        """Check that a mask, label image or probability is uint8 and has this camera's size.
 
         Raises:
             GroundError: it has another size or type.
@@ -113,7 +114,7 @@ class GroundTables:
 
 
 def _pixel_size(rays: np.ndarray, reach: np.ndarray) -> np.ndarray:
-    """Metres that a ray's point on the road moves per pixel, the longer of down and across, from exact derivatives.
+    """How far a ray's point on the road moves per pixel, down or across, whichever is longer, metres.
 
     The point is C + s r with s = h / -r_z, so along a pixel axis it moves by s (r' - r r_z' / r_z).
     """

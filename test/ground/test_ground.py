@@ -33,7 +33,7 @@ def known_pixels(table: GroundTables) -> tuple[np.ndarray, np.ndarray]:
 
 
 @pytest.mark.parametrize("pitch", [0.0, 0.07, -0.03])
-def test_it_is_the_geometry_of_the_synthetic_scenes(pitch):
+def test_tables_match_the_geometry_of_the_synthetic_scenes(pitch):
     scene = Camera(pitch=pitch)
     k = [scene.fx, 0, scene.cx, 0, scene.fy, scene.cy, 0, 0, 1]
     p = np.column_stack([np.reshape(k, (3, 3)), np.zeros(3)])
@@ -47,7 +47,7 @@ def test_it_is_the_geometry_of_the_synthetic_scenes(pitch):
     np.testing.assert_allclose(table.pixels(true[known][:9999]), scene.project(points), atol=1e-3)
 
 
-def test_nothing_above_the_horizon_beyond_the_range_and_in_the_margin():
+def test_nothing_is_known_above_the_horizon_beyond_the_range_or_in_the_margin():
     table = tables(max_range=12.0, bottom_margin=0.05)
     known = ~np.isnan(table.xy[..., 0])
     horizon = CY - FOCAL * math.tan(0.1)
@@ -68,14 +68,14 @@ def test_signs_of_pitch_and_roll():
     assert first[-1] < first[WIDTH // 2] < first[0]
 
 
-def test_a_quaternion_of_tf_is_the_mounting():
+def test_a_tf_quaternion_gives_the_same_plane_as_the_mounting():
     half = 0.1 / 2
     more, less = (math.cos(half) + math.sin(half)) / 2, (math.cos(half) - math.sin(half)) / 2
     plane = GroundPlane.from_quaternion((0, 0, 1.2), (-more, more, -less, less))
     np.testing.assert_allclose(plane.rotation, GroundPlane.from_mounting(1.2, 0.1).rotation, atol=1e-12)
 
 
-def test_tf_moves_the_points_and_ground_z_the_road():
+def test_tf_moves_the_points_and_ground_z_moves_the_road():
     mounting = GroundPlane.from_mounting(1.2, 0.1)
     matrix = np.eye(4)
     matrix[:3, :3], matrix[:3, 3] = mounting.rotation, (1.5, -0.3, 0.9)
@@ -85,7 +85,7 @@ def test_tf_moves_the_points_and_ground_z_the_road():
     assert np.nanmax(np.abs(moved.ground_points()[..., 2] + 0.3)) < 1e-6
 
 
-def test_the_right_camera_of_a_pair_sees_from_its_own_place():
+def test_the_right_camera_of_a_stereo_pair_has_its_own_origin():
     """CameraInfo: Tx = -fx * baseline puts the optical centre to the right of the frame's origin."""
     right = camera(p=[FOCAL, 0, CX, -FOCAL * 0.5, 0, FOCAL, CY, 0, 0, 0, 1, 0])
     np.testing.assert_allclose(tables(right).xy, tables().xy + np.float32([0, -0.5]), atol=1e-4)
@@ -104,7 +104,7 @@ def test_a_round_trip_through_the_distortion(model, coefficients):
     pixels, points = known_pixels(table)
     assert len(pixels) > 0.4 * WIDTH * HEIGHT and (np.abs(table.xy - tables().xy)[200:235] > 0.01).any()
     assert np.abs(table.pixels(points) - pixels).max() < 0.1
-    # OpenCV's own projection of the points that are published
+    # OpenCV projects the published points to the same pixels.
     optical = table.optical_points()[pixels[:, 1], pixels[:, 0]].astype(np.float64)[:, None]
     project = cv2.fisheye.projectPoints if model == "equidistant" else cv2.projectPoints
     seen = project(optical, np.zeros(3), np.zeros(3), np.reshape(K, (3, 3)), np.array(coefficients))[0]
@@ -112,13 +112,13 @@ def test_a_round_trip_through_the_distortion(model, coefficients):
 
 
 @pytest.mark.parametrize("model, coefficients", [("plumb_bob", PLUMB_BOB), ("equidistant", EQUIDISTANT)])
-def test_no_points_are_no_pixels(model, coefficients):
+def test_an_empty_array_of_points_projects_to_an_empty_array(model, coefficients):
     distorted = camera(d=coefficients, distortion_model=model, rectified=False)
     assert distorted.project(np.empty((0, 3))).shape == (0, 2)
 
 
-def test_a_polynomial_that_folds_back_shows_nothing_twice():
-    """With strong barrel distortion, points far to the side are projected into the image again."""
+def test_a_polynomial_that_folds_back_does_not_show_points_twice():
+    """With strong barrel distortion, the polynomial projects points far to the side into the image again."""
     wide = camera(d=[-0.3, 0, 0, 0], rectified=False)
     table = tables(wide, GroundPlane.from_mounting(1.2, 0.5))
     x, y = np.meshgrid(np.arange(0.5, 12, 0.1), np.arange(-12, 12, 0.1))
@@ -128,11 +128,11 @@ def test_a_polynomial_that_folds_back_shows_nothing_twice():
     inside = ((raw >= 0) & (raw < (WIDTH, HEIGHT))).all(-1)
     pixels = table.pixels(xy)
     index = table.pixel_indices(xy)
-    answered = index >= 0
-    assert (inside & ~answered).sum() > 100
-    miss = np.hypot(*np.moveaxis(table.xy.reshape(-1, 2)[index[answered]] - xy[answered], -1, 0))
-    assert (miss <= 1.5 * table.pixel_size.reshape(-1)[index[answered]]).all()
-    assert not np.isnan(pixels[answered]).any()
+    known = index >= 0
+    assert (inside & ~known).sum() > 100
+    miss = np.hypot(*np.moveaxis(table.xy.reshape(-1, 2)[index[known]] - xy[known], -1, 0))
+    assert (miss <= 1.5 * table.pixel_size.reshape(-1)[index[known]]).all()
+    assert not np.isnan(pixels[known]).any()
 
 
 def test_rectification_turns_raw_rays():
@@ -149,12 +149,12 @@ def test_rectification_turns_raw_rays():
 def test_binning_and_region_of_interest_move_the_intrinsics():
     part = camera(binning=(2, 2), roi=(40, 20, 240, 200), image_size=(120, 100))
     np.testing.assert_allclose(part.intrinsics, [[100, 0, (CX - 40) / 2], [0, 100, (CY - 20) / 2], [0, 0, 1]])
-    whole = tables(bottom_margin=0.0).xy[20:220:2, 40:280:2]
-    np.testing.assert_allclose(tables(part, bottom_margin=0.0).xy, whole, rtol=1e-5)
+    full = tables(bottom_margin=0.0).xy[20:220:2, 40:280:2]
+    np.testing.assert_allclose(tables(part, bottom_margin=0.0).xy, full, rtol=1e-5)
 
 
-def test_the_pixel_size_is_that_of_the_formula():
-    """A level pinhole camera: (x^2 + h^2) / (f h) along the road; the table's own differences elsewhere."""
+def test_the_pixel_size_follows_the_formula():
+    """A level pinhole camera: (x^2 + h^2) / (f h) along the road; finite differences of the table elsewhere."""
     level = tables(plane=GroundPlane.from_mounting(1.2), max_range=30)
     column, row = 158, 140
     x = level.xy[row, column, 0]
@@ -166,7 +166,7 @@ def test_the_pixel_size_is_that_of_the_formula():
 
 
 @pytest.mark.parametrize(
-    "changes, words",
+    "changes, message",
     [
         ({"image_size": (640, 480)}, "for images of 320x240, but the image has 640x480"),
         ({"binning": (2, 2), "image_size": (320, 240)}, "for images of 160x120"),
@@ -174,31 +174,31 @@ def test_the_pixel_size_is_that_of_the_formula():
         ({"k": [0.0] * 9, "rectified": False}, "K is all zero"),
         ({"p": [0, 0, CX, 0, 0, FOCAL, CY, 0, 0, 0, 1, 0]}, "focal lengths in P are 0"),
         ({"k": [FOCAL, 0, CX, 0, -FOCAL, CY, 0, 0, 1], "rectified": False}, "focal lengths in K"),
-        ({"p": [*P[:10], math.nan, 0]}, "P holds a number that is not finite"),
-        ({"d": [math.inf] * 5}, "D holds a number that is not finite"),
+        ({"p": [*P[:10], math.nan, 0]}, "P contains a number that is not finite"),
+        ({"d": [math.inf] * 5}, "D contains a number that is not finite"),
         ({"k": [1.0] * 8}, "K has 8 numbers, but must have 9"),
         ({"d": [0.1] * 3, "rectified": False}, "D has 3 numbers, but plumb_bob has 4 or 5"),
         ({"d": [0.1] * 4, "distortion_model": "ocam", "rectified": False}, "'ocam'"),
-        ({"r": np.ones((3, 3)), "rectified": False}, "R is no rotation"),
-        ({"p": [FOCAL, 0, CX, 0, 0, FOCAL, CY, 0, 0, 0, 0, 0]}, "no camera matrix"),
+        ({"r": np.ones((3, 3)), "rectified": False}, "R is not a rotation"),
+        ({"p": [FOCAL, 0, CX, 0, 0, FOCAL, CY, 0, 0, 0, 0, 0]}, "not a camera matrix"),
         ({"width": 0, "height": 0}, "images of 0x0: the driver left the size out"),
     ],
 )
-def test_a_calibration_that_cannot_be_used_gets_a_sentence(changes, words):
+def test_an_unusable_calibration_raises_one_sentence(changes, message):
     with pytest.raises(GroundError, match="^[^\n]+$") as error:
         camera(**changes)
-    assert words in str(error.value)
+    assert message in str(error.value)
 
 
 @pytest.mark.parametrize(
-    "make, words",
+    "make, message",
     [
         (lambda: GroundPlane.from_mounting(-1.0), "camera_height is -1 m"),
         (lambda: GroundPlane.from_mounting(math.nan), "camera_height is nan"),
         (lambda: GroundPlane.from_mounting(1.0, pitch=3.0), "in radians"),
         (lambda: GroundPlane.from_mounting(1.0, roll=math.inf), "in radians"),
         (lambda: GroundPlane.from_transform(np.full((4, 4), math.nan)), "finite"),
-        (lambda: GroundPlane.from_transform(np.zeros((4, 4))), "is no rotation"),
+        (lambda: GroundPlane.from_transform(np.zeros((4, 4))), "is not a rotation"),
         (lambda: GroundPlane.from_transform(np.eye(4)), "0.00 m above the road"),
         (lambda: GroundPlane.from_quaternion((0, 0, 1), (0, 0, 0, 0)), "length 0"),
         (lambda: tables(max_range=0.0), "max_range is 0 m"),
@@ -207,7 +207,7 @@ def test_a_calibration_that_cannot_be_used_gets_a_sentence(changes, words):
         (lambda: tables().check(np.zeros((10, 10), np.uint8)), "uint8 masks of 320x240"),
     ],
 )
-def test_a_plane_that_cannot_be_used_gets_a_sentence(make, words):
+def test_an_unusable_plane_raises_one_sentence(make, message):
     with pytest.raises(GroundError, match="^[^\n]+$") as error:
         make()
-    assert words in str(error.value)
+    assert message in str(error.value)

@@ -1,4 +1,4 @@
-"""Accuracy in metres: the bounds that true masks must hold, and the figures of KITTI Road."""
+"""Accuracy in metres: bounds for ground truth masks, and the figures of KITTI Road."""
 
 import io
 
@@ -42,7 +42,7 @@ def test_true_masks_give_true_ranges_and_cells(figures):
     assert true["phantom"] == 0 and true["grid_iou"] > 0.99
 
 
-def test_a_wrong_pitch_is_seen_in_the_figures(figures):
+def test_a_wrong_pitch_shows_in_the_figures(figures):
     """Half a degree moves what is at x by (x^2 + h^2) / h * 0.0087: 0.54 m at 10 m, 2.13 m at 20 m."""
     true, tilted = figures["masks"]["true"], figures["masks"]["pitch +0.5 deg"]
     assert 0.2 < tilted["scan"]["6-10 m"]["median"] < 0.56
@@ -51,14 +51,14 @@ def test_a_wrong_pitch_is_seen_in_the_figures(figures):
     assert tilted["grid_iou"] < true["grid_iou"] - 0.02
 
 
-def test_a_segmenter_that_finds_nothing_has_found_nothing(figures):
+def test_a_segmenter_that_finds_no_road_scores_zero(figures):
     blind = figures["masks"]["segmenter"]
     assert blind["grid_iou"] == 0 and blind["phantom"] == 1
     assert all(band["found"] == 0 and band["median"] is None for band in blind["edge"].values())
 
 
-def test_a_mask_that_is_too_wide_is_that_much_off():
-    """Truth grown by 0.5 m, by moving the region's edges, is measured as 0.5 m."""
+def test_a_mask_that_is_too_wide_is_off_by_that_much():
+    """Ground truth grown by 0.5 m on each side gives an error of 0.5 m."""
     camera = Camera()
     seen, errors = view(camera), Errors()
     for seed in (1, 2):
@@ -95,17 +95,17 @@ def test_the_grid_of_kitti_road(drawn):
     assert 0.2 < half["grid_iou"] < 0.8
 
 
-def test_cells_that_the_labels_ignore_do_not_count(tmp_path):
+def test_ignored_cells_do_not_count(tmp_path):
     dataset = KittiRoad(write_folder(tmp_path, ["um_000000"]))
     label = dataset[0].label.copy()
     label[:, :80] = IGNORE
     write_image(dataset.label_path("um_000000"), encode_label(label))
-    answer = np.where(label == NOT_ROAD, 0, 255).astype(np.uint8)  # wrong only where it does not count
+    answer = np.where(label == NOT_ROAD, 0, 255).astype(np.uint8)  # wrong only where the label is ignored
     assert kitti_grid(lambda image: answer, 0.5, dataset)["grid_iou"] == 1
 
 
-def the_planes_agree(calibration: dict, width: int, height: int) -> None:
-    """KITTI's bird's-eye view and the tables look up the same pixels."""
+def check_planes_agree(calibration: dict, width: int, height: int) -> None:
+    """Check that KITTI's bird's-eye view and the tables look up the same pixels."""
     table = kitti_tables(calibration, width, height)
     z = np.arange(Z_RANGE[1] - RESOLUTION / 2, Z_RANGE[0], -RESOLUTION)
     x = np.arange(X_RANGE[0] + RESOLUTION / 2, X_RANGE[1], RESOLUTION)
@@ -126,11 +126,11 @@ def test_the_plane_of_a_turned_and_shifted_camera():
         "R0_rect": turn,
         "Tr_cam_to_road": np.column_stack([tilt, (0.1, -1.6, 0.3)]),
     }
-    the_planes_agree(calibration, 1242, 375)
+    check_planes_agree(calibration, 1242, 375)
 
 
 def test_the_plane_of_kitti_road(repository):
     path = repository.parent / "shared" / "data" / "kitti_road" / "training" / "calib" / "um_000000.txt"
     if not path.is_file():
-        pytest.skip("KITTI Road is not here")
-    the_planes_agree(read_calibration(path), 1242, 375)
+        pytest.skip("KITTI Road is not available")
+    check_planes_agree(read_calibration(path), 1242, 375)

@@ -1,4 +1,4 @@
-"""Maps are made once, in a thread, for exactly what they are asked for."""
+"""Maps are computed once per request, in a background thread."""
 
 import contextlib
 import gc
@@ -41,7 +41,7 @@ def wait(maker: MapMaker, *wanted) -> lookup.GroundMaps:
     return maps
 
 
-def test_asking_does_not_wait_and_the_same_question_has_the_same_answer(monkeypatch):
+def test_a_request_does_not_block_and_the_same_request_returns_the_same_maps(monkeypatch):
     began = []
     gate = threading.Event()
 
@@ -54,7 +54,7 @@ def test_asking_does_not_wait_and_the_same_question_has_the_same_answer(monkeypa
     monkeypatch.setattr(lookup, "GroundMaps", Slow)
     maker = MapMaker()
     assert maker.maps(CAMERA, PLANE, OPTIONS) is None and maker.maps(CAMERA, PLANE, OPTIONS) is None
-    # A new question while the first is being answered: the first answer is not given to it.
+    # A new request during the first computation does not get the first one's maps.
     other = camera(62, 19)
     assert maker.maps(other, PLANE, OPTIONS) is None
     gate.set()
@@ -64,7 +64,7 @@ def test_asking_does_not_wait_and_the_same_question_has_the_same_answer(monkeypa
     assert len(began) == 2
 
 
-def test_a_plane_that_hardly_moved_is_the_same_and_others_are_not():
+def test_a_plane_that_hardly_moved_keeps_its_maps():
     maker = MapMaker()
     maps = wait(maker, CAMERA, PLANE, OPTIONS)
     assert maker.maps(CAMERA, GroundPlane.from_mounting(1.651, 0.0003), OPTIONS) is maps
@@ -82,7 +82,7 @@ def test_a_plane_that_hardly_moved_is_the_same_and_others_are_not():
         maps = new
 
 
-def test_what_cannot_be_made_is_told_every_time_and_ends_with_the_next_plane():
+def test_an_error_is_raised_every_time_until_the_plane_changes():
     maker = MapMaker()
     up = GroundPlane.from_mounting(1.65, -1.2)
     for _ in range(2):
@@ -93,8 +93,8 @@ def test_what_cannot_be_made_is_told_every_time_and_ends_with_the_next_plane():
     assert maker.maps(CAMERA, PLANE, OPTIONS) is None
 
 
-def test_a_fault_that_passes_is_forgotten(monkeypatch):
-    faults = [MemoryError("too little")]
+def test_a_temporary_fault_is_retried(monkeypatch):
+    faults = [MemoryError("out of memory")]
 
     class Faulty(lookup.GroundMaps):
         def __init__(self, *arguments):
@@ -104,12 +104,12 @@ def test_a_fault_that_passes_is_forgotten(monkeypatch):
 
     monkeypatch.setattr(lookup, "GroundMaps", Faulty)
     maker = MapMaker()
-    with pytest.raises(MemoryError, match="too little"):
+    with pytest.raises(MemoryError, match="out of memory"):
         wait(maker, CAMERA, PLANE, OPTIONS)
     assert wait(maker, CAMERA, PLANE, OPTIONS).nearest > 1
 
 
-def test_a_fault_that_lasts_keeps_no_frames():
+def test_a_lasting_fault_does_not_keep_frames_alive():
     maker, up, uncalibrated = MapMaker(), GroundPlane.from_mounting(1.65, -1.2), CameraInfo(width=124, height=38)
     subscription = CameraInfoSubscription(SimpleNamespace(resolve_topic_name=str))
     with pytest.raises(GroundError):
@@ -118,20 +118,20 @@ def test_a_fault_that_lasts_keeps_no_frames():
     class Frame:
         pass
 
-    def answer(ask) -> weakref.ref:
+    def raise_in_a_frame(request) -> weakref.ref:
         frame = Frame()
         with contextlib.suppress(GroundError):
-            ask()
-            pytest.fail("it was no fault")
+            request()
+            pytest.fail("no error was raised")
         return weakref.ref(frame)
 
-    for ask in (lambda: maker.maps(CAMERA, up, OPTIONS), lambda: subscription.model(uncalibrated, (124, 38), True)):
-        frames = [answer(ask) for _ in range(10)]
+    for request in (lambda: maker.maps(CAMERA, up, OPTIONS), lambda: subscription.model(uncalibrated, (124, 38), True)):
+        frames = [raise_in_a_frame(request) for _ in range(10)]
         gc.collect()
-        assert sum(frame() is not None for frame in frames) <= 1  # the newest
+        assert sum(frame() is not None for frame in frames) <= 1  # the latest
 
 
-def test_the_nearest_point_is_where_the_view_begins():
+def test_the_nearest_point_is_at_the_bottom_of_the_view():
     maps = wait(MapMaker(), CAMERA, PLANE, OPTIONS)
     bottom = CAMERA.height - round(OPTIONS.bottom_margin * CAMERA.height) - 1
     down = (bottom - CAMERA.intrinsics[1, 2]) / CAMERA.intrinsics[1, 1]
