@@ -1,4 +1,4 @@
-"""Ways of running the network: which one is taken, and that all of them answer like the reference, FP32 torch."""
+"""Backends: which one is chosen, and that all of them answer like the reference, FP32 torch."""
 
 import os
 import shutil
@@ -21,13 +21,13 @@ from fcn_road_seg.inference.segmenter import RoadSegmenter, weights_path
 needs_openvino = pytest.mark.skipif(not choice.openvino_installed(), reason="OpenVINO is not installed")
 needs_compiler = pytest.mark.skipif(not shutil.which("g++"), reason="g++ is not installed")
 
-RUNGS = [
+CONFIGURATIONS = [
     pytest.param("torch", "bf16", 0.005, 16, id="torch-bf16"),
     pytest.param("compile", "fp32", 0.0001, 1, id="compile-fp32", marks=needs_compiler),
     pytest.param("openvino", "fp32", 0.0001, 1, id="openvino-fp32", marks=needs_openvino),
     pytest.param("openvino", "bf16", 0.005, 16, id="openvino-bf16", marks=needs_openvino),
 ]
-"""A backend, a precision, the share of pixels that may change class, and by how much P(road) x 255 may differ."""
+"""A backend, a precision, the share of pixels that may change class, and how much P(road) x 255 may differ."""
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +52,7 @@ def reference(weights) -> RoadSegmenter:
 
 
 def scene(height: int, width: int, seed: int = 0) -> np.ndarray:
-    """Smooth shapes with noise on them, as pictures have."""
+    """Smooth shapes with noise, like a photograph."""
     rng = np.random.default_rng(seed)
     coarse = torch.from_numpy(rng.integers(0, 256, (1, 3, 5, 9)).astype(np.float32))
     smooth = resize(coarse, (width, height))[0].permute(1, 2, 0).numpy()
@@ -60,14 +60,14 @@ def scene(height: int, width: int, seed: int = 0) -> np.ndarray:
 
 
 def changed(answer: np.ndarray, reference: np.ndarray, level: int = 128) -> float:
-    """The share of pixels that change class."""
+    """The share of pixels whose class differs."""
     return float(np.mean((answer >= level) != (reference >= level)))
 
 
-# --- what they answer ------------------------------------------------------------------------------
+# --- their answers ------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("backend, precision, share, steps", RUNGS)
+@pytest.mark.parametrize("backend, precision, share, steps", CONFIGURATIONS)
 def test_a_backend_answers_like_the_reference(
     weights, reference, monkeypatch, pytestconfig, backend, precision, share, steps
 ):
@@ -75,7 +75,7 @@ def test_a_backend_answers_like_the_reference(
     segmenter = RoadSegmenter.load(SegmenterOptions(weights, "cpu", precision, backend=backend))
     assert (segmenter.backend, segmenter.precision, segmenter.device) == (backend, precision, "cpu")
     sizes = [(375, 750), (96, 192), (61, 130), (700, 31)]
-    for height, width in sizes[: 3 if backend == "compile" else 4]:  # building takes long, and those three need it once
+    for height, width in sizes[: 3 if backend == "compile" else 4]:  # slow to compile; three share a size
         frame = scene(height, width)
         answer, expected = segmenter(frame), reference(frame)
         assert answer.shape == (height, width) and answer.dtype == np.uint8
@@ -88,11 +88,11 @@ def test_a_backend_answers_like_the_reference(
     first = segmenter(scene(96, 192, 1))
     kept = first.copy()
     segmenter(scene(96, 192, 2))
-    assert np.array_equal(first, kept)  # an answer is the caller's
+    assert np.array_equal(first, kept)  # the caller owns the answer
 
 
 @needs_openvino
-def test_the_shipped_weights_hold_their_bounds(shipped_weights):
+def test_the_shipped_weights_stay_within_their_bounds(shipped_weights):
     synthetic = pytest.importorskip("fcn_road_seg.synthetic")
     frame = synthetic.SyntheticDrive(seed=3, frames=1)[0].image
     reference = RoadSegmenter.load(SegmenterOptions(shipped_weights, "cpu", "fp32", backend="torch"))
@@ -104,7 +104,7 @@ def test_the_shipped_weights_hold_their_bounds(shipped_weights):
         assert np.mean(np.abs(answer.astype(int) - expected)) < 0.5
 
 
-def test_a_compiled_network_that_cannot_be_built_is_a_sentence(weights, monkeypatch):
+def test_a_failed_compilation_is_one_sentence(weights, monkeypatch):
     monkeypatch.setenv("CXX", sys.executable)
 
     def broken(*_, **__):
@@ -122,9 +122,9 @@ def test_compiling_needs_a_compiler(weights, monkeypatch):
         RoadSegmenter.load(SegmenterOptions(weights, "cpu", backend="compile"))
 
 
-def test_what_is_compiled_is_kept_where_that_can_be(weights, tmp_path, monkeypatch, caplog):
-    monkeypatch.setenv("CXX", sys.executable)  # any program that is there
-    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", "")  # so that monkeypatch takes back what is set below
+def test_compiled_networks_are_cached_where_possible(weights, tmp_path, monkeypatch, caplog):
+    monkeypatch.setenv("CXX", sys.executable)  # any program that exists
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", "")  # so that monkeypatch restores the value set below
     monkeypatch.delenv("TORCHINDUCTOR_CACHE_DIR")
     (tmp_path / "file").touch()
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
@@ -137,7 +137,7 @@ def test_what_is_compiled_is_kept_where_that_can_be(weights, tmp_path, monkeypat
     assert os.environ["TORCHINDUCTOR_CACHE_DIR"] == str(tmp_path / "fcn_road_seg" / "inductor")
 
 
-# --- which one is taken ----------------------------------------------------------------------------
+# --- which one is chosen ----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -154,7 +154,7 @@ def test_what_is_compiled_is_kept_where_that_can_be(weights, tmp_path, monkeypat
         ({"threads": -1}, "must be at least 0"),
     ],
 )
-def test_what_does_not_go_together_is_a_sentence(weights, options, words, monkeypatch):
+def test_conflicting_options_are_refused_in_one_sentence(weights, options, words, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(DeviceError, match=words):
         RoadSegmenter.load(SegmenterOptions(weights, **options))
@@ -167,7 +167,7 @@ def test_what_does_not_go_together_is_a_sentence(weights, options, words, monkey
         ({"precision": "int8"}, "int8 needs the backend openvino"),
     ],
 )
-def test_what_does_not_go_with_cuda_is_a_sentence(weights, options, words, monkeypatch):
+def test_options_that_conflict_with_cuda_are_refused_in_one_sentence(weights, options, words, monkeypatch):
     monkeypatch.setattr(hardware, "torch_device", torch.device)
     with pytest.raises(DeviceError, match=words):
         RoadSegmenter.load(SegmenterOptions(weights, "cuda", **options))
@@ -177,7 +177,7 @@ def test_what_does_not_go_with_cuda_is_a_sentence(weights, options, words, monke
     "installed, machine, backend",
     [(True, "x86_64", "openvino"), (False, "x86_64", "torch"), (True, "aarch64", "torch")],
 )
-def test_auto_takes_openvino_where_it_is_installed(weights, monkeypatch, installed, machine, backend):
+def test_auto_chooses_openvino_if_it_is_installed(weights, monkeypatch, installed, machine, backend):
     monkeypatch.setattr(choice, "openvino_installed", lambda: installed)
     monkeypatch.setattr(choice.platform, "machine", lambda: machine)
     assert choice.cpu_backend() == backend
@@ -188,7 +188,7 @@ def test_auto_takes_openvino_where_it_is_installed(weights, monkeypatch, install
             RoadSegmenter.load(SegmenterOptions(weights, backend="openvino"))
 
 
-def test_threads_are_torchs(weights):
+def test_threads_are_set_in_torch(weights):
     before = torch.get_num_threads()
     try:
         RoadSegmenter.load(SegmenterOptions(weights, "cpu", backend="torch", threads=3))
@@ -209,13 +209,13 @@ def test_the_names_of_shipped_weights(tmp_path, monkeypatch):
 
 @needs_openvino
 @pytest.mark.parametrize("conv_widths", [None, (8, 8, 16, 16, 24, 24, 24, 32, 32, 32, 32, 32, 32)])
-def test_the_openvino_model_is_the_module(conv_widths):
+def test_the_openvino_model_answers_like_the_module(conv_widths):
     from fcn_road_seg.inference.backends.openvino_model import openvino, openvino_model
 
     torch.manual_seed(1)
     network = FCN8s(fc_width=16, std_init=0.5, **({"conv_widths": conv_widths} if conv_widths else {})).eval()
     with torch.no_grad():
-        for parameter in network.head.parameters():  # so that no symmetry hides a transposed kernel
+        for parameter in network.head.parameters():  # so that a transposed kernel is not hidden by symmetry
             parameter.add_(0.01 * torch.randn_like(parameter))
     inference = InferenceNetwork(network, folded_normalisation=False).eval()
     frame = scene(64, 96)[None]
@@ -227,7 +227,7 @@ def test_the_openvino_model_is_the_module(conv_widths):
 
 
 @needs_openvino
-def test_only_the_last_sizes_are_kept_and_threads_are_passed_on(weights):
+def test_recent_sizes_are_kept_and_threads_are_passed_on(weights):
     segmenter = RoadSegmenter.load(SegmenterOptions(weights, "cpu", "fp32", backend="openvino", threads=1))
     expected = segmenter(scene(96, 192))
     requests = segmenter._backend._requests
@@ -239,8 +239,8 @@ def test_only_the_last_sizes_are_kept_and_threads_are_passed_on(weights):
 
 
 @needs_openvino
-def test_importing_openvino_reports_to_nobody():
-    """Its telemetry starts a thread, which forks a process that opens a connection."""
+def test_importing_openvino_sends_no_telemetry():
+    """Its telemetry would start a thread, which forks a process that opens a connection."""
     code = """
 import sys, threading
 from fcn_road_seg.inference.backends.openvino_model import openvino
@@ -251,7 +251,7 @@ print([name for name in sys.modules if name.startswith("openvino_telemetry")], t
 
 
 @needs_openvino
-def test_errors_of_openvino_are_a_sentence(weights, monkeypatch):
+def test_openvinos_errors_are_shortened_to_one_sentence(weights, monkeypatch):
     segmenter = RoadSegmenter.load(SegmenterOptions(weights, "cpu", backend="openvino"))
 
     def fail(*_):
@@ -267,7 +267,7 @@ def test_errors_of_openvino_are_a_sentence(weights, monkeypatch):
 
 @pytest.fixture
 def with_int8(weights, tmp_path):
-    """A checkpoint, and writes the quantised network beside it; here it is one layer, which averages the colours."""
+    """A checkpoint, and a function that writes a quantised network beside it: one layer, which averages the colours."""
     onnx = pytest.importorskip("onnx", reason="onnx is not installed")
     helper, types = onnx.helper, onnx.TensorProto
     path = tmp_path / "w.safetensors"
@@ -297,10 +297,10 @@ def with_int8(weights, tmp_path):
 
 
 @needs_openvino
-def test_int8_comes_from_the_quantised_file_of_these_weights(with_int8):
+def test_int8_needs_the_quantised_file_of_the_same_weights(with_int8):
     path, write = with_int8
     with pytest.raises(
-        CheckpointError, match="there is no quantised network .*w_int8.onnx for int8: road_seg quantize"
+        CheckpointError, match="there is no quantised network .*w_int8.onnx for int8: make it with road_seg quantize"
     ):
         RoadSegmenter.load(SegmenterOptions(path, precision="int8"))
     for metadata in ({}, {"weights_sha256": "0" * 64}):
@@ -315,7 +315,7 @@ def test_int8_comes_from_the_quantised_file_of_these_weights(with_int8):
 
 
 @needs_openvino
-def test_auto_takes_int8_where_it_is_in_hardware_and_made_of_these_weights(with_int8, monkeypatch, caplog):
+def test_auto_chooses_int8_if_the_cpu_supports_it_and_the_weights_match(with_int8, monkeypatch, caplog):
     path, write = with_int8
     monkeypatch.setattr(hardware, "cpu_supports_vnni", lambda: True)
     monkeypatch.setattr(hardware, "cpu_supports_bf16", lambda: False)
@@ -331,7 +331,7 @@ def test_auto_takes_int8_where_it_is_in_hardware_and_made_of_these_weights(with_
 
 
 @needs_openvino
-def test_a_damaged_quantised_file_is_a_sentence(with_int8):
+def test_a_damaged_quantised_file_is_refused_in_one_sentence(with_int8):
     path, _ = with_int8
     path.with_name("w_int8.onnx").write_bytes(b"\x00 no network")
     with pytest.raises(CheckpointError, match="w_int8.onnx is not a complete ONNX file") as error:
@@ -339,12 +339,12 @@ def test_a_damaged_quantised_file_is_a_sentence(with_int8):
     assert "\n" not in str(error.value)
 
 
-# --- what surrounds the network --------------------------------------------------------------------
+# --- before and after the network --------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("size", [(1242, 375), (576, 160), (577, 161), (33, 700), (40, 30), (4000, 2000)])
-def test_the_probability_is_resized_as_the_frame_is(size):
-    """By OpenCV where nothing shrinks, else by torch: one definition, but for rounding."""
+def test_the_probability_is_resized_like_the_frame(size):
+    """OpenCV enlarges and torch shrinks, with the same result up to rounding."""
     coarse = torch.from_numpy(np.random.default_rng(0).random((1, 1, 10, 36), np.float32))
     road = resize(coarse, (576, 160))[:, 0]
     kept = road.clone()
@@ -358,6 +358,6 @@ def test_the_probability_is_resized_as_the_frame_is(size):
     assert (to_probability(logits, size).int() - answer.int()).abs().max() <= 1
 
 
-def test_ends_of_the_range_stay():
+def test_the_ends_of_the_range_are_exact():
     for value, expected in ((0.0, 0), (1.0, 255)):
         assert (resize_probability(torch.full((2, 32, 64), value), (97, 61)) == expected).all()

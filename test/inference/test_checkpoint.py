@@ -1,4 +1,4 @@
-"""Weights files: what is written is read back, and everything else is refused in one sentence."""
+"""Weights files: a saved file loads unchanged, and every other file is refused in one sentence."""
 
 import pickle
 import struct
@@ -28,7 +28,7 @@ def weights(network, tmp_path):
 
 
 def rewrite(path, change):
-    """Apply `change(tensors, header)` to a weights file as a stranger would."""
+    """Apply `change(tensors, header)` to a weights file without this package's functions."""
     from safetensors import safe_open
 
     with safe_open(path, "pt") as file:
@@ -113,19 +113,19 @@ def test_pickles(tmp_path, network):
     assert "pickle" in refused(path)
 
 
-def test_someone_elses_safetensors(tmp_path):
+def test_safetensors_of_another_program(tmp_path):
     path = tmp_path / "other.safetensors"
     save_file({"weight": torch.zeros(2)}, path)
     assert "does not hold weights of this program" in refused(path)
 
 
-def test_another_format_version(weights):
+def test_other_format_versions(weights):
     rewrite(weights, lambda _, header: header.update(format_version="99"))
     assert "format version 99" in refused(weights)
 
 
 @pytest.mark.parametrize("metadata", ["{", "[]", '{"fc": "atrous"}', '{"fc": "atrous", "fc_width": 10000000}'])
-def test_metadata_that_describes_no_network(weights, metadata):
+def test_metadata_that_does_not_describe_a_network(weights, metadata):
     rewrite(weights, lambda _, header: header.update(metadata=metadata))
     assert "metadata" in refused(weights)
 

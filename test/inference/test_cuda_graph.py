@@ -1,4 +1,4 @@
-"""The CUDA graph backend: what it records is the reference's answer, and replays, sizes and faults are kept in order.
+"""The CUDA graph backend: its recorded stages answer like the reference, and it handles replays, sizes and faults.
 
 What a graph records runs on the CPU as well. The tests marked `cuda` are the only ones that capture a real one.
 """
@@ -44,14 +44,14 @@ def noise(*shape: int, seed: int = 0) -> np.ndarray:
 
 
 def picture(height: int, width: int, seed: int = 0) -> np.ndarray:
-    """Blobs of colour: noise, enlarged."""
-    small = torch.from_numpy(noise(1, 3, 7, 9, seed=seed)).float()  # torch 2.15 resizes no uint8 to 1 x 1
+    """Blobs of colour: enlarged noise."""
+    small = torch.from_numpy(noise(1, 3, 7, 9, seed=seed)).float()  # torch 2.15 cannot resize uint8 to 1 x 1
     return resize(small, (width, height))[0].permute(1, 2, 0).to(torch.uint8).contiguous().numpy()
 
 
 @torch.inference_mode()
 def answer(network: FCN8s, frame: np.ndarray, width: int = 64, bgr: bool = False, dtype=torch.float32) -> np.ndarray:
-    """What the graph's operations make of a frame, on the CPU."""
+    """The answer of the graph's operations to a frame, on the CPU."""
     size = network_size(frame.shape[1], frame.shape[0], width)
     static = StaticFrame(for_tensor_cores(network, dtype), frame.shape[:2], size, bgr, CPU)
     static.frame.copy_(torch.from_numpy(frame))
@@ -78,8 +78,8 @@ def test_other_transposed_convolutions_are_refused():
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
-def test_the_mean_in_channels_is_the_mean_subtracted(network, dtype):
-    """At the border too, and as finely as `dtype` holds the weights: the arithmetic here is float32."""
+def test_the_mean_in_channels_equals_subtracting_the_mean(network, dtype):
+    """Also at the border, and as precisely as `dtype` holds the weights: the arithmetic here is float32."""
     conv = nn.Conv2d(3, 64, 3, padding=1)
     conv.load_state_dict(network.conv1_1.state_dict())
     image = torch.from_numpy(noise(1, 3, 20, 30))
@@ -98,7 +98,7 @@ def test_the_network_is_copied(network):
     assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
 
 
-# --- what the graph records --------------------------------------------------------------------
+# --- the recorded stages --------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("shape", SIZES)
@@ -107,7 +107,7 @@ def test_the_recorded_stages_answer_like_eager(network, reference, shape):
     expected = reference(frame, network_size(shape[1], shape[0], 64))
     difference = answer(network, frame).astype(int) - expected
     assert np.abs(difference).max() <= 2 and abs(difference.mean()) < 0.2
-    assert expected.std() > 5 or min(shape) == 1  # an answer that can be got wrong
+    assert expected.std() > 5 or min(shape) == 1  # the comparison needs an answer that varies
 
 
 @pytest.mark.parametrize(("dtype", "most"), [(torch.float16, 4), (torch.bfloat16, 8)])
@@ -126,7 +126,7 @@ def test_swapped_colours_are_swapped_back(network):
 
 
 @pytest.mark.parametrize("shape", SIZES + [(375, 1242)])
-def test_floats_are_resized_to_the_whole_numbers_that_uint8_is(network, shape):
+def test_resized_floats_are_rounded_like_uint8(network, shape):
     frame = noise(*shape, 3)
     size = network_size(shape[1], shape[0], 64)
     static = StaticFrame(for_tensor_cores(network, torch.float32), shape, size, False, CPU)
@@ -138,7 +138,7 @@ def test_floats_are_resized_to_the_whole_numbers_that_uint8_is(network, shape):
 
 
 class StaticOperations(TorchDispatchMode):
-    """Refuses what a capture or CUDA would: reading values, shapes made of values, resizing whole numbers."""
+    """Refuse what a capture or CUDA would: reading values, shapes that depend on values, resizing integers."""
 
     FORBIDDEN = ("_local_scalar_dense", "nonzero", "masked_select", "unique", "item", "_pin_memory")
 
@@ -156,7 +156,7 @@ class StaticOperations(TorchDispatchMode):
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
 @pytest.mark.parametrize("shape", [(75, 248), (32, 64)])
 def test_the_recorded_stages_stay_on_the_gpu(dtype, shape):
-    """Every operation is carried out as far as shapes, types and devices go, as on a GPU of that precision."""
+    """Every operation runs on shapes, types and devices only, as on a GPU of that precision."""
     cuda = torch.device("cuda", 0)
     network = for_tensor_cores(FCN8s("atrous", fc_width=16), dtype)
     weights = {name: (value.shape, value.dtype) for name, value in network.state_dict().items()}
@@ -184,7 +184,7 @@ def backend(network, monkeypatch) -> CudaGraph:
 def test_a_replay_answers_for_its_own_frame(backend, network):
     frames = [picture(75, 248, seed) for seed in range(3)]
     answers = [backend(frame, (64, 32)) for frame in frames]
-    for frame, probability in zip(frames, answers, strict=True):  # kept by the caller, so not overwritten by then
+    for frame, probability in zip(frames, answers, strict=True):  # the caller owns them, so they are not overwritten
         assert np.array_equal(probability, answer(network, frame))
     assert not np.array_equal(answers[0], answers[1])
     assert len(backend._captured) == 1
@@ -196,17 +196,17 @@ def test_views_answer_like_copies(backend):
         assert np.array_equal(backend(view, (64, 32)), backend(view.copy(), (64, 32)))
 
 
-def test_the_stages_are_timed_with_one_wait(backend):
+def test_the_stages_are_timed_with_one_synchronisation(backend):
     backend(picture(60, 100), (64, 32))
     waits = backend._stream.waits
     backend(picture(60, 100), (64, 32))
     assert backend._stream.waits == waits + 1
     assert tuple(backend.seconds) == STAGES
     assert [backend.seconds[stage] for stage in STAGES[1:4]] == pytest.approx([1e-3] * 3)
-    assert backend.seconds["upload"] > 1e-3 and backend.seconds["download"] > 1e-3  # the host's copies too
+    assert backend.seconds["upload"] > 1e-3 and backend.seconds["download"] > 1e-3  # including the host's copies
 
 
-def test_a_torch_without_events_inside_graphs_times_the_whole_graph(backend, monkeypatch):
+def test_a_torch_without_events_inside_graphs_times_the_complete_graph(backend, monkeypatch):
     class Event(cuda_stand_in.Event):
         def __init__(self, enable_timing=False):
             pass
@@ -216,14 +216,14 @@ def test_a_torch_without_events_inside_graphs_times_the_whole_graph(backend, mon
     assert list(backend.seconds) == ["upload", "network", "download"]
 
 
-def test_the_sizes_longest_unused_go_first(backend, monkeypatch):
+def test_the_least_recently_used_size_is_dropped_first(backend, monkeypatch):
     monkeypatch.setattr(cuda_graph, "SIZES", 2)
     for height in (40, 41, 40, 42):
         backend(picture(height, 70), (64, 32))
     assert [key[0][0] for key in backend._captured] == [40, 42]
 
 
-def test_cudnn_is_left_as_it_was(backend):
+def test_cudnns_setting_is_restored(backend):
     before, seen = torch.backends.cudnn.benchmark, []
     run = StaticFrame.network
     with pytest.MonkeyPatch.context() as patch:
@@ -233,7 +233,7 @@ def test_cudnn_is_left_as_it_was(backend):
     assert torch.backends.cudnn.benchmark == before
 
 
-def test_out_of_memory_gives_up_the_other_sizes_and_then_says_so(backend, monkeypatch):
+def test_out_of_memory_drops_the_other_sizes_and_then_raises(backend, monkeypatch):
     network_stage, calls = StaticFrame.network, []
 
     def fails(times):
@@ -258,7 +258,7 @@ def test_out_of_memory_gives_up_the_other_sizes_and_then_says_so(backend, monkey
     assert np.array_equal(backend(small, (64, 32)), first)
 
 
-def test_a_capture_that_fails_says_its_first_error(backend, monkeypatch):
+def test_a_failed_capture_raises_its_first_error(backend, monkeypatch):
     @contextlib.contextmanager
     def graph(*_, **__):
         try:
@@ -281,8 +281,8 @@ def test_a_capture_that_fails_says_its_first_error(backend, monkeypatch):
     assert backend(picture(60, 100), (64, 32)).shape == (60, 100)
 
 
-def test_out_of_memory_in_a_capture_keeps_no_memory(backend, monkeypatch):
-    """Not even until the garbage collector comes: the second try needs it."""
+def test_out_of_memory_in_a_capture_frees_its_memory(backend, monkeypatch):
+    """At once, before garbage collection: the second try needs it."""
     network_stage, alive = StaticFrame.network, []
 
     def network(self):
@@ -300,7 +300,7 @@ def test_out_of_memory_in_a_capture_keeps_no_memory(backend, monkeypatch):
 
 
 class Fail:
-    """A stage that does nothing a few times and then fails."""
+    """A stage that does nothing a few times, then fails."""
 
     def __init__(self, after: int):
         self.left = after
@@ -312,7 +312,7 @@ class Fail:
 
 
 def test_shipped_weights_keep_their_masks_in_fp16(shipped_weights):
-    """A GPU adds up in another order, and holds sums in FP32 as the CPU does."""
+    """A GPU adds in another order, but accumulates in FP32 like the CPU."""
     checkpoint = load(shipped_weights)
     level = round(checkpoint.metadata.threshold * 255)
     eager = TorchEager(checkpoint.network(), CPU, "fp32", torch.float32)
@@ -330,7 +330,7 @@ def test_shipped_weights_keep_their_masks_in_fp16(shipped_weights):
 def cuda() -> torch.device:
     if not torch.cuda.is_available():
         pytest.skip("no CUDA device")
-    return torch.device("cuda", torch.cuda.device_count() - 1)  # the last, so that 0 is not meant by accident
+    return torch.device("cuda", torch.cuda.device_count() - 1)  # the last one, so that a default of 0 would be noticed
 
 
 @pytest.mark.cuda
@@ -381,7 +381,7 @@ def test_cuda_replays_allocate_nothing(network, cuda):
     current, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert allocations() == before
-    assert current < 1.5 * 375 * 1242 and peak < 3 * 375 * 1242  # the answers alone
+    assert current < 1.5 * 375 * 1242 and peak < 3 * 375 * 1242  # only the answers
 
 
 @pytest.mark.cuda

@@ -1,4 +1,4 @@
-"""ONNX files: the same answer as PyTorch in ONNX Runtime and OpenVINO, in operators that TensorRT takes."""
+"""ONNX files: ONNX Runtime and OpenVINO answer like PyTorch, and TensorRT supports every operator."""
 
 import functools
 import importlib.util
@@ -21,7 +21,7 @@ import onnx  # noqa: E402
 from fcn_road_seg.inference import onnx_export as export  # noqa: E402
 
 OPERATORS = {"Cast", "Transpose", "Sub", "Conv", "Relu", "MaxPool", "ConvTranspose", "Add", "Squeeze", "Sigmoid"}
-WIDTHS = (8, 8, 12, 12, 16, 16, 20, 24, 24, 24, 16, 16, 16)  # a pruned network's: no two stages alike
+WIDTHS = (8, 8, 12, 12, 16, 16, 20, 24, 24, 24, 16, 16, 16)  # of a pruned network with a different width in each stage
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +34,7 @@ def weights(tmp_path_factory) -> str:
 
 
 def reference(weights: str, image: np.ndarray) -> np.ndarray:
-    """P(road) of the network as it was trained."""
+    """P(road) of the network before any rewriting."""
     with torch.inference_mode():
         logits = checkpoint.load(weights).network()(normalise(torch.from_numpy(image).permute(0, 3, 1, 2)))
     return logits.softmax(1)[:, 1].numpy()
@@ -46,7 +46,7 @@ def noise(*shape: int) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory, weights):
-    """The bytes that the command writes with the options given."""
+    """The bytes that the command writes with given options."""
     folder = tmp_path_factory.mktemp("exported")
 
     @functools.cache
@@ -63,19 +63,19 @@ def exported(tmp_path_factory, weights):
 
 @pytest.mark.parametrize(("option", "bound"), [((), 0.001), (("--fp16",), 0.01)])
 @pytest.mark.parametrize(("size", "shapes"), [("96x64", [(1, 64, 96)]), ("dynamic", [(1, 32, 32), (3, 96, 160)])])
-def test_runtimes_answer_what_pytorch_does(exported, weights, option, bound, size, shapes):
+def test_runtimes_answer_like_pytorch(exported, weights, option, bound, size, shapes):
     content = exported("--size", size, *option)
     for shape in shapes:
         image = noise(*shape)
         expected = reference(weights, image)
-        assert expected.std() > 0.02, "an answer that varies, or the comparison says nothing"
+        assert expected.std() > 0.02, "a constant answer would make the comparison meaningless"
         for run in (export.run_onnxruntime, export.run_openvino):
             answer = run(content, image)
             assert answer.shape == shape and answer.dtype == np.float32
             assert np.abs(answer - expected).max() <= bound
 
 
-def test_the_graph_is_what_tensorrt_takes(exported):
+def test_the_graph_meets_tensorrts_requirements(exported):
     content = exported("--size", "dynamic")
     model = onnx.load_from_string(content)
     onnx.checker.check_model(model, full_check=True)
@@ -90,7 +90,7 @@ def test_the_graph_is_what_tensorrt_takes(exported):
     assert layers >= {*CONV_NAMES, "fc6", "fc7", "score_fr", "upscore8"}
 
 
-def test_the_file_says_whose_weights_it_holds_and_nothing_of_the_machine(exported, weights):
+def test_the_metadata_names_the_weights_but_not_the_machine(exported, weights):
     content = exported("--size", "96x64", "--fp16")
     known = export.properties(onnx.load_from_string(content))
     assert known["weights_sha256"] == checkpoint.load(weights).sha256
@@ -99,7 +99,7 @@ def test_the_file_says_whose_weights_it_holds_and_nothing_of_the_machine(exporte
     assert b"site-packages" not in content and b".py" not in content
 
 
-def test_fp16_is_half_the_file_and_fixed_is_fixed(exported):
+def test_fp16_halves_the_file_and_a_fixed_size_rejects_others(exported):
     half, full = exported("--size", "96x64", "--fp16"), exported("--size", "96x64")
     assert len(half) < 0.75 * len(full)
     with pytest.raises(Exception, match="[Gg]ot invalid dimensions"):
@@ -125,16 +125,16 @@ def test_a_file_that_differs_from_pytorch_is_not_written(tmp_path, weights, monk
         (["--size", "576"], "--size is '576'"),
         (["--size", "0x32"], "--size is '0x32'"),
         (["--weights", "nowhere.safetensors"], "there is no weights file nowhere.safetensors"),
-        (["--int8"], "pruned_int8.onnx: `road_seg quantize` makes it"),
+        (["--int8"], "pruned_int8.onnx: make it with `road_seg quantize`"),
     ],
 )
-def test_bad_input_gets_a_sentence(tmp_path, weights, capsys, options, sentence):
+def test_bad_input_is_reported_in_one_sentence(tmp_path, weights, capsys, options, sentence):
     assert main(["export", "--weights", weights, "--out", str(tmp_path / "network.onnx"), *options]) == 2
     assert sentence in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
 
 
-def test_an_int8_file_must_be_one_and_of_these_weights(exported, weights, tmp_path):
+def test_an_int8_file_must_be_valid_and_match_the_weights(exported, weights, tmp_path):
     network = checkpoint.load(weights)
     path = tmp_path / "int8.onnx"
     model = onnx.load_from_string(exported("--size", "96x64"))
@@ -150,8 +150,8 @@ def test_an_int8_file_must_be_one_and_of_these_weights(exported, weights, tmp_pa
         export.load_int8(path, network)
 
 
-def test_a_missing_package_is_named_with_its_command(tmp_path, weights, monkeypatch, capsys):
-    there = importlib.util.find_spec
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "onnxscript" else there(name))
+def test_a_missing_package_is_reported_with_its_pip_command(tmp_path, weights, monkeypatch, capsys):
+    find_spec = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "onnxscript" else find_spec(name))
     assert main(["export", "--weights", weights, "--out", str(tmp_path / "network.onnx")]) == 2
     assert "onnxscript is not installed: pip install onnxscript" in capsys.readouterr().err

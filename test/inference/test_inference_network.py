@@ -1,4 +1,4 @@
-"""The deployed form of the network: each fold leaves its answer as it was."""
+"""The deployed form of the network: no fold changes its answer."""
 
 import numpy as np
 import pytest
@@ -39,12 +39,12 @@ def test_every_fold_is_exact(network, folded_normalisation, folded_classes):
     road = inference(frame())
     assert road.dtype == torch.float32 and road.shape == (2, 64, 96)
     torch.testing.assert_close(road, expected, atol=2e-5, rtol=0)
-    assert network.conv1_1.padding == (1, 1) and network.head.upscore8.out_channels == 2  # the original is as it was
+    assert network.conv1_1.padding == (1, 1) and network.head.upscore8.out_channels == 2  # the original is unchanged
 
 
 @torch.inference_mode()
 def test_a_border_of_zeros_would_be_wrong(network):
-    """The frame's edge is where a fold of the mean that forgets the border shows."""
+    """A fold of the mean that ignores the border shows at the frame's edge."""
     inference = InferenceNetwork(network, folded_normalisation=True).eval()
     right = inference(frame())
     inference.network.conv1_1.padding = (1, 1)
@@ -55,7 +55,7 @@ def test_a_border_of_zeros_would_be_wrong(network):
 
 
 @torch.inference_mode()
-def test_the_folded_layers_are_what_they_say(network):
+def test_the_folded_layers_have_the_right_shapes(network):
     inference = InferenceNetwork(network, folded_normalisation=False, folded_classes=False).network
     mean = torch.tensor(MEAN).view(1, 3, 1, 1).expand(1, 3, 8, 8)
     fold_normalisation(inference.conv1_1)

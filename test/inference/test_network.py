@@ -1,4 +1,4 @@
-"""FCN-8s: shapes, size, and logits that only a change of the architecture can change."""
+"""FCN-8s: shapes, size, and pinned logits, which change only with the architecture."""
 
 import pytest
 import torch
@@ -47,7 +47,7 @@ def test_output_has_the_inputs_size(size):
         assert FCN8s()(torch.empty(2, 3, *size)).shape == (2, 2, *size)
 
 
-def test_a_size_that_is_no_multiple_of_32_is_refused():
+def test_a_size_that_is_not_a_multiple_of_32_is_refused():
     with pytest.raises(ValueError, match="multiples of 32"):
         seeded("atrous", 16)(photo(64, 90))
 
@@ -68,7 +68,7 @@ def test_transposed_convolutions_start_bilinear(kernel, stride):
 
 
 def test_skips_are_aligned():
-    """One bright pixel in each feature map must light up its own place in the answer, not a neighbour's."""
+    """One bright pixel in each feature map must light up the matching pixels of the answer, not their neighbours."""
     head = SkipHead((256, 512, 8), classes=2)
     for layer in (head.score_fr, head.score_pool4, head.score_pool3):
         torch.nn.init.ones_(layer.weight)
@@ -82,7 +82,7 @@ def test_skips_are_aligned():
         assert ((answer * columns).sum() / answer.sum()).item() == pytest.approx(centre, abs=1e-3)
 
 
-def test_encoder_names_are_torchvisions():
+def test_encoder_names_match_torchvisions():
     torchvision = pytest.importorskip("torchvision")
     with torch.device("meta"):
         theirs = torchvision.models.vgg16().features.state_dict()
@@ -93,7 +93,7 @@ def test_encoder_names_are_torchvisions():
         assert ours[names[f"features.{name}"]].shape == tensor.shape
 
 
-def test_encoder_computes_what_torchvisions_does():
+def test_encoder_computes_the_same_as_torchvisions():
     torchvision = pytest.importorskip("torchvision")
     torch.manual_seed(0)
     vgg = torchvision.models.vgg16(weights=None).features.eval()

@@ -33,8 +33,8 @@ def test_input_is_rgb_minus_the_mean():
         torch.testing.assert_close(x[0, channel], torch.full((32, 64), value - MEAN[channel]))
 
 
-def test_resize_keeps_every_edge_where_it_was():
-    """A vertical edge at 1/3 of the frame is at 1/3 of the input and, on the way back, of the mask."""
+def test_resize_keeps_edges_in_place():
+    """A vertical edge at 1/3 of the frame stays at 1/3 in the network input and, resized back, in the mask."""
     frame = torch.zeros(1, 3, 376, 1242, dtype=torch.uint8)
     frame[..., 414:] = 255
     x = to_input(frame, (576, 160), torch.float32) + torch.tensor(MEAN).view(1, 3, 1, 1)
@@ -56,7 +56,7 @@ def test_probability_is_the_sigmoid_of_the_logit_difference():
 
 
 @pytest.mark.cuda
-def test_cuda_differs_in_rounding_only():
+def test_cuda_differs_only_in_rounding():
     if not torch.cuda.is_available():
         pytest.skip("no CUDA device")
     frame = torch.randint(0, 256, (1, 3, 375, 1242), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))

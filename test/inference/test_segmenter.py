@@ -1,4 +1,4 @@
-"""RoadSegmenter: any frame in, an aligned probability of its exact size out."""
+"""RoadSegmenter: it takes any frame, and its probability has exactly the frame's size."""
 
 import subprocess
 import sys
@@ -50,7 +50,7 @@ def test_views_answer_like_copies(segmenter):
         assert np.array_equal(segmenter(view), segmenter(view.copy()))
 
 
-def test_read_only_frames_are_taken_and_left_alone(segmenter):
+def test_read_only_frames_are_accepted_and_not_changed(segmenter):
     frame = noise(60, 80, 3)
     frame.flags.writeable = False
     before = frame.copy()
@@ -64,8 +64,8 @@ def test_red_is_not_blue(segmenter):
     assert not np.array_equal(segmenter(red), segmenter(blue))
 
 
-def test_answer_is_the_networks(segmenter):
-    """At the network's own size there is no resize, so the answer is the sigmoid of the logits."""
+def test_the_answer_is_the_networks(segmenter):
+    """At the network's size nothing is resized, so the answer is the sigmoid of the logits."""
     frame = noise(32, 64, 3)
     x = torch.from_numpy(frame).permute(2, 0, 1)[None].float() - torch.tensor(checkpoint.MEAN).view(1, 3, 1, 1)
     with torch.inference_mode():
@@ -83,12 +83,12 @@ def test_bf16_agrees_with_fp32(weights, segmenter):
 @pytest.mark.parametrize(
     "frame", [np.zeros((4, 4)), np.zeros((4, 4, 4), np.uint8), np.zeros((0, 4, 3), np.uint8), np.zeros((4, 4, 3))]
 )
-def test_what_is_no_frame_is_refused(segmenter, frame):
+def test_an_array_that_is_not_a_frame_is_refused(segmenter, frame):
     with pytest.raises(ValueError, match="uint8 H x W x 3"):
         segmenter(frame)
 
 
-def test_network_width_is_a_choice(weights):
+def test_the_network_width_can_be_chosen(weights):
     with pytest.raises(ValueError, match="multiple of 32"):
         RoadSegmenter.load(SegmenterOptions(weights, "cpu", network_width=100))
     assert RoadSegmenter.load(SegmenterOptions(weights, "cpu", network_width=96)).network_width == 96
@@ -103,12 +103,12 @@ def test_network_width_is_a_choice(weights):
         ("cpu", "fp16", "needs a CUDA device"),
     ],
 )
-def test_devices_that_cannot_be_had(weights, device, precision, words):
+def test_invalid_devices_and_precisions_are_refused(weights, device, precision, words):
     with pytest.raises(DeviceError, match=words):
         RoadSegmenter.load(SegmenterOptions(weights, device, precision))
 
 
-def test_cuda_that_is_not_there_is_refused_not_replaced(weights, monkeypatch):
+def test_missing_cuda_is_refused_and_not_replaced_by_the_cpu(weights, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(DeviceError, match="no CUDA device"):
         RoadSegmenter.load(SegmenterOptions(weights, "cuda"))
@@ -159,9 +159,7 @@ def test_cuda_fp16_agrees_with_cpu(weights, segmenter):
     ],
 )
 @pytest.mark.parametrize("backend", ["auto", "torch"])
-def test_a_fault_drops_the_frame_in_a_sentence_and_the_next_is_answered(
-    weights, backend, fault, reason, words, monkeypatch
-):
+def test_a_fault_drops_one_frame_with_one_sentence(weights, backend, fault, reason, words, monkeypatch):
     segmenter = RoadSegmenter.load(SegmenterOptions(weights, "cpu", backend=backend))
 
     def fail(*_):
@@ -174,7 +172,7 @@ def test_a_fault_drops_the_frame_in_a_sentence_and_the_next_is_answered(
     assert segmenter(noise(30, 40, 3)).shape == (30, 40)
 
 
-def test_a_device_that_is_lost_is_another_error(weights, monkeypatch):
+def test_a_lost_device_raises_a_different_error(weights, monkeypatch):
     segmenter = RoadSegmenter.load(SegmenterOptions(weights, "cpu"))
 
     def fail(*_):
@@ -194,7 +192,7 @@ def test_the_stages_of_a_frame_are_timed(segmenter):
 
 
 @pytest.mark.cuda
-def test_cuda_out_of_memory_passes_and_closing_frees(weights):
+def test_cuda_recovers_from_out_of_memory_and_close_frees_memory(weights):
     if not torch.cuda.is_available():
         pytest.skip("no CUDA device")
     before = torch.cuda.memory_allocated()
@@ -217,8 +215,8 @@ def test_cuda_out_of_memory_passes_and_closing_frees(weights):
 
 
 @pytest.mark.cuda
-def test_a_sticky_cuda_error_is_told_from_others(weights):
-    """In a process of its own, because the error stays."""
+def test_a_sticky_cuda_error_is_recognised(weights):
+    """In a separate process, because the error is permanent."""
     if not torch.cuda.is_available():
         pytest.skip("no CUDA device")
     program = f"""

@@ -1,4 +1,4 @@
-"""The weights that ship: what they must find, and what the precisions they run in must hold."""
+"""The shipped weights: the roads that they must find, and the accuracy that each precision must keep."""
 
 import numpy as np
 import pytest
@@ -15,7 +15,7 @@ from fcn_road_seg.synthetic import SyntheticDrive
 
 @pytest.fixture(scope="module", params=["", "lite"], ids=["full", "lite"])
 def name(request, shipped_weights) -> str:
-    """What the node's parameter weights says."""
+    """A value of the node's parameter weights."""
     return request.param
 
 
@@ -25,13 +25,13 @@ def segmenter(name) -> RoadSegmenter:
 
 
 def frames() -> list[np.ndarray]:
-    """Ordinary scenes, and the harshest pictures there are: saturated blocks."""
+    """Ordinary scenes, and extreme pictures: saturated blocks."""
     blocks = np.random.default_rng(0).integers(0, 2, (48, 156, 3), dtype=np.uint8) * 255
     scenes = [SyntheticDrive(seed=seed, frames=1)[0].image for seed in (1, 2)]
     return [*scenes, blocks.repeat(8, axis=0).repeat(8, axis=1)]
 
 
-def test_the_card_in_the_file(segmenter, name):
+def test_the_metadata(segmenter, name):
     metadata = segmenter.checkpoint.metadata
     assert metadata.recipe["name"] == (name or "road")
     assert {"kitti_road", "camvid", "unlabelled", "synthetic", "validation"} == set(metadata.data)
@@ -41,15 +41,15 @@ def test_the_card_in_the_file(segmenter, name):
     assert segmenter.checkpoint.path.stat().st_size < 45e6
 
 
-def test_lite_is_a_quarter_of_the_work_and_nearly_as_good(shipped_weights):
+def test_lite_needs_a_quarter_of_the_work_and_is_nearly_as_good(shipped_weights):
     full, lite = (checkpoint.load(weights_path(name)) for name in ("", "lite"))
     flops = [count_work(weights.metadata, (576, 160)).flops for weights in (full, lite)]
     assert flops[1] <= flops[0] / 4
     assert full.metadata.max_f - lite.metadata.max_f <= 0.01
-    assert lite.metadata.teacher == full.metadata.origin  # which was calibrated afterwards, as lite was
+    assert lite.metadata.teacher == full.metadata.origin  # both were calibrated after training
 
 
-def test_they_find_synthetic_roads_of_streets_they_never_saw(segmenter):
+def test_they_find_roads_in_unseen_synthetic_scenes(segmenter):
     counts = PixelCounts()
     for seed in range(100, 106):
         frame = SyntheticDrive(seed=seed, frames=1, weather="sun")[0]
@@ -57,8 +57,8 @@ def test_they_find_synthetic_roads_of_streets_they_never_saw(segmenter):
     assert counts.metrics(segmenter.threshold).iou > 0.85
 
 
-def test_no_activation_comes_near_the_end_of_fp16(segmenter):
-    """VGG-16 without batch norm, on inputs of 0..255, has large activations; FP16 ends at 65504."""
+def test_activations_stay_far_from_fp16s_limit(segmenter):
+    """VGG-16 without batch norm, on inputs of 0..255, has large activations; FP16's maximum is 65504."""
     peaks = {}
     network = segmenter.checkpoint.network()
     for name, layer in network.named_modules():
@@ -73,7 +73,7 @@ def test_no_activation_comes_near_the_end_of_fp16(segmenter):
 
 
 @pytest.mark.parametrize("backend", ["torch", "openvino"])
-def test_bf16_masks_are_fp32_masks(name, segmenter, backend):
+def test_bf16_masks_match_fp32_masks(name, segmenter, backend):
     if backend == "openvino":
         pytest.importorskip("openvino", reason="OpenVINO is not installed")
     half = RoadSegmenter.load(SegmenterOptions(name, "cpu", "bf16", backend=backend))
@@ -83,7 +83,7 @@ def test_bf16_masks_are_fp32_masks(name, segmenter, backend):
 
 
 @pytest.mark.cuda
-def test_cuda_masks_are_cpu_masks(name, segmenter):
+def test_cuda_masks_match_cpu_masks(name, segmenter):
     if not torch.cuda.is_available():
         pytest.skip("no CUDA device")
     on_gpu = RoadSegmenter.load(SegmenterOptions(name, "cuda"))

@@ -1,4 +1,4 @@
-"""INT8: the form that TensorRT, OpenVINO and ONNX Runtime take, what it changes, and what goes into it."""
+"""INT8: the form that TensorRT, OpenVINO and ONNX Runtime accept, how much it changes, and its calibration frames."""
 
 import importlib.util
 import json
@@ -49,13 +49,13 @@ def kitti(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def quantised(weights, kitti) -> bytes:
-    """What the command writes beside the weights."""
+    """The file that the command writes beside the weights."""
     assert main(["quantize", "--weights", weights, "--root", str(kitti), "--frames", "4", "--max-change", "0.2"]) == 0
     with open(weights.replace(".safetensors", "_int8.onnx"), "rb") as file:
         return file.read()
 
 
-def test_it_is_what_tensorrt_takes(quantised):
+def test_the_graph_meets_tensorrts_requirements(quantised):
     model = onnx.load_from_string(quantised)
     onnx.checker.check_model(model, full_check=True)
     tensors = {t.name: numpy_helper.to_array(t) for t in model.graph.initializer}
@@ -79,7 +79,7 @@ def test_it_is_what_tensorrt_takes(quantised):
     assert [d.dim_param for d in model.graph.input[0].type.tensor_type.shape.dim][:3] == ["batch", "height", "width"]
 
 
-def test_runtimes_answer_nearly_what_pytorch_does(quantised, weights):
+def test_runtimes_answer_almost_like_pytorch(quantised, weights):
     image = np.concatenate([network_input(draw(seed, 300, 400)[0], 160) for seed in (5, 6)])
     expected = export.run_openvino(export.to_onnx(checkpoint.load(weights)).SerializeToString(), image)
     for run in (export.run_onnxruntime, export.run_openvino):
@@ -88,7 +88,7 @@ def test_runtimes_answer_nearly_what_pytorch_does(quantised, weights):
 
 
 @pytest.mark.skipif(
-    platform.machine() not in ("x86_64", "AMD64"), reason="the plugin for this CPU names things otherwise"
+    platform.machine() not in ("x86_64", "AMD64"), reason="OpenVINO's plugin for this CPU uses other names"
 )
 def test_openvino_really_computes_in_int8(quantised):
     graph = export.openvino_model(quantised, (1, 32, 96, 3)).get_runtime_model().get_ordered_ops()
@@ -97,7 +97,7 @@ def test_openvino_really_computes_in_int8(quantised):
     assert len(precisions) >= len(WIDTHS) + 2 and set(precisions) <= {"u8", "i8"}, precisions
 
 
-def test_the_file_says_how_it_was_made(quantised, weights, kitti):
+def test_the_metadata_describes_the_quantisation(quantised, weights, kitti):
     known = export.properties(onnx.load_from_string(quantised))
     assert known["weights_sha256"] == checkpoint.load(weights).sha256 and known["precision"] == "int8"
     assert known["nncf"] and json.loads(known["float_layers"]) == json.loads(known["sensitivity"])["kept"]
@@ -107,7 +107,7 @@ def test_the_file_says_how_it_was_made(quantised, weights, kitti):
     assert calibration["sha256"] == load_calibration(4, 96, kitti).sha256
 
 
-def test_validation_frames_never_calibrate(kitti, tmp_path):
+def test_validation_frames_are_not_used_for_calibration(kitti, tmp_path):
     images = load_calibration(100, 96, kitti).images
     assert len(images) == 4
     held_out = [network_input(sample.image, 96) for sample in KittiRoad(kitti, split_names("val")[:4])]
@@ -117,7 +117,7 @@ def test_validation_frames_never_calibrate(kitti, tmp_path):
     assert both.sources == {"kitti_road": 1, tmp_path.name: 1}
 
 
-def test_folders_of_one_name_are_all_used(tmp_path):
+def test_folders_with_the_same_name_are_all_used(tmp_path):
     for i, name in enumerate(("a", "b")):
         (tmp_path / name / "image_2").mkdir(parents=True)
         write_image(tmp_path / name / "image_2" / "0.png", np.full((32, 96, 3), i, np.uint8))
@@ -139,23 +139,23 @@ def test_a_layer_left_in_float_is_exact(quantised, weights):
 
 
 def test_the_worst_layer_is_kept_in_float(quantised, weights, kitti):
-    """One layer is spoilt by a scale a hundred times too coarse: it must be found and put back."""
-    model, spoilt = export.to_onnx(checkpoint.load(weights)), onnx.load_from_string(quantised)
-    conv3_1 = next(node for node in spoilt.graph.node if node.name == "conv3_1")
-    pair = next(node for node in spoilt.graph.node if conv3_1.input[1] in node.output)
-    scale = next(t for t in spoilt.graph.initializer if t.name == pair.input[1])
+    """A scale that is a hundred times too coarse breaks one layer, which must be found and returned to float."""
+    model, broken = export.to_onnx(checkpoint.load(weights)), onnx.load_from_string(quantised)
+    conv3_1 = next(node for node in broken.graph.node if node.name == "conv3_1")
+    pair = next(node for node in broken.graph.node if conv3_1.input[1] in node.output)
+    scale = next(t for t in broken.graph.initializer if t.name == pair.input[1])
     scale.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(scale) * np.float32(100), scale.name))
     images = load_calibration(4, 96, kitti).images
     threshold = float(np.median(export.run_openvino(model.SerializeToString(), images[0])))
-    result, found = keep_sensitive_layers(spoilt, model, images, threshold, 0.2)
+    result, found = keep_sensitive_layers(broken, model, images, threshold, 0.2)
     assert found.every_layer > 0.2 >= found.result and found.kept[0] == "conv3_1"
     assert min(found.without, key=found.without.get) == "conv3_1"
-    with pytest.raises(QuantizationError, match="widen --max-change"):
-        keep_sensitive_layers(spoilt, model, images, threshold, -1.0)
-    assert result != spoilt
+    with pytest.raises(QuantizationError, match="raise --max-change"):
+        keep_sensitive_layers(broken, model, images, threshold, -1.0)
+    assert result != broken
 
 
-def test_export_writes_it_for_one_size(quantised, weights, tmp_path):
+def test_export_fixes_its_size(quantised, weights, tmp_path):
     path = tmp_path / "fixed.onnx"
     assert main(["export", "--weights", weights, "--int8", "--size", "96x32", "--out", str(path)]) == 0
     model = onnx.load(path)
@@ -166,7 +166,7 @@ def test_export_writes_it_for_one_size(quantised, weights, tmp_path):
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        ([], "at least one of each is needed"),
+        ([], "each source needs at least one"),
         (["--root", "nowhere"], "nowhere is not a KITTI Road folder"),
         (["--camvid", "nowhere"], "nowhere is not a CamVid folder"),
         (["--calibration", "nowhere"], "there are no images in the folder nowhere"),
@@ -174,14 +174,14 @@ def test_export_writes_it_for_one_size(quantised, weights, tmp_path):
         (["--weights", "nowhere"], "there is no weights file nowhere"),
     ],
 )
-def test_bad_input_gets_a_sentence(weights, capsys, options, sentence):
+def test_bad_input_is_reported_in_one_sentence(weights, capsys, options, sentence):
     assert main(["quantize", "--weights", weights, *options]) == 2
     assert sentence in capsys.readouterr().err
 
 
-def test_missing_nncf_is_named_with_its_command(weights, kitti, monkeypatch, capsys):
-    there = importlib.util.find_spec
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "nncf" else there(name))
+def test_missing_nncf_is_reported_with_its_pip_command(weights, kitti, monkeypatch, capsys):
+    find_spec = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "nncf" else find_spec(name))
     assert main(["quantize", "--weights", weights, "--root", str(kitti)]) == 2
     assert "nncf is not installed: pip install nncf" in capsys.readouterr().err
 
@@ -197,7 +197,7 @@ def shipped(shipped_weights):
     return export.load_int8(path, network).SerializeToString(), export.to_onnx(network).SerializeToString(), network
 
 
-def test_the_shipped_file_on_drawn_roads(shipped):
+def test_the_shipped_file_on_synthetic_roads(shipped):
     int8, full, network = shipped
     image = np.concatenate([export.network_frame(frame, (576, 160)) for frame in example_frames()])
     answers = [export.run_openvino(content, image) >= network.metadata.threshold for content in (int8, full)]
