@@ -33,7 +33,7 @@ class RoadSegmenter:
     """
 
     def __init__(self, checkpoint: Checkpoint, options: SegmenterOptions = DEFAULTS):
-        """Run a checkpoint as the options say, whose `weights` are not read; the errors are those of `load`."""
+        """Put a checkpoint's network on a device, as the options ask; their `weights` are ignored. See `load`."""
         width, device = options.network_width, options.device
         if width not in range(0, MAX_NETWORK_WIDTH + 1, STRIDE):
             raise UserError(
