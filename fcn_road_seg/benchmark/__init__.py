@@ -1,4 +1,4 @@
 """Measures time, memory and accuracy of every way to run the network, in one run.
 
-May import every room except `cli` and `demo`; only `mask_listener` imports ROS.
+May import `ros`, `evaluation`, `quantization` and the rooms below; only `mask_listener` imports ROS.
 """

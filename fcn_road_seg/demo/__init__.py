@@ -1,1 +1,4 @@
-"""The demo: a camera process and the node over ROS 2, every mask collected, timed and drawn."""
+"""The demo: plays a drive through the node over ROS 2, and collects, times and draws every mask.
+
+May import every room except `cli`; only `recorder` imports ROS.
+"""

@@ -1,4 +1,4 @@
-"""The network and every way of running it: a uint8 frame in, P(road) out.
+"""The network and every way to run it: a uint8 frame in, P(road) out.
 
-Imports torch, `postprocess` and what lies below; neither ROS nor a data set.
+Imports torch, and from the other rooms only `postprocess`, `ground` and `frames`; never ROS or a data set.
 """
