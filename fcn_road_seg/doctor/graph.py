@@ -12,12 +12,13 @@ from rclpy.context import Context
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import NodeNameNonExistentError
 from rclpy.parameter import Parameter
-from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.qos import HistoryPolicy, QoSProfile
 from rclpy.signals import SignalHandlerOptions
 from rclpy.topic_endpoint_info import TopicEndpointInfo
 from sensor_msgs.msg import CompressedImage, Image
 
 from fcn_road_seg.doctor.traffic import Stream
+from fcn_road_seg.ros.qos import offered_reliability
 
 NAME = "road_seg_doctor"
 MESSAGES = {"sensor_msgs/msg/Image": Image, "sensor_msgs/msg/CompressedImage": CompressedImage}
@@ -125,8 +126,7 @@ class Graph:
         return lambda message: stream.add(message, self._node.get_clock().now().nanoseconds)
 
     def _subscribe(self, kind: type, topic: str, callback: Callable):
-        all_reliable = all(publisher.reliability == "RELIABLE" for publisher in self.publishers(topic))
-        reliability = ReliabilityPolicy.RELIABLE if all_reliable else ReliabilityPolicy.BEST_EFFORT
+        reliability = offered_reliability(self._node, topic)
         qos = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=30, reliability=reliability)
         return self._node.create_subscription(kind, topic, callback, qos)
 

@@ -20,6 +20,7 @@ from sensor_msgs.msg import Image
 
 from fcn_road_seg.errors import FrameError
 from fcn_road_seg.frames.image_message import image_to_rgb
+from fcn_road_seg.ros.qos import offered_reliability, with_message_info
 from fcn_road_seg.ros.steady_clock import STEADY
 from fcn_road_seg.view.figures import Figures, Status
 from fcn_road_seg.view.foxglove import FoxgloveServer
@@ -70,7 +71,7 @@ class Listener(Node):
         simulated = self.count_publishers("/clock") > 0
         if simulated != self.get_parameter("use_sim_time").value:
             self.set_parameters([Parameter("use_sim_time", value=simulated)])
-        self._subscribe(f"{self._observed}/mask", self._on_mask)
+        self._subscribe(f"{self._observed}/mask", with_message_info(self._on_mask))
         if self._latest.requested() or (self._foxglove and self._foxglove.wants_overlay()):
             self._subscribe(f"{self._observed}/overlay", self._on_overlay)
         else:
@@ -78,10 +79,8 @@ class Listener(Node):
             self._unsubscribe(f"{self._observed}/overlay")
 
     def _subscribe(self, topic: str, callback: "ImageCallback") -> None:
-        """Subscribe to an image topic unless subscribed; RELIABLE if all of its publishers are."""
-        publishers = self.get_publishers_info_by_topic(topic)
-        reliable = all(publisher.qos_profile.reliability == ReliabilityPolicy.RELIABLE for publisher in publishers)
-        wanted = ReliabilityPolicy.RELIABLE if reliable else ReliabilityPolicy.BEST_EFFORT
+        """Subscribe to an image topic with the reliability of its publishers, unless subscribed with it."""
+        wanted = offered_reliability(self, topic)
         if topic in self._image_subscriptions and self._image_subscriptions[topic][0] == wanted:
             return
         self._unsubscribe(topic)
@@ -95,7 +94,7 @@ class Listener(Node):
     def _on_mask(self, message: Image, info: "MessageInfo") -> None:
         stamp = Time.from_msg(message.header.stamp).nanoseconds
         now = self.get_clock().now().nanoseconds  # 0 until the first message on /clock
-        arrival = now - (time.time_ns() - info["received_timestamp"])
+        arrival = now - (time.time_ns() - info.get("received_timestamp", time.time_ns()))  # ROS 2 Humble has none
         latency = (arrival - stamp) / 1e9 if stamp and now else None
         self._figures.mask(latency)
         if self._foxglove:
