@@ -11,7 +11,7 @@ import numpy as np
 from fcn_road_seg.datasets.camvid import CamVid
 from fcn_road_seg.datasets.kitti_road import KittiRoad, split_names
 from fcn_road_seg.frames.image_file import images_in, read_rgb
-from fcn_road_seg.frames.sample import DatasetError
+from fcn_road_seg.frames.sample import DatasetError, Samples
 from fcn_road_seg.inference.preprocess import network_frame, network_size
 
 
@@ -47,7 +47,7 @@ def load_calibration(
     Raises:
         DatasetError: a source cannot be read or has no images, or no source is given.
     """
-    sources: list[tuple[str, Sequence]] = []
+    sources: list[tuple[str, Samples | list[Path]]] = []
     if kitti_road:
         present = set(KittiRoad(kitti_road).names)
         names = [name for name in split_names("train") if name in present]
@@ -71,14 +71,15 @@ def load_calibration(
         chosen = np.unique(np.linspace(0, len(source) - 1, frames // len(sources)).round().astype(int))
         counts[name] += len(chosen)
         for i in chosen:
-            images.append(network_input(source[i] if isinstance(source[i], Path) else source[i].image, network_width))
+            frame = source[int(i)]
+            image = read_rgb(frame) if isinstance(frame, Path) else frame.image
+            images.append(network_input(image, network_width))
             sha.update(f"{images[-1].shape}".encode())
             sha.update(images[-1].data)
     return Calibration(images, dict(counts), sha.hexdigest())
 
 
-def network_input(frame: np.ndarray | Path, network_width: int) -> np.ndarray:
-    """A frame, uint8 H x W x 3 RGB or an image file, at network size: uint8 1 x h x w x 3."""
-    frame = read_rgb(frame) if isinstance(frame, Path) else frame
+def network_input(frame: np.ndarray, network_width: int) -> np.ndarray:
+    """A frame, uint8 H x W x 3 RGB, resized to network size: uint8 1 x h x w x 3."""
     height, width = frame.shape[:2]
     return np.ascontiguousarray(network_frame(frame, network_size(width, height, network_width)))
