@@ -67,7 +67,7 @@ def limits_of_labels(dataset: KittiRoad) -> dict[str, dict[str, float]]:
     rows = {}
     for width in WIDTHS:
         answers = ((sample, at_network_size(sample.label, width)) for sample in dataset)
-        rows[f"the label itself, shown {width} wide"] = measure(dataset, answers)
+        rows[f"the label itself, at {width} wide"] = measure(dataset, answers)
     for pixels in EDGE_SHIFTS:
         direction = "outwards" if pixels > 0 else "inwards"
         answers = ((sample, moved_edge(sample.label, pixels)) for sample in dataset)
