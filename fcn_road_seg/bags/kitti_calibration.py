@@ -1,4 +1,4 @@
-"""KITTI's calibration files: projections of the rectified cameras, and where the Velodyne and the GPS/IMU are."""
+"""Reads KITTI's calibration files: projections of the rectified cameras, poses of the Velodyne and the GPS/IMU."""
 
 from pathlib import Path
 from typing import NamedTuple
@@ -8,28 +8,28 @@ import numpy as np
 from fcn_road_seg.errors import UserError
 
 ROAD_CAMERA = 2
-"""The camera of KITTI Road, whose projection is P2."""
+"""The camera of KITTI Road; its projection is P2."""
 
 
 class KittiError(UserError):
-    """KITTI files that are missing or cannot be read; the message names the file."""
+    """A KITTI file is missing or cannot be read; the message names the file."""
 
 
 class Calibration(NamedTuple):
-    """Where the sensors are."""
+    """The calibration of the sensors."""
 
     projections: dict[int, np.ndarray]
     """P_rect_0N by camera, float64 3 x 4."""
     sizes: dict[int, tuple[int, int]]
-    """Width and height by camera in pixels, S_rect_0N, where the files state them."""
+    """Width and height in pixels by camera, S_rect_0N; only those stated in the files."""
     velo_to_rect: np.ndarray | None
-    """R_rect_00 Tr_velo_to_cam: points of the Velodyne in the rectified camera 0, float64 4 x 4, in metres."""
+    """R_rect_00 Tr_velo_to_cam: transforms points from the Velodyne to rectified camera 0, float64 4 x 4, metres."""
     imu_to_velo: np.ndarray | None
-    """Points of the GPS/IMU in the Velodyne's frame, float64 4 x 4, in metres."""
+    """Transforms points from the GPS/IMU to the Velodyne, float64 4 x 4, metres."""
 
 
 def raw_calibration(date: Path, cameras: list[int]) -> Calibration:
-    """The calibration of a KITTI raw date: calib_cam_to_cam.txt and, where present, the Velodyne's and the GPS/IMU's.
+    """Read the calibration of a KITTI raw date: calib_cam_to_cam.txt and, if present, the Velodyne's and the GPS/IMU's.
 
     Args:
         date: the folder.
@@ -52,7 +52,7 @@ def raw_calibration(date: Path, cameras: list[int]) -> Calibration:
 
 
 def road_calibration(path: Path) -> Calibration:
-    """The calibration of one frame of KITTI Road, calib/um_000000.txt; its camera is number 2.
+    """Read the calibration of one KITTI Road frame, such as calib/um_000000.txt; its camera is number 2.
 
     Raises:
         KittiError: the file is missing or malformed.
@@ -68,7 +68,7 @@ def road_calibration(path: Path) -> Calibration:
 
 
 def numbers(text: str) -> np.ndarray | None:
-    """Finite numbers, float64; None if there are none or anything else is there."""
+    """Parse finite numbers, float64; None if there are none or the text contains anything else."""
     try:
         values = np.array(text.split(), np.float64)
     except ValueError:
@@ -77,13 +77,13 @@ def numbers(text: str) -> np.ndarray | None:
 
 
 def text_of(path: Path) -> str:
-    """The text of a file; KittiError names one that is missing or none."""
+    """Read a text file; raises KittiError if it is missing or not text."""
     try:
         return path.read_text()
     except FileNotFoundError:
         raise KittiError(f"{path} is missing") from None
     except (OSError, UnicodeDecodeError) as error:
-        raise KittiError(f"cannot read {path}: {getattr(error, 'strerror', None) or 'it is no text'}") from None
+        raise KittiError(f"cannot read {path}: {getattr(error, 'strerror', None) or 'it is not text'}") from None
 
 
 def _read_calibration(path: Path) -> dict[str, np.ndarray]:
@@ -101,7 +101,7 @@ def _matrix(values: dict[str, np.ndarray], path: Path, name: str, columns: int) 
 def _projection(values: dict[str, np.ndarray], path: Path, name: str) -> np.ndarray:
     matrix = _matrix(values, path, name, 4)
     if not (matrix[0, 0] > 0 and matrix[1, 1] > 0 and np.array_equal(matrix[2, :3], (0, 0, 1))):
-        raise KittiError(f"{path}: {name} is no projection of a rectified camera")
+        raise KittiError(f"{path}: {name} is not the projection of a rectified camera")
     return matrix
 
 
@@ -113,10 +113,10 @@ def _rigid_file(path: Path) -> np.ndarray:
 
 
 def _rigid(matrix: np.ndarray, path: Path) -> np.ndarray:
-    """3 x 3 or 3 x 4 -> 4 x 4, checked to be a rotation and a translation."""
+    """Extend 3 x 3 or 3 x 4 to 4 x 4, after checking that its left part is a rotation."""
     rotation = matrix[:, :3]
     if not np.allclose(rotation @ rotation.T, np.eye(3), atol=1e-3) or np.linalg.det(rotation) < 0:
-        raise KittiError(f"{path} has a matrix that should be a rotation and is none")
+        raise KittiError(f"{path} has a matrix that should be a rotation but is not")
     rigid = np.eye(4)
     rigid[:3, : matrix.shape[1]] = matrix
     return rigid

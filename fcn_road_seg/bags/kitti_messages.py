@@ -1,15 +1,15 @@
-"""ROS messages of a KITTI drive, in CDR, through rosbags' types; no ROS is needed.
+"""Creates the ROS messages of a KITTI drive in CDR, using rosbags' types, without ROS.
 
-Frames (REP-103, REP-105), all rigid on the vehicle:
+Frames (REP-103, REP-105), all fixed to the vehicle:
 
-    base_link                 on the road below the Velodyne (its nominal place if there is no calibration), x forward,
-                              y left, z up; level with the rectified cameras, which are 1.65 m above it
+    base_link                 on the road below the Velodyne (nominal position without a calibration), x forward,
+                              y left, z up; parallel to the rectified cameras, which are 1.65 m above it
     camera_*_*_optical        optical centre of a rectified camera, x right, y down, z forward
     velo_link, imu_link       KITTI's own frames of the Velodyne and the GPS/IMU: x forward, y left, z up
 
-A camera_info's P projects points of its own header's frame. Left cameras, and right ones without their partner, have a
-frame of their own and P = [K | 0]. The right camera of a pair is, as sensor_msgs/CameraInfo and stereo_image_proc
-have it, in the left one's frame, with Tx = -fx * baseline in P.
+A camera_info's P projects points in the frame of its header. Left cameras, and right cameras without their left one,
+have their own frame and P = [K | 0]. The right camera of a pair uses the left camera's frame, with
+Tx = -fx * baseline in P, following sensor_msgs/CameraInfo and stereo_image_proc.
 """
 
 from typing import Any
@@ -26,36 +26,36 @@ CAMERAS = ("camera_gray_left", "camera_gray_right", "camera_color_left", "camera
 """kitti2bag's names of cameras 0 to 3."""
 LEFT_OF = {1: 0, 3: 2}
 CAMERA_HEIGHT = 1.65
-"""Metres above the road, of every camera; KITTI's sensor setup."""
+"""Metres above the road, for every camera; from KITTI's sensor setup."""
 CAMERA_AHEAD = 0.27
-"""Metres that camera 0 is in front of the Velodyne; KITTI's sensor setup. A calibration goes before it."""
+"""Metres from the Velodyne forward to camera 0; from KITTI's sensor setup, used only without a calibration."""
 _OPTICAL_TO_BASE = np.array([[0.0, 0.0, 1.0], [-1.0, 0.0, 0.0], [0.0, -1.0, 0.0]])
 
 
 class KittiMessages:
-    """Makes the messages of one drive.
+    """Creates the messages of one drive.
 
     Args:
         calibration: of the drive.
-        cameras: the cameras that the bag holds.
+        cameras: the cameras in the bag.
     """
 
     def __init__(self, calibration: Calibration, cameras: list[int]):
         self.calibration = calibration
         self.cameras = cameras
         self.typestore = get_typestore(Stores.LATEST)
-        self._types = self.typestore.types
+        self._types: dict[str, Any] = {**self.typestore.types}
 
     def frame_camera(self, camera: int) -> int:
-        """The camera whose optical frame this camera's messages are in: itself, or the left one of its pair."""
+        """The camera whose optical frame this camera's messages use: itself, or the left one of its pair."""
         left = LEFT_OF.get(camera, camera)
         return left if left in self.cameras else camera
 
     def image(self, camera: int, reading: Reading, compressed: bool) -> tuple[bytes, bytes]:
-        """The Image (bgr8; mono8 of cameras 0 and 1) or CompressedImage (the file's bytes), and its CameraInfo.
+        """The Image (bgr8, or mono8 for cameras 0 and 1) or CompressedImage (the file's bytes), and its CameraInfo.
 
         Raises:
-            KittiError: the file is no image, or not of the rectified images' size.
+            KittiError: the file is not an image, or not of the rectified images' size.
         """
         content = reading.path.read_bytes()
         try:
@@ -66,8 +66,8 @@ class KittiMessages:
         rectified = self.calibration.sizes.get(camera, (width, height))
         if (width, height) != rectified:
             raise KittiError(
-                f"{reading.path} is {width}x{height}, but rectified images of camera {camera} are "
-                f"{rectified[0]}x{rectified[1]}: a ..._sync drive has them, ..._extract does not"
+                f"{reading.path} is {width}x{height}, but the rectified images of camera {camera} are "
+                f"{rectified[0]}x{rectified[1]}: use a ..._sync drive, since ..._extract drives are not rectified"
             )
         info = self._camera_info(camera, reading, width, height)
         if compressed:
@@ -100,20 +100,20 @@ class KittiMessages:
                 frames.append(("velo_link", "imu_link", calibration.imu_to_velo))
         return self._message("tf2_msgs/msg/TFMessage", [self._transform(stamp, *frame) for frame in frames])
 
-    def cloud(self, reading: Reading) -> bytes:
+    def cloud(self, reading: Reading) -> tuple[bytes]:
         """A sensor_msgs/PointCloud2 in velo_link: x, y, z in metres and intensity 0 to 1, float32."""
         points = read_points(reading.path)
         field = self._types["sensor_msgs/msg/PointField"]
         fields = [field(name, 4 * i, field.FLOAT32, 1) for i, name in enumerate(("x", "y", "z", "intensity"))]
         header, data = self._header(reading.stamp, "velo_link"), points.reshape(-1).view(np.uint8)
         n = len(points)
-        return self._message("sensor_msgs/msg/PointCloud2", header, 1, n, fields, False, 16, 16 * n, data, True)
+        return (self._message("sensor_msgs/msg/PointCloud2", header, 1, n, fields, False, 16, 16 * n, data, True),)
 
     def fix_and_imu(self, reading: Reading) -> tuple[bytes, bytes]:
         """A sensor_msgs/NavSatFix and a sensor_msgs/Imu in imu_link.
 
-        The Imu has the body's own accelerations (with gravity, REP-145) and rates, and the attitude in ENU. Of the
-        accuracies KITTI states the position's only, as one figure: it is taken for all three axes.
+        The Imu has accelerations (including gravity, REP-145) and rates in the body frame, and the attitude in ENU.
+        KITTI states only the accuracy of the position, as one figure, which is used for all three axes.
         """
         values = read_oxts(reading.path)
         latitude, longitude, altitude, roll, pitch, yaw = values[:6]
@@ -139,6 +139,8 @@ class KittiMessages:
         )
 
     def _camera_info(self, camera: int, reading: Reading, width: int, height: int) -> bytes:
+        if reading.projection is None:
+            raise ValueError(f"{reading.path} has no projection")
         intrinsics = reading.projection[:, :3]
         projection = np.column_stack([intrinsics, np.zeros(3)])
         if (left := self.frame_camera(camera)) != camera:
@@ -178,9 +180,9 @@ class KittiMessages:
         return self._types["geometry_msgs/msg/Quaternion"](*xyz, np.cos(angle / 2))
 
     def _message(self, name: str, *fields: Any) -> bytes:
-        return self.typestore.serialize_cdr(self._types[name](*fields), name)
+        return bytes(self.typestore.serialize_cdr(self._types[name](*fields), name))
 
 
 def _shift(projection: np.ndarray) -> np.ndarray:
-    """What is added to a point of the rectified camera 0 to have it in this camera's own frame, in metres."""
+    """The translation, in metres, from rectified camera 0 to this camera's own frame."""
     return np.linalg.solve(projection[:, :3], projection[:, 3])

@@ -1,10 +1,11 @@
-"""Plays a bag over ROS 2 as it was recorded: the same bytes, the same spacing, the same QoS."""
+"""Plays a bag over ROS 2 as recorded: the same bytes, the same spacing, the same QoS."""
 
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import rclpy
 from rclpy.context import Context
@@ -24,49 +25,50 @@ from fcn_road_seg.errors import UserError
 from fcn_road_seg.ros.environment import set_ros_defaults
 
 DISCOVERY_SECONDS = 1.0
-"""Time between the first subscriber and the first message: for other subscribers, and for both sides of the match."""
+"""Time from the first matched subscriber to the first message, for other subscribers and for both sides of a match."""
 DELIVERY_SECONDS = 0.5
-"""Time for the last messages to get across before the publishers go."""
-SHORTEST_LAP = SECOND // 10
+"""Time to deliver the last messages before the publishers are destroyed."""
+MIN_LAP = SECOND // 10
 FINE = SECOND // 1000
-"""Before a deadline the sleeps get short: the kernel is late by its timer's slack and by other programs."""
-CHORES_EVERY = SECOND // 20
-CHORES_TAKE = SECOND // 100
-"""When a message is due so soon they are put off, once."""
+"""This long before a deadline the sleeps get short, because timer slack and other programs make sleeps late."""
+CHORES_PERIOD = SECOND // 20
+CHORES_TIME = SECOND // 100
+"""Chores are postponed once if a message is due within this time."""
 FAR = 2**63
-EVENTS_EVERY = SECOND
+EVENTS_PERIOD = SECOND
 
 
 @dataclass(frozen=True)
 class PlayOptions:
-    """How a bag is played; times are seconds of the bag."""
+    """Options of a replay; times are in seconds of the bag."""
 
     rate: float = 1.0
-    """Seconds of the bag per second."""
+    """Seconds of the bag per second of real time."""
     loop: bool = False
     start: float = 0.0
-    """From the first message."""
+    """Relative to the first message."""
     duration: float | None = None
     topics: Sequence[str] | None = None
-    """As they are called in the bag; None: all."""
+    """Names in the bag; None for all."""
     clock: float | None = None
-    """/clock messages per second of this machine's time; None: none. Each message has one of its own besides."""
+    """/clock messages per second of real time, in addition to one per message; None for no /clock."""
     paused: bool = False
-    """Begin with a pause."""
+    """Start paused."""
     remap: dict[str, str] = field(default_factory=dict)
     """New names by the names in the bag, or by /clock."""
     wait: float = 3.0
-    """At most so many seconds for the first subscriber: discovery takes some, and so does our node, which follows the
-    publisher's QoS. 0: begin at once."""
+    """Maximum seconds to wait for the first subscriber: discovery takes time, and so does the road_seg node, which
+    adapts to the publisher's QoS. 0 starts immediately."""
 
 
 @dataclass(frozen=True)
 class Position:
-    """Where a replay is."""
+    """The position of a replay."""
 
     seconds: float
-    """Of the bag, from the start of what is played."""
+    """Of the bag, from the start of the played part."""
     of_seconds: float
+    """Length of the played part."""
     lap: int
     """From 0."""
     state: str
@@ -76,28 +78,29 @@ class Position:
 def play(
     path: str | Path,
     options: PlayOptions,
-    say: Callable[[str], None] = print,
+    notify: Callable[[str], None] = print,
     on_position: Callable[[Position], None] = lambda position: None,
-) -> dict:
-    """Play a bag to its end, or until Ctrl-C. Space pauses; right arrow and s step, where there is a terminal.
+) -> dict[str, Any]:
+    """Play a bag to its end, or until Ctrl-C. In a terminal, space pauses, right arrow and s step.
 
     Args:
-        say: takes sentences for the user: what is left out, where the bag is cut off.
-        on_position: is called 20 times a second and must be quick.
+        notify: called with sentences for the user, such as which topics are left out.
+        on_position: called 20 times a second; must return quickly.
 
     Returns:
-        Figures: bag, messages (sent, by topic), laps, seconds, lateness_ms (p50, p99 and max of the publish call's
-        begin minus when it was due), slips (how often the schedule had to move), left_out (why, by topic), interrupted.
+        Figures: bag, messages (published, by topic), laps, seconds, lateness_ms (p50, p99 and max of the delay from
+        the due time to the publish call), slips (how often the schedule was delayed), left_out (reasons by topic),
+        interrupted.
 
     Raises:
-        UserError: no bag, nothing in it to play, or options that do not fit it.
+        UserError: the bag cannot be read or has nothing to play, or the options do not fit it.
     """
     set_ros_defaults()
     context = Context()
     with ReadAhead(open_bag(path)) as bag:
         rclpy.init(args=[], context=context, signal_handler_options=SignalHandlerOptions.NO)
         try:
-            return {"bag": str(path)} | Player(bag, options, context, say, on_position).play()
+            return {"bag": str(path)} | Player(bag, options, context, notify, on_position).play()
         finally:
             rclpy.try_shutdown(context=context)
 
@@ -110,10 +113,10 @@ class Player:
         bag: ReadAhead,
         options: PlayOptions,
         context: Context,
-        say: Callable[[str], None],
+        notify: Callable[[str], None],
         on_position: Callable[[Position], None],
     ):
-        self._bag, self._options, self._say, self._on_position = bag, options, say, on_position
+        self._bag, self._options, self._notify, self._on_position = bag, options, notify, on_position
         self._start, self._stop, self._end = played_range(bag.start_ns, bag.end_ns, options.start, options.duration)
         self._schedule = Schedule(options.rate)
         self._node = rclpy.create_node(
@@ -124,10 +127,10 @@ class Player:
         chosen = choose(bag.connections, options.topics, options.remap)
         self._left_out = left_out(chosen, bool(options.clock))
         for topic, reason in self._left_out.items():
-            say(f"{topic} is left out: {reason}")
+            notify(f"{topic} is left out: {reason}")
         chosen = [connection for connection in chosen if connection.topic not in self._left_out]
         if not chosen:
-            raise UserError("nothing to play: " + ("no topic is left" if self._left_out else "the bag has no topics"))
+            raise UserError("nothing to play: " + ("all topics are left out" if self._left_out else "the bag is empty"))
         self._publishers = create_publishers(self._node, chosen, options.remap)
         self._clock: Publisher | None = None
         if options.clock:
@@ -137,23 +140,23 @@ class Player:
         self._lap = 0
         self._last_tick = self._next_chores = self._next_events = 0
 
-    def play(self) -> dict:
-        """`play` above, of the bag that is open."""
-        begun = time.monotonic()
+    def play(self) -> dict[str, Any]:
+        """Play the open bag; see the function `play`."""
+        start = time.monotonic()
         interrupted = False
         with Keys() as self._keys:
             if self._options.paused and not self._keys.active:
-                raise UserError("a paused start needs a terminal, where space resumes")
+                raise UserError("--paused needs a terminal, where space resumes")
             try:
                 self._play()
             except KeyboardInterrupt:
                 interrupted = True
         if self._bag.cut_off:
-            self._say(self._bag.cut_off)
+            self._notify(self._bag.cut_off)
         return {
             "messages": dict(self._sent),
             "laps": self._lap + 1,
-            "seconds": round(time.monotonic() - begun, 3),
+            "seconds": round(time.monotonic() - start, 3),
             "lateness_ms": self._schedule.lateness_ms(),
             "slips": self._schedule.slips,
             "left_out": self._left_out,
@@ -166,7 +169,7 @@ class Player:
         self._bag.begin(topics, latched, self._start, self._stop, self._options.loop)
         message = self._bag.take()
         if message is None:
-            raise UserError("nothing to play: the bag has no message of these topics in that time")
+            raise UserError("nothing to play: the bag has no messages on these topics in that period")
         self._connect()
         while message and message.lap < 0:
             self._publish(message)
@@ -176,7 +179,7 @@ class Player:
             self._schedule.toggle()
         while message:
             if message.lap != self._lap:
-                self._wait(max(self._end, self._start + SHORTEST_LAP))
+                self._wait(max(self._end, self._start + MIN_LAP))
                 self._schedule.anchor(self._start)
                 self._lap = message.lap
             stepped = self._wait(message.time_ns)
@@ -187,20 +190,20 @@ class Player:
                 self._schedule.count(message.time_ns)
             self._publish(message)
             message = self._bag.take()
-        self._show()
+        self._report_position()
         for publisher in set(self._publishers.values()):
             publisher.wait_for_all_acked(Duration(seconds=DELIVERY_SECONDS))
-        time.sleep(DELIVERY_SECONDS)  # best effort has no acknowledgements
+        time.sleep(DELIVERY_SECONDS)  # BEST_EFFORT has no acknowledgements
 
     def _wait(self, bag_ns: int) -> bool:
-        """Until a bag time is due, serving clock, keys and events; True if the user asked for one step before."""
+        """Wait until a bag time is due, serving clock, keys and events; True if the user has requested a step."""
         period = round(SECOND / self._options.clock) if self._options.clock else None
         while True:
             now = self._schedule.clock()
             due = FAR if self._schedule.paused else self._schedule.due(bag_ns)
             chores = self._next_chores
-            if due < now + CHORES_TAKE:
-                chores += CHORES_EVERY
+            if due < now + CHORES_TIME:
+                chores += CHORES_PERIOD
             if now >= chores:
                 self._do_chores(now)
                 continue
@@ -222,23 +225,23 @@ class Player:
                 time.sleep(min(left, FINE // 5) / SECOND)
 
     def _do_chores(self, now: int) -> None:
-        """Keys, if there was no time to wait for them; the position; QoS clashes, which rclpy logs."""
-        self._next_chores = now + CHORES_EVERY
+        """Poll the keys, report the position, and handle ROS events such as QoS clashes, which rclpy logs."""
+        self._next_chores = now + CHORES_PERIOD
         self._pressed.extend(self._keys.wait(0))
-        self._show()
+        self._report_position()
         if now >= self._next_events:
-            self._next_events = now + EVENTS_EVERY
+            self._next_events = now + EVENTS_PERIOD
             self._executor.spin_once(timeout_sec=0)
 
-    def _show(self) -> None:
+    def _report_position(self) -> None:
         seconds, of_seconds = ((end - self._start) / SECOND for end in (self._schedule.bag_time(), self._end))
         state = "paused" if self._schedule.paused else "playing"
         self._on_position(Position(min(seconds, of_seconds), of_seconds, self._lap, state))
 
-    def _tick(self, latest: int, least_period: int) -> None:
-        """Publish the bag time on /clock, at most `latest`, unless that happened less than `least_period` ago."""
+    def _tick(self, latest: int, min_period: int) -> None:
+        """Publish the bag time, limited to `latest`, on /clock, unless the last was less than `min_period` ago."""
         now = self._schedule.clock()
-        if self._clock is None or now < self._last_tick + least_period:
+        if self._clock is None or now < self._last_tick + min_period:
             return
         self._last_tick = now
         clock = Clock()
@@ -250,14 +253,14 @@ class Player:
         self._sent[message.connection.topic] += 1
 
     def _connect(self) -> None:
-        """Let subscribers find the publishers."""
+        """Wait for subscribers to discover the publishers."""
         self._on_position(Position(0.0, (self._end - self._start) / SECOND, 0, "connecting"))
         publishers = set(self._publishers.values())
         give_up = time.monotonic() + self._options.wait
         while not any(publisher.get_subscription_count() for publisher in publishers):
             if time.monotonic() >= give_up:
                 if self._options.wait:
-                    self._say(f"nobody subscribed within {self._options.wait:g} s; playing all the same")
+                    self._notify(f"no subscriber within {self._options.wait:g} s; playing anyway")
                 return
             self._executor.spin_once(timeout_sec=0.05)
         time.sleep(DISCOVERY_SECONDS)

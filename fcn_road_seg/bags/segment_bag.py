@@ -1,9 +1,9 @@
-"""Segmenting a bag offline: every frame, no drops, and the whole bag comes along.
+"""Segments a bag offline: every frame, without drops, into a copy of the bag.
 
-An interrupted run leaves a file `<out>.resume` with the road probabilities that it has computed
-(fcn_road_seg.bags.resume). With `resume` the next run writes the bag from its beginning, but takes those frames'
-probabilities from that file instead of the network; so the result is the one that an uninterrupted run gives. The bag
-itself appears only when it is complete.
+An interrupted run leaves a file `<out>.resume` with the road probabilities computed so far
+(fcn_road_seg.bags.resume). With `resume` the next run writes the bag from the beginning, but reads the probabilities
+of those frames from the file instead of running the network, so the result equals that of an uninterrupted run. The
+bag appears only when it is complete.
 """
 
 import time
@@ -31,28 +31,28 @@ if TYPE_CHECKING:
     from fcn_road_seg.inference.segmenter import RoadSegmenter
 
 IMAGE, COMPRESSED = "sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage"
-JPEG_QUALITY = 80  # image_transport's
+JPEG_QUALITY = 80  # the default of image_transport
 FRAMES_FOR_RATE = 20
 
 Report = Callable[[str, Any], None]
-"""Is told of progress: ("frames", total), ("frame", number done), ("note", sentence)."""
+"""Called with progress: ("frames", total), ("frame", number done), ("note", sentence)."""
 
 
 @dataclass(frozen=True)
 class Job:
-    """One bag to segment, and how."""
+    """A bag to segment, and the options."""
 
     bag: Path
     out: Path
     images: tuple[str, ...] = ()
-    """Topics; none means the bag's only one."""
+    """Topics; empty for the bag's only image topic."""
     namespace: str = "/road_seg"
-    """Of the topics that are added; with more than one image topic, the topic's own name comes after it."""
+    """Of the added topics; with more than one image topic, followed by the topic's name."""
     overlay: str = ""
     """"" for none, "compressed" (JPEG) or "raw" (bgr8)."""
     probability: bool = False
     threshold: float = 0.0
-    """P(road), 0..1; 0 takes the weights'."""
+    """P(road), 0..1; 0 for the threshold of the weights."""
     alpha: float = 0.5
     video: Path | None = None
     storage: str = "mcap"
@@ -60,28 +60,28 @@ class Job:
     force: bool = False
 
     def check(self) -> None:
-        """Raises BagError if `out` cannot be written."""
+        """Raise BagError if `out` cannot be written."""
         if self.out.resolve() == self.bag.resolve():
-            raise BagError(f"{self.out} is the bag that is read: choose another name for the segmented one")
+            raise BagError(f"{self.out} is the input bag: choose another name for the output")
         check_out(self.out, self.force)
         if self.video and self.video.exists() and not self.force:
             raise BagError(f"{self.video} exists: choose another name, or replace it with --force")
 
 
 def segment_bag(job: Job, segmenter: "RoadSegmenter", report: Report = lambda kind, value: None) -> dict[str, Any]:
-    """Copy a bag and add masks, and overlays and probabilities if the job wants them.
+    """Copy a bag and add masks, and overlays and probabilities if the job requests them.
 
-    Every message is copied as it is. The added ones have their image's header and its recording time, and follow it.
-    An image that cannot be read or segmented is reported and gets none.
+    Every message is copied unchanged. The added messages follow their image, with its header and recording time. An
+    image that cannot be decoded or segmented is reported and skipped.
 
     Returns:
-        {"bag", "out", "frames", "masks", "resumed", "skipped", "cut_off", "seconds", "fps"}: frames that were read,
-        masks that were written, of them those of an earlier run, frames without a mask, the sentence on a bag that
-        was cut off or "", wall time, and masks that were computed per second.
+        {"bag", "out", "frames", "masks", "resumed", "skipped", "cut_off", "seconds", "fps"}: number of frames read, of
+        masks written, of masks among these from an earlier run, and of frames without a mask; the sentence about a
+        truncated bag or ""; wall time; and masks computed per second.
 
     Raises:
-        BagError: no bag, not the topic that was asked for, or `out` cannot be written.
-        UserError: the device was lost; the message tells how to go on.
+        BagError: the bag or the topic does not exist, or `out` cannot be written.
+        UserError: the device was lost; the message tells how to continue.
     """
     job.check()
     job.out.parent.mkdir(parents=True, exist_ok=True)
@@ -92,7 +92,7 @@ def segment_bag(job: Job, segmenter: "RoadSegmenter", report: Report = lambda ki
             report("note", bag.cut_off)
         log = ProbabilityLog(job.out.with_name(job.out.name + ".resume"), _source(bag, topics, segmenter), job.resume)
         if log.found:
-            report("note", f"{log.found} frames of {job.bag} were done before")
+            report("note", f"{log.found} frames of {job.bag} are already done")
         counts = dict.fromkeys(("frames", "masks", "resumed", "skipped"), 0)
         start = time.perf_counter()
         with log, new_bag(job.out, job.storage, job.force) as writer, _video(job, bag, topics) as video:
@@ -116,20 +116,20 @@ def segment_bag(job: Job, segmenter: "RoadSegmenter", report: Report = lambda ki
                     else:
                         counts["resumed"] += 1
                 except DeviceLostError as error:
-                    raise UserError(f"{error}; start anew with --resume to go on from here") from None
+                    raise UserError(f"{error}; run again with --resume to continue from here") from None
                 except UserError as error:
                     counts["skipped"] += 1
                     report("note", f"skipped: {topic} at {stamp // 10**9}.{stamp % 10**9:09} s: {error}")
                 else:
                     counts["masks"] += 1
                     mask = threshold_mask(probability, job.threshold or segmenter.threshold)
-                    picture = overlay(frame, mask, job.alpha) if job.overlay or video else None
-                    added[topic].write(message.header, stamp, mask, probability, picture)
+                    tinted = overlay(frame, mask, job.alpha) if job.overlay or video else frame
+                    added[topic].write(message.header, stamp, mask, probability, tinted)
                     if video:
-                        video(picture)
+                        video(tinted)
                 report("frame", counts["frames"])
     if bag.cut_off:
-        report("note", f"{bag.cut_off}; {counts['frames']} frames were there")
+        report("note", f"{bag.cut_off}; it has {counts['frames']} readable frames")
     seconds = time.perf_counter() - start
     fps = (counts["masks"] - counts["resumed"]) / seconds
     figures = {"cut_off": bag.cut_off, "seconds": round(seconds, 3), "fps": round(fps, 2)}
@@ -140,27 +140,27 @@ def image_topics(bag: BagReader, wanted: tuple[str, ...] = ()) -> list[str]:
     """The topics to segment.
 
     Raises:
-        BagError: the bag has none, has several and none is `wanted`, or has not the one that is.
+        BagError: the bag has no image topic, has several but none is `wanted`, or lacks a wanted one.
     """
-    there = list(dict.fromkeys(c.topic for c in bag.connections if c.msgtype in (IMAGE, COMPRESSED)))
-    names = ", ".join(sorted(there))
-    if not there:
-        raise BagError(f"{bag.path} has no images: no topic of it is {IMAGE} or {COMPRESSED}")
+    found = list(dict.fromkeys(c.topic for c in bag.connections if c.msgtype in (IMAGE, COMPRESSED)))
+    names = ", ".join(sorted(found))
+    if not found:
+        raise BagError(f"{bag.path} has no images: none of its topics has the type {IMAGE} or {COMPRESSED}")
     for topic in wanted:
-        if topic not in there:
-            raise BagError(f"{bag.path} has no images on {topic}; it has them on {names}")
-    if not wanted and len(there) > 1:
-        raise BagError(f"{bag.path} has images on {names}: choose with --image")
-    return list(dict.fromkeys(wanted)) or there
+        if topic not in found:
+            raise BagError(f"{bag.path} has no images on {topic}; its image topics are {names}")
+    if not wanted and len(found) > 1:
+        raise BagError(f"{bag.path} has several image topics, {names}: choose with --image")
+    return list(dict.fromkeys(wanted)) or found
 
 
 def to_rgb(message: Any, connection: Connection) -> np.ndarray:
-    """The picture in an image message of either type, uint8 H x W x 3 RGB."""
+    """Decode an image message of either type to uint8 H x W x 3 RGB."""
     return image_to_rgb(message) if connection.msgtype == IMAGE else compressed_to_rgb(message)
 
 
 class Outputs:
-    """The topics that are added for one image topic."""
+    """The topics added for one image topic."""
 
     def __init__(self, job: Job, bag: BagReader, writer: Writer, topic: str):
         self._store, self._writer = bag.typestore, writer
@@ -178,26 +178,25 @@ class Outputs:
                 name, msgtype, typestore=self._store, offered_qos_profiles=offered_qos()
             )
 
-    def write(
-        self, header: Any, stamp: int, mask: np.ndarray, probability: np.ndarray, picture: np.ndarray | None
-    ) -> None:
-        """Write the messages of one frame; `picture` is the overlay, uint8 H x W x 3 RGB."""
+    def write(self, header: Any, stamp: int, mask: np.ndarray, probability: np.ndarray, tinted: np.ndarray) -> None:
+        """Write the messages of one frame; `tinted` is the overlay, uint8 H x W x 3 RGB."""
+        message: Any
         for kind, connection in self._connections.items():
             if kind == "overlay/compressed":
-                jpeg = cv2.imencode(".jpg", picture[:, :, ::-1], (cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY))[1]
+                jpeg = cv2.imencode(".jpg", tinted[:, :, ::-1], (cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY))[1]
                 message = self._store.types[COMPRESSED](header, "bgr8; jpeg compressed bgr8", jpeg.ravel())
             else:
-                message = self._store.types[IMAGE](header, 0, 0, "", 0, 0, None)
+                message = self._store.types[IMAGE](header, 0, 0, "", 0, 0, b"")
                 if kind == "overlay":
-                    fill_image(message, picture[:, :, ::-1], "bgr8")
+                    fill_image(message, tinted[:, :, ::-1], "bgr8")
                 else:
                     fill_image(message, mask if kind == "mask" else probability, "mono8")
-                message.data = np.frombuffer(message.data, np.uint8)  # what rosbags serialises
+                message.data = np.frombuffer(message.data, np.uint8)  # the form that rosbags serialises
             self._writer.write(connection, stamp, self._store.serialize_cdr(message, connection.msgtype))
 
 
 def _source(bag: BagReader, topics: list[str], segmenter: "RoadSegmenter") -> dict[str, Any]:
-    """All that the probabilities depend on."""
+    """Everything that the probabilities depend on."""
     files = sorted(bag.path.iterdir()) if bag.path.is_dir() else [bag.path]
     return {
         "bag": [[str(file.resolve()), file.stat().st_size, file.stat().st_mtime_ns] for file in files],
@@ -209,7 +208,7 @@ def _source(bag: BagReader, topics: list[str], segmenter: "RoadSegmenter") -> di
 
 @contextmanager
 def _video(job: Job, bag: BagReader, topics: list[str]) -> Iterator[Callable[[np.ndarray], None] | None]:
-    """Takes the frames of the video, whose rate is that of the first frames in the bag."""
+    """A function that writes a frame to the video, at the rate of the bag's first frames; None without a video."""
     if not job.video:
         yield None
         return

@@ -1,4 +1,4 @@
-"""Reading and writing bags: every storage, what was cut off, and nothing half-written."""
+"""Reading and writing bags: every storage, truncated files, and no incomplete output."""
 
 import shutil
 import sqlite3
@@ -20,7 +20,7 @@ STORAGES += [("sqlite3", "file"), ("sqlite3", "message")]
 
 @pytest.fixture(scope="module")
 def long() -> tuple[list, list]:
-    """Messages that fill several chunks of an MCAP, and what is to be read of them."""
+    """Messages that fill several chunks of an MCAP, and the expected result of reading them."""
     messages = content(count=80)
     return messages, serialized(messages)
 
@@ -37,7 +37,7 @@ def expected() -> list[tuple[str, int, bytes]]:
 
 
 @pytest.mark.parametrize(("storage", "mode"), STORAGES)
-def test_every_storage_gives_what_was_written(tmp_path, expected, storage, mode):
+def test_every_storage_returns_the_written_messages(tmp_path, expected, storage, mode):
     path = write_ros2(tmp_path / "drive", storage, mode)
     assert read(path) == (expected, "")
     assert read(data_file(path)) == (expected, "")
@@ -55,7 +55,7 @@ def test_every_storage_gives_what_was_written(tmp_path, expected, storage, mode)
         assert bag.deserialize(expected[2][2], tiny_bag.STRING).data == "frame 0"
 
 
-def test_an_mcap_without_chunks_is_read_whole_whatever_the_order_of_its_times(tmp_path):
+def test_an_mcap_without_chunks_is_read_completely_in_any_order_of_times(tmp_path):
     def text(words: str | bytes) -> bytes:
         return struct.pack("<I", len(words)) + (words.encode() if isinstance(words, str) else words)
 
@@ -74,7 +74,7 @@ def test_an_mcap_without_chunks_is_read_whole_whatever_the_order_of_its_times(tm
     assert read(tmp_path / "a.mcap") == ([("/chatter", time, data) for time in times], "")
 
 
-def test_ros1_types_that_ros2_has_changed_come_in_ros2s_form(tmp_path):
+def test_ros1_types_that_ros2_has_changed_are_converted(tmp_path):
     kind, range_ = "sensor_msgs/msg/Range", ROS1.types["sensor_msgs/msg/Range"]
     header = tiny_bag.header(ROS1, 0)
     with Ros1Writer(tmp_path / "a.bag") as writer:
@@ -89,11 +89,11 @@ def test_ros1_types_that_ros2_has_changed_come_in_ros2s_form(tmp_path):
         ("/range", 10, 2.5),
         ("/range", 30, 3.5),
     ]
-    assert "messages on /other that are no my_msgs/msg/Kind are left out" in words
+    assert "left out messages on /other that are not valid my_msgs/msg/Kind" in words
 
 
 @pytest.mark.parametrize("compression", ["", "bz2", "lz4"])
-def test_ros1_messages_come_as_cdr(tmp_path, expected, compression):
+def test_ros1_messages_are_converted_to_cdr(tmp_path, expected, compression):
     path = write_ros1(tmp_path / "drive.bag", compression)
     assert read(path) == (expected, "")
     with open_bag(path) as bag:
@@ -101,7 +101,7 @@ def test_ros1_messages_come_as_cdr(tmp_path, expected, compression):
         assert all(c.offered_qos == [] for c in bag.connections)
 
 
-def test_topics_and_times_choose(tmp_path, expected):
+def test_selection_by_topic_and_time(tmp_path, expected):
     path = write_ros2(tmp_path / "drive")
     start, stop = expected[3][1], expected[9][1]
     chosen, _ = read(path, topics=["/chatter"], start=start, stop=stop)
@@ -109,8 +109,8 @@ def test_topics_and_times_choose(tmp_path, expected):
     assert read(path, topics=[]) == ([], "")
 
 
-def test_a_bag_in_several_files_is_one(tmp_path, expected):
-    """As `ros2 bag record --max-bag-size` writes it; `_10` comes after `_9`."""
+def test_a_bag_in_several_files(tmp_path, expected):
+    """As written by `ros2 bag record --max-bag-size`; `_10` comes after `_9`."""
     bag = tmp_path / "drive"
     bag.mkdir()
     messages, names = content(), []
@@ -129,7 +129,7 @@ def test_a_bag_in_several_files_is_one(tmp_path, expected):
 
 
 def is_prefix(path: Path, expected: list, least: int) -> int:
-    """Checks that the bag has the first messages, unchanged, at least `least`, and says that it was cut off."""
+    """Check that the bag has at least the first `least` messages, unchanged, and reports that it is truncated."""
     messages, cut_off = read(path)
     assert messages == expected[: len(messages)]
     assert len(messages) >= least
@@ -140,7 +140,7 @@ def is_prefix(path: Path, expected: list, least: int) -> int:
 
 
 @pytest.mark.parametrize("mode", ["", "message", "storage"])
-def test_an_mcap_is_read_up_to_where_it_was_cut(tmp_path, long, mode):
+def test_a_truncated_mcap(tmp_path, long, mode):
     messages, expected = long
     whole = data_file(write_ros2(tmp_path / "drive", "mcap", mode, messages)).read_bytes()
     path, counts = tmp_path / "cut.mcap", []
@@ -152,7 +152,7 @@ def test_an_mcap_is_read_up_to_where_it_was_cut(tmp_path, long, mode):
     assert is_prefix(path, expected, least=len(expected)) == len(expected)
 
 
-def test_damage_in_the_middle_of_an_mcap_is_told(tmp_path, long):
+def test_a_damaged_mcap(tmp_path, long):
     messages, expected = long
     path = data_file(write_ros2(tmp_path / "drive", "mcap", "storage", messages))
     magic = b"\x28\xb5\x2f\xfd"
@@ -164,14 +164,14 @@ def test_damage_in_the_middle_of_an_mcap_is_told(tmp_path, long):
     assert "damaged" in cut_off
 
 
-def test_a_sqlite_file_without_metadata_is_read(tmp_path, expected):
+def test_a_sqlite_file_without_metadata(tmp_path, expected):
     path = write_ros2(tmp_path / "drive", "sqlite3")
     (path / "metadata.yaml").unlink()
     assert is_prefix(path, expected, least=len(expected)) == len(expected)
 
 
 @pytest.mark.parametrize("share", [0.5, 0.9])
-def test_a_sqlite_file_with_pages_missing_is_read(tmp_path, long, share):
+def test_a_truncated_sqlite_file(tmp_path, long, share):
     messages, expected = long
     whole = data_file(write_ros2(tmp_path / "drive", "sqlite3", messages=messages)).read_bytes()
     path = tmp_path / "cut.db3"
@@ -180,8 +180,8 @@ def test_a_sqlite_file_with_pages_missing_is_read(tmp_path, long, share):
 
 
 @pytest.mark.parametrize("journal", ["wal", "delete"])
-def test_a_sqlite_file_with_a_journal_is_read(tmp_path, expected, journal):
-    """As a killed recorder leaves it: committed messages are in the WAL; a rollback journal undoes the others."""
+def test_a_sqlite_file_with_a_journal(tmp_path, expected, journal):
+    """As left by a killed recorder: committed messages are in the WAL; a rollback journal undoes the others."""
     file = data_file(write_ros2(tmp_path / "drive", "sqlite3"))
     database = sqlite3.connect(file, isolation_level=None)
     database.executescript(f"PRAGMA journal_mode={journal}; PRAGMA wal_autocheckpoint=0; PRAGMA cache_size=1; BEGIN")
@@ -205,13 +205,13 @@ def test_a_sqlite_file_with_a_journal_is_read(tmp_path, expected, journal):
 
 
 @pytest.mark.parametrize("compression", ["", "bz2", "lz4"])
-def test_a_ros1_bag_is_read_up_to_where_it_was_cut(tmp_path, expected, compression):
+def test_a_truncated_ros1_bag(tmp_path, expected, compression):
     whole = write_ros1(tmp_path / "drive.bag", compression).read_bytes()
     path = tmp_path / "cut.bag.active"
     path.write_bytes(whole[: int(0.7 * len(whole))])
-    # bzip2 packs 900 kB at a time, so that nothing can be had of the first block while its end is missing
+    # bzip2 compresses blocks of 900 kB, and an incomplete first block cannot be decompressed at all
     if compression == "bz2":
-        with pytest.raises(BagError, match="before its first message"):
+        with pytest.raises(BagError, match="ends before its first message"):
             read(path)
     else:
         is_prefix(path, expected, least=4)
@@ -219,7 +219,7 @@ def test_a_ros1_bag_is_read_up_to_where_it_was_cut(tmp_path, expected, compressi
     assert is_prefix(path, expected, least=len(expected)) == len(expected)
 
 
-def test_what_is_no_bag_is_refused(tmp_path):
+def test_files_that_are_not_bags_are_refused(tmp_path):
     (tmp_path / "empty").mkdir()
     (tmp_path / "text.mcap").write_text("not an MCAP")
     (tmp_path / "nothing.mcap").write_bytes(b"")
@@ -235,7 +235,7 @@ def test_what_is_no_bag_is_refused(tmp_path):
         assert "\n" not in str(error.value)
 
 
-def test_bytes_that_are_no_message_are_refused(tmp_path, expected):
+def test_invalid_messages_are_refused(tmp_path, expected):
     with open_bag(write_ros2(tmp_path / "drive")) as bag:
         for data in (b"", b"\0\1\0\0", expected[1][2][:50], b"\xff" * 100):
             with pytest.raises(BagError, match="sensor_msgs/msg/Image"):
@@ -245,8 +245,8 @@ def test_bytes_that_are_no_message_are_refused(tmp_path, expected):
 
 
 @pytest.mark.parametrize("storage", ["mcap", "sqlite3"])
-def test_a_new_bag_is_what_ros2_bag_info_expects(tmp_path, storage):
-    """Field by field: rosbag2_storage/yaml.hpp, version 9."""
+def test_the_metadata_of_a_new_bag(tmp_path, storage):
+    """Compares each field with rosbag2_storage/yaml.hpp, version 9."""
     out = tmp_path / "somewhere" / "drive"
     with new_bag(out, storage) as writer:
         topic = writer.add_connection("/s", tiny_bag.STRING, typestore=ROS2, offered_qos_profiles=offered_qos(3))
@@ -291,7 +291,7 @@ def test_a_new_bag_is_what_ros2_bag_info_expects(tmp_path, storage):
 
 
 @pytest.mark.parametrize("interruption", [KeyboardInterrupt, RuntimeError])
-def test_an_interrupted_bag_leaves_nothing(tmp_path, expected, interruption):
+def test_an_interrupted_bag_leaves_no_files(tmp_path, expected, interruption):
     old = write_ros2(tmp_path / "old")
     for out, force in ((tmp_path / "new", False), (old, True)):
         with pytest.raises(interruption), new_bag(out, force=force) as writer:
@@ -301,14 +301,14 @@ def test_an_interrupted_bag_leaves_nothing(tmp_path, expected, interruption):
     assert read(old)[0] == expected
 
 
-def test_a_fault_of_sqlite_is_a_sentence(tmp_path):
+def test_an_sqlite_error_is_a_bag_error(tmp_path):
     with pytest.raises(BagError, match="disk is full"), new_bag(tmp_path / "new", "sqlite3"):
         raise sqlite3.OperationalError("database or disk is full")
     assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("name", ["run#3", "run?", "50%41"])
-def test_names_that_sqlite_takes_for_something_else_are_refused(tmp_path, name):
+def test_names_that_sqlite_misinterprets_are_refused(tmp_path, name):
     with pytest.raises(BagError, match="choose another name, or MCAP"), new_bag(tmp_path / name, "sqlite3"):
         pytest.fail("it was begun")
     with new_bag(tmp_path / name) as writer:
@@ -316,7 +316,7 @@ def test_names_that_sqlite_takes_for_something_else_are_refused(tmp_path, name):
     assert [time for _, time, _ in read(tmp_path / name)[0]] == [5]
 
 
-def test_messages_that_are_not_cdr_are_copied_as_they_are(tmp_path):
+def test_messages_that_are_not_cdr_are_copied_unchanged(tmp_path):
     with new_bag(tmp_path / "old") as writer:
         topic = writer.add_connection("/json", tiny_bag.STRING, typestore=ROS2, serialization_format="json")
         writer.write(topic, 5, b'{"data": "x"}')
@@ -330,7 +330,7 @@ def test_messages_that_are_not_cdr_are_copied_as_they_are(tmp_path):
         assert [c.serialization for c in bag.connections] == ["json"]
 
 
-def test_only_a_bag_is_replaced(tmp_path):
+def test_force_replaces_only_a_bag(tmp_path):
     out = write_ros2(tmp_path / "drive")
     with pytest.raises(BagError, match="--force"), new_bag(out):
         pass
@@ -340,13 +340,13 @@ def test_only_a_bag_is_replaced(tmp_path):
     (out / "thesis.tex").write_text("")
     (tmp_path / "file").write_text("")
     for precious in (out, tmp_path / "file", tmp_path):
-        with pytest.raises(BagError, match="not just a bag"), new_bag(precious, force=True):
+        with pytest.raises(BagError, match="not only a bag"), new_bag(precious, force=True):
             pass
     assert (out / "thesis.tex").exists()
 
 
-def test_types_that_a_bag_does_not_define_are_copied_as_they_are(tmp_path):
-    """Bags of ROS 2 Humble and before have no definitions; a type of their own cannot be known."""
+def test_undefined_types_are_copied_unchanged(tmp_path):
+    """Bags of ROS 2 Humble and earlier have no definitions, so custom types are unknown."""
     file = data_file(write_ros2(tmp_path / "old", "sqlite3"))
     with sqlite3.connect(file) as database:
         database.executescript("UPDATE topics SET type='my_msgs/msg/Own' WHERE name='/chatter'; DELETE FROM schema")

@@ -1,4 +1,4 @@
-"""`road_seg kitti-to-bag`: a small drive in KITTI's exact layout, every field of the messages, every wrong input."""
+"""`road_seg kitti-to-bag`: a small drive in KITTI's exact layout, all message fields, all invalid inputs."""
 
 import json
 import re
@@ -14,7 +14,7 @@ from rosbags.highlevel import AnyReader
 
 from fcn_road_seg.bags.kitti import open_drive, read_points, read_stamps
 from fcn_road_seg.bags.kitti_to_bag import count, write_bag
-from fcn_road_seg.cli import kitti_to_bag, main
+from fcn_road_seg.cli import main
 
 SHARED = Path(__file__).parents[3] / "shared" / "data"
 CLIP = SHARED / "kitti_raw" / "2011_09_26" / "2011_09_26_drive_0000_sync"
@@ -107,7 +107,7 @@ def road(tmp_path) -> Path:
 
 
 def read(bag: Path) -> list[tuple]:
-    """Topic, bag timestamp and message of everything in a bag, in the file's order."""
+    """Topic, bag timestamp and message of all messages of a bag, in file order."""
     with AnyReader([bag]) as reader:
         return [(c.topic, t, reader.deserialize(data, c.msgtype)) for c, t, data in reader.messages()]
 
@@ -121,7 +121,7 @@ def stamp_of(message) -> int:
 
 
 def pose(transform) -> np.ndarray:
-    """A geometry_msgs/Transform as 4 x 4, by the quaternion's textbook formula."""
+    """Convert a geometry_msgs/Transform to 4 x 4, using the textbook formula for quaternions."""
     q, t = transform.rotation, transform.translation
     x, y, z, w = q.x, q.y, q.z, q.w
     assert np.isclose(x * x + y * y + z * z + w * w, 1)
@@ -150,12 +150,12 @@ def rigid(rotation, translation=(0, 0, 0)) -> np.ndarray:
 
 
 def road_seg(monkeypatch, *argv) -> int:
-    monkeypatch.setattr(main, "VERBS", (kitti_to_bag,))
+    monkeypatch.setattr(main, "VERBS", ("kitti_to_bag",))
     return main.main(["kitti-to-bag", *map(str, argv)])
 
 
 @pytest.mark.parametrize("storage", ["mcap", "sqlite3"])
-def test_bag_in_order_of_time_with_exact_stamps(drive, tmp_path, monkeypatch, capsys, storage):
+def test_messages_are_ordered_by_time_with_exact_stamps(drive, tmp_path, monkeypatch, capsys, storage):
     bag, figures = tmp_path / "bag", tmp_path / "figures.json"
     assert road_seg(monkeypatch, drive, "--out", bag, "--storage", storage, "--json", figures) == 0
     messages = read(bag)
@@ -178,7 +178,7 @@ def test_bag_in_order_of_time_with_exact_stamps(drive, tmp_path, monkeypatch, ca
     assert "3 /kitti/velo/pointcloud" in capsys.readouterr().out
 
 
-def test_the_file_itself_is_in_order_of_time(drive, tmp_path):
+def test_the_file_itself_is_ordered_by_time(drive, tmp_path):
     write_bag(open_drive(drive), tmp_path / "bag", storage="sqlite3")
     rows = (
         sqlite3.connect(tmp_path / "bag" / "bag.db3").execute("SELECT timestamp FROM messages ORDER BY id").fetchall()
@@ -187,7 +187,7 @@ def test_the_file_itself_is_in_order_of_time(drive, tmp_path):
 
 
 @pytest.mark.parametrize("storage", ["mcap", "sqlite3"])
-def test_metadata_is_what_ros2_bag_info_reads(drive, tmp_path, storage):
+def test_metadata(drive, tmp_path, storage):
     bag = tmp_path / "bag"
     write_bag(open_drive(drive), bag, storage=storage)
     info = yaml.safe_load((bag / "metadata.yaml").read_text())["rosbag2_bagfile_information"]
@@ -207,7 +207,7 @@ def test_metadata_is_what_ros2_bag_info_reads(drive, tmp_path, storage):
         assert data["serialization_format"] == "cdr" and data["type_description_hash"].startswith("RIHS01_")
 
 
-def test_images_are_the_files_pixels(drive, tmp_path):
+def test_images_have_the_pixels_of_the_files(drive, tmp_path):
     write_bag(open_drive(drive), tmp_path / "bag")
     messages = read(tmp_path / "bag")
     for camera, name, encoding in ((0, "gray_left", "mono8"), (2, "color_left", "bgr8"), (3, "color_right", "bgr8")):
@@ -217,11 +217,11 @@ def test_images_are_the_files_pixels(drive, tmp_path):
             assert (image.encoding, image.height, image.width) == (encoding, HEIGHT, WIDTH)
             assert (image.step, image.is_bigendian) == (WIDTH * (1 if camera == 0 else 3), 0)
             assert np.array_equal(image.data.reshape(pixels.shape), pixels)
-            if camera < 3:  # PNG keeps what was drawn
+            if camera < 3:  # PNG is lossless
                 assert np.array_equal(pixels, picture(camera, n))
 
 
-def test_compressed_keeps_the_files_bytes(drive, tmp_path, monkeypatch):
+def test_compressed_images_are_the_files(drive, tmp_path, monkeypatch):
     bag = tmp_path / "bag"
     assert road_seg(monkeypatch, drive, "--out", bag, "--compressed", "--camera", 3, "--camera", 2) == 0
     messages = read(bag)
@@ -249,7 +249,7 @@ def test_camera_info_of_rectified_images(drive, tmp_path):
         (messages, "gray_left", "gray_left", plain),
         (messages, "color_left", "color_left", plain),
         (messages, "color_right", "color_left", pair),
-        (right, "color_right", "color_right", plain),  # its partner is not in the bag
+        (right, "color_right", "color_right", plain),  # its left camera is not in the bag
     ):
         infos = of(found, f"/kitti/camera_{name}/camera_info")
         assert len(infos) == 3
@@ -264,7 +264,7 @@ def test_camera_info_of_rectified_images(drive, tmp_path):
 
 
 @pytest.mark.parametrize("cameras", [None, [2], [3]])
-def test_velodyne_points_land_where_kitti_says(drive, tmp_path, cameras):
+def test_velodyne_points_project_as_specified_by_kitti(drive, tmp_path, cameras):
     write_bag(open_drive(drive, cameras), tmp_path / "bag")
     messages = read(tmp_path / "bag")
     poses = poses_in_base_link(messages)
@@ -306,7 +306,7 @@ def test_frames_follow_rep_103_and_105(drive, tmp_path):
     )
 
 
-def test_without_velodyne_calibration_base_link_is_at_its_nominal_place(drive, tmp_path):
+def test_without_velodyne_calibration_base_link_is_nominal(drive, tmp_path):
     for name in ("velodyne_points", "oxts"):
         shutil.rmtree(drive / name)
     for name in ("velo_to_cam", "imu_to_velo"):
@@ -372,7 +372,7 @@ def test_several_drives(drive, road, tmp_path, monkeypatch, capsys):
     (other / "image_02" / "data" / f"{1:010d}.png").write_bytes(b"no image")
     out = tmp_path / "out"
     assert road_seg(monkeypatch, drive, other, road, "--out", out, "--workers", 2) == 2
-    assert sorted(p.name for p in out.iterdir()) == ["2011_09_26_drive_0001_sync", "kitti_road"]  # the good ones
+    assert sorted(p.name for p in out.iterdir()) == ["2011_09_26_drive_0001_sync", "kitti_road"]  # the valid ones
     assert len(read(out / drive.name)) == 28
     assert "drive_0002_sync/image_02/data/0000000001.png" in capsys.readouterr().err
     assert road_seg(monkeypatch, drive, drive, "--out", tmp_path / "two") == 2
@@ -389,13 +389,13 @@ def test_force(drive, tmp_path, monkeypatch, capsys):
     whole = spoilt.read_bytes()
     spoilt.write_bytes(whole[:-20])
     assert road_seg(monkeypatch, drive, "--out", bag, "--force") == 2
-    assert (bag / "bag.mcap").read_bytes() == before  # a bag is replaced only by a whole one
+    assert (bag / "bag.mcap").read_bytes() == before  # a bag is replaced only by a complete one
     spoilt.write_bytes(whole)
     assert road_seg(monkeypatch, drive, "--out", bag, "--force") == 0
     assert len(read(bag)) == 28
 
 
-def test_an_interruption_leaves_nothing(drive, tmp_path):
+def test_an_interruption_leaves_no_files(drive, tmp_path):
     calls = []
 
     def interrupt():
@@ -446,7 +446,7 @@ def remove(*paths: str):
 
 
 FILE = "data/0000000001"
-WRONG = {
+INVALID = {
     "no calibration": (remove("../calib_cam_to_cam.txt"), r"2011_09_26/calib_cam_to_cam\.txt is missing"),
     "no velodyne calibration": (
         remove("../calib_velo_to_cam.txt"),
@@ -456,20 +456,20 @@ WRONG = {
     "no P_rect": (replace("../calib_cam_to_cam.txt", "P_rect_02", "P_rect_09"), "has no P_rect_02 of 12 numbers"),
     "no focal length": (
         replace("../calib_cam_to_cam.txt", "P_rect_02: 5.0", "P_rect_02: 0.0"),
-        "P_rect_02 is no projection of a rectified camera",
+        "P_rect_02 is not the projection of a rectified camera",
     ),
     "no rotation": (replace("../calib_velo_to_cam.txt", "R: ", "R: 9"), r"velo_to_cam\.txt has a matrix .* rotation"),
     "no translation": (replace("../calib_imu_to_velo.txt", "T: ", "T: x"), r"imu_to_velo\.txt has no T of 3 numbers"),
-    "calibration is no text": (
+    "binary calibration": (
         write("../calib_cam_to_cam.txt", b"\xff\xfe\x00"),
-        "cannot read .*cam_to_cam.txt: .* no text",
+        "cannot read .*cam_to_cam.txt: .* not text",
     ),
     "no stamps": (remove("image_02/timestamps.txt"), r"image_02/timestamps\.txt is missing"),
     "short stamps": (
         write("image_02/timestamps.txt", b"2011-09-26 13:02:25.9\n2011-09-26 13:02:26.0\n"),
-        r"image_02/timestamps\.txt is short: it ends with line 2, but 0000000002\.png needs line 3",
+        r"image_02/timestamps\.txt is too short: it ends with line 2, but 0000000002\.png needs line 3",
     ),
-    "cut-off stamps": (
+    "truncated stamps": (
         replace("oxts/timestamps.txt", "13:02:28.067806404", "13:02:"),
         r"oxts/timestamps\.txt, line 3: ",
     ),
@@ -477,7 +477,7 @@ WRONG = {
         replace("image_02/timestamps.txt", "13:02:26", "25:02:26"),
         r"timestamps\.txt, line 2: .*25:02:26",
     ),
-    "empty line": (replace("image_02/timestamps.txt", "2011-09-26 13:02:26.067806444", ""), "line 2: '' is no time"),
+    "empty line": (replace("image_02/timestamps.txt", "2011-09-26 13:02:26.067806444", ""), "line 2: '' is not a time"),
     "no data folder": (remove("image_02/data"), "image_02/data is missing"),
     "missing image": (remove(f"image_02/{FILE}.png"), "image_02/data has no image 0000000001"),
     "no image at all": (
@@ -488,12 +488,15 @@ WRONG = {
     "unreadable image": (write(f"image_02/{FILE}.png", b"no image"), rf"image_02/{FILE}\.png is missing or no image"),
     "image of another size": (
         lambda drive: cv2.imwrite(str(drive / f"image_02/{FILE}.png"), np.zeros((40, 80, 3), np.uint8)),
-        rf"{FILE}\.png is 80x40, but rectified images of camera 2 are 64x32",
+        rf"{FILE}\.png is 80x40, but the rectified images of camera 2 are 64x32",
     ),
-    "cut-off scan": (write(f"velodyne_points/{FILE}.bin", bytes(35)), rf"{FILE}\.bin was cut off: 35 bytes"),
+    "truncated scan": (write(f"velodyne_points/{FILE}.bin", bytes(35)), rf"{FILE}\.bin is truncated: 35 bytes"),
     "missing packet": (remove(f"oxts/{FILE}.txt"), "oxts/data has no packet 0000000001"),
-    "short packet": (write(f"oxts/{FILE}.txt", b"49.0 8.4 116.4"), rf"oxts/{FILE}\.txt is no GPS/IMU packet of 30"),
-    "packet with words": (replace(f"oxts/{FILE}.txt", "9.75", "nan"), rf"oxts/{FILE}\.txt is no GPS/IMU packet of 30"),
+    "short packet": (write(f"oxts/{FILE}.txt", b"49.0 8.4 116.4"), rf"oxts/{FILE}\.txt is not a GPS/IMU packet of 30"),
+    "packet with words": (
+        replace(f"oxts/{FILE}.txt", "9.75", "nan"),
+        rf"oxts/{FILE}\.txt is not a GPS/IMU packet of 30",
+    ),
     "no drive": (
         remove("image_00", "image_02", "image_03"),
         "has neither image_00 to image_03 .* nor training/image_2",
@@ -501,10 +504,10 @@ WRONG = {
 }
 
 
-@pytest.mark.parametrize("case", WRONG)
-def test_wrong_input_is_one_sentence_and_leaves_nothing(drive, tmp_path, monkeypatch, capsys, case):
-    spoil, sentence = WRONG[case]
-    spoil(drive)
+@pytest.mark.parametrize("case", INVALID)
+def test_invalid_input_is_one_sentence_and_leaves_no_files(drive, tmp_path, monkeypatch, capsys, case):
+    corrupt, sentence = INVALID[case]
+    corrupt(drive)
     assert road_seg(monkeypatch, drive, "--out", tmp_path / "out" / "bag") == 2
     (text,) = (text for text in capsys.readouterr().err.splitlines() if text.startswith("road_seg"))
     assert re.search(sentence, text), text
@@ -514,9 +517,9 @@ def test_wrong_input_is_one_sentence_and_leaves_nothing(drive, tmp_path, monkeyp
 def test_wrong_arguments(drive, road, tmp_path, monkeypatch, capsys):
     for argv, sentence in (
         ((tmp_path / "nowhere",), "has neither"),
-        ((drive.parent,), "is the folder of a date: name drives in it, such as "),
-        ((drive, "--camera", 1), "has no camera 1, but 0, 2, 3"),
-        ((road, "--camera", 0), "has no camera 0, but 2"),
+        ((drive.parent,), "is the folder of a date: give one of its drives, such as "),
+        ((drive, "--camera", 1), "has no camera 1; it has 0, 2, 3"),
+        ((road, "--camera", 0), "has no camera 0; it has 2"),
     ):
         assert road_seg(monkeypatch, *argv, "--out", tmp_path / "bag") == 2
         assert sentence in capsys.readouterr().err
@@ -537,7 +540,7 @@ def test_an_empty_scan_has_no_points(tmp_path):
     assert read_points(tmp_path / "scan.bin").shape == (0, 4)
 
 
-@pytest.mark.skipif(not CLIP.is_dir(), reason="../shared is not there")
+@pytest.mark.skipif(not CLIP.is_dir(), reason="needs ../shared")
 @pytest.mark.parametrize("compressed", [False, True])
 def test_the_real_clip(tmp_path, compressed):
     write_bag(open_drive(CLIP), tmp_path / "bag", compressed=compressed)
@@ -556,7 +559,7 @@ def test_the_real_clip(tmp_path, compressed):
     assert np.allclose(camera[:3, 3], [0.27, 0.06, 1.65], atol=0.005)
 
 
-@pytest.mark.skipif(not SHARED.is_dir(), reason="../shared is not there")
+@pytest.mark.skipif(not SHARED.is_dir(), reason="needs ../shared")
 def test_the_real_kitti_road(tmp_path):
     drive = open_drive(SHARED / "kitti_road")
     assert len(drive.images[2]) == 105 and len(drive.notes) == 1

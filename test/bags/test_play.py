@@ -1,4 +1,7 @@
-"""`road_seg play`: what subscribers in another process get, and when."""
+"""`road_seg play`: the messages that subscribers in another process receive, and their timing.
+
+Times are DDS source timestamps, taken when the player publishes: load on the receiving side does not change them.
+"""
 
 import argparse
 import json
@@ -48,13 +51,13 @@ sys.exit(main(["play", *sys.argv[1:]]))
 """
 
 
-def text(words: str) -> bytes:
+def text(content: str) -> bytes:
     """A std_msgs/String in CDR."""
-    return b"\0\1\0\0" + struct.pack("<I", len(words) + 1) + words.encode() + b"\0"
+    return b"\0\1\0\0" + struct.pack("<I", len(content) + 1) + content.encode() + b"\0"
 
 
 def write_bag(path: Path, messages: list[tuple[float, str, bytes]], qos: dict[str, list], missing: str = "") -> Path:
-    """Messages (seconds from START, topic, CDR) of type String; those of the topic `missing` of a type nobody has."""
+    """Write messages (seconds from START, topic, CDR) of type String; the topic `missing` gets an unknown type."""
     with new_bag(path) as writer:
         connections = {
             topic: writer.add_connection(
@@ -76,7 +79,7 @@ def talk(path: Path, count: int = 40, rate: float = 20) -> Path:
 
 
 class Player:
-    """`road_seg play` as a process; stdin, stdout and stderr are a terminal of its own if `terminal`."""
+    """`road_seg play` in a process; with `terminal`, stdin, stdout and stderr are a pseudo-terminal."""
 
     def __init__(self, domain_id: int, *arguments: object, terminal: bool = False):
         self.terminal, ours = os.openpty() if terminal else (None, None)
@@ -98,7 +101,7 @@ class Player:
             threading.Thread(target=self._read_screen, daemon=True).start()
 
     def _read_screen(self) -> None:
-        with suppress(OSError):  # the other side is closed
+        with suppress(OSError):  # the other end is closed
             while data := os.read(self.terminal, 4096):
                 self.screen += data
 
@@ -119,7 +122,7 @@ class Player:
         return self.process.poll() is not None
 
     def end(self) -> tuple[int, str]:
-        """Exit code and words."""
+        """Exit code and output."""
         out, error = self.process.communicate(timeout=TIMEOUT)
         return self.process.returncode, out + error
 
@@ -132,23 +135,35 @@ def client(domain_id):
 
 
 def listen(client: Client, topic: str, kind: type = String, raw: bool = False, **qos) -> list:
-    """A list that fills with (steady time, message or its CDR)."""
-    heard: list = []
-    profile = QoSProfile(**({"depth": 1000} | qos))
-    client.node.create_subscription(kind, topic, lambda m: heard.append((time.monotonic(), m)), profile, raw=raw)
-    return heard
+    """Subscribe; returns a list to which (publication time in seconds, message or its CDR) is appended."""
+    received: list = []
+
+    def append(message, info) -> None:
+        received.append((info["source_timestamp"] / 1e9, message))
+
+    client.node.create_subscription(kind, topic, append, QoSProfile(**({"depth": 1000} | qos)), raw=raw)
+    return received
 
 
-def words(heard: list) -> list[str]:
-    return [message.data for _, message in heard]
+def texts(received: list) -> list[str]:
+    return [message.data for _, message in received]
+
+
+def times(received: list) -> list[float]:
+    return [time for time, _ in received]
+
+
+def max_lateness(figures: dict) -> float:
+    """Seconds by which the player published a message late at most, with a margin for the publish call."""
+    return figures["lateness_ms"]["max"] / 1000 + 0.01
 
 
 def wait_for(client: Client, player: Player, condition: Callable[[], object], what: str) -> None:
-    """Spin the client until then; the player must not have ended."""
+    """Spin the client until `condition`; fail if the player exits before."""
 
     def fulfilled() -> bool:
         done = bool(condition())
-        assert done or not player.ended(), f"the player ended before {what}: {player.screen or player.end()}"
+        assert done or not player.ended(), f"the player exited before {what}: {player.screen or player.end()}"
         return done
 
     client.spin_until(fulfilled, what)
@@ -189,12 +204,12 @@ def test_bytes_qos_latched_topics_remaps_and_missing_types(client, domain_id, tm
         wait_for(client, player, lambda: len(late[NOTE]) == 3 and len(late["/tf_static"]) == 2, "the latched messages")
         player.process.send_signal(signal.SIGINT)
         client.spin_until(player.ended, "the end")
-        code, said = player.end()
-    assert code == 0, said
+        code, output = player.end()
+    assert code == 0, output
     assert [data for _, data in seen] == frames
-    assert words(late[NOTE]) == ["note 0", "note 1", "note 2"]
-    assert words(late["/tf_static"]) == ["left", "right"]
-    assert "/strange is left out" in said and "nobody_msgs" in said
+    assert texts(late[NOTE]) == ["note 0", "note 1", "note 2"]
+    assert texts(late["/tf_static"]) == ["left", "right"]
+    assert "/strange is left out" in output and "nobody_msgs" in output
     result = json.loads(figures.read_text())
     assert result["messages"] == {CAMERA: 10, NOTE: 3, "/tf_static": 2}
     assert list(result["left_out"]) == ["/strange"]
@@ -209,82 +224,92 @@ def test_rate_start_duration_topics(client, domain_id, tmp_path):
         + [(0.0, "/tf_static", text("from before the start"))],
         {TALK: offered_qos(1000), NOTE: offered_qos(1000), "/tf_static": offered_qos()},
     )
-    heard, other, static = listen(client, TALK), listen(client, NOTE), listen(client, "/tf_static")
+    received, other, static = listen(client, TALK), listen(client, NOTE), listen(client, "/tf_static")
     figures = tmp_path / "figures.json"
     options = ("--rate", 4, "--start", 2, "--duration", 6, "--topics", "talk", "/tf_static", "--json", figures)
     with Player(domain_id, bag, *options) as player:
         client.spin_until(player.ended, "the end")
         assert player.end()[0] == 0
     client.spin_for(0.2)
-    assert words(heard) == [str(i) for i in range(20, 80)]
-    assert (words(static), other) == (["from before the start"], [])
-    assert 1.2 < heard[-1][0] - heard[0][0] < 2.5  # 5.9 s of the bag in 1.475 s
-    gaps = sorted(after[0] - before[0] for before, after in zip(heard, heard[1:], strict=False))
-    assert 0.015 < gaps[len(gaps) // 2] < 0.035
+    assert texts(received) == [str(i) for i in range(20, 80)]
+    assert (texts(static), other) == (["from before the start"], [])
     result = json.loads(figures.read_text())
+    duration = times(received)[-1] - times(received)[0]  # 5.9 s of the bag in 1.475 s, and what a busy machine adds
+    assert -max_lateness(result) < duration - 1.475 < (1 + result["slips"]) * max_lateness(result)
     assert result["messages"] == {TALK: 60, "/tf_static": 1} and not result["interrupted"]
     late = result["lateness_ms"]
-    assert 0 <= late["p50"] < 5
-    assert late["p50"] <= late["p99"] <= late["max"]
+    assert 0 <= late["p50"] <= late["p99"] <= late["max"]
 
 
-def test_loop_and_clock_until_it_is_interrupted(client, domain_id, tmp_path):
+def test_loop_and_clock_until_interrupted(client, domain_id, tmp_path):
     bag = talk(tmp_path / "bag", 10)
-    heard, ticks = listen(client, TALK), listen(client, "/clock", Clock)
+    received, ticks = listen(client, TALK), listen(client, "/clock", Clock)
     figures = tmp_path / "figures.json"
-    with Player(domain_id, bag, "--loop", "--clock", 100, "--json", figures) as player:
-        wait_for(client, player, lambda: len(heard) > 25, "the third lap")
-        player.process.send_signal(signal.SIGINT)
-        client.spin_until(player.ended, "the end")
-        code, said = player.end()
-    assert code == 0, said
-    assert "Traceback" not in said
-    assert words(heard)[:25] == [f"message {i % 10}" for i in range(25)]
-    gaps = [after[0] - before[0] for before, after in zip(heard[:25], heard[1:25], strict=False)]
-    assert 0.9 < sum(gaps) < 2.5  # two laps of 0.45 s and four messages more
-    times = [tick.clock.sec * SECOND + tick.clock.nanosec for _, tick in ticks]
-    assert START <= min(times) < max(times) <= START + 0.45 * SECOND
-    back = [before - after for before, after in zip(times, times[1:], strict=False) if after < before]
-    assert 2 <= len(back) <= 3
-    assert min(back) > 0.4 * SECOND
-    assert len(times) > 60  # 100 a second, for about 1.2 s
+    for _ in range(3):  # /clock is KEEP_LAST 1: a busy machine loses ticks
+        received.clear()
+        ticks.clear()
+        with Player(domain_id, bag, "--loop", "--clock", 100, "--json", figures) as player:
+            wait_for(client, player, lambda: len(received) > 25, "the third lap")
+            player.process.send_signal(signal.SIGINT)
+            client.spin_until(player.ended, "the end")
+            code, output = player.end()
+        assert code == 0, output
+        assert "Traceback" not in output
+        if len(ticks) > 60:
+            break
+    assert len(ticks) > 60  # 100 per second, for at least 1.1 s
     result = json.loads(figures.read_text())
-    assert result["interrupted"] and result["laps"] == 3
+    laps, late = result["laps"], max_lateness(result)
+    assert result["interrupted"] and laps >= 3
+    assert texts(received)[:25] == [f"message {i % 10}" for i in range(25)]
+    duration = times(received)[24] - times(received)[0]  # two laps of 0.45 s and four messages
+    assert -late < duration - 1.1 < (laps + result["slips"]) * late
+    clock = [tick.clock.sec * SECOND + tick.clock.nanosec for _, tick in ticks]
+    assert START <= min(clock) < max(clock) <= START + 0.45 * SECOND
+    assert 2 <= sum(after < before for before, after in zip(clock, clock[1:], strict=False)) <= laps
 
 
 def test_keys_of_a_terminal(client, domain_id, tmp_path):
-    """Paused start, steps, go on, pause again, Ctrl-C; the terminal is as it was."""
-    bag = talk(tmp_path / "bag", 400)
-    heard, ticks = listen(client, TALK), listen(client, "/clock", Clock)
-    with Player(domain_id, bag, "--paused", "--clock", terminal=True) as player:
+    """Start paused, step, resume, pause again, resume, Ctrl-C; the terminal's settings are restored."""
+    bag, figures = talk(tmp_path / "bag", 400), tmp_path / "figures.json"
+    received, ticks = listen(client, TALK), listen(client, "/clock", Clock)
+
+    def clock_stands_still() -> bool:
+        return len(ticks) >= 10 and all(tick == ticks[-1][1] for _, tick in ticks[-10:])
+
+    with Player(domain_id, bag, "--paused", "--clock", "--json", figures, terminal=True) as player:
         before = termios.tcgetattr(player.terminal)
-        wait_for(client, player, lambda: len(ticks) > 10, "the clock during the pause")
+        wait_for(client, player, clock_stands_still, "the clock during the pause")
         assert termios.tcgetattr(player.terminal) != before
-        assert heard == []
+        assert received == []
         assert {(t.clock.sec, t.clock.nanosec) for _, t in ticks} == {divmod(START, SECOND)}
         player.press(b"s\x1b[Cx")
-        wait_for(client, player, lambda: len(heard) == 2, "two steps")
+        wait_for(client, player, lambda: len(received) == 2, "two steps")
         client.spin_for(0.3)
-        assert len(heard) == 2
+        assert len(received) == 2
         player.press(b" ")
-        wait_for(client, player, lambda: len(heard) > 10, "playing")
+        wait_for(client, player, lambda: len(received) > 10, "playing")
+        ticks.clear()
         player.press(b" ")
+        wait_for(client, player, clock_stands_still, "the second pause")
+        client.spin_for(0.2)
+        paused_at = len(received)
         client.spin_for(0.5)
-        reached = len(heard)
-        client.spin_for(0.5)
-        assert len(heard) == reached
+        assert len(received) == paused_at
         player.press(b" ")
-        wait_for(client, player, lambda: len(heard) > reached + 3, "playing again")
+        wait_for(client, player, lambda: len(received) > paused_at + 3, "playing again")
         player.press(b"\x03")
         client.spin_until(player.ended, "the end")
         assert player.process.returncode == 0
         assert termios.tcgetattr(player.terminal) == before
-    assert words(heard) == [f"message {i}" for i in range(len(heard))]
-    gaps = [b[0] - a[0] for a, b in zip(heard[reached:], heard[reached + 1 :], strict=False)]
-    assert all(gap > 0.01 for gap in gaps)  # nothing is hurried after a pause
+    assert texts(received) == [f"message {i}" for i in range(len(received))]
+    published, late = times(received), max_lateness(json.loads(figures.read_text()))
+    pause = published[paused_at] - published[paused_at - 1]
+    assert late < pause / 2  # a pause does not count as lateness, so no messages are rushed after it
+    assert all(b - a > 0.05 - late for a, b in zip(published[paused_at:], published[paused_at + 1 :], strict=False))
 
 
-def test_sigterm_gives_the_terminal_back(domain_id, tmp_path):
+def test_sigterm_restores_the_terminal(domain_id, tmp_path):
     with Player(domain_id, talk(tmp_path / "bag"), "--loop", terminal=True) as player:
         before = termios.tcgetattr(player.terminal)
         deadline = time.monotonic() + TIMEOUT
@@ -301,7 +326,7 @@ def test_sigterm_gives_the_terminal_back(domain_id, tmp_path):
     [
         ({"topics": ["/nothing"]}, "the bag has no topic /nothing; it has /talk"),
         ({"remap": {"/nothing": "/a"}}, "the bag has no topic /nothing"),
-        ({"remap": {"/talk": "/a b"}}, "/a b cannot be the name of a topic"),
+        ({"remap": {"/talk": "/a b"}}, "/a b is not a valid topic name"),
         ({"start": 60.0}, "no message 60 s after its start; it is 1.95 s long"),
         ({"paused": True}, "needs a terminal"),
         ({"clock": 40.0, "remap": {"/talk": "/clock"}}, "/clock would have two types, String and Clock"),
@@ -313,29 +338,30 @@ def test_options_that_do_not_fit_the_bag(tmp_path, monkeypatch, domain_id, optio
         play(talk(tmp_path / "bag"), PlayOptions(**options), [].append)
 
 
-def test_bags_that_are_none_or_broken(tmp_path, monkeypatch, domain_id):
+def test_missing_invalid_and_truncated_bags(tmp_path, monkeypatch, domain_id):
     monkeypatch.setenv("ROS_DOMAIN_ID", str(domain_id))
-    said: list[str] = []
+    notices: list[str] = []
     with pytest.raises(UserError, match="there is no bag"):
-        play(tmp_path / "nothing", PlayOptions(), said.append)
-    (tmp_path / "notes.txt").write_text("no bag")
-    with pytest.raises(UserError, match="is no bag"):
-        play(tmp_path / "notes.txt", PlayOptions(), said.append)
+        play(tmp_path / "nothing", PlayOptions(), notices.append)
+    (tmp_path / "notes.txt").write_text("text")
+    with pytest.raises(UserError, match="is not a bag"):
+        play(tmp_path / "notes.txt", PlayOptions(), notices.append)
     with pytest.raises(UserError, match="nothing to play"):
-        play(write_bag(tmp_path / "empty", [], {}), PlayOptions(), said.append)
+        play(write_bag(tmp_path / "empty", [], {}), PlayOptions(), notices.append)
     with pytest.raises(UserError, match="nothing to play"):
-        play(write_bag(tmp_path / "silent", [], {TALK: offered_qos()}), PlayOptions(), said.append)
-    assert said == []
+        play(write_bag(tmp_path / "silent", [], {TALK: offered_qos()}), PlayOptions(), notices.append)
+    assert notices == []
     cut = tmp_path / "cut.mcap"
     whole = (talk(tmp_path / "whole") / "whole.mcap").read_bytes()
     cut.write_bytes(whole[: whole.index(b"message 20")])
-    played = play(cut, PlayOptions(rate=100, wait=0), said.append)
+    played = play(cut, PlayOptions(rate=100, wait=0), notices.append)
     assert played["messages"] == {TALK: 20}
-    assert len(said) == 1 and "recorder was stopped" in said.pop()
+    assert len(notices) == 1 and "recorder was interrupted" in notices.pop()
     strange = write_bag(tmp_path / "strange", [(0, TALK, text("?"))], {TALK: offered_qos()}, missing=TALK)
-    with pytest.raises(UserError, match="nothing to play: no topic is left"):
-        play(strange, PlayOptions(), said.append)
-    assert said == ["/talk is left out: its type nobody_msgs/msg/Text is not installed; the package nobody_msgs has it"]
+    with pytest.raises(UserError, match="nothing to play: all topics are left out"):
+        play(strange, PlayOptions(), notices.append)
+    reason = "its type nobody_msgs/msg/Text is not installed; it is part of the package nobody_msgs"
+    assert notices == [f"/talk is left out: {reason}"]
 
 
 @pytest.mark.parametrize(
@@ -353,9 +379,35 @@ def connection(*offers, topic: str = TALK, count: int = 7) -> Connection:
     return Connection(topic, "std_msgs/msg/String", [offer for profiles in offers for offer in profiles], count)
 
 
+class SleepLateness:
+    """Measures, in another process, how late sleeps of 10 ms end on this machine; a context manager."""
+
+    PROGRAM = """
+import sys, threading, time
+stop = threading.Event()
+threading.Thread(target=lambda: (sys.stdin.read(), stop.set()), daemon=True).start()
+latest = 0.0
+while not stop.is_set():
+    due = time.monotonic() + 0.01
+    time.sleep(0.01)
+    latest = max(latest, time.monotonic() - due)
+print(1000 * latest)
+"""
+
+    def __enter__(self) -> "SleepLateness":
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", self.PROGRAM], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        output, _ = self._process.communicate(timeout=TIMEOUT)
+        self.max_ms = float(output)
+
+
 @pytest.mark.parametrize("source", ["noise", "KITTI"])
 def test_camera_frames_keep_their_schedule(client, domain_id, tmp_path, repository, source):
-    """1242x375 bgr8 frames, 10 a second; the best of three, since other programs may hold the machine."""
+    """1242x375 bgr8 frames at 10 Hz are at most 5 ms later than the sleeps of an idle process at the same time."""
     folder = repository.parent / "shared/data/kitti_raw/2011_09_26/2011_09_26_drive_0000_sync/image_02/data"
     if source == "KITTI":
         files = sorted(folder.glob("*.png"))[:15]
@@ -367,24 +419,31 @@ def test_camera_frames_keep_their_schedule(client, domain_id, tmp_path, reposito
     stamps = [START + index * SECOND // 10 for index in range(len(frames))]
     with new_bag(tmp_path / "bag") as writer:
         camera = writer.add_connection(
-            CAMERA, "sensor_msgs/msg/Image", typestore=get_typestore(Stores.LATEST), offered_qos_profiles=offered_qos()
+            CAMERA,
+            "sensor_msgs/msg/Image",
+            typestore=get_typestore(Stores.LATEST),
+            offered_qos_profiles=offered_qos(len(frames)),
         )
         for stamp, frame in zip(stamps, frames, strict=True):
             message = fill_image(Image(), frame, "bgr8")
             message.header.stamp.sec, message.header.stamp.nanosec = divmod(stamp, SECOND)
             writer.write(camera, stamp, serialize_message(message))
     seen = listen(client, CAMERA, Image)
-    p99 = []
-    while not p99 or (p99[-1] >= 5 and len(p99) < 3):
+    excess: list[float] = []
+    while not excess or (excess[-1] >= 5 and len(excess) < 3):  # three tries, since load comes in bursts
         seen.clear()
-        with Player(domain_id, tmp_path / "bag", "--json", tmp_path / "figures.json") as player:
+        with (
+            SleepLateness() as sleeps,
+            Player(domain_id, tmp_path / "bag", "--json", tmp_path / "figures.json") as player,
+        ):
             client.spin_until(player.ended, "the end")
-        p99.append(json.loads((tmp_path / "figures.json").read_text())["lateness_ms"]["p99"])
-        client.spin_for(0.2)
+        p99 = json.loads((tmp_path / "figures.json").read_text())["lateness_ms"]["p99"]
+        excess.append(p99 - sleeps.max_ms)
+        client.spin_until(lambda: len(seen) >= len(stamps), "all frames")
         arrived = [m.header.stamp.sec * SECOND + m.header.stamp.nanosec for _, m in seen]
         assert arrived == stamps
         assert all(bytes(m.data) == frame.tobytes() for (_, m), frame in zip(seen, frames, strict=True))
-    assert min(p99) < 5, p99
+    assert min(excess) < 5, excess
 
 
 def test_recorded_qos():
@@ -405,7 +464,7 @@ def test_recorded_qos():
     assert recorded_qos([connection(reliable)]).deadline == QoSProfile(depth=1).deadline
 
 
-def test_the_overrides_for_ros2_bag_play(repository):
+def test_qos_overrides_for_ros2_bag_play(repository):
     overrides = yaml.safe_load((repository / "config" / "tf_static_qos_overrides.yaml").read_text())
     policies = overrides["/tf_static"]
     assert DurabilityPolicy.get_from_short_key(policies["durability"]) == DurabilityPolicy.TRANSIENT_LOCAL

@@ -1,4 +1,4 @@
-"""When a replay sends what: the schedule, the reading ahead, the keys; without ROS."""
+"""The timing of a replay: schedule, read-ahead and keys; without ROS."""
 
 import threading
 import time
@@ -24,7 +24,7 @@ class Clock:
         return self.now
 
 
-def test_the_schedule_maps_bag_time_to_the_clock():
+def test_schedule_maps_bag_time_to_the_clock():
     clock = Clock()
     schedule = Schedule(4.0, clock)
     schedule.anchor(START)
@@ -48,7 +48,7 @@ def test_a_pause_stops_bag_time():
     assert schedule.due(START + 4 * SECOND) == clock.now
 
 
-def test_a_late_message_is_caught_up_and_a_very_late_one_moves_the_schedule():
+def test_a_very_late_message_delays_the_schedule():
     clock = Clock()
     schedule = Schedule(1.0, clock)
     schedule.anchor(START)
@@ -64,7 +64,7 @@ def test_a_late_message_is_caught_up_and_a_very_late_one_moves_the_schedule():
     assert schedule.lateness_ms() == {"p50": 1525.0, "p99": pytest.approx(2970.5), "max": 3000.0}
 
 
-def test_the_part_that_is_played():
+def test_played_range():
     end = START + 10 * SECOND
     assert played_range(START, end, 0.0, None) == (START, None, end)
     assert played_range(START, end, 2.5, 3.0) == (START + 5 * SECOND // 2, START + 11 * SECOND // 2) + (
@@ -82,7 +82,7 @@ def test_keys():
 
 
 class Bag:
-    """In place of a BagReader: messages of 1 MB, one a second, read by one thread only, as SQLite wants it."""
+    """A fake BagReader: messages of 1 MB, one per second, readable only by the thread that opened it, like SQLite."""
 
     start_ns, end_ns, cut_off = START, START + 99 * SECOND, ""
     connections = [Connection("/a", "std_msgs/msg/String", [], 100)]
@@ -112,7 +112,7 @@ def seconds_of(bag: ReadAhead) -> list[int]:
     return [(message.time_ns - START) // SECOND for message in iter(bag.take, None)]
 
 
-def test_reading_ahead_is_bounded_and_stops(monkeypatch):
+def test_read_ahead_is_bounded_and_stops(monkeypatch):
     monkeypatch.setattr(read_ahead, "BUFFER_BYTES", 5 << 20)
     reader = Bag()
     with ReadAhead(reader) as bag:
@@ -128,7 +128,7 @@ def test_reading_ahead_is_bounded_and_stops(monkeypatch):
     assert reader.closed
 
 
-def test_a_part_of_a_bag_with_what_was_latched_before():
+def test_part_of_a_bag_with_earlier_latched_messages():
     with ReadAhead(Bag(range(8))) as bag:
         bag.begin(["/a"], ["/a"], START + 3 * SECOND, START + 6 * SECOND, loop=False)
         messages = list(iter(bag.take, None))
@@ -137,7 +137,7 @@ def test_a_part_of_a_bag_with_what_was_latched_before():
     ]  # fmt: skip
 
 
-def test_bag_time_never_goes_back():
+def test_bag_time_never_decreases():
     with ReadAhead(Bag([0, 2, 1, 3])) as bag:
         bag.begin(["/a"], [], START, None, loop=False)
         assert seconds_of(bag) == [0, 2, 2, 3]
@@ -149,7 +149,7 @@ def test_an_empty_loop_ends():
         assert bag.take() is None
 
 
-def test_errors_of_the_reader_arrive():
+def test_errors_of_the_reader_are_raised():
     with ReadAhead(Bag(range(3), UserError("broken"))) as bag:
         bag.begin(["/a"], [], START, None, loop=False)
         assert [bag.take() is not None for _ in range(3)] == [True] * 3
@@ -165,7 +165,7 @@ def test_errors_of_the_reader_arrive():
         ReadAhead(no_bag())
 
 
-def test_a_bag_that_is_never_begun_is_closed():
+def test_an_unused_bag_is_closed():
     reader = Bag()
     with ReadAhead(reader):
         pass

@@ -1,4 +1,4 @@
-"""`road_seg segment-bag`: the masks are the segmenter's, the rest of the bag comes along, nothing is lost."""
+"""`road_seg segment-bag`: the masks are the segmenter's, the rest of the bag is copied, nothing is lost."""
 
 import argparse
 import json
@@ -33,7 +33,7 @@ def run(*arguments: object) -> int:
 
 
 def read(path: Path) -> dict[str, list[tuple[int, bytes]]]:
-    """Time and bytes of every topic's messages."""
+    """Time and bytes of all messages by topic."""
     with open_bag(path) as bag:
         topics = {connection.topic: [] for connection in bag.connections}
         for connection, stamp, data in bag.messages():
@@ -43,7 +43,7 @@ def read(path: Path) -> dict[str, list[tuple[int, bytes]]]:
 
 
 def pictures(path: Path, topic: str) -> list[tuple[int, object]]:
-    """Time and message of a topic's messages."""
+    """Time and message of all messages of a topic."""
     with open_bag(path) as bag:
         return [(stamp, bag.deserialize(data, c.msgtype)) for c, stamp, data in bag.messages([topic])]
 
@@ -69,7 +69,7 @@ def drive(tmp_path_factory) -> Path:
 
 
 def check(out: Path, probabilities: list[np.ndarray], original: list, topic: str = "/camera/image_raw") -> None:
-    """The original's messages are there byte for byte, and the masks are the segmenter's."""
+    """Check that the original messages are copied byte for byte, and that the masks are the segmenter's."""
     topics = read(out)
     masks = pictures(out, "/road_seg/mask")
     assert len(masks) == len(probabilities)
@@ -87,7 +87,7 @@ def check(out: Path, probabilities: list[np.ndarray], original: list, topic: str
 @pytest.mark.parametrize(
     ("storage", "mode"), [("mcap", ""), ("mcap", "file"), ("mcap", "message"), ("sqlite3", ""), ("sqlite3", "file")]
 )
-def test_masks_are_the_segmenters_and_all_else_is_copied(tmp_path, weights, probabilities, storage, mode):
+def test_masks_are_the_segmenters_and_the_rest_is_copied(tmp_path, weights, probabilities, storage, mode):
     bag = write_ros2(tmp_path / "drive", storage, mode)
     out = tmp_path / "out"
     assert run(bag, "--out", out, "--storage", storage, *weights, "--json", tmp_path / "figures.json") == 0
@@ -144,7 +144,7 @@ def test_overlay_probability_and_video(tmp_path, drive, weights, probabilities):
         run(drive, "--out", tmp_path / "other", "--video", video, *weights)
 
 
-def test_a_broken_message_is_named_copied_and_skipped(tmp_path, weights, probabilities, capsys):
+def test_an_invalid_message_is_reported_copied_and_skipped(tmp_path, weights, probabilities, capsys):
     bag = write_ros2(tmp_path / "drive", broken=(3,))  # the second image
     assert run(bag, "--out", tmp_path / "out", *weights, "--json", tmp_path / "figures.json") == 1
     said = " ".join(capsys.readouterr().err.split())
@@ -159,14 +159,14 @@ def test_a_broken_message_is_named_copied_and_skipped(tmp_path, weights, probabi
 
 
 @pytest.mark.parametrize("storage", ["mcap", "sqlite3"])
-def test_a_bag_that_was_cut_off_is_segmented_as_far_as_it_goes(tmp_path, weights, probabilities, storage, capsys):
+def test_a_truncated_bag_is_segmented_as_far_as_possible(tmp_path, weights, probabilities, storage, capsys):
     bag = write_ros2(tmp_path / "drive", storage)
     (bag / "metadata.yaml").unlink()
     file = data_file(bag)
     if storage == "mcap":
         file.write_bytes(file.read_bytes()[: file.stat().st_size * 7 // 10])
     assert run(bag, "--out", tmp_path / "out", *weights) == 0
-    assert "the recorder was stopped before it finished" in " ".join(capsys.readouterr().err.split())
+    assert "the recorder was interrupted" in " ".join(capsys.readouterr().err.split())
     masks = pictures(tmp_path / "out", "/road_seg/mask")
     assert (3 <= len(masks) < 6) if storage == "mcap" else len(masks) == 6
     for (_, mask), probability in zip(masks, probabilities, strict=False):
@@ -174,7 +174,7 @@ def test_a_bag_that_was_cut_off_is_segmented_as_far_as_it_goes(tmp_path, weights
 
 
 class Interrupted:
-    """Counts the frames that the segmenter gets, and raises at one of them."""
+    """Counts the calls of the segmenter, and raises at one of them."""
 
     def __init__(self, monkeypatch, at: int, error: type[BaseException]):
         self.frames, call = 0, RoadSegmenter.__call__
@@ -190,7 +190,7 @@ class Interrupted:
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, DeviceLostError])
 @pytest.mark.parametrize("damaged", [False, True])
-def test_resume_gives_what_an_uninterrupted_run_gives(tmp_path, drive, weights, monkeypatch, capsys, error, damaged):
+def test_resume_equals_an_uninterrupted_run(tmp_path, drive, weights, monkeypatch, capsys, error, damaged):
     options = drive, "--probability", "--overlay", *weights
     assert run("--out", tmp_path / "whole", *options) == 0
     out = tmp_path / "out"
@@ -212,7 +212,7 @@ def test_resume_gives_what_an_uninterrupted_run_gives(tmp_path, drive, weights, 
     assert "already exists" in capsys.readouterr().out
 
 
-def test_resume_takes_nothing_from_other_weights(tmp_path, drive, weights, monkeypatch, probabilities):
+def test_resume_ignores_results_of_other_weights(tmp_path, drive, weights, monkeypatch, probabilities):
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         Interrupted(patch, 5, KeyboardInterrupt)
         run(drive, "--out", tmp_path / "out", *weights, "--network-width", 64)
@@ -242,7 +242,7 @@ def test_several_topics_have_namespaces(tmp_path, weights, probabilities):
 
 @pytest.fixture
 def three(tmp_path) -> list[Path]:
-    """Two bags and a file that is none."""
+    """Two bags and a file that is not a bag."""
     (tmp_path / "text.mcap").write_text("not a bag")
     second = write_ros2(tmp_path / "second", messages=content(count=3))
     return [write_ros2(tmp_path / "first"), tmp_path / "text.mcap", second]
@@ -250,7 +250,7 @@ def three(tmp_path) -> list[Path]:
 
 def check_three(tmp_path: Path, code: int, capsys) -> None:
     assert code == 1
-    assert "text.mcap is no bag" in capsys.readouterr().out
+    assert "text.mcap is not a bag" in capsys.readouterr().out
     masks = {name: len(read(tmp_path / "out" / name)["/road_seg/mask"]) for name in ("first", "second")}
     assert masks == {"first": 6, "second": 3}
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"first", "second"}
@@ -272,14 +272,14 @@ def test_ray(tmp_path, weights, probabilities, three, capsys):
     check(tmp_path / "out" / "first", probabilities, serialized(content()))
 
 
-def test_ray_that_is_not_installed_is_said(tmp_path, drive, weights, monkeypatch):
+def test_missing_ray_is_a_user_error(tmp_path, drive, weights, monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(UserError, match="pip install"):
         run(drive, "--out", tmp_path / "out", "--ray", "auto", *weights)
 
 
-def test_ctrl_c_with_workers_leaves_no_half_written_bag(tmp_path, small_weights):
-    """The processes get no signal of their own here: the parent ends them."""
+def test_ctrl_c_with_workers_leaves_no_incomplete_bag(tmp_path, small_weights):
+    """Here the worker processes receive no signal themselves: the parent terminates them."""
     bags = [write_ros2(tmp_path / name, messages=content(count=400)) for name in ("a", "b")]
     code = "import sys, test_segment_bag as t; sys.exit(t.run(*sys.argv[1:]))"
     command = [
@@ -326,7 +326,7 @@ def test_bad_input(tmp_path, drive, weights):
         ((drive, tmp_path / "other", "--out", out, "--video", tmp_path / "v.mp4"), "--video takes one bag"),
         ((write_ros2(tmp_path / "still", messages=content(count=0)), "--out", out), "has no images"),
     ]:
-        (tmp_path / "text").touch()  # so that tmp_path is not just a bag
+        (tmp_path / "text").touch()  # so that tmp_path is not only a bag
         with pytest.raises(UserError, match=sentence) as error:
             run(*arguments, *weights)
         assert "\n" not in str(error.value)
