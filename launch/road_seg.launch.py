@@ -31,7 +31,7 @@ ARGUMENTS = {
     "name": ("road_seg", "Name of the node."),
     "respawn": ("true", "Start the node again if it dies."),
     "log_level": ("info", "debug, info, warn, error or fatal."),
-    "rviz": ("false", "Start rviz2 with the camera, the mask, the overlay and the outputs in metres."),
+    "rviz": ("false", "Start rviz2 with the camera, the mask, the overlay and the ground outputs."),
 }
 OVERRIDES = {
     "weights": str,
