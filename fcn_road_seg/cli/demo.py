@@ -75,7 +75,7 @@ def run(args: argparse.Namespace) -> int:
         total = len(in_bag.stamps)
         with Progress(console=console, refresh_per_second=4) as bar:
             task = bar.add_task("driving", total=total)
-            answers = run_drive(
+            recording = run_drive(
                 in_bag, args.rate, parameters, args.out, lambda answered: bar.update(task, completed=answered)
             )
         segmenter = load_segmenter(args)
@@ -86,13 +86,13 @@ def run(args: argparse.Namespace) -> int:
                 bar.advance(task)
                 return threshold_mask(segmenter(frame), segmenter.threshold)
 
-            result = figures(in_bag, args.rate, answers, segment)
+            result = figures(in_bag, args.rate, recording, segment)
         video, sheet = write_pictures(
-            in_bag, args.rate, answers, args.out, lambda pairs: track(pairs, "drawing", total, console=console)
+            in_bag, args.rate, recording, args.out, lambda pairs: track(pairs, "drawing", total, console=console)
         )
     write_json(args.json, result)
     print(summary(result))
-    print(f"video           {video}\ncontact sheet   {sheet}\nrecorded masks  {answers.recording}")
+    print(f"video           {video}\ncontact sheet   {sheet}\nrecorded masks  {recording.bag}")
     unanswered = result["frames_sent"] - result["frames_answered"]
     different = result["frames_answered"] - result["frames_equal"]
     if unanswered:

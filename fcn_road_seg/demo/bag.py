@@ -1,4 +1,4 @@
-"""A drive as a bag, for `road_seg play`, and the frames of that bag again."""
+"""Writes a drive to a bag for `road_seg play`, and reads the frames back."""
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
@@ -21,20 +21,20 @@ IMAGE, INFO = "sensor_msgs/msg/Image", "sensor_msgs/msg/CameraInfo"
 
 
 class DriveInBag(NamedTuple):
-    """A drive, rendered and decoded before it starts so that nothing but player and node works while it runs."""
+    """A drive, rendered and decoded in advance so that only player and node use the CPU during the demo."""
 
     name: str
     path: Path
     topic: str
-    """Of the camera's images."""
+    """Topic of the camera's images."""
     stamps: list[int]
-    """Nanoseconds, of every frame."""
+    """Nanoseconds, one per frame."""
     roads: list[np.ndarray | None]
-    """bool H x W per frame, or None."""
+    """Ground truth per frame, bool H x W, or None."""
     camera_info: str = ""
-    """Topic of the camera's calibration; empty where it is not known."""
+    """Topic of the camera's calibration; empty if unknown."""
     camera_height: float = 0.0
-    """Metres above the road; 0 where it is not known."""
+    """Metres above the road; 0 if unknown."""
 
     @property
     def rate(self) -> float:
@@ -42,20 +42,21 @@ class DriveInBag(NamedTuple):
         return 1e9 * (len(self.stamps) - 1) / (self.stamps[-1] - self.stamps[0]) if len(self.stamps) > 1 else 1.0
 
     def frames(self) -> Iterator[np.ndarray]:
-        """uint8 H x W x 3 RGB, in the order of the stamps."""
+        """The frames, uint8 H x W x 3 RGB, in the order of the stamps."""
         with open_bag(self.path) as bag:
             for connection, _, data in bag.messages([self.topic]):
                 yield image_to_rgb(bag.deserialize(data, connection.msgtype))
 
 
 def write_drive(drive: Drive, out: Path, rate: float, progress: Callable[[Iterable], Iterable]) -> DriveInBag:
-    """Write a drive's frames to a bag: a KITTI raw drive's as `road_seg kitti-to-bag` does, others as /image.
+    """Write a drive's frames to a bag: KITTI raw drives like `road_seg kitti-to-bag`, others to /image.
 
     Args:
-        rate: frames per second of a drive that has no stamps of its own.
+        rate: frames per second of a drive without stamps.
+        progress: wraps the frames, for a progress bar.
 
     Raises:
-        UserError: the drive has no frame, or a file of it cannot be read.
+        UserError: the drive has no frames, or one of its files cannot be read.
     """
     if drive.kitti is not None:
         camera, folder = drive.kitti
@@ -64,10 +65,9 @@ def write_drive(drive: Drive, out: Path, rate: float, progress: Callable[[Iterab
         kitti_to_bag.write_bag(recorded, out)
         topic = f"/kitti/{kitti_to_bag.CAMERAS[camera]}"
         stamps = [reading.stamp for reading in recorded.images[camera]]
-        info = f"{topic}/camera_info"
-        return DriveInBag(
-            drive.name, out, f"{topic}/image_raw", stamps, [None] * len(stamps), info, kitti_messages.CAMERA_HEIGHT
-        )
+        unknown: list[np.ndarray | None] = [None] * len(stamps)
+        calibration = f"{topic}/camera_info", kitti_messages.CAMERA_HEIGHT
+        return DriveInBag(drive.name, out, f"{topic}/image_raw", stamps, unknown, *calibration)
     store = get_typestore(Stores.LATEST)
     message_type, header_type = store.types[IMAGE], store.types["std_msgs/msg/Header"]
     stamps, roads = [], []
@@ -88,7 +88,7 @@ def write_drive(drive: Drive, out: Path, rate: float, progress: Callable[[Iterab
             stamps.append(stamp)
             roads.append(frame.road)
         if not stamps:
-            raise UserError(f"{drive.name} has no frame")
+            raise UserError(f"{drive.name} has no frames")
     known = ("/camera_info", drive.camera.camera_height) if drive.camera is not None else ("", 0.0)
     return DriveInBag(drive.name, out, "/image", stamps, roads, *known)
 

@@ -1,4 +1,4 @@
-"""The road from above: grid, scan and boundary of a frame as a picture."""
+"""Draws the bird's-eye view of a frame: grid, scan and boundary."""
 
 from typing import Any
 
@@ -7,19 +7,19 @@ import numpy as np
 
 GREY = (48, 48, 48)
 COLOURS = {-1: GREY, 0: (60, 120, 60), 100: (150, 120, 110)}
-"""Of the grid's cells, RGB: unseen, road, not road."""
+"""RGB colours of the grid's cells: unknown, road, not road."""
 BOUNDARY, SCAN = (255, 220, 60), (255, 70, 70)
 
 
 def birds_eye(outputs: dict[str, Any], width: int) -> np.ndarray:
-    """Draw what the node said in metres; the vehicle is at the left and looks to the right.
+    """Draw the node's ground outputs; the vehicle is at the left and faces right.
 
     Args:
         outputs: "grid", "scan" and "boundary", the messages of a frame; any may be missing.
         width: of the picture in pixels.
 
     Returns:
-        uint8 H x `width` x 3 RGB, as high as the grid's shape asks, or half as high as wide without one.
+        uint8 H x `width` x 3 RGB, with the grid's aspect ratio, or 2:1 without a grid.
     """
     grid = outputs.get("grid")
     if grid is None:
@@ -29,7 +29,7 @@ def birds_eye(outputs: dict[str, Any], width: int) -> np.ndarray:
     share = np.clip(cells, 0, 100)[..., None] / 100
     picture = np.where(cells[..., None] < 0, COLOURS[-1], (1 - share) * COLOURS[0] + share * COLOURS[100])
     height = max(1, round(width * info.height / info.width))
-    # The grid's first row is the rightmost.
+    # The first row of the grid is on the right-hand side of the vehicle.
     picture = cv2.resize(picture[::-1].astype(np.uint8), (width, height), interpolation=cv2.INTER_NEAREST)
     scale = width / (info.width * info.resolution)
     x, y = info.origin.position.x, info.origin.position.y

@@ -1,7 +1,8 @@
-"""Records what the node publishes into a bag, and when frames and masks went over the wire."""
+"""Records the node's outputs in a bag, and the times at which frames were published and masks received."""
 
 import struct
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from diagnostic_msgs.msg import DiagnosticArray
 from geometry_msgs.msg import PolygonStamped
@@ -18,24 +19,27 @@ from fcn_road_seg.bags.writer import offered_qos
 from fcn_road_seg.demo.topics import MASK
 from fcn_road_seg.ros.child_process import node_listens
 
-METRES = {"/road_seg/grid": OccupancyGrid, "/road_seg/scan": LaserScan, "/road_seg/boundary": PolygonStamped}
-"""What is recorded besides masks, by topic; ~/points would take 7.5 MB a frame."""
+if TYPE_CHECKING:
+    from rclpy.subscription import MessageInfo
+
+GROUND_OUTPUTS = {"/road_seg/grid": OccupancyGrid, "/road_seg/scan": LaserScan, "/road_seg/boundary": PolygonStamped}
+"""Recorded topics besides the mask, with their types; ~/points would take 7.5 MB per frame."""
 
 
 class Recorder(Node):
-    """Subscribes to the camera, the node's mask, and what the node says of itself.
+    """Subscribes to the camera, the node's mask and its diagnostics.
 
     Args:
         writer: of the bag.
-        in_metres: whether to record grid, scan and boundary as well.
+        ground_outputs: whether to record grid, scan and boundary as well.
 
     Attributes:
-        sent: when each frame was published, nanoseconds since the epoch, by its stamp.
-        received: when each frame's mask came, nanoseconds since the epoch, by the frame's stamp.
-        device: the figures of the node's status "device", empty until it has come.
+        sent: publication time of each frame, nanoseconds since the epoch, by its stamp.
+        received: reception time of each frame's mask, nanoseconds since the epoch, by the frame's stamp.
+        device: the values of the node's status "device"; empty until received.
     """
 
-    def __init__(self, writer: Writer, in_metres: bool = False):
+    def __init__(self, writer: Writer, ground_outputs: bool = False):
         super().__init__("recorder")
         self.sent: dict[int, int] = {}
         self.received: dict[int, int] = {}
@@ -46,7 +50,7 @@ class Recorder(Node):
         self.create_subscription(Image, "image", self._on_image, qos, raw=True)
         self.create_subscription(Image, MASK, self._on_mask, qos, raw=True)
         self.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, 10, raw=True)
-        for topic, kind in METRES.items() if in_metres else ():
+        for topic, kind in GROUND_OUTPUTS.items() if ground_outputs else ():
             self.create_subscription(kind, topic, self._record(self._connection(topic, kind)), qos, raw=True)
 
     def _connection(self, topic: str, kind: type) -> Connection:
@@ -54,27 +58,27 @@ class Recorder(Node):
         store = get_typestore(Stores.LATEST)
         return self._writer.add_connection(topic, name, typestore=store, offered_qos_profiles=offered_qos(1))
 
-    def _record(self, connection: Connection) -> Callable[[bytes, dict], None]:
-        return lambda data, info: self._writer.write(connection, stamp_of(data), data)
+    def _record(self, connection: Connection) -> Callable[[bytes], None]:
+        return lambda data: self._writer.write(connection, stamp_of(data), data)
 
-    def _on_image(self, data: bytes, info: dict) -> None:
+    def _on_image(self, data: bytes, info: "MessageInfo") -> None:
         self.sent[stamp_of(data)] = info["source_timestamp"]
 
-    def _on_mask(self, data: bytes, info: dict) -> None:
+    def _on_mask(self, data: bytes, info: "MessageInfo") -> None:
         self.received[stamp_of(data)] = info["received_timestamp"]
         self._writer.write(self._masks, stamp_of(data), data)
 
-    def _on_diagnostics(self, data: bytes, info: dict) -> None:
+    def _on_diagnostics(self, data: bytes) -> None:
         for status in deserialize_message(data, DiagnosticArray).status:
             if status.name == "/road_seg: device":
                 self.device = {value.key: value.value for value in status.values}
 
     def node_listens(self) -> bool:
-        """Whether the node is active: it hears the camera, and this recorder hears it and knows what it runs on."""
+        """Whether the node is active, connected to the camera and this recorder, and has published its device."""
         return bool(self.device) and node_listens(self)
 
 
 def stamp_of(data: bytes) -> int:
-    """The header's stamp, in nanoseconds, of a message in little-endian CDR that begins with a header."""
+    """The stamp in nanoseconds of a message that starts with a header, from its little-endian CDR."""
     seconds, nanoseconds = struct.unpack_from("<iI", data, 4)
     return seconds * 10**9 + nanoseconds

@@ -1,9 +1,9 @@
-"""A drive through the node: bag -> player -> node -> recorded bag, each a process of its own."""
+"""Runs a drive through the node: bag -> player -> node -> recorded bag, with player and node in their own processes."""
 
 import json
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from functools import partial
 from itertools import groupby
 from operator import itemgetter
@@ -23,50 +23,48 @@ from fcn_road_seg.ros.domain import DomainReservation
 from fcn_road_seg.ros.environment import isolated_ros_environment, set_ros_defaults
 
 LAST_MASK_SECONDS = 3
-"""Longest wait for another mask when the player has ended."""
+"""Maximum wait for another mask after the player has exited."""
 
 
-class Answers(NamedTuple):
-    """What came of a drive; lists have one entry per frame that was sent."""
+class Recording(NamedTuple):
+    """The node's recorded outputs for a drive; lists have one entry per frame sent."""
 
-    recording: Path
-    """The bag with the masks that came, and with grids, scans and boundaries where the calibration is known."""
+    bag: Path
+    """The bag with the masks, and with grids, scans and boundaries if the calibration is known."""
     stamps: list[int]
     latencies: list[float | None]
-    """Seconds from publishing the frame to the arrival of its mask; None for a frame without an answer."""
+    """Seconds from publishing the frame to receiving its mask; None for a frame without a mask."""
     arrivals: list[int]
-    """Nanoseconds since the epoch, of the masks that came, ascending."""
+    """Reception times of the masks, nanoseconds since the epoch, ascending."""
     node: dict[str, str]
-    """What the node runs on: the figures of its status "device", see `diagnostics.device_report`."""
+    """The values of the node's status "device", see `diagnostics.device_report`."""
 
     def masks(self) -> Iterator[np.ndarray | None]:
-        """uint8 H x W, 0 or 255, of every frame that was sent, read back from the recording; None for no answer."""
-        with open_bag(self.recording) as bag:
-            recorded = bag.messages([MASK])
-            connection, stamp, data = next(recorded, (None, None, b""))
-            for wanted in self.stamps:
-                if stamp != wanted:
-                    yield None
-                    continue
-                message = bag.deserialize(data, connection.msgtype)
-                yield np.asarray(message.data).reshape(message.height, message.width)
-                connection, stamp, data = next(recorded, (None, None, b""))
+        """The mask of every frame sent, uint8 H x W, 0 or 255, read from the bag; None for a frame without a mask."""
+        for outputs in self._outputs([MASK]):
+            mask = outputs.get("mask")
+            yield None if mask is None else np.asarray(mask.data).reshape(mask.height, mask.width)
 
-    def in_metres(self) -> Iterator[dict[str, Any]]:
-        """OccupancyGrid "grid", LaserScan "scan" and PolygonStamped "boundary" of every frame that was sent.
+    def ground_outputs(self) -> Iterator[dict[str, Any]]:
+        """OccupancyGrid "grid", LaserScan "scan" and PolygonStamped "boundary" of every frame sent.
 
-        A frame's dict has what came of it; it is empty where nothing did.
+        A frame's dict has only the outputs recorded for it.
         """
-        with open_bag(self.recording) as bag:
-            recorded = (message for message in bag.messages() if message[0].topic != MASK)
-            frames = groupby(recorded, key=itemgetter(1))
-            stamp, messages = next(frames, (None, ()))
-            for wanted in self.stamps:
-                if stamp != wanted:
+        with open_bag(self.bag) as bag:
+            topics = {connection.topic for connection in bag.connections} - {MASK}
+        return self._outputs(topics)
+
+    def _outputs(self, topics: Collection[str]) -> Iterator[dict[str, Any]]:
+        """The messages of every frame sent, by the last part of the topic."""
+        with open_bag(self.bag) as bag:
+            frames = groupby(bag.messages(topics), key=itemgetter(1))
+            stamp, messages = next(frames, (None, iter(())))
+            for sent in self.stamps:
+                if stamp != sent:
                     yield {}
                     continue
                 yield {c.topic.rpartition("/")[2]: bag.deserialize(data, c.msgtype) for c, _, data in messages}
-                stamp, messages = next(frames, (None, ()))
+                stamp, messages = next(frames, (None, iter(())))
 
 
 def run_drive(
@@ -75,17 +73,17 @@ def run_drive(
     parameters: dict[str, object],
     out: Path,
     progress: Callable[[int], None] = lambda answered: None,
-) -> Answers:
-    """Play a drive to the node over ROS 2, on this machine only, and record its answers in the bag `out`/recording.
+) -> Recording:
+    """Play a drive to the node over ROS 2, on this machine only, and record its outputs in the bag `out`/recording.
 
     Args:
         rate: frames per second.
         parameters: of the node.
         out: folder for the recording, which is replaced, and for node.log and player.log.
-        progress: called with the number of masks so far, about ten times a second.
+        progress: called with the number of masks received, about ten times a second.
 
     Raises:
-        UserError: ROS 2 is missing, the node cannot be configured, or a process ends too early.
+        UserError: ROS 2 is not installed, the node cannot be configured, or a process exits too early.
     """
     domain = DomainReservation()
     os.environ.update(isolated_ros_environment(domain.domain_id))
@@ -105,7 +103,7 @@ def run_drive(
     rclpy.init(args=[], signal_handler_options=SignalHandlerOptions.NO)
     try:
         with new_bag(recording, force=True) as writer:
-            recorder = Recorder(writer, in_metres=bool(drive.camera_info))
+            recorder = Recorder(writer, ground_outputs=bool(drive.camera_info))
             with node_process(parameters, out / "node.log", environment) as node:
                 spin = partial(rclpy.spin_once, recorder, timeout_sec=0.1)
                 wait_until(recorder.node_listens, node, spin, "the node is not active")
@@ -124,12 +122,12 @@ def run_drive(
                 progress(len(recorder.received))
                 code = node.stop()
                 if code:
-                    raise UserError(f"the node did not end cleanly on SIGINT: its exit code is {code}")
+                    raise UserError(f"the node did not exit cleanly after SIGINT: its exit code is {code}")
             recorder.destroy_node()
     finally:
         rclpy.try_shutdown()
     sent, received = recorder.sent, recorder.received
-    return Answers(
+    return Recording(
         recording,
         stamps=drive.stamps[:played],
         latencies=[

@@ -1,3 +1,3 @@
-"""Names of the topics that the demo plays and records."""
+"""The topics of the demo."""
 
 MASK = "/road_seg/mask"

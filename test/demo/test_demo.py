@@ -1,4 +1,4 @@
-"""The demo: camera and node as processes of their own, and what is told of the drive."""
+"""The demo: player and node in their own processes, and the summary of the drive."""
 
 import json
 import os
@@ -17,7 +17,7 @@ from fcn_road_seg.bags.writer import new_bag
 from fcn_road_seg.datasets.drive import Drive, DriveFrame, open_drive
 from fcn_road_seg.demo.bag import IMAGE, write_drive
 from fcn_road_seg.demo.birds_eye import COLOURS, SCAN, birds_eye
-from fcn_road_seg.demo.run import Answers
+from fcn_road_seg.demo.run import Recording
 from fcn_road_seg.demo.summary import contact_sheet, figures
 from fcn_road_seg.errors import UserError
 from fcn_road_seg.frames.image_file import ImageFileError, write_image
@@ -29,7 +29,7 @@ ROADS = FRAMES[..., 0] > 127
 
 def demo(*arguments) -> subprocess.CompletedProcess:
     command = [sys.executable, "-m", "fcn_road_seg.cli.main", "demo", *map(str, arguments)]
-    # One thread: threads that wait for each other stall for long when other work has the cores.
+    # One thread, because threads that wait for each other stall when other work occupies the cores.
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     return subprocess.run(command, capture_output=True, text=True, timeout=180, env=environment)
 
@@ -60,12 +60,12 @@ def test_a_video_opens(tmp_path):
     assert all(frame.road is None for frame in frames)
 
 
-def test_only_an_avi_knows_how_many_frames_it_has(tmp_path):
+def test_only_an_avi_states_its_number_of_frames(tmp_path):
     for suffix in (".mp4", ".avi"):
         with VideoWriter(tmp_path / f"drive{suffix}", 10) as writer:
             writer.write(np.zeros((48, 64, 3), np.uint8))
         video = VideoReader(tmp_path / f"drive{suffix}")
-        video._length = 9  # sound that is longer than the picture, or an edit list
+        video._length = 9  # as with audio longer than the video, or an edit list
         if suffix == ".mp4":
             assert len(list(video)) == 1
         else:
@@ -73,7 +73,7 @@ def test_only_an_avi_knows_how_many_frames_it_has(tmp_path):
                 list(video)
 
 
-def test_the_synthetic_drive_opens_with_its_truth():
+def test_the_synthetic_drive_has_ground_truth():
     drive = open_drive(None, frames=2)
     frames = list(drive.frames)
     assert len(frames) == drive.count == 2
@@ -83,16 +83,16 @@ def test_the_synthetic_drive_opens_with_its_truth():
 
 
 @pytest.mark.parametrize(
-    "name, words", [("none", "there is no drive"), ("empty", "has neither images"), ("x", "nor a video")]
+    "name, message", [("none", "there is no drive"), ("empty", "has neither images"), ("x", "nor a video")]
 )
-def test_what_is_no_drive_is_named(tmp_path, name, words):
+def test_paths_that_are_not_drives_are_refused(tmp_path, name, message):
     (tmp_path / "empty").mkdir()
-    (tmp_path / "x").write_text("no video")
-    with pytest.raises(UserError, match=words):
+    (tmp_path / "x").write_text("text")
+    with pytest.raises(UserError, match=message):
         open_drive(tmp_path / name)
 
 
-def test_figures_are_of_the_recording_and_compare_with_segment(tmp_path):
+def test_figures_compare_the_recording_with_segment(tmp_path):
     drive = write_drive(
         Drive("three", 3, [DriveFrame(f, r) for f, r in zip(FRAMES, ROADS, strict=True)]), tmp_path / "drive", 10, iter
     )
@@ -101,7 +101,7 @@ def test_figures_are_of_the_recording_and_compare_with_segment(tmp_path):
     store = get_typestore(Stores.LATEST)
     mask = np.uint8(ROADS[2]) * np.uint8(255)
     mask[0] = 255 - mask[0]
-    with new_bag(tmp_path / "recording") as writer:  # the second frame has no answer, the third one differs in a row
+    with new_bag(tmp_path / "recording") as writer:  # the second frame has no mask, the third one differs in a row
         connection = writer.add_connection("/road_seg/mask", IMAGE, typestore=store)
         for stamp, pixels in ((drive.stamps[0], np.uint8(ROADS[0]) * np.uint8(255)), (drive.stamps[2], mask)):
             types = store.types
@@ -110,9 +110,9 @@ def test_figures_are_of_the_recording_and_compare_with_segment(tmp_path):
             writer.write(connection, stamp, store.serialize_cdr(message, IMAGE))
     device = dict.fromkeys(("weights", "device", "device name", "backend", "precision"), "x")
     device |= {"network width": "576", "weights threshold": "0.5"}
-    answers = Answers(tmp_path / "recording", drive.stamps, [0.1, None, 0.3], [10**9, 2 * 10**9], device)
+    recording = Recording(tmp_path / "recording", drive.stamps, [0.1, None, 0.3], [10**9, 2 * 10**9], device)
     segmented = iter([np.uint8(ROADS[0]) * np.uint8(255), np.uint8(ROADS[2]) * np.uint8(255)])
-    result = figures(drive, 10, answers, lambda frame: next(segmented))
+    result = figures(drive, 10, recording, lambda frame: next(segmented))
     assert (result["frames_sent"], result["frames_answered"], result["frames_equal"]) == (3, 2, 1)
     assert result["latency_p50_ms"] == 200 and result["fps"] == 1
     both = np.stack([ROADS[0], mask != 0]), np.stack([ROADS[0], ROADS[2]])
@@ -127,7 +127,7 @@ def test_a_contact_sheet_has_rows_of_three():
     assert contact_sheet(pictures[:1]).shape == (10, 20, 3)
 
 
-def test_the_road_from_above_is_drawn_where_it_is():
+def test_birds_eye_view_geometry():
     at = SimpleNamespace
     cells = np.full((20, 40), -1, np.int8)  # 4 m across, 8 m ahead
     cells[10:, 20:] = 0  # far left
@@ -149,7 +149,7 @@ def test_the_road_from_above_is_drawn_where_it_is():
     assert tuple(birds_eye(empty, 80)[10, 20]) == COLOURS[-1]
 
 
-def test_frames_without_metres_have_none_of_another_frame(tmp_path):
+def test_frames_without_ground_outputs_get_none_of_another_frame(tmp_path):
     store = get_typestore(Stores.LATEST)
     types, kind = store.types, "geometry_msgs/msg/PolygonStamped"
     with new_bag(tmp_path / "recording") as writer:
@@ -164,49 +164,51 @@ def test_frames_without_metres_have_none_of_another_frame(tmp_path):
                 message = types[kind](header, types["geometry_msgs/msg/Polygon"]([]))
                 writer.write(boundary, second * 10**9, store.serialize_cdr(message, kind))
     stamps = [second * 10**9 for second in (1, 2, 3)]
-    answers = Answers(tmp_path / "recording", stamps, [None] * 3, [], {})
-    assert [sorted(outputs) for outputs in answers.in_metres()] == [[], ["boundary"], []]
-    assert [int(mask[0, 0]) for mask in answers.masks()] == [1, 2, 3]
+    recording = Recording(tmp_path / "recording", stamps, [None] * 3, [], {})
+    assert [sorted(outputs) for outputs in recording.ground_outputs()] == [[], ["boundary"], []]
+    assert [int(mask[0, 0]) for mask in recording.masks()] == [1, 2, 3]
 
 
-def test_every_frame_of_a_drive_is_answered(small_weights, tmp_path):
+def test_every_frame_of_a_drive_gets_a_mask(small_weights, tmp_path):
     pytest.importorskip("rclpy", reason="ROS 2 is not installed")
     out = tmp_path / "out"
-    result = demo("--frames", 8, "--rate", 2, "--weights", small_weights, "--out", out, "--json", tmp_path / "json")
-    assert result.returncode == 0, result.stdout + result.stderr
-    said = json.loads((tmp_path / "json").read_text())
-    assert (said["frames_sent"], said["frames_answered"], said["frames_equal"]) == (8, 8, 8)
-    assert 0 < said["latency_p50_ms"] <= said["latency_p99_ms"] < 2000
-    assert said["fps"] == pytest.approx(2, rel=0.3)
-    assert 0 <= said["iou"] <= 1
-    assert said["weights"] == str(small_weights)
-    assert said["device"].startswith(("cpu", "cuda")) and said["precision"] in ("fp32", "bf16", "fp16")
-    assert said["network_width"] == 128 and said["threshold"] == 0.5
+    process = demo("--frames", 8, "--rate", 2, "--weights", small_weights, "--out", out, "--json", tmp_path / "json")
+    assert process.returncode == 0, process.stdout + process.stderr
+    result = json.loads((tmp_path / "json").read_text())
+    assert (result["frames_sent"], result["frames_answered"], result["frames_equal"]) == (8, 8, 8)
+    assert 0 < result["latency_p50_ms"] <= result["latency_p99_ms"] < 2000
+    assert result["fps"] == pytest.approx(2, rel=0.3)
+    assert 0 <= result["iou"] <= 1
+    assert result["weights"] == str(small_weights)
+    assert result["device"].startswith(("cpu", "cuda")) and result["precision"] in ("fp32", "bf16", "fp16")
+    assert result["network_width"] == 128 and result["threshold"] == 0.5
     video = cv2.VideoCapture(str(out / "overlay.mp4"))
     assert video.get(cv2.CAP_PROP_FRAME_COUNT) == 8
     assert video.get(cv2.CAP_PROP_FRAME_WIDTH) == 1242
-    assert cv2.imread(str(out / "contact_sheet.png")).shape == (3 * (145 + 240), 3 * 480, 3)  # and the road from above
+    assert cv2.imread(str(out / "contact_sheet.png")).shape == (3 * (145 + 240), 3 * 480, 3)  # with the bird's-eye view
     with open_bag(out / "recording") as bag:
         stamps = {}
         for connection, stamp, _ in bag.messages():
             stamps.setdefault(connection.topic, set()).add(stamp)
-    in_metres = [stamps[f"/road_seg/{topic}"] for topic in ("grid", "scan", "boundary")]
-    assert in_metres[0] == in_metres[1] == in_metres[2] <= stamps["/road_seg/mask"]
-    assert max(stamps["/road_seg/mask"]) in in_metres[0]  # the first frames have none: tables are being made
-    assert "8 sent, 8 answered" in result.stdout
-    assert str(out / "overlay.mp4") in result.stdout and str(out / "contact_sheet.png") in result.stdout
+    ground = [stamps[f"/road_seg/{topic}"] for topic in ("grid", "scan", "boundary")]
+    assert ground[0] == ground[1] == ground[2] <= stamps["/road_seg/mask"]
+    assert max(stamps["/road_seg/mask"]) in ground[0]  # not for the first frames, while the lookup tables are computed
+    assert "8 sent, 8 answered" in process.stdout
+    assert str(out / "overlay.mp4") in process.stdout and str(out / "contact_sheet.png") in process.stdout
 
 
-def test_a_kitti_drive_goes_through_bag_player_node_and_recording(repository, shipped_weights, tmp_path):
-    """The deployed node's masks, read back from the bag, are those of road_seg segment."""
+def test_a_kitti_drive_through_bag_player_node_and_recording(repository, shipped_weights, tmp_path):
+    """The node's masks, read from the recorded bag, equal those of road_seg segment."""
     pytest.importorskip("rclpy", reason="ROS 2 is not installed")
     drive = repository.parent / "shared/data/kitti_raw/2011_09_26/2011_09_26_drive_0000_sync"
     if not drive.is_dir():
         pytest.skip("needs the KITTI raw clip in ../shared")
-    result = demo("--drive", drive, "--frames", 10, "--rate", 3, "--out", tmp_path / "out", "--json", tmp_path / "json")
-    assert result.returncode == 0, result.stdout + result.stderr
-    said = json.loads((tmp_path / "json").read_text())
-    assert (said["frames_sent"], said["frames_answered"], said["frames_equal"]) == (10, 10, 10)
+    process = demo(
+        "--drive", drive, "--frames", 10, "--rate", 3, "--out", tmp_path / "out", "--json", tmp_path / "json"
+    )
+    assert process.returncode == 0, process.stdout + process.stderr
+    result = json.loads((tmp_path / "json").read_text())
+    assert (result["frames_sent"], result["frames_answered"], result["frames_equal"]) == (10, 10, 10)
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     images = [drive / "image_02" / "data" / f"{index:010d}.png" for index in range(10)]
     command = [sys.executable, "-m", "fcn_road_seg.cli.main", "segment", *images, "--out", tmp_path / "masks"]
@@ -221,17 +223,17 @@ def test_a_kitti_drive_goes_through_bag_player_node_and_recording(repository, sh
             np.testing.assert_array_equal(message.data.reshape(375, 1242), mask)
 
 
-def test_a_node_that_cannot_start_ends_the_demo_with_a_sentence(tmp_path):
+def test_a_node_that_cannot_start_is_a_user_error(tmp_path):
     pytest.importorskip("rclpy", reason="ROS 2 is not installed")
-    result = demo("--frames", 1, "--weights", tmp_path / "none.safetensors", "--out", tmp_path / "out")
-    assert result.returncode == 2
+    process = demo("--frames", 1, "--weights", tmp_path / "none.safetensors", "--out", tmp_path / "out")
+    assert process.returncode == 2
     sentence = f"the node does not start: Not configured: there is no weights file {tmp_path / 'none.safetensors'}"
-    assert sentence in result.stderr
-    assert "Traceback" not in result.stderr
+    assert sentence in process.stderr
+    assert "Traceback" not in process.stderr
 
 
 @pytest.mark.parametrize("option", [("--rate", "0"), ("--frames", "-1"), ("--drive", "nowhere")])
-def test_bad_options_are_refused_in_a_sentence(option, tmp_path):
-    result = demo(*option, "--out", tmp_path / "out")
-    assert result.returncode == 2
-    assert len(result.stderr.strip().splitlines()) == 1
+def test_bad_options_are_a_user_error(option, tmp_path):
+    process = demo(*option, "--out", tmp_path / "out")
+    assert process.returncode == 2
+    assert len(process.stderr.strip().splitlines()) == 1
