@@ -37,7 +37,7 @@ class Keys:
 
     def __exit__(self, *_: object) -> None:
         if self.active and self._in_foreground():
-            with suppress(termios.error):  # the terminal is gone
+            with suppress(termios.error):  # the terminal has been closed
                 termios.tcsetattr(self._fd, termios.TCSANOW, self._settings)
 
     def _in_foreground(self) -> bool:
@@ -60,7 +60,7 @@ class Keys:
             pressed = os.read(self._fd, 256)
         except OSError:
             pressed = b""
-        if not pressed:  # the terminal is gone
+        if not pressed:  # the terminal has been closed
             self.active = False
         return parse(pressed)
 

@@ -189,13 +189,13 @@ class BagReader:
         with file.open("rb") as stream:
             magic = stream.read(16)
         if magic.startswith(_ZSTD):  # compression_mode: file
-            whole = Path(stack.enter_context(TemporaryDirectory(prefix="road_seg_bag_"))) / file.stem
+            inner = Path(stack.enter_context(TemporaryDirectory(prefix="road_seg_bag_"))) / file.stem
             try:
-                with zstd.open(file) as packed, whole.open("wb") as unpacked:
+                with zstd.open(file) as packed, inner.open("wb") as unpacked:
                     shutil.copyfileobj(packed, unpacked)
             except (EOFError, zstd.ZstdError) as fault:
                 self.cut_off = _damaged(file, fault)
-            return self._open(whole, stack)
+            return self._open(inner, stack)
         kind = next((kind for start, kind in _MAGIC.items() if magic.startswith(start)), None)
         if kind is None:
             raise BagError(f"{file} is not a bag: it is neither MCAP, nor SQLite, nor a ROS 1 bag")

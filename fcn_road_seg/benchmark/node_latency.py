@@ -13,7 +13,6 @@ import numpy as np
 from fcn_road_seg.errors import UserError
 from fcn_road_seg.ros.child_process import ChildProcess, node_process, wait_until
 from fcn_road_seg.ros.domain import DomainReservation
-from fcn_road_seg.ros.environment import isolated_ros_environment, set_ros_defaults
 
 if TYPE_CHECKING:
     from fcn_road_seg.benchmark.mask_listener import MaskListener
@@ -54,8 +53,7 @@ def measure_node(
         UserError: ROS 2 is not installed, the node does not start, or a process exits too early.
     """
     domain = DomainReservation()
-    os.environ.update(isolated_ros_environment(domain.domain_id))
-    set_ros_defaults()
+    domain.isolate_process()
     try:
         from fcn_road_seg.benchmark.mask_listener import MaskListener
     except ImportError as error:

@@ -20,7 +20,6 @@ from fcn_road_seg.demo.topics import MASK
 from fcn_road_seg.errors import UserError
 from fcn_road_seg.ros.child_process import node_process, wait_until
 from fcn_road_seg.ros.domain import DomainReservation
-from fcn_road_seg.ros.environment import isolated_ros_environment, set_ros_defaults
 
 LAST_MASK_SECONDS = 3
 """Maximum wait for another mask after the player has exited."""
@@ -86,8 +85,7 @@ def run_drive(
         UserError: ROS 2 is not installed, the node cannot be configured, or a process exits too early.
     """
     domain = DomainReservation()
-    os.environ.update(isolated_ros_environment(domain.domain_id))
-    set_ros_defaults()
+    domain.isolate_process()
     try:
         import rclpy
         from rclpy.signals import SignalHandlerOptions

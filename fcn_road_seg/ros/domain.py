@@ -4,6 +4,8 @@ import os
 import socket
 import sys
 
+from fcn_road_seg.ros.environment import isolated_ros_environment, set_ros_defaults
+
 DOMAINS = (*range(1, 102), *range(215, 233))
 """Those whose ports are outside Linux's ephemeral range; 0 is everybody's default."""
 
@@ -30,6 +32,11 @@ class DomainReservation:
                 continue
             self.domain_id = domain_id
             return
+
+    def isolate_process(self) -> None:
+        """Confine ROS in this process and its children to this domain and machine; call it before ``rclpy.init()``."""
+        os.environ.update(isolated_ros_environment(self.domain_id))
+        set_ros_defaults()
 
     def __enter__(self) -> "DomainReservation":
         return self

@@ -34,7 +34,7 @@ class LatestOverlay:
             self._changed.notify_all()
 
     def clear(self) -> None:
-        """Remove the overlay, which is out of date when no more are received."""
+        """Remove the overlay, because it is out of date once the overlays stop."""
         with self._changed:
             self._overlay = None
 
