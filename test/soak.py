@@ -1,11 +1,11 @@
-"""The node for half an hour at 10 Hz, with bag loops and size changes: does its memory stay where it is?
+"""Soak test: run the node at 10 Hz for half an hour with bag loops and size changes, and check its memory.
 
     python test/soak.py [--minutes 30] [--weights FILE]
 
-Not a part of the suite. Frames are synthetic; every 20 s the stamps start anew, as those of a looping bag do, and every
-7 s the camera changes its size. Prints a line a minute, and at the end the figures: frames, masks, resident memory
-after the first minute and at the end. Exit code 1 if they differ by more than 2 %, or if fewer than half of the frames
-got a mask.
+Not part of the test suite. The frames are synthetic; the stamps restart every 20 s, as in a looping bag, and the image
+size changes every 7 s. Prints a line per minute, and finally the number of frames and masks and the resident memory
+after the first minute and at the end. Exits with code 1 if these differ by more than 2 %, or if fewer than half of the
+frames got a mask.
 """
 
 import argparse
@@ -37,10 +37,10 @@ with tempfile.TemporaryDirectory() as folder:
     try:
         node.wait_for_output("Listening to /image")
         camera = client.camera()
-        began, resident, masks = time.monotonic(), [], 0
+        start, resident, masks = time.monotonic(), [], 0
         for index in range(round(args.minutes * 60 * RATE)):
             seconds = index / RATE
-            client.spin_for(max(0.0, began + seconds - time.monotonic()))
+            client.spin_for(max(0.0, start + seconds - time.monotonic()))
             message = frame_message(pictures[int(seconds / SIZE_CHANGE) % len(pictures)], "bgr8", 0)
             stamp = 1_000_000_000 + seconds % LOOP
             message.header.stamp.sec, message.header.stamp.nanosec = int(stamp), round(stamp % 1 * 1e9)
@@ -61,6 +61,6 @@ frames = index + 1
 growth = resident[-1] / resident[0] - 1
 print(
     f"{frames} frames, {masks} masks; resident {resident[0]:.1f} MB after a minute, {resident[-1]:.1f} MB at the end "
-    f"({100 * growth:+.2f} %); exit code of the node {code}"
+    f"({100 * growth:+.2f} %); the node exited with code {code}"
 )
 sys.exit(code or abs(growth) > 0.02 or masks < frames / 2)
