@@ -1,6 +1,7 @@
-"""What the demo's camera sees: a synthetic drive, a folder of images, a KITTI raw drive or a video."""
+"""Opens a drive as frames: a synthetic drive, a folder of images, a KITTI raw drive or a video."""
 
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -15,54 +16,60 @@ if TYPE_CHECKING:
     from fcn_road_seg.synthetic import Camera
 
 KITTI_CAMERAS = ("image_02", "image_03", "image_00", "image_01")
-"""Folders of a KITTI raw drive, colour before grey, left before right."""
+"""Folders of a KITTI raw drive in order of preference: colour before grey, left before right."""
 SYNTHETIC_FRAMES = 100
 MOST_FRAMES = 600
 
 
 class DriveFrame(NamedTuple):
-    """One frame and what is known of it."""
+    """One frame and its ground truth."""
 
     image: np.ndarray
     """uint8 H x W x 3 RGB."""
     road: np.ndarray | None
-    """bool H x W, True on the road, or a label as in `Sample`; None where the truth is not known."""
+    """bool H x W, True on the road, or a label as in `Sample`; None if there is no ground truth."""
 
 
-class Drive(NamedTuple):
-    """A drive, read frame by frame."""
+@dataclass(frozen=True)
+class Drive:
+    """A drive that is read frame by frame.
+
+    Attributes:
+        name: of the folder, file or synthetic drive.
+        count: expected number of frames, for a progress bar.
+        frames: in order; they can be read once.
+        kitti: camera and folder of a KITTI raw drive with stamps and a calibration.
+        camera: of a synthetic drive.
+        rate: frames per second; images without stamps get KITTI's.
+    """
 
     name: str
     count: int
-    """Frames that it should have, for a progress bar."""
     frames: Iterable[DriveFrame]
     kitti: tuple[int, Path] | None = None
-    """Camera and folder of a KITTI raw drive that has stamps and a calibration."""
     camera: "Camera | None" = None
-    """Of a synthetic drive."""
     rate: float = 10.0
-    """Frames per second; of images without a stamp KITTI's."""
 
 
 def open_drive(path: Path | None, frames: int = 0, rate: float = 10.0, seed: int = 0) -> Drive:
-    """Open a drive; its frames are read or rendered one at a time as they are asked for.
+    """Open a drive; its frames are read or rendered one at a time, on demand.
 
     Args:
         path: a folder of images, a KITTI raw drive (the ..._sync folder) or a video; None renders a synthetic drive.
-        frames: at most that many; 0 takes 100 synthetic ones, or the first 600 of anything else.
-        rate: frames per second, of the synthetic drive.
+        frames: most frames; 0 takes 100 of a synthetic drive, or the first 600 of any other.
+        rate: frames per second of the synthetic drive.
         seed: of the synthetic drive.
 
     Raises:
-        UserError: there is nothing at ``path`` that can be driven.
+        UserError: ``path`` does not exist, has no images, or is not a video.
     """
     if path is None:
         return _synthetic(frames or SYNTHETIC_FRAMES, rate, seed)
     limit = frames or MOST_FRAMES
     if path.is_dir():
         images = _images(path)[:limit]
-        frames = (DriveFrame(read_rgb(image), None) for image in images)
-        return Drive(path.resolve().name, len(images), frames, _kitti(path))
+        pictures = (DriveFrame(read_rgb(image), None) for image in images)
+        return Drive(path.resolve().name, len(images), pictures, _kitti(path))
     if not path.exists():
         raise UserError(f"there is no drive {path}: name a folder of images, a KITTI raw drive or a video")
     video = VideoReader(path)

@@ -1,4 +1,4 @@
-"""Frames and labels as arrays: image messages, image files, videos, labelled samples.
+"""Reads and writes frames as arrays: image messages, image files, videos, labelled samples.
 
-Imports NumPy and OpenCV, and from the other rooms only `postprocess`; cv_bridge if it is installed.
+Imports NumPy and OpenCV, and no other room; cv_bridge if it is installed.
 """

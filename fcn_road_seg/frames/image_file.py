@@ -1,4 +1,4 @@
-"""Image files <-> RGB arrays. OpenCV thinks in BGR; this is the only place that turns it round."""
+"""Image files <-> RGB arrays. OpenCV stores BGR; only this file converts it."""
 
 import struct
 from pathlib import Path
@@ -13,16 +13,16 @@ _PNG = b"\x89PNG\r\n\x1a\n"
 
 
 class ImageFileError(UserError):
-    """An image or video file that cannot be read; the message names it."""
+    """An image or video file cannot be read; the message names it."""
 
 
 def is_image(path: Path) -> bool:
-    """Whether the file's name says that it is an image."""
+    """Whether the file's suffix is that of an image."""
     return path.suffix.lower() in SUFFIXES
 
 
 def images_in(folder: Path) -> list[Path]:
-    """The images of a folder, by name; there may be none."""
+    """The images in a folder, sorted by name; the list may be empty."""
     return sorted(path for path in folder.iterdir() if is_image(path))
 
 
@@ -30,7 +30,7 @@ def read_rgb(path: str | Path) -> np.ndarray:
     """Read an image file as uint8 H x W x 3 RGB, as ``decode_rgb`` does.
 
     Raises:
-        ImageFileError: it is missing, cut off, or OpenCV cannot read it.
+        ImageFileError: it is missing or cut off, or OpenCV cannot read it.
     """
     try:
         content = Path(path).read_bytes()
@@ -43,29 +43,28 @@ def read_rgb(path: str | Path) -> np.ndarray:
 
 
 def decode_rgb(content: bytes) -> np.ndarray:
-    """The picture in the bytes of an image file, as uint8 H x W x 3 RGB.
+    """Decode the bytes of an image file as uint8 H x W x 3 RGB.
 
-    Grey and 16-bit images are converted. The pixels are taken as they are stored: an EXIF orientation
-    is not applied, so that a mask fits its file.
+    Grey and 16-bit images are converted. An EXIF orientation is not applied, so that a mask fits its file.
 
     Raises:
-        ImageFileError: it is cut off, or OpenCV cannot read it; the message ends a sentence that names it.
+        ImageFileError: it is cut off, or OpenCV cannot read it; the message completes "FILE is ...".
     """
     if content.startswith(_PNG) and not _png_ends(content):
-        raise ImageFileError("a PNG that was cut off")  # OpenCV would make room for all that its last chunk promises
+        raise ImageFileError("a PNG that was cut off")  # OpenCV would allocate what the header claims
     try:
         image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
     except cv2.error:  # OpenCV raises for an empty file and for more pixels than its limit
         content, image = b"", None
     if content.startswith(b"\xff\xd8") and content.rfind(b"\xff\xd9") < content.rfind(b"\xff\xda"):
-        raise ImageFileError("a JPEG that was cut off")  # no end after its last scan; OpenCV paints it grey
+        raise ImageFileError("a JPEG that was cut off")  # no end after its last scan; OpenCV would paint it grey
     if image is None:
-        raise ImageFileError("missing or no image that OpenCV can read")
+        raise ImageFileError("missing or not an image that OpenCV can read")
     return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
 
 
 def jpeg_or_png_size(content: bytes) -> tuple[int, int] | None:
-    """Width and height, in pixels, that the header of a JPEG or PNG states; None if it is no such header."""
+    """Width and height in pixels from the header of a JPEG or PNG; None if it is neither."""
     if content.startswith(_PNG + b"\0\0\0\rIHDR") and len(content) >= 24:
         return struct.unpack_from(">II", content, 16)
     at = 2
@@ -73,9 +72,9 @@ def jpeg_or_png_size(content: bytes) -> tuple[int, int] | None:
         marker, length = struct.unpack_from(">BH", content, at + 1)
         if marker == 0xFF:  # a fill byte
             at += 1
-        elif marker < 0xC0 or 0xD0 <= marker <= 0xDA:  # has no length, or is the first scan already
+        elif marker < 0xC0 or 0xD0 <= marker <= 0xDA:  # a marker without a length, or already the first scan
             return None
-        elif marker > 0xDA or marker in (0xC4, 0xC8, 0xCC):  # everything but a start of frame
+        elif marker > 0xDA or marker in (0xC4, 0xC8, 0xCC):  # any segment except a start of frame
             at += 2 + length
         else:
             height, width = struct.unpack_from(">HH", content, at + 5)
@@ -84,7 +83,7 @@ def jpeg_or_png_size(content: bytes) -> tuple[int, int] | None:
 
 
 def _png_ends(content: bytes) -> bool:
-    """Whether all chunks of a PNG are there, up to its end."""
+    """Whether a PNG has all its chunks, up to IEND."""
     at = len(_PNG)
     while at + 12 <= len(content):
         length, kind = struct.unpack_from(">I4s", content, at)
@@ -95,7 +94,7 @@ def _png_ends(content: bytes) -> bool:
 
 
 def write_image(path: str | Path, image: np.ndarray) -> None:
-    """Write uint8 H x W x 3 RGB or H x W grey; the suffix of the path chooses the format.
+    """Write a uint8 image, H x W x 3 RGB or H x W grey, in the format of the path's suffix.
 
     Raises:
         OSError: the file cannot be written.
@@ -104,6 +103,6 @@ def write_image(path: str | Path, image: np.ndarray) -> None:
         image = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
     _, content = cv2.imencode(Path(path).suffix, image)
     try:
-        Path(path).write_bytes(content)  # cv2.imwrite says nothing of a full disk
+        Path(path).write_bytes(content.data)  # cv2.imwrite does not report a full disk
     except OSError as error:
         raise OSError(f"cannot write {path}: {error.strerror}") from None

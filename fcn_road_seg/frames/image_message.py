@@ -1,7 +1,7 @@
 """sensor_msgs/Image and sensor_msgs/CompressedImage <-> NumPy.
 
-Nothing here needs ROS: decoding reads, and encoding fills, any object that has the message's fields. For encodings
-that are not in ``ENCODINGS`` cv_bridge is asked, where it is installed.
+Nothing here needs ROS: decoding reads, and encoding fills, any object with the message's fields. For encodings that
+are not in ``ENCODINGS``, cv_bridge decodes the image if it is installed.
 """
 
 import re
@@ -17,15 +17,15 @@ from fcn_road_seg.errors import FrameError
 from fcn_road_seg.frames.image_file import ImageFileError, decode_rgb, jpeg_or_png_size
 
 MAX_SIDE = 16384
-"""Largest width and height, in pixels, that is taken for a camera's."""
+"""Largest width and height in pixels that are accepted."""
 MAX_PIXELS = 2**27
-"""Most pixels that are taken for a camera's; as RGB they take 400 MB."""
+"""Most pixels that are accepted; as RGB they take 400 MB."""
 MAX_PIXELS_PER_BYTE = 1032
-"""Most pixels that a byte of a JPEG or an 8-bit PNG can hold."""
+"""Most pixels that a byte of a JPEG or an 8-bit PNG can encode."""
 
 
 class ImageMessageError(FrameError):
-    """An image message that cannot be used; its text says why in one sentence.
+    """An image message is not usable; the message is one sentence.
 
     Its reason is ``encoding``, ``size``, ``step``, ``data``, or ``compression`` for a bad JPEG or PNG.
     """
@@ -35,14 +35,14 @@ class Encoding(NamedTuple):
     """How the bytes of one encoding become RGB."""
 
     pixel_bytes: int
-    """Bytes per pixel; of nv12 and nv21 those of the Y plane."""
+    """Bytes per pixel; for nv12 and nv21, of the Y plane."""
     to_rgb: Callable[[np.ndarray], np.ndarray]
     """(rows, width, pixel_bytes) uint8 -> (height, width, 3) uint8 RGB."""
     multiple: tuple[int, int] = (1, 1)
-    """Width and height are multiples of these."""
-    least: int = 1
+    """Width and height must be multiples of these."""
+    minimum: int = 1
     """Smallest width and height."""
-    planes: float = 1
+    rows_per_pixel_row: float = 1
     """Rows of bytes per row of pixels."""
 
 
@@ -51,7 +51,7 @@ def _convert(code: int) -> Callable[[np.ndarray], np.ndarray]:
 
 
 def _bayer(code: int) -> Encoding:
-    return Encoding(1, _convert(code), least=3)  # OpenCV paints anything smaller black
+    return Encoding(1, _convert(code), minimum=3)  # OpenCV returns black for smaller images
 
 
 _BGR = Encoding(3, _convert(cv2.COLOR_BGR2RGB))
@@ -66,8 +66,8 @@ ENCODINGS: dict[str, Encoding] = {
     "rgba8": Encoding(4, _convert(cv2.COLOR_RGBA2RGB)),
     "bgra8": _BGRA,
     "mono8": _GREY,
-    "mono16": Encoding(2, _convert(cv2.COLOR_GRAY2RGB)),  # of its high bytes
-    # ROS names a Bayer pattern by its first two rows, OpenCV by the second and third pixel of rows two and three.
+    "mono16": Encoding(2, _convert(cv2.COLOR_GRAY2RGB)),  # only the high bytes
+    # ROS names a Bayer pattern after its first two rows, OpenCV after pixels two and three of rows two and three.
     "bayer_rggb8": _bayer(cv2.COLOR_BayerBG2RGB),
     "bayer_bggr8": _bayer(cv2.COLOR_BayerRG2RGB),
     "bayer_gbrg8": _bayer(cv2.COLOR_BayerGR2RGB),
@@ -76,50 +76,52 @@ ENCODINGS: dict[str, Encoding] = {
     "uyvy": _UYVY,
     "yuv422_yuy2": _YUYV,
     "yuyv": _YUYV,
-    "nv12": Encoding(1, _convert(cv2.COLOR_YUV2RGB_NV12), multiple=(2, 2), planes=1.5),
-    "nv21": Encoding(1, _convert(cv2.COLOR_YUV2RGB_NV21), multiple=(2, 2), planes=1.5),
+    "nv12": Encoding(1, _convert(cv2.COLOR_YUV2RGB_NV12), multiple=(2, 2), rows_per_pixel_row=1.5),
+    "nv21": Encoding(1, _convert(cv2.COLOR_YUV2RGB_NV21), multiple=(2, 2), rows_per_pixel_row=1.5),
     "8UC1": _GREY,
     "8UC3": _BGR,
     "8UC4": _BGRA,
 }
 _NUMBERS = re.compile(r"\d+[USF]C\d*")
-"""Encodings that say nothing but a type of number, such as 32FC1: depth and data have them."""
+"""Encodings that only name a number type, such as 32FC1; depth images and other data use them."""
 
 
 def image_to_rgb(message: Any) -> np.ndarray:
-    """The picture in an image message, whatever its encoding and row padding.
+    """Decode an image message of any encoding and row padding.
 
     Args:
         message: a sensor_msgs/Image, or any object with its fields. ``data`` is a buffer of bytes (``array('B')`` in
-            rclpy), ``step`` the length of a row in bytes with its padding.
+            rclpy), ``step`` the length of a row in bytes including its padding.
 
     Returns:
-        (height, width, 3) uint8 RGB. For ``rgb8`` it is a view of the message's own bytes.
+        (height, width, 3) uint8 RGB. For ``rgb8`` it is a view of the message's bytes.
 
     Raises:
-        ImageMessageError: the message contradicts itself, is depth or data, or has an encoding that neither
-            ``ENCODINGS`` nor cv_bridge knows. All is checked before any memory is taken.
+        ImageMessageError: the message is inconsistent, is depth or other data, or has an encoding that neither
+            ``ENCODINGS`` nor cv_bridge knows. All checks come before any memory is allocated.
     """
     name, width, height, step = message.encoding, message.width, message.height, message.step
     known = ENCODINGS.get(name)
     if known is None and _NUMBERS.fullmatch(name):
-        raise _no_picture(name)
+        raise _not_a_picture(name)
     _check_size(width, height)
     encoding = known or Encoding(1, lambda pixels: _through_cv_bridge(message))
-    if width % encoding.multiple[0] or height % encoding.multiple[1] or min(width, height) < encoding.least:
+    if width % encoding.multiple[0] or height % encoding.multiple[1] or min(width, height) < encoding.minimum:
         raise ImageMessageError(
             "size",
-            f"an image of {width}x{height} pixels cannot be {name}, which comes in multiples of "
-            f"{encoding.multiple[0]}x{encoding.multiple[1]} pixels from {encoding.least}x{encoding.least} on",
+            f"an image of {width}x{height} pixels cannot be {name}, which requires multiples of "
+            f"{encoding.multiple[0]}x{encoding.multiple[1]} pixels and at least {encoding.minimum}x{encoding.minimum}",
         )
-    row, rows = width * encoding.pixel_bytes, int(height * encoding.planes)
+    row, rows = width * encoding.pixel_bytes, int(height * encoding.rows_per_pixel_row)
     if step < row:
         raise ImageMessageError(
-            "step", f"a step of {step} bytes is too small for {width} pixels of {name!r}, which have {row}"
+            "step", f"a step of {step} bytes is too small for {width} pixels of {name!r}, which need {row}"
         )
     data = _bytes(message)
     if data.size < rows * step or (known and data.size > rows * step):
-        raise ImageMessageError("data", f"{rows} rows of {step} bytes make {rows * step} bytes, but {data.size} came")
+        raise ImageMessageError(
+            "data", f"{rows} rows of {step} bytes are {rows * step} bytes, but the message has {data.size}"
+        )
     pixels = data[: rows * step].reshape(rows, step)[:, :row].reshape(rows, width, encoding.pixel_bytes)
     if name == "mono16":
         pixels = pixels[:, :, 0 if message.is_bigendian else 1]
@@ -127,25 +129,26 @@ def image_to_rgb(message: Any) -> np.ndarray:
 
 
 def compressed_to_rgb(message: Any) -> np.ndarray:
-    """The picture in a compressed image message: a JPEG or PNG as image_transport publishes them.
+    """Decode a compressed image message: a JPEG or PNG as image_transport publishes them.
 
     Args:
-        message: a sensor_msgs/CompressedImage, or any object with its fields. ``data`` is a buffer of bytes; it, and
-            not ``format``, says whether it is JPEG or PNG.
+        message: a sensor_msgs/CompressedImage, or any object with its fields. ``data`` is a buffer of bytes; its
+            content, not ``format``, decides whether it is JPEG or PNG.
 
     Returns:
         (height, width, 3) uint8 RGB, converted from grey and 16 bits; an EXIF orientation is not applied.
 
     Raises:
-        ImageMessageError: the bytes are no whole JPEG or PNG, or the picture is depth, data or a Bayer mosaic. The
-            size is checked before anything is decoded.
+        ImageMessageError: the bytes are not a complete JPEG or PNG, or the picture is depth, other data or a Bayer
+            mosaic. The size is checked before anything is decoded.
     """
     encoding, _, compression = message.format.partition(";")
     if "compressedDepth" in compression or (_NUMBERS.fullmatch(encoding) and encoding not in ENCODINGS):
-        raise _no_picture(message.format)
-    if encoding.startswith("bayer_") and compression.rstrip().endswith("compressed"):  # to no other encoding
+        raise _not_a_picture(message.format)
+    if encoding.startswith("bayer_") and compression.rstrip().endswith("compressed"):  # no colour encoding follows
         raise ImageMessageError(
-            "encoding", f"{message.format!r} is a compressed Bayer mosaic: let image_proc make the colours before it"
+            "encoding",
+            f"{message.format!r} is a compressed Bayer mosaic: let image_proc debayer it before compression",
         )
     content = _bytes(message).tobytes()
     size = jpeg_or_png_size(content)
@@ -181,9 +184,10 @@ def _bytes(message: Any) -> np.ndarray:
         raise ImageMessageError("data", "the image's data is not a buffer of bytes") from None
 
 
-def _no_picture(name: str) -> ImageMessageError:
+def _not_a_picture(name: str) -> ImageMessageError:
     return ImageMessageError(
-        "encoding", f"{name!r} is depth or data and not a picture: remap the node's image to the camera's colour image"
+        "encoding",
+        f"{name!r} is depth or data, not a picture: remap the node's image to the camera's colour image",
     )
 
 
@@ -193,23 +197,23 @@ def _through_cv_bridge(message: Any) -> np.ndarray:
         known = ", ".join(ENCODINGS)
         raise ImageMessageError(
             "encoding",
-            f"the encoding {message.encoding!r} is not one of {known}; cv_bridge would read more, but does not load",
+            f"the encoding {message.encoding!r} is not one of {known}; cv_bridge supports more, but cannot be loaded",
         )
     try:
         rgb = np.asarray(bridge.imgmsg_to_cv2(message, "rgb8"))
-    except Exception as error:  # its own, OpenCV's, or Boost's
+    except Exception as error:  # from cv_bridge, OpenCV or Boost
         reason = " ".join(str(error).split())
         raise ImageMessageError("encoding", f"cv_bridge cannot decode {message.encoding!r}: {reason}") from None
     if rgb.dtype != np.uint8 or rgb.shape != (message.height, message.width, 3):
         raise ImageMessageError(
-            "encoding", f"cv_bridge made {rgb.dtype} of shape {rgb.shape} out of {message.encoding!r}"
+            "encoding", f"cv_bridge turned {message.encoding!r} into {rgb.dtype} of shape {rgb.shape}"
         )
     return rgb
 
 
 @cache
 def _cv_bridge() -> Any:
-    """A converter of cv_bridge's, or None where that is not installed or, built for NumPy 1, does not load."""
+    """A CvBridge; None if cv_bridge is not installed, or cannot be loaded because it was built for NumPy 1."""
     try:
         from cv_bridge import CvBridge
 
@@ -219,18 +223,18 @@ def _cv_bridge() -> Any:
 
 
 def fill_image(message: Any, pixels: np.ndarray, encoding: str) -> Any:
-    """Put a picture into an image message; its header is left as it is.
+    """Write an image into an image message without changing its header.
 
     Args:
         message: a sensor_msgs/Image, or any object with its fields.
         pixels: (height, width) uint8 for one channel, (height, width, channels) uint8 for more.
-        encoding: the name of the encoding that ``pixels`` already has, ``mono8``, ``bgr8`` or ``rgb8``.
+        encoding: of ``pixels``: ``mono8``, ``bgr8`` or ``rgb8``.
 
     Returns:
         The same message. The pixels are copied once.
 
     Raises:
-        ImageMessageError: ``pixels`` is not uint8 or does not have the encoding's channels.
+        ImageMessageError: ``pixels`` is not uint8, or its channels are not those of the encoding.
     """
     channels = 1 if pixels.ndim == 2 else pixels.shape[-1]
     if pixels.dtype != np.uint8 or pixels.ndim not in (2, 3) or channels != ENCODINGS[encoding].pixel_bytes:
@@ -239,7 +243,7 @@ def fill_image(message: Any, pixels: np.ndarray, encoding: str) -> Any:
     message.encoding = encoding
     message.is_bigendian = 0
     message.step = message.width * channels
-    data = array("B")  # rclpy takes this type as it is, and checks any other one element at a time
+    data = array("B")  # rclpy uses this type directly, and checks every element of any other
     data.frombytes(np.ascontiguousarray(pixels).data.cast("B"))
     message.data = data
     return message

@@ -18,8 +18,8 @@ class Sample:
     Attributes:
         image: uint8 H x W x 3, RGB.
         label: uint8 H x W: 0 not road, 1 road, 255 ignore.
-        name: what the data set calls the frame.
-        classes: uint8 H x W, finer class ids of the data set's own, 255 ignore; None where it has none.
+        name: of the frame in the data set.
+        classes: uint8 H x W, the data set's own, finer class ids, 255 ignore; None if it has none.
     """
 
     image: np.ndarray
@@ -40,4 +40,4 @@ class Samples(Protocol):
 
 
 class DatasetError(UserError):
-    """A data set that cannot be read; the message says which file and what is wrong with it."""
+    """A data set cannot be read; the message names the file and the fault."""

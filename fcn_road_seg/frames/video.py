@@ -1,4 +1,4 @@
-"""Video files as RGB frames, through OpenCV."""
+"""Video files <-> RGB frames, with OpenCV."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,10 +13,10 @@ class VideoReader:
     """Iterates over a video's frames, uint8 H x W x 3 RGB.
 
     Attributes:
-        rate: frames per second.
+        rate: frames per second; 10 if the file does not state it.
 
     Raises:
-        ImageFileError: the file is no video that OpenCV can read.
+        ImageFileError: the file is not a video that OpenCV can read.
     """
 
     def __init__(self, path: str | Path):
@@ -28,14 +28,14 @@ class VideoReader:
         self._length = max(0, int(self._capture.get(cv2.CAP_PROP_FRAME_COUNT)))
 
     def __len__(self) -> int:
-        """The number of frames that the file claims to have."""
+        """The number of frames according to the file's header; 0 if unknown."""
         return self._length
 
     def __iter__(self) -> Iterator[np.ndarray]:
-        """The frames, once.
+        """Read the frames; works only once.
 
         Raises:
-            ImageFileError: after the last frame that can be read, if there is none, or an AVI claims more.
+            ImageFileError: after the last readable frame, if there was none or an AVI file claims more.
         """
         count = 0
         while True:
@@ -44,7 +44,7 @@ class VideoReader:
                 break
             count += 1
             yield cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)
-        exact = self._length if Path(self.path).suffix.lower() == ".avi" else 0  # other formats' numbers are guesses
+        exact = self._length if Path(self.path).suffix.lower() == ".avi" else 0  # other formats only estimate it
         if count < max(1, exact):
             raise ImageFileError(f"{self.path} claims {self._length} frames, but only {count} can be read")
 
@@ -52,14 +52,14 @@ class VideoReader:
 class VideoWriter:
     """Writes uint8 H x W x 3 RGB frames, all of one size, to an MP4 file; a context manager.
 
-    The file appears when the block ends well; until then it is a hidden one beside it.
+    The frames go to a hidden file beside it, which is renamed when the block ends without an exception.
 
     Raises:
-        OSError: at the end: the disk is full.
+        OSError: at the end of the block, if the video is incomplete because the disk is full.
     """
 
     def __init__(self, path: str | Path, rate: float):
-        self.path, self.rate = Path(path), min(max(rate, 0.1), 1000.0)  # MPEG-4 takes no others
+        self.path, self.rate = Path(path), min(max(rate, 0.1), 1000.0)  # the rates that MPEG-4 allows
         self._partial = self.path.with_name(f".{self.path.stem}.partial{self.path.suffix}")
         self._writer: cv2.VideoWriter | None = None
         self._count = 0
@@ -87,9 +87,9 @@ class VideoWriter:
         self._writer.release()
         try:
             if kind is None:
-                # OpenCV does not say what became of the frames.
+                # OpenCV does not report failed writes, so count the frames.
                 if cv2.VideoCapture(str(self._partial)).get(cv2.CAP_PROP_FRAME_COUNT) < self._count:
-                    raise OSError(f"the video {self.path} cannot be written whole: is the disk full?")
+                    raise OSError(f"the video {self.path} cannot be written completely: is the disk full?")
                 self._partial.replace(self.path)
         finally:
             self._partial.unlink(missing_ok=True)

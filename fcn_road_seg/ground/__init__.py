@@ -1,6 +1,6 @@
 """Maps pixels to metres on the road plane, and masks to point clouds, grids, scans and boundaries, without ROS.
 
-Imports NumPy and OpenCV, and from the other rooms only `errors` and `postprocess`.
+Imports NumPy and OpenCV, and from the other rooms only `postprocess`.
 
 Frames are REP-103's: the optical frame has z forward, x right, y down; the ground frame x forward, y left, z up.
 """

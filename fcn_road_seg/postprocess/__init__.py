@@ -1,4 +1,4 @@
-"""From P(road) to what is published: threshold, labels, overlay, temporal filter, out-of-domain alarm.
+"""Turns P(road) into masks, labels and overlays, filters it over time, and detects unsuitable frames.
 
 Imports NumPy and OpenCV, but no other room.
 """

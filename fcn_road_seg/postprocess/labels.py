@@ -1,4 +1,4 @@
-"""P(road) -> class ids and their confidence, as Nav2's semantic_segmentation_layer reads them."""
+"""Turns P(road) into class ids and confidences for Nav2's semantic_segmentation_layer."""
 
 from functools import lru_cache
 
@@ -8,7 +8,7 @@ import numpy as np
 from fcn_road_seg.postprocess.threshold import threshold_level
 
 NOT_ROAD, ROAD, UNKNOWN = 0, 1, 255
-"""Class ids; vision_msgs keeps the largest for what has no class."""
+"""Class ids; vision_msgs reserves the largest for unlabelled pixels."""
 CLASS_NAMES = {NOT_ROAD: "not_road", ROAD: "road"}
 
 
@@ -20,10 +20,10 @@ def labels_and_confidence(
     Args:
         probability: P(road) x 255, uint8 H x W.
         threshold: P(road), 0..1, from which a pixel is road.
-        min_confidence: 0..1; a pixel whose larger of P(road) and 1 - P(road) is below has no class.
+        min_confidence: 0..1; a pixel is unknown if both P(road) and 1 - P(road) are below it.
 
     Returns:
-        Two uint8 H x W: ids (0 not road, 1 road, 255 unknown), and the probability of that class x 255, 0 of unknown.
+        Two uint8 H x W: ids (0 not road, 1 road, 255 unknown), and the probability of that class x 255 (0 if unknown).
     """
     labels, confidence = _tables(threshold, min_confidence)
     return cv2.LUT(probability, labels), cv2.LUT(probability, confidence)

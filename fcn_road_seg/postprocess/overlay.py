@@ -1,4 +1,4 @@
-"""Pictures for people."""
+"""Overlays of masks on frames."""
 
 import cv2
 import numpy as np
@@ -18,7 +18,7 @@ def overlay(
         colour: in the frame's channel order.
 
     Returns:
-        uint8 H x W x 3, the frame's channel order; pixels that are not road are the frame's own.
+        uint8 H x W x 3 in the frame's channel order; pixels that are not road are unchanged.
     """
-    tinted = cv2.addWeighted(frame, 1 - alpha, np.broadcast_to(np.uint8(colour), frame.shape), alpha, 0)
+    tinted = cv2.addWeighted(frame, 1 - alpha, np.broadcast_to(np.array(colour, np.uint8), frame.shape), alpha, 0)
     return np.where(mask[..., None] != 0, tinted, frame)

@@ -1,43 +1,57 @@
-"""An exponential average of the road probability over past frames: a mask that flickers less, and not a frame later."""
+"""An exponential average of P(road) over past frames, which reduces flicker without delay."""
+
+from typing import NamedTuple
 
 import cv2
 import numpy as np
 
 NOMINAL = 0.1
-"""Seconds: the period that `smoothing` is stated for, and what counts as passed between frames without stamps."""
+"""The period in seconds that `smoothing` refers to, and that is assumed between frames without stamps."""
 JUMP = 1.0
-"""Seconds between two frames from which the earlier says nothing of the later."""
+"""Seconds between two frames from which the average starts again."""
 WIDTH = 414
-"""Pixels of the small picture in which frames are matched and averaged: a third of KITTI's."""
+"""Width in pixels of the small picture in which frames are matched and averaged: a third of KITTI's."""
 SMALLEST = 32
-"""Pixels: in a small picture that is lower or narrower OpenCV's DIS may crash, so no such frame is averaged."""
+"""Smallest height and width in pixels that are averaged: OpenCV's DIS may crash on smaller pictures."""
+
+
+class _Past(NamedTuple):
+    """The previous frame."""
+
+    source: tuple[int, int, str]
+    """Width, height, camera."""
+    stamp: int
+    grey: np.ndarray
+    """Small grey picture, uint8 h x w."""
+    average: np.ndarray
+    """Small average of P(road) x 255, float32 h x w."""
 
 
 class TemporalFilter:
-    """Averages P(road) with that of the frames before, moved along with the picture; the older, the less they count.
+    """Averages P(road) over past frames, moved along with the picture and weighted less the older they are.
 
     The motion is dense optical flow between two small pictures (DIS: Kroeger, Timofte, Dai, Van Gool, ECCV 2016), so
-    neither odometry nor calibration is needed. Only the difference between average and P is made in the small
-    picture and then enlarged, so the edges of the mask stay as sharp as they are.
+    neither odometry nor calibration is needed. Only the difference between the average and P is computed in the small
+    picture and then enlarged, so the edges of the mask stay sharp.
     """
 
     def __init__(self) -> None:
-        self._flow = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST)
+        self._flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST)
         self._pixels = np.empty((0, 0, 2), np.float32)
-        self._enlarged: np.ndarray | None = None  # its memory is used again
+        self._enlarged: np.ndarray | None = None  # kept to reuse its memory
         self.reset()
 
     def reset(self) -> None:
         """Forget all frames."""
-        self._last: tuple | None = None  # (frame's size, camera), stamp, small grey picture, small average
+        self._last: _Past | None = None
 
     def __call__(
         self, probability: np.ndarray, image: np.ndarray, smoothing: float, stamp: int = 0, camera: str = ""
     ) -> np.ndarray:
-        """The averaged probability of the newest frame.
+        """Average the probability of a new frame with the past.
 
-        It starts anew, with P as it is, where the size or the camera is another, or where the stamp stands still,
-        goes back (a bag that loops) or leaps by a second or more.
+        The average starts again with `probability` if the size or the camera changes, or if the stamp stays the same,
+        goes back (a bag that loops) or jumps by a second or more.
 
         Args:
             probability: P(road) x 255, uint8 H x W.
@@ -45,7 +59,7 @@ class TemporalFilter:
             smoothing: 0..1, the weight of the past after 0.1 s: smoothing ** (seconds / 0.1), so that the mask
                 follows the world equally fast at any rate; 0 returns `probability` itself and forgets the past.
             stamp: nanoseconds; 0 for none.
-            camera: who took it, such as the frame_id.
+            camera: identifies the camera, for example by its frame_id.
 
         Returns:
             P(road) x 255, uint8 H x W.
@@ -59,27 +73,26 @@ class TemporalFilter:
             return probability
         grey = cv2.cvtColor(cv2.resize(image, small), cv2.COLOR_RGB2GRAY)
         average = cv2.resize(probability, small).astype(np.float32)
-        source = ((width, height), camera)
-        last, self._last = self._last, (source, stamp, grey, average)
-        if last is None or last[0] != source:
+        last, self._last = self._last, _Past((width, height, camera), stamp, grey, average)
+        if last is None or last.source != self._last.source:
             return probability
-        seconds = (stamp - last[1]) / 1e9 if stamp or last[1] else NOMINAL
+        seconds = (stamp - last.stamp) / 1e9 if stamp or last.stamp else NOMINAL
         if not 0 < seconds < JUMP:
             return probability
-        correction = self._correction(average, grey, *last[2:], smoothing ** (seconds / NOMINAL))
+        correction = self._correction(average, grey, last, smoothing ** (seconds / NOMINAL))
         cv2.add(average, correction, dst=average)
         self._enlarged = cv2.resize(correction, (width, height), dst=self._enlarged)
         return cv2.add(probability, self._enlarged, dtype=cv2.CV_8U)
 
-    def _correction(
-        self, now: np.ndarray, grey: np.ndarray, last_grey: np.ndarray, past: np.ndarray, weight: float
-    ) -> np.ndarray:
-        """What the past changes, float32 h x w in units of P x 255."""
+    def _correction(self, now: np.ndarray, grey: np.ndarray, last: _Past, weight: float) -> np.ndarray:
+        """The change that the past makes, float32 h x w in units of P x 255."""
         height, width = now.shape
         if self._pixels.shape[:2] != now.shape:
             self._pixels = np.stack(np.meshgrid(np.arange(width), np.arange(height)), -1).astype(np.float32)
-        came_from = cv2.add(self._flow.calc(grey, last_grey, None), self._pixels)
-        # Where the flow leads out of the last picture, BORDER_TRANSPARENT leaves a pixel as it is: without a past.
+        # OpenCV's stubs do not know that the flow and the second map may be None.
+        origin = self._flow.calc(grey, last.grey, None) + self._pixels  # type: ignore[call-overload]
+        # Where the flow leads out of the last picture, BORDER_TRANSPARENT keeps the pixel of the new frame.
         moved = now.copy()
-        cv2.remap(past, came_from, None, cv2.INTER_LINEAR, dst=moved, borderMode=cv2.BORDER_TRANSPARENT)
+        border = cv2.BORDER_TRANSPARENT
+        cv2.remap(last.average, origin, None, cv2.INTER_LINEAR, moved, border)  # type: ignore[call-overload]
         return cv2.addWeighted(moved, weight, now, -weight, 0)

@@ -1,10 +1,10 @@
-"""Probability -> mask."""
+"""Turns P(road) into a mask."""
 
 import numpy as np
 
 
 def threshold_level(threshold: float) -> int:
-    """The P(road) x 255, 1..255, from which a pixel counts as road at a threshold of 0..1."""
+    """The smallest P(road) x 255, 1..255, that counts as road at a threshold of 0..1."""
     return max(1, round(threshold * 255))
 
 

@@ -1,12 +1,12 @@
 """The two sequences: one continuous drive, and independent scenes for training."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
 
-from fcn_road_seg.frames.sample import Sample
+from fcn_road_seg.frames.sample import Sample, Samples
 from fcn_road_seg.synthetic.camera import KITTI, Camera
 from fcn_road_seg.synthetic.layout import SCENES, make_street
 from fcn_road_seg.synthetic.render import SyntheticFrame, render
@@ -29,7 +29,7 @@ def _index(i: int, count: int) -> int:
     return i % count
 
 
-class SyntheticDrive(Sequence[SyntheticFrame]):
+class SyntheticDrive:
     """One continuous drive along one street; `drive[i]` renders frame `i`, always the same.
 
     Args:
@@ -88,14 +88,17 @@ class SyntheticDrive(Sequence[SyntheticFrame]):
         x, y, heading = self.street.centreline.at(s)
         return float(x - d * np.sin(heading)), float(y + d * np.cos(heading)), float(heading + yaw)
 
-    def __getitem__(self, i: int) -> SyntheticFrame:  # type: ignore[override]  # slices are not supported
+    def __iter__(self) -> Iterator[SyntheticFrame]:
+        return (self[i] for i in range(len(self)))
+
+    def __getitem__(self, i: int) -> SyntheticFrame:
         i = _index(i, self.frames)
         s, d, yaw = self.on_street(i)
         rng = np.random.default_rng([self.seed, 3, i])
         return render(self.street, self.light, self.camera, s, d, yaw, seconds=i / self.rate, rng=rng)
 
 
-class SyntheticRoad(Sequence[Sample]):
+class SyntheticRoad(Samples):
     """Independent random scenes for training; `scenes[i]` renders sample `i`, always the same.
 
     The street, the weather and the pose on the street are random; the camera's height, pitch and focal length vary
@@ -111,14 +114,14 @@ class SyntheticRoad(Sequence[Sample]):
     """
 
     def __init__(self, count: int, seed: int = 0, camera: Camera = KITTI):
-        self.length, self.seed, self.camera = count, seed, camera
+        self.count, self.seed, self.camera = count, seed, camera
 
     def __len__(self) -> int:
-        return self.length
+        return self.count
 
     def frame(self, i: int) -> SyntheticFrame:
         """Render scene `i`."""
-        i = _index(i, self.length)
+        i = _index(i, self.count)
         rng = np.random.default_rng([self.seed, 17, i])
         zoom = rng.uniform(0.85, 1.2)
         camera = replace(
@@ -133,6 +136,6 @@ class SyntheticRoad(Sequence[Sample]):
         s, d = rng.uniform(0, 30), street.lane + rng.normal(0, 0.2)
         return render(street, light, camera, s, d, rng.normal(0, 0.02), seconds=s / 8.0, rng=rng)
 
-    def __getitem__(self, i: int) -> Sample:  # type: ignore[override]  # slices are not supported
+    def __getitem__(self, i: int) -> Sample:
         frame = self.frame(i)
-        return Sample(frame.image, frame.road.astype(np.uint8), f"synthetic_{self.seed}_{_index(i, self.length):06d}")
+        return Sample(frame.image, frame.road.astype(np.uint8), f"synthetic_{self.seed}_{_index(i, self.count):06d}")

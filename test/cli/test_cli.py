@@ -247,7 +247,7 @@ def test_a_full_disk_is_an_error(tmp_path):
     (tmp_path / "mask.png").symlink_to(full)
     with pytest.raises(OSError, match="cannot write .*mask.png: No space left"):
         write_image(tmp_path / "mask.png", np.zeros((4, 4), np.uint8))
-    with pytest.raises(OSError, match="cannot be written whole"), VideoWriter(tmp_path / "a.mp4", 10) as writer:
+    with pytest.raises(OSError, match="cannot be written completely"), VideoWriter(tmp_path / "a.mp4", 10) as writer:
         writer.write(np.zeros((48, 64, 3), np.uint8))
         writer._count += 1  # as many as were lost
     assert not [path for path in tmp_path.iterdir() if path.suffix == ".mp4"]

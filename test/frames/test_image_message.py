@@ -32,13 +32,13 @@ FLAT[:, 6:] = (30, 90, 220)
 
 
 def mosaic(pattern: str) -> np.ndarray:
-    """What a Bayer sensor sees of FLAT: one colour per pixel, the pattern being its first two rows."""
+    """FLAT through a Bayer sensor: one colour per pixel; the pattern names those of the first two rows."""
     channel = np.array(["rgb".index(letter) for letter in pattern]).reshape(2, 2)
     return np.take_along_axis(FLAT, np.tile(channel, (4, 6))[:, :, None], 2)
 
 
 def yuv() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """FLAT as the Y, U and V, each (8, 12), of BT.601 with Y from 16 to 235."""
+    """FLAT as Y, U and V of BT.601 with Y from 16 to 235, (8, 12) each."""
     r, g, b = np.moveaxis(FLAT / 255, 2, 0)
     y = 16 + 65.481 * r + 128.553 * g + 24.966 * b
     u = 128 - 37.797 * r - 74.203 * g + 112 * b
@@ -76,7 +76,7 @@ FLAT_AREAS = {
 
 
 def message(pixels: np.ndarray, layout: str, padding: int = 0, **changes) -> SimpleNamespace:
-    """An image message with the rows of ``pixels``, padded by bytes that are no pixels."""
+    """An image message with the rows of ``pixels``, each followed by padding bytes."""
     height, width = pixels.shape[:2]
     rows = np.pad(pixels.reshape(height, -1), ((0, 0), (0, padding)), constant_values=77)
     fields = dict(height=height, width=width, encoding=layout, is_bigendian=0, step=rows.shape[1])
@@ -91,7 +91,7 @@ def example(layout: str, padding: int = 0) -> SimpleNamespace:
 
 
 def check(layout: str, rgb: np.ndarray) -> None:
-    """That this is the picture in the example."""
+    """Check that this is the picture of the example."""
     assert rgb.dtype == np.uint8
     if layout in EXACT:
         np.testing.assert_array_equal(rgb, EXACT[layout][1])
@@ -100,7 +100,7 @@ def check(layout: str, rgb: np.ndarray) -> None:
         np.testing.assert_allclose(rgb[:, [*range(4), *range(8, 12)]], FLAT[:, [*range(4), *range(8, 12)]], atol=3)
 
 
-def refusal(decode, source) -> ImageMessageError:
+def error_of(decode, source) -> ImageMessageError:
     with pytest.raises(ImageMessageError) as error:
         decode(source)
     assert len(str(error.value).splitlines()) == 1
@@ -142,39 +142,43 @@ def test_rgb8_is_not_copied():
 
 
 @pytest.mark.parametrize(
-    "changes, reason, words",
+    "changes, reason, text",
     [
         (dict(width=0), "size", "0x5 pixels"),
         (dict(height=0, data=array("B")), "size", "7x0 pixels"),
         (dict(width=MAX_SIDE + 1, step=3 * MAX_SIDE + 3), "size", "is not within 1x1"),
         (dict(width=100_000, height=100_000, step=300_000, data=b"0123456789"), "size", "100000x100000"),
         (dict(width=16_000, height=16_000, step=48_000), "size", "and 134 megapixels"),
-        (dict(width=10_000, height=10_000, step=30_000, data=b"0123456789"), "data", "300000000 bytes, but 10 came"),
-        (dict(step=20), "step", "a step of 20 bytes is too small for 7 pixels of 'rgb8', which have 21"),
+        (
+            dict(width=10_000, height=10_000, step=30_000, data=b"0123456789"),
+            "data",
+            "300000000 bytes, but the",
+        ),
+        (dict(step=20), "step", "a step of 20 bytes is too small for 7 pixels of 'rgb8', which need 21"),
         (dict(step=0), "step", "a step of 0 bytes"),
-        (dict(data=RGB.tobytes()[:-1]), "data", "105 bytes, but 104 came"),
-        (dict(data=RGB.tobytes() + b"0"), "data", "105 bytes, but 106 came"),
-        (dict(data=b""), "data", "105 bytes, but 0 came"),
+        (dict(data=RGB.tobytes()[:-1]), "data", "105 bytes, but the message has 104"),
+        (dict(data=RGB.tobytes() + b"0"), "data", "105 bytes, but the message has 106"),
+        (dict(data=b""), "data", "105 bytes, but the message has 0"),
         (dict(data=[1, 2, 3]), "data", "not a buffer of bytes"),
-        (dict(encoding="yuv422"), "size", "7x5 pixels cannot be yuv422, which comes in multiples of 2x1"),
-        (dict(encoding="nv12", width=8), "size", "8x5 pixels cannot be nv12, which comes in multiples of 2x2"),
+        (dict(encoding="yuv422"), "size", "7x5 pixels cannot be yuv422, which requires multiples of 2x1"),
+        (dict(encoding="nv12", width=8), "size", "8x5 pixels cannot be nv12, which requires multiples of 2x2"),
         (
             dict(encoding="bayer_rggb8", height=2),
             "size",
-            "bayer_rggb8, which comes in multiples of 1x1 pixels from 3x3",
+            "bayer_rggb8, which requires multiples of 1x1 pixels and at least 3x3",
         ),
-        (dict(encoding="nv21", width=8, height=4, data=bytes(84)), "data", "6 rows of 21 bytes make 126 bytes"),
-        (dict(encoding="32FC1"), "encoding", "'32FC1' is depth or data and not a picture"),
+        (dict(encoding="nv21", width=8, height=4, data=bytes(84)), "data", "6 rows of 21 bytes are 126 bytes"),
+        (dict(encoding="32FC1"), "encoding", "'32FC1' is depth or data, not a picture"),
         (dict(encoding="16UC1"), "encoding", "'16UC1' is depth"),
         (dict(encoding="32SC4"), "encoding", "'32SC4' is depth"),
         (dict(encoding="64FC"), "encoding", "'64FC' is depth"),
         (dict(encoding=""), "encoding", "the encoding '' is not one of rgb8, bgr8"),
-        (dict(encoding="rgb16"), "encoding", "cv_bridge would read more, but does not load"),
+        (dict(encoding="rgb16"), "encoding", "cv_bridge supports more, but cannot be loaded"),
     ],
 )
-def test_a_message_that_cannot_be_used_is_refused_in_one_sentence(changes, reason, words, without_cv_bridge):
-    error = refusal(image_to_rgb, message(RGB, "rgb8", **changes))
-    assert words in str(error)
+def test_an_invalid_message_raises_one_sentence(changes, reason, text, without_cv_bridge):
+    error = error_of(image_to_rgb, message(RGB, "rgb8", **changes))
+    assert text in str(error)
     assert error.reason == reason
 
 
@@ -182,14 +186,14 @@ def test_a_message_that_cannot_be_used_is_refused_in_one_sentence(changes, reaso
 
 
 def stand_in(monkeypatch, **members) -> None:
-    """Make ``import cv_bridge`` give a module with these members."""
+    """Make ``import cv_bridge`` return a module with these members."""
     module = ModuleType("cv_bridge")
     module.__dict__.update(members)
     monkeypatch.setitem(sys.modules, "cv_bridge", module)
 
 
 @pytest.fixture(autouse=True)
-def ask_for_cv_bridge_anew():
+def reload_cv_bridge():
     image_message._cv_bridge.cache_clear()
     yield
     image_message._cv_bridge.cache_clear()
@@ -200,35 +204,35 @@ def without_cv_bridge(monkeypatch):
     monkeypatch.setitem(sys.modules, "cv_bridge", None)
 
 
-def bridge(answer):
-    """A CvBridge class whose conversion gives ``answer()``."""
+def bridge(convert):
+    """A CvBridge class whose conversion returns ``convert()``."""
 
     class CvBridge:
         def imgmsg_to_cv2(self, source, desired_encoding):
             assert (source.encoding, desired_encoding) == ("rgb16", "rgb8")
-            return answer()
+            return convert()
 
     return CvBridge
 
 
-def test_cv_bridge_decodes_what_is_unknown(monkeypatch):
+def test_cv_bridge_decodes_other_encodings(monkeypatch):
     stand_in(monkeypatch, CvBridge=bridge(lambda: RGB))
     np.testing.assert_array_equal(image_to_rgb(message(RGB, "rgb16", padding=21)), RGB)
 
 
 @pytest.mark.parametrize(
-    "answer, words",
+    "convert, text",
     [
         (lambda: {}["no such\nkey"], "cv_bridge cannot decode 'rgb16'"),
-        (lambda: RGB[:, :, :2], "cv_bridge made uint8 of shape (5, 7, 2)"),
-        (lambda: RGB.astype(np.uint16), "cv_bridge made uint16"),
-        (lambda: None, "cv_bridge made object"),
+        (lambda: RGB[:, :, :2], "cv_bridge turned 'rgb16' into uint8 of shape (5, 7, 2)"),
+        (lambda: RGB.astype(np.uint16), "cv_bridge turned 'rgb16' into uint16"),
+        (lambda: None, "cv_bridge turned 'rgb16' into object"),
     ],
 )
-def test_cv_bridge_may_fail_in_any_way(monkeypatch, answer, words):
-    stand_in(monkeypatch, CvBridge=bridge(answer))
-    error = refusal(image_to_rgb, message(RGB, "rgb16"))
-    assert words in str(error) and error.reason == "encoding"
+def test_a_fault_of_cv_bridge_raises_one_sentence(monkeypatch, convert, text):
+    stand_in(monkeypatch, CvBridge=bridge(convert))
+    error = error_of(image_to_rgb, message(RGB, "rgb16"))
+    assert text in str(error) and error.reason == "encoding"
 
 
 @pytest.mark.parametrize(
@@ -240,17 +244,17 @@ def test_cv_bridge_may_fail_in_any_way(monkeypatch, answer, words):
         (dict(encoding="16UC1"), "encoding"),
     ],
 )
-def test_cv_bridge_is_not_asked_about_nonsense(monkeypatch, changes, reason):
-    stand_in(monkeypatch, CvBridge=bridge(lambda: pytest.fail("asked")))
-    assert refusal(image_to_rgb, message(RGB, "rgb16", **changes)).reason == reason
+def test_cv_bridge_does_not_get_invalid_messages(monkeypatch, changes, reason):
+    stand_in(monkeypatch, CvBridge=bridge(lambda: pytest.fail("called")))
+    assert error_of(image_to_rgb, message(RGB, "rgb16", **changes)).reason == reason
 
 
-def test_cv_bridge_that_does_not_load_is_none(monkeypatch):
-    def not_for_numpy_2():
+def test_a_cv_bridge_that_cannot_be_loaded_is_not_used(monkeypatch):
+    def fail_to_load():
         raise SystemError("compiled using NumPy 1.x")
 
-    stand_in(monkeypatch, CvBridge=not_for_numpy_2)
-    assert "cv_bridge would read more" in str(refusal(image_to_rgb, message(RGB, "rgb16")))
+    stand_in(monkeypatch, CvBridge=fail_to_load)
+    assert "cv_bridge supports more" in str(error_of(image_to_rgb, message(RGB, "rgb16")))
 
 
 # Compressed
@@ -262,7 +266,7 @@ PNG_FORMATS = ["png", "bgr8; png compressed bgr8", "rgba16; png compressed bgr16
 
 
 def encoded(suffix: str, pixels: np.ndarray, *options: int) -> bytes:
-    """A picture, in OpenCV's order of colours, as a file's bytes."""
+    """The bytes of an image file; pixels are in OpenCV's channel order."""
     return cv2.imencode(suffix, pixels, options)[1].tobytes()
 
 
@@ -295,7 +299,7 @@ def test_decodes_png(name):
     ],
     ids=["grey", "grey16", "rgb16", "rgba"],
 )
-def test_png_of_another_kind_becomes_rgb(pixels, expected):
+def test_other_kinds_of_png_become_rgb(pixels, expected):
     np.testing.assert_array_equal(compressed_to_rgb(compressed(encoded(".png", pixels), "png")), expected)
 
 
@@ -307,7 +311,7 @@ def test_grey_jpeg_becomes_rgb(name):
     assert rgb.shape == SMOOTH.shape and (rgb == rgb[:, :, :1]).all()
 
 
-def test_jpeg_of_other_kinds():
+def test_other_kinds_of_jpeg():
     for options in (
         [cv2.IMWRITE_JPEG_PROGRESSIVE, 1],
         [cv2.IMWRITE_JPEG_OPTIMIZE, 1],
@@ -318,11 +322,15 @@ def test_jpeg_of_other_kinds():
     compressed_to_rgb(compressed(JPEG[:2] + b"\xff" + JPEG[2:] + b"\0\0"))  # a fill byte, bytes after the end
 
 
-def test_exif_does_not_turn_the_picture():
+def test_exif_orientation_is_ignored():
     tiff = b"II*\0" + struct.pack("<IHHHIHHI", 8, 1, 0x0112, 3, 1, 6, 0, 0)
     exif = b"\xff\xe1" + struct.pack(">H", 8 + len(tiff)) + b"Exif\0\0" + tiff
     turned = JPEG[:2] + exif + JPEG[2:]
-    assert cv2.imdecode(np.frombuffer(turned, np.uint8), cv2.IMREAD_COLOR).shape == (48, 32, 3)  # it would
+    assert cv2.imdecode(np.frombuffer(turned, np.uint8), cv2.IMREAD_COLOR).shape == (
+        48,
+        32,
+        3,
+    )  # OpenCV applies it
     np.testing.assert_array_equal(compressed_to_rgb(compressed(turned)), compressed_to_rgb(compressed(JPEG)))
 
 
@@ -337,7 +345,7 @@ def jpeg_header(width: int, height: int) -> bytes:
 
 
 @pytest.mark.parametrize(
-    "source, reason, words",
+    "source, reason, text",
     [
         (compressed(PNG, "16UC1; compressedDepth"), "encoding", "'16UC1; compressedDepth' is depth or data"),
         (compressed(PNG, "16UC1; compressedDepth png"), "encoding", "is depth or data"),
@@ -351,7 +359,7 @@ def jpeg_header(width: int, height: int) -> bytes:
         (compressed(PNG[:20], "png"), "compression", "neither a JPEG nor a PNG"),
         (compressed(PNG[:-40], "png"), "compression", "the 'png' picture is a PNG that was cut off"),
         (compressed(PNG[:-12], "png"), "compression", "is a PNG that was cut off"),
-        (compressed(PNG[:50] + b"\1" + PNG[51:], "png"), "compression", "no image that OpenCV can read"),
+        (compressed(PNG[:50] + b"\1" + PNG[51:], "png"), "compression", "not an image that OpenCV can read"),
         (compressed(png_header(64, 64) + b"\x7f\0\0\0IDAT12345678", "png"), "compression", "was cut off"),
         (compressed(png_header(100_000, 100_000) + b"0123456789", "png"), "size", "100000x100000 pixels"),
         (compressed(png_header(0, 5), "png"), "size", "0x5 pixels"),
@@ -367,19 +375,19 @@ def jpeg_header(width: int, height: int) -> bytes:
         (compressed(None), "data", "not a buffer of bytes"),
     ],
 )
-def test_a_compressed_message_that_cannot_be_used_is_refused_in_one_sentence(source, reason, words):
-    error = refusal(compressed_to_rgb, source)
-    assert words in str(error)
+def test_an_invalid_compressed_message_raises_one_sentence(source, reason, text):
+    error = error_of(compressed_to_rgb, source)
+    assert text in str(error)
     assert error.reason == reason
 
 
-def test_absurd_sizes_take_no_memory(monkeypatch):
+def test_absurd_sizes_allocate_no_memory(monkeypatch):
     monkeypatch.setattr(cv2, "imdecode", lambda *_: pytest.fail("decoded"))
     raw = message(RGB, "rgb8", width=100_000, height=100_000, step=300_000, data=b"0123456789")
     tracemalloc.start()
-    refusal(image_to_rgb, raw)
+    error_of(image_to_rgb, raw)
     for header in (png_header(100_000, 100_000), png_header(10_000, 10_000), jpeg_header(11_000, 11_000)):
-        refusal(compressed_to_rgb, compressed(header + b"0123456789"))
+        error_of(compressed_to_rgb, compressed(header + b"0123456789"))
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 200_000
@@ -403,7 +411,7 @@ NO_BYTES = [
 
 
 def damaged(content: bytes, random: np.random.Generator) -> bytes:
-    """The bytes with some changed, left out or put in."""
+    """The bytes with some changed, removed or inserted."""
     content = bytearray(content)
     for _ in range(random.integers(1, 4)):
         at, count = int(random.integers(len(content) + 1)), int(random.integers(1, 9))
@@ -438,7 +446,7 @@ def damaged_image(random: np.random.Generator) -> SimpleNamespace:
                 source.data = NO_BYTES[random.integers(len(NO_BYTES))]
             case 5:
                 source.data = damaged(bytes(96), random)
-    if random.random() < 0.3 and source.step < 100 and source.height < 100:  # right again, with other fields
+    if random.random() < 0.3 and source.step < 100 and source.height < 100:  # consistent again, with other fields
         source.data = random.bytes(source.step * source.height)
     return source
 
@@ -461,7 +469,7 @@ SEEDS = [
 
 
 @pytest.mark.parametrize("decode, make", [(image_to_rgb, damaged_image), (compressed_to_rgb, damaged_compressed)])
-def test_whatever_comes_is_a_picture_or_is_refused(decode, make, without_cv_bridge):
+def test_damaged_messages_are_decoded_or_raise_one_sentence(decode, make, without_cv_bridge):
     random = np.random.default_rng(1)
     pictures, reasons = 0, set()
     for _ in range(6000):
@@ -483,8 +491,8 @@ def test_whatever_comes_is_a_picture_or_is_refused(decode, make, without_cv_brid
 
 @pytest.mark.parametrize("encoding, pixels", [("mono8", GREY), ("bgr8", RGB[:, ::-1, ::-1]), ("rgb8", RGB[::2])])
 def test_fill_and_decode_agree(encoding, pixels):
-    filled = fill_image(SimpleNamespace(header="as it was"), pixels, encoding)
-    assert filled.header == "as it was"
+    filled = fill_image(SimpleNamespace(header="unchanged"), pixels, encoding)
+    assert filled.header == "unchanged"
     assert (filled.height, filled.width) == pixels.shape[:2]
     assert filled.step == pixels[0].size
     assert filled.is_bigendian == 0
@@ -494,6 +502,6 @@ def test_fill_and_decode_agree(encoding, pixels):
 
 
 @pytest.mark.parametrize("pixels", [GREY, RGB.astype(np.float32), RGB[None], np.concatenate([RGB, ALPHA], 2)])
-def test_fill_refuses_pixels_that_are_not_the_encoding(pixels):
+def test_fill_rejects_pixels_that_do_not_match_the_encoding(pixels):
     with pytest.raises(ImageMessageError, match="are not bgr8"):
         fill_image(SimpleNamespace(), pixels, "bgr8")

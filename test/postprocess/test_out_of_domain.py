@@ -1,4 +1,4 @@
-"""The alarm: silent on roads, and not on what is none."""
+"""The out-of-domain alarm: silent on roads, raised on other images."""
 
 import json
 
@@ -13,17 +13,18 @@ from fcn_road_seg.frames.image_file import images_in, read_rgb, write_image
 from fcn_road_seg.inference.options import SegmenterOptions
 from fcn_road_seg.inference.segmenter import RoadSegmenter
 from fcn_road_seg.postprocess.out_of_domain import Look, alarm, look
-from fcn_road_seg.ros.diagnostics import OK, WARN, FrameStatistics
+from fcn_road_seg.ros.diagnostics import OK, WARN
+from fcn_road_seg.ros.frame_statistics import FrameStatistics
 from fcn_road_seg.synthetic import Camera, SyntheticDrive
 
 WEATHERS = list(enumerate(("sun", "overcast", "wet", "sun")))
 ROAD = Look(light=250, contrast=60, sharpness=0.3, road=0.2, doubt=0.2, road_above=0.0)
-SPOILT_ALONE = [kind for kind in KINDS if kind not in ("upside down", "indoors (drawn)", "covered 70 %")]
+NOTICED_BY_IMAGE = [kind for kind in KINDS if kind not in ("upside down", "indoors (drawn)", "covered 70 %")]
 
 
 @pytest.fixture(scope="module")
 def drives() -> list[tuple[np.ndarray, np.ndarray]]:
-    """Frames and a good answer to each: sure but for a seam at the road's edges."""
+    """Frames and a good P(road) x 255 of each, uncertain only at the road's edges."""
     camera = Camera.of_size(621, 188)
     frames = [SyntheticDrive(seed=20 + i, frames=1, weather=weather, camera=camera)[0] for i, weather in WEATHERS]
     return [(f.image, cv2.GaussianBlur(f.road.astype(np.uint8) * 255, (0, 0), 2)) for f in frames]
@@ -33,14 +34,14 @@ def test_roads_raise_no_alarm(drives):
     assert [alarm(look(*drive)) for drive in drives] == [""] * len(drives)
 
 
-@pytest.mark.parametrize("kind", SPOILT_ALONE)
-def test_a_spoilt_image_is_noticed_whatever_the_answer(drives, kind):
+@pytest.mark.parametrize("kind", NOTICED_BY_IMAGE)
+def test_a_corrupted_image_is_noticed_whatever_the_probability(drives, kind):
     rng = np.random.default_rng(0)
     assert all(alarm(look(KINDS[kind](frame, rng), answer)) for frame, answer in drives)
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_spoilt_frames_are_frames(drives, kind):
+def test_corrupted_frames_keep_shape_and_type(drives, kind):
     frame = drives[0][0]
     before = frame.copy()
     first, again = (KINDS[kind](frame, np.random.default_rng(5)) for _ in range(2))
@@ -49,7 +50,7 @@ def test_spoilt_frames_are_frames(drives, kind):
 
 
 @pytest.mark.parametrize(
-    ("change", "words"),
+    ("change", "text"),
     [
         ({"light": 60}, "dark"),
         ({"contrast": 10}, "one colour"),
@@ -59,12 +60,12 @@ def test_spoilt_frames_are_frames(drives, kind):
         ({"road_above": 0.3}, "in doubt"),
     ],
 )
-def test_each_reason_has_its_words(change, words):
+def test_each_reason_has_its_sentence(change, text):
     assert alarm(ROAD) == ""
-    assert words in alarm(ROAD._replace(**change))
+    assert text in alarm(ROAD._replace(**change))
 
 
-def test_a_look_states_what_is_there():
+def test_statistics_of_a_drawn_frame():
     frame = np.zeros((100, 288, 3), np.uint8)
     frame[:, 144:] = 200
     answer = np.zeros((100, 288), np.uint8)
@@ -104,7 +105,7 @@ def test_the_shipped_weights_on_real_streets(repository, shipped_weights):
         assert sum(map(bool, sentences)) >= 0.9 * len(sentences) - 1, kind
 
 
-def test_the_rates_as_a_command(small_weights, tmp_path, drives, capsys):
+def test_the_command_reports_the_rates(small_weights, tmp_path, drives, capsys):
     for folder in ("roads", "rooms", "empty"):
         (tmp_path / folder).mkdir()
     for i in range(2):

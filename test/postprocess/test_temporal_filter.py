@@ -1,4 +1,4 @@
-"""The temporal filter: what it averages, that the past moves along with the picture, and when it starts anew."""
+"""The temporal filter: averaging, motion compensation, and when it starts again."""
 
 import cv2
 import numpy as np
@@ -11,7 +11,7 @@ START = 10**9
 
 
 def texture(height: int = 125, width: int = 414, seed: int = 0) -> np.ndarray:
-    """A picture in which every place can be told from its neighbours, uint8 H x W x 3."""
+    """A picture in which every place differs from its neighbours, uint8 H x W x 3."""
     noise = np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
     blurred = cv2.GaussianBlur(noise, (0, 0), 3).astype(np.float32)
     return np.clip(128 + 6 * (blurred - blurred.mean()), 0, 255).astype(np.uint8)
@@ -21,12 +21,12 @@ def even(level: int, shape: tuple[int, int] = (125, 414)) -> np.ndarray:
     return np.full(shape, level, np.uint8)
 
 
-def test_nothing_is_done_unless_asked_for():
+def test_without_smoothing_the_probability_is_unchanged():
     smooth, image, probability = TemporalFilter(), texture(), even(9)
     assert smooth(probability, image, 0.0, START) is probability
     smooth(even(250), image, 0.6, START + TENTH)
     assert smooth(probability, image, 0.0, START + 2 * TENTH) is probability
-    # ... and what came before it was switched off is forgotten.
+    # Switching it off also forgets the past.
     assert (smooth(probability, image, 0.6, START + 3 * TENTH) == 9).all()
 
 
@@ -40,7 +40,7 @@ def test_an_exponential_average_where_nothing_moves():
 
 
 @pytest.mark.parametrize("tenths", [0.5, 2, 7])
-def test_the_past_counts_less_the_longer_ago(tenths):
+def test_the_past_counts_less_the_older_it_is(tenths):
     smooth, image = TemporalFilter(), texture()
     smooth(even(250), image, 0.6, START)
     answer = smooth(even(0), image, 0.6, START + round(tenths * TENTH))
@@ -53,8 +53,8 @@ def test_without_stamps_frames_count_as_a_tenth_of_a_second_apart():
     assert np.abs(smooth(even(0), image, 0.6).astype(int) - 150).max() <= 1
 
 
-def test_the_past_moves_along_with_the_picture():
-    """A road edge that moves with the scene stays sharp; averaged in place it would smear over the whole motion."""
+def test_the_past_moves_with_the_picture():
+    """A road edge that moves with the scene stays sharp; averaging in place would smear it along the motion."""
     wide = texture(375, 1400)
     step, smooth, average = 12, TemporalFilter(), None
     for i in range(5):
@@ -88,7 +88,7 @@ def _box(shape: tuple[int, int], inside: tuple[slice, slice]) -> np.ndarray:
     ],
     ids=["bag loop", "same stamp", "gap", "stamps end", "camera", "size"],
 )
-def test_it_starts_anew(change):
+def test_it_starts_again(change):
     smooth = TemporalFilter()
     smooth(even(250), texture(), 0.6, START, "left")
     size = change.get("size", (125, 414))
@@ -98,7 +98,7 @@ def test_it_starts_anew(change):
     assert (answer == 0).all()
 
 
-def test_reset_forgets():
+def test_reset_forgets_the_past():
     smooth = TemporalFilter()
     smooth(even(250), texture(), 0.6, START)
     smooth.reset()
@@ -108,7 +108,7 @@ def test_reset_forgets():
 @pytest.mark.parametrize(
     "size",
     [(SMALLEST - 1, 200), (SMALLEST, SMALLEST), (SMALLEST, 414), (37, 61), (720, 1281), (40, 4000), (4000, 40)]
-    + [(16, 100), (20, 414), (72, 1242), (96, 1920), (100, 20)],  # which OpenCV's flow does not survive
+    + [(16, 100), (20, 414), (72, 1242), (96, 1920), (100, 20)],  # sizes that crash OpenCV's flow
 )
 def test_any_size(size):
     smooth = TemporalFilter()
@@ -117,7 +117,7 @@ def test_any_size(size):
         assert answer.shape == size and answer.dtype == np.uint8
 
 
-def test_answers_are_not_overwritten_and_inputs_not_touched():
+def test_results_are_not_overwritten_and_inputs_not_changed():
     smooth, image, answers = TemporalFilter(), texture(), []
     for i in range(4):
         probability, before = even(60 * i), image.copy()
@@ -137,7 +137,7 @@ def test_strides_do_not_matter():
 
 
 def test_the_edges_of_the_mask_stay_sharp():
-    """Where the past agrees, every pixel keeps its own probability although the average is small."""
+    """Where the past agrees, every pixel keeps its own probability although the average has fewer pixels."""
     probability = np.zeros((375, 1242), np.uint8)
     cv2.line(probability, (100, 370), (600, 180), 255, 1)
     smooth, image = TemporalFilter(), texture(375, 1242)

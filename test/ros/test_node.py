@@ -104,7 +104,7 @@ def test_bad_messages_are_dropped_in_words_and_the_next_frame_is_answered(client
     assert client.answer(camera, before_our_time)
     client.answer(camera, frame_message(FRAME, "rgb8", 52))
     assert len(client.masks) == answered + 2
-    node.wait_for_output("Frame dropped (1 so far): 62 rows of 291 bytes make 18042 bytes, but 17751 came")
+    node.wait_for_output("Frame dropped (1 so far): 62 rows of 291 bytes are 18042 bytes, but the message has 17751")
 
 
 def test_the_threshold_changes_while_running(client, camera, segmenter, threshold):

@@ -18,7 +18,7 @@ def bare(drive):
 
 
 def below_tree_line(frame):
-    """Ground pixels of the rows that the far tree line leaves free."""
+    """Ground points, and whether a pixel is ground below the far tree line."""
     points = frame.camera.ground_points()
     return points, np.isfinite(points[..., 0]) & (points[..., 0] < 300)
 
@@ -49,12 +49,12 @@ def test_project_gives_nan_behind_the_camera_and_rejects_pixels():
 
 
 @pytest.mark.parametrize("wrong", [{"width": 0}, {"fx": 0.0}, {"camera_height": -1.0}, {"pitch": 2.0}])
-def test_impossible_cameras_are_refused(wrong):
+def test_invalid_cameras_are_rejected(wrong):
     with pytest.raises(ValueError):
         Camera(**wrong)
 
 
-def test_drive_is_deterministic_whatever_the_order():
+def test_a_drive_is_deterministic_in_any_order():
     first, second = (SyntheticDrive(seed=5, frames=6, camera=SMALL) for _ in range(2))
     forward = [first[i] for i in range(4)]
     for i in (3, 0, 2):
@@ -128,7 +128,7 @@ def test_the_picture_changes_where_the_mask_does():
     assert step(0) > 1.5 * max(step(-8), step(8))
 
 
-def test_things_hide_road_and_never_make_any():
+def test_things_only_hide_road():
     drive = SyntheticDrive(seed=4, camera=SMALL, scene="urban")
     frame = drive[0]
     points, _ = below_tree_line(frame)
@@ -200,8 +200,8 @@ def test_the_ground_moves_by_speed_over_rate():
     before, after = drive[10], drive[12]
     x, y = np.meshgrid(np.linspace(8, 12, 160), np.linspace(-1.5, 1.5, 60))
 
-    def look(frame, i, x, y):
-        """Brightness of world points given in the ground frame of frame 10, seen from frame i."""
+    def brightness(frame, i, x, y):
+        """Brightness in frame i of points given in the ground frame of frame 10, without slow variations."""
         (x0, y0, h0), (x1, y1, h1) = drive.pose(10), drive.pose(i)
         wx, wy = x0 + x * np.cos(h0) - y * np.sin(h0) - x1, y0 + x * np.sin(h0) + y * np.cos(h0) - y1
         points = np.stack([wx * np.cos(h1) + wy * np.sin(h1), -wx * np.sin(h1) + wy * np.cos(h1), 0 * x], -1)
@@ -209,14 +209,16 @@ def test_the_ground_moves_by_speed_over_rate():
         grey = cv2.remap(frame.image[..., 1], u[:, None], v[:, None], cv2.INTER_LINEAR).ravel().astype(float)
         return grey - cv2.GaussianBlur(grey.reshape(x.shape), (0, 0), 9).ravel()
 
-    reference = look(before, 10, x, y)
-    match = {shift: np.corrcoef(reference, look(after, 12, x + shift, y))[0, 1] for shift in (-1, -0.5, 0, 0.5, 1)}
+    reference = brightness(before, 10, x, y)
+    match = {
+        shift: np.corrcoef(reference, brightness(after, 12, x + shift, y))[0, 1] for shift in (-1, -0.5, 0, 0.5, 1)
+    }
     assert match[0] > 0.9 and match[0] > 0.1 + max(v for k, v in match.items() if k), match
     steps = [np.hypot(*np.subtract(drive.pose(i + 1)[:2], drive.pose(i)[:2])) for i in range(20)]
     np.testing.assert_allclose(steps, 1.0, rtol=0.05)
 
 
-def test_every_weather_looks_its_part():
+def test_weathers_differ_in_brightness_and_contrast():
     frames = {w: SyntheticDrive(seed=7, camera=SMALL, weather=w, scene="residential")[0] for w in WEATHERS}
     brightness = {w: f.image.mean() for w, f in frames.items()}
     assert brightness["night"] < 0.6 * brightness["overcast"]
@@ -226,11 +228,11 @@ def test_every_weather_looks_its_part():
         for w in ("fog", "overcast")
     }
     assert far["fog"].std() < 0.6 * far["overcast"].std()
-    for frame in frames.values():  # the truth does not depend on the light
+    for frame in frames.values():  # the ground truth does not depend on the light
         np.testing.assert_array_equal(frame.road, frames["sun"].road)
 
 
-def test_sequences_end_where_they_say():
+def test_sequences_end_at_their_length():
     drive = SyntheticDrive(seed=0, frames=3, camera=SMALL)
     assert len(drive) == 3 and len(SyntheticRoad(5)) == 5
     np.testing.assert_array_equal(drive[-1].image, drive[2].image)
@@ -240,6 +242,6 @@ def test_sequences_end_where_they_say():
 
 
 @pytest.mark.parametrize("wrong", [{"weather": "hail"}, {"scene": "moon"}, {"rate": 0.0}, {"speed": -1.0}])
-def test_wrong_arguments_are_refused(wrong):
+def test_invalid_arguments_are_rejected(wrong):
     with pytest.raises(ValueError):
         SyntheticDrive(camera=SMALL, **wrong)
