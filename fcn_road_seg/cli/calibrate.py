@@ -1,4 +1,4 @@
-"""`road_seg calibrate`: make P(road) mean what it says, by one temperature."""
+"""`road_seg calibrate`: calibrate P(road) with one temperature."""
 
 import argparse
 from pathlib import Path
@@ -22,7 +22,7 @@ def add_parser(subparsers) -> argparse.ArgumentParser:
         type=float,
         default=0.99,
         metavar="SHARE",
-        help="0..1, wanted of the pixels that ~/labels calls road; min_confidence is chosen for it "
+        help="0..1, required of the pixels that ~/labels labels road; min_confidence is chosen for it "
         "(default: %(default)s)",
     )
     add_json_option(parser)
@@ -43,7 +43,9 @@ def run(args: argparse.Namespace) -> int:
     if not 0 < args.road_precision <= 1:
         raise UserError(f"--road-precision is {args.road_precision}, but must be above 0 and at most 1")
     if args.split in ("all", "train"):
-        raise UserError(f"--split {args.split} has frames that training saw: fit on val or on a file of frame names")
+        raise UserError(
+            f"--split {args.split} has frames that training has seen: fit on val or on a file of frame names"
+        )
     split = Path(args.split)
     if args.split == "val":
         split = kitti_road.split_path("val")
@@ -76,9 +78,9 @@ def run(args: argparse.Namespace) -> int:
     errors = Table(
         "", "ECE", "ECE, P 0.05..0.95", "NLL", title=f"{figures['frames']} frames, T = {result.temperature:.3f}"
     )
-    for name, words in (("before", "T = 1"), ("after", "T"), ("held_out", "T of the other streets")):
+    for name, text in (("before", "T = 1"), ("after", "T"), ("held_out", "T of the other streets")):
         if figures[name]:
-            errors.add_row(words, *(f"{value:.4f}" for value in figures[name].values()))
+            errors.add_row(text, *(f"{value:.4f}" for value in figures[name].values()))
     console.print(errors)
     shares = Table("min_confidence", "precision", "recall", "not road: precision", "coverage", title="~/labels")
     chosen = figures["min_confidence"]
@@ -86,8 +88,8 @@ def run(args: argparse.Namespace) -> int:
         shares.add_row(*("none" if value is None else f"{value:.4f}" for value in row.values()))
     console.print(shares)
     if chosen:
-        console.print(f"min_confidence {chosen['confidence']:.3f} has precision {args.road_precision} of road")
+        console.print(f"min_confidence {chosen['confidence']:.3f} gives road a precision of {args.road_precision}")
     else:
-        console.print(f"no min_confidence has precision {args.road_precision} of road")
+        console.print(f"no min_confidence gives road a precision of {args.road_precision}")
     console.print(f"{args.out}: temperature {result.temperature:.3f}, threshold {result.threshold:.4f}")
     return 0

@@ -1,4 +1,4 @@
-"""`road_seg train`: make weights."""
+"""`road_seg train`: train a network into a weights file."""
 
 import argparse
 import os
@@ -6,6 +6,7 @@ import time
 from dataclasses import MISSING, fields
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import yaml
 
@@ -14,12 +15,15 @@ from fcn_road_seg.errors import UserError
 from fcn_road_seg.frames.sample import DatasetError
 from fcn_road_seg.training.recipe import Recipe, RecipeError, check, load_recipe
 
+if TYPE_CHECKING:
+    from fcn_road_seg.frames.sample import Samples
+
 
 def add_parser(subparsers) -> argparse.ArgumentParser:
     parser = subparsers.add_parser(
         "train",
         help="train the network by a recipe",
-        epilog="Every field of a recipe is an option too; see fcn_road_seg/training/recipe.py for what they mean.",
+        epilog="Every field of a recipe is an option too; fcn_road_seg/training/recipe.py explains them.",
     )
     parser.add_argument(
         "--recipe", default="road", help="seed, teacher, road, lite or a YAML file (default: %(default)s)"
@@ -29,9 +33,9 @@ def add_parser(subparsers) -> argparse.ArgumentParser:
         action="append",
         default=[],
         metavar="NAME:PATH",
-        help="where a data set of the recipe lies: kitti_road:DIR, camvid:DIR, cityscapes:DIR, bdd100k:DIR, "
-        "unlabelled:DIR of images, as often as there are folders (synthetic needs no path); cityscapes+coarse, "
-        "cityscapes+parking+rail_track and bdd100k+direct_only are variants, named so in the recipe's samples too",
+        help="folder of a data set of the recipe: kitti_road:DIR, camvid:DIR, cityscapes:DIR, bdd100k:DIR, "
+        "unlabelled:DIR of images, which may be repeated (synthetic needs no path); cityscapes+coarse, "
+        "cityscapes+parking+rail_track and bdd100k+direct_only are variants, with the same names in samples",
     )
     parser.add_argument(
         "--teacher", metavar="FILE", help="weights that label unlabelled frames, or are pruned and distilled"
@@ -40,16 +44,16 @@ def add_parser(subparsers) -> argparse.ArgumentParser:
         "--encoder-weights", metavar="FILE", help="VGG-16, safetensors (default: download torchvision's)"
     )
     parser.add_argument(
-        "--weights", metavar="FILE", help="go on from these, or lite, and not from VGG-16 alone (fine-tuning)"
+        "--weights", metavar="FILE", help="start from this weights file, or from lite, instead of VGG-16 (fine-tuning)"
     )
     parser.add_argument("--out", type=Path, help="run folder (default: runs/RECIPE-TIME)")
-    parser.add_argument("--resume", type=Path, metavar="RUN", help="go on with the run in this folder")
+    parser.add_argument("--resume", type=Path, metavar="RUN", help="continue the run in this folder")
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda (default: %(default)s)")
     parser.add_argument(
         "--workers",
         type=int,
         default=1,
-        help="processes that read and augment, for each that trains (default: %(default)s)",
+        help="processes that read and augment frames, for each that trains (default: %(default)s)",
     )
     add_json_option(parser)
     overrides = parser.add_argument_group("fields of the recipe")
@@ -88,20 +92,20 @@ def run(args: argparse.Namespace) -> int:
     for name in paths.keys() - recipe.samples.keys() - {"kitti_road"}:
         raise DatasetError(f"recipe {recipe.name} does not train on {name!r}, but on {', '.join(recipe.samples)}")
     if args.teacher and not recipe.needs_teacher:
-        raise RecipeError(f"recipe {recipe.name} has no use for a teacher: leave out --teacher")
+        raise RecipeError(f"recipe {recipe.name} does not use a teacher: leave out --teacher")
     if "kitti_road" not in paths:
         raise DatasetError("validation needs KITTI Road: give --data kitti_road:DIR")
     if recipe.needs_teacher and not args.teacher:
-        raise RecipeError(f"recipe {recipe.name} learns from weights that were trained before: give --teacher FILE")
+        raise RecipeError(f"recipe {recipe.name} learns from trained weights: give --teacher FILE")
     if args.weights and (args.encoder_weights or args.resume or recipe.flops < 1):
-        raise RecipeError(
-            "--weights is where training starts from: leave out --encoder-weights and --resume, and flops below 1"
-        )
+        raise RecipeError("training starts from --weights: leave out --encoder-weights and --resume, and flops below 1")
     start = checkpoint.load(weights_path(args.weights)) if args.weights else None
     if start and start.metadata.fc != recipe.fc:
         raise RecipeError(f"{args.weights} has {start.metadata.fc} fc6 and fc7: give --fc {start.metadata.fc}")
     if recipe.flops < 1 and checkpoint.load(args.teacher).metadata.fc != recipe.fc:
-        raise RecipeError(f"recipe {recipe.name} cuts out of a teacher with {recipe.fc} fc6 and fc7, not this one")
+        raise RecipeError(
+            f"recipe {recipe.name} prunes a teacher with {recipe.fc} fc6 and fc7, but this one has another form"
+        )
     began = time.monotonic()
     best = train(
         recipe,
@@ -122,22 +126,24 @@ def run(args: argparse.Namespace) -> int:
 
 
 def chosen_recipe(args: argparse.Namespace) -> Recipe:
-    """The recipe named, with the fields given as options; that of the run to resume, unchanged."""
+    """The recipe that the options name, with their changes; or that of the run to resume, unchanged."""
     given = {f.name: getattr(args, f.name) for f in fields(Recipe) if getattr(args, f.name, None) is not None}
     if args.resume:
         if given or args.out:
-            raise RecipeError("--resume goes on with a run as it is: leave out --out and the recipe's fields")
+            raise RecipeError("--resume continues a run unchanged: leave out --out and the recipe's fields")
         if not (args.resume / "recipe.yaml").is_file():
             raise RecipeError(f"there is no run to resume in {args.resume}")
         return load_recipe(str(args.resume / "recipe.yaml"))
     try:
         return check(load_recipe(args.recipe), {name: yaml.safe_load(text) for name, text in given.items()})
     except yaml.YAMLError:
-        raise RecipeError(f"one of these is no value for a field of a recipe: {', '.join(given.values())}") from None
+        raise RecipeError(
+            f"one of these is not a valid value for a field of a recipe: {', '.join(given.values())}"
+        ) from None
 
 
-def open_source(name: str, paths: list[str], recipe: Recipe, args: argparse.Namespace):
-    """The training frames of a data set by its name in recipes."""
+def open_source(name: str, paths: list[str], recipe: Recipe, args: argparse.Namespace) -> "Samples":
+    """Open the training frames of a data set by its name in recipes."""
     if name == "synthetic":
         from fcn_road_seg.synthetic import SyntheticRoad
 

@@ -1,4 +1,4 @@
-"""What a training frame goes through: scale and crop, flip, colour, blur, JPEG (torchvision v2)."""
+"""Augmentation of training frames: scale and crop, flip, colour, blur, JPEG (torchvision v2)."""
 
 import math
 from collections.abc import Callable
@@ -15,12 +15,15 @@ from fcn_road_seg.training.recipe import Recipe
 
 
 def build(recipe: Recipe, width: int, height: int) -> Callable[..., tuple]:
-    """Image (uint8 3 x H x W) and masks (uint8 H x W) -> the same at their training size, see `training_size`."""
+    """The transform of an image (uint8 3 x H x W) and its masks (uint8 H x W) to their training size.
+
+    See `training_size`.
+    """
     size = training_size(recipe, width, height)
     if not recipe.augment:
         return ScaleAndCrop(size, size)
     full = network_size(width, height, size[1])[::-1]
-    steps = [
+    steps: list[Callable] = [
         ScaleAndCrop(size, full, recipe.scale_min, recipe.scale_max, stretch=1.15),
         v2.RandomHorizontalFlip(),
     ]
@@ -37,8 +40,8 @@ def build(recipe: Recipe, width: int, height: int) -> Callable[..., tuple]:
 def training_size(recipe: Recipe, width: int, height: int) -> tuple[int, int]:
     """Height and width, multiples of 32, at which frames of `width` x `height` are trained.
 
-    KITTI's wide frames are shown at the recipe's network size; others have their own aspect ratio and
-    about as many pixels.
+    KITTI's wide frames are trained at the recipe's network size; others keep their aspect ratio and have about as many
+    pixels.
     """
     pixels = recipe.network_width * recipe.network_height
     columns = max(round((pixels * width / height) ** 0.5 / STRIDE), 1) * STRIDE
@@ -48,17 +51,16 @@ def training_size(recipe: Recipe, width: int, height: int) -> tuple[int, int]:
 
 
 class ScaleAndCrop:
-    """Show the frame at a random scale of its network size, and cut or pad it to `size`.
+    """Resize the frame to a random scale of its network size, and crop or pad it to `size`.
 
-    At scale 1 a frame has the size at which the node's network would see it. The frame's lower edge
-    stays the lower edge: what a crop cuts off is sky, not road. What lies outside the frame is the
-    mean colour and is ignored by the loss.
+    At scale 1 a frame has the size at which the node runs the network. The frame's lower edge stays the lower edge, so
+    a crop cuts off sky, not road. Padding has the mean colour and is ignored by the loss.
 
     Args:
         size: height and width of the result, pixels.
         full: height and width at scale 1.
-        scale_min, scale_max: the scale's range; its logarithm is uniform.
-        stretch: the width is multiplied by up to this factor, or divided by it.
+        scale_min, scale_max: range of the scale, whose logarithm is uniform.
+        stretch: the width is multiplied or divided by up to this factor.
     """
 
     def __init__(self, size: tuple, full: tuple, scale_min: float = 1.0, scale_max: float = 1.0, stretch: float = 1.0):
@@ -82,8 +84,8 @@ class ScaleAndCrop:
             plain = TF.pad(plain, [before, above, behind, below], fill)
             return tv_tensors.wrap(plain.reshape(*picture.shape[:-2], height, width), like=picture)
 
-        # NEAREST_EXACT samples where BILINEAR does; NEAREST is half a pixel of the result off, and all that some
-        # versions of torchvision have for a Mask, so the resize sees plain tensors.
+        # NEAREST_EXACT samples where BILINEAR does; NEAREST is off by half a pixel of the result. Some versions of
+        # torchvision have only NEAREST for a Mask, so the resize gets plain tensors.
         return (
             show(image, InterpolationMode.BILINEAR, [round(m) for m in MEAN]),
             *(show(mask, InterpolationMode.NEAREST_EXACT, IGNORE) for mask in masks),
@@ -91,5 +93,5 @@ class ScaleAndCrop:
 
 
 def uniform(low: float, high: float) -> float:
-    """A random number between the two, from torch's generator."""
+    """A random number between `low` and `high`, from torch's generator."""
     return low + (high - low) * torch.rand(()).item()

@@ -1,8 +1,8 @@
-"""The processes that train together, as torchrun starts them: one per GPU, or several on CPUs, on one machine or more.
+"""Data-parallel training under torchrun: one process per GPU, or several on CPUs, on one or more machines.
 
-Each has the whole network and takes its part of every global batch (`mixture.MicroBatches`), and all make the same step
-(Li et al., "PyTorch Distributed: Experiences on Accelerating Data Parallel Training", VLDB 2020). Rank 0 alone
-validates, logs and writes.
+Each process has the complete network and takes its part of every global batch (`mixture.MicroBatches`); all make the
+same step (Li et al., "PyTorch Distributed: Experiences on Accelerating Data Parallel Training", VLDB 2020). Only rank 0
+validates, logs and writes files.
 """
 
 import os
@@ -23,22 +23,22 @@ from torch.utils.data import DataLoader
 from fcn_road_seg.errors import UserError, first_line
 from fcn_road_seg.inference.backends.hardware import torch_device
 
-TIMEOUT = timedelta(minutes=30)  # longer than reading all frames once and than validating, which the others wait for
+TIMEOUT = timedelta(minutes=30)  # longer than reading all frames once, and than rank 0's validation
 
 ENDS = signal.SIGINT, signal.SIGTERM
 
 
 class ProcessLostError(UserError):
-    """Another process of the training ended, hangs or cannot be reached."""
+    """Another process of the training has ended, hangs or cannot be reached."""
 
 
 @dataclass(frozen=True)
 class Processes:
-    """This process and how many there are; one that trains alone is rank 0 of 1.
+    """This process and the number of processes; one that trains alone is rank 0 of 1.
 
     Attributes:
         rank: 0 .. world_size - 1, over all machines.
-        device: of this process, such as cpu or cuda:3.
+        device: the process's own, such as cpu or cuda:3.
     """
 
     rank: int
@@ -47,25 +47,25 @@ class Processes:
 
     @property
     def main(self) -> bool:
-        """Whether it is the one that validates, logs and writes."""
+        """Whether this process validates, logs and writes files."""
         return self.rank == 0
 
     def data_parallel(self, model: nn.Module, unused_parameters: bool) -> nn.Module:
-        """The model with rank 0's weights, whose gradients are the mean over all processes after `backward`.
+        """The model with rank 0's weights; after `backward` its gradients are the mean over all processes.
 
         Args:
-            unused_parameters: whether some batches leave parameters out.
+            unused_parameters: whether some batches do not use all parameters.
         """
         if self.world_size == 1:
             return model
         return DistributedDataParallel(model, find_unused_parameters=unused_parameters)
 
     def accumulating(self, model: nn.Module, more: bool) -> AbstractContextManager:
-        """Where `more` micro-batches of the step follow, gradients stay in this process."""
-        return model.no_sync() if more and self.world_size > 1 else nullcontext()
+        """Keep gradients in this process while `more` micro-batches of the step follow."""
+        return model.no_sync() if more and isinstance(model, DistributedDataParallel) else nullcontext()
 
     def start(self, loader: DataLoader) -> Iterator:
-        """`iter(loader)`; a signal waits until the loader's processes are there, and does not reach them."""
+        """`iter(loader)`; signals wait until the loader's processes have started, and do not reach them."""
         if self.world_size == 1:
             return iter(loader)
         loader.worker_init_fn = _out_of_reach
@@ -76,17 +76,17 @@ class Processes:
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
-            for number in caught:
-                signal.raise_signal(number)
+            for signum in caught:
+                signal.raise_signal(signum)
 
     def sum(self, values: torch.Tensor) -> torch.Tensor:
-        """The tensor (on the CPU), summed over all processes."""
+        """Sum a tensor, on the CPU, over all processes."""
         if self.world_size > 1:
             dist.all_reduce(values)
         return values
 
     def from_main(self, value: Any) -> Any:
-        """What rank 0 passes; the others wait for it."""
+        """The value that rank 0 passes; the others wait for it."""
         if self.world_size == 1:
             return value
         box = [value]
@@ -94,10 +94,10 @@ class Processes:
         return box[0]
 
     def check_same(self, facts: dict[str, Any]) -> None:
-        """Compare facts, by name, with the other processes'.
+        """Compare facts, by name, with those of the other processes.
 
         Raises:
-            UserError: one process has another value than rank 0; the message has its rank and the fact's name.
+            UserError: a process differs from rank 0; the message has its rank and the fact's name.
         """
         if self.world_size == 1:
             return
@@ -110,30 +110,30 @@ class Processes:
 
     @contextmanager
     def errors_named(self) -> Iterator[None]:
-        """In this block an exchange that fails is a ProcessLostError."""
+        """Raise failed exchanges within this block as ProcessLostError."""
         try:
             yield
         except RuntimeError as error:
             if self.world_size == 1 or not (isinstance(error, dist.DistError) or "gloo" in str(error)):
                 raise
-            why = re.sub(r"^\[.*?\] ", "", first_line(error)).partition(". ")[0]  # without the line of gloo's source
+            why = re.sub(r"^\[.*?\] ", "", first_line(error)).partition(". ")[0]  # without gloo's source line
             raise ProcessLostError(f"process {self.rank} lost another process of this training ({why})") from None
 
 
 @contextmanager
 def join(device: str) -> Iterator[Processes]:
-    """Meet the other processes that torchrun started (RANK, WORLD_SIZE, LOCAL_RANK, MASTER_ADDR, MASTER_PORT).
+    """Join the other processes that torchrun started (RANK, WORLD_SIZE, LOCAL_RANK, MASTER_ADDR, MASTER_PORT).
 
-    Without torchrun, or as its only process, nothing happens. On GPUs each process takes the one with its LOCAL_RANK.
-    Ctrl-C and SIGTERM, which torchrun sends when a process failed, are a KeyboardInterrupt on rank 0 and end the
+    Without torchrun, or as its only process, nothing happens. With CUDA each process takes the GPU of its LOCAL_RANK.
+    Ctrl-C, and SIGTERM, which torchrun sends after a process has failed, raise KeyboardInterrupt on rank 0 and end the
     others at once.
 
     Args:
         device: cpu or cuda.
 
     Raises:
-        ProcessLostError: the others do not come, or are lost later.
-        DeviceError: there are fewer GPUs than processes on this machine.
+        ProcessLostError: the other processes do not join, or are lost later.
+        DeviceError: this machine has fewer GPUs than processes.
     """
     world_size = int(os.environ.get("WORLD_SIZE", 1)) if "RANK" in os.environ else 1
     if world_size == 1:
@@ -165,6 +165,6 @@ def _ended_by_signals(processes: Processes) -> Iterator[None]:
 
 
 def _out_of_reach(_: int) -> None:
-    """Of a loader's process: signals for all processes of a trainer are for the trainer, which ends its loader."""
+    """Keep signals to the trainer's process group from a loader's process; the trainer ends its loader itself."""
     os.setpgrp()
     signal.signal(signal.SIGTERM, signal.SIG_DFL)

@@ -1,4 +1,4 @@
-"""VGG-16's ImageNet weights, which the encoder starts from."""
+"""VGG-16's ImageNet weights, from which training of the encoder starts."""
 
 from pathlib import Path
 
@@ -16,10 +16,10 @@ def load_encoder(network: FCN8s, weights: str | Path | None = None) -> None:
 
     Args:
         weights: a safetensors file with torchvision's names (`features.N.weight`, `features.N.bias`);
-            None downloads torchvision's `VGG16_Weights.IMAGENET1K_FEATURES` (or takes its cache).
+            None downloads torchvision's `VGG16_Weights.IMAGENET1K_FEATURES` (or uses its cache).
 
     Raises:
-        CheckpointError: they cannot be had; one sentence that says what to do.
+        CheckpointError: the weights cannot be read or downloaded; one sentence with what to do.
     """
     try:
         source = load_file(weights) if weights else VGG16_Weights.IMAGENET1K_FEATURES.get_state_dict(check_hash=True)

@@ -1,12 +1,15 @@
-"""What a training step changes, and the step: one global batch, whoever calculates its parts."""
+"""The training step: one global batch, however many processes compute its parts."""
 
 from collections.abc import Callable, Sequence
+from typing import cast
 
 import torch
+from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
 from fcn_road_seg.frames.sample import IGNORE
 from fcn_road_seg.inference.checkpoint import Checkpoint
+from fcn_road_seg.inference.network import FCN8s
 from fcn_road_seg.inference.preprocess import normalise
 from fcn_road_seg.training.distributed import Processes
 from fcn_road_seg.training.model import TrainingModel, build_optimizer
@@ -19,7 +22,7 @@ class Learner:
     """A model, its optimizer and its moving average.
 
     Args:
-        teacher: weights that the model learns from where the recipe has distillation.
+        teacher: weights that the model learns from if the recipe has distillation.
 
     Attributes:
         network: the FCN-8s that is validated and saved.
@@ -27,17 +30,17 @@ class Learner:
     """
 
     def __init__(self, model: TrainingModel, recipe: Recipe, processes: Processes, teacher: Checkpoint | None = None):
-        self.model = model.to(processes.device, memory_format=torch.channels_last).train()
+        self.model = model.to(processes.device).to(memory_format=torch.channels_last).train()
         self.recipe, self.processes = recipe, processes
-        # A batch of a data set without classes leaves the auxiliary head out.
+        # A batch from a data set without classes does not use the auxiliary head.
         self._parallel = processes.data_parallel(self.model, unused_parameters=recipe.auxiliary_weight > 0)
-        self._teach = teaching(teacher, processes.device) if recipe.distillation else None
+        self._teach = teaching(teacher, processes.device) if teacher and recipe.distillation else None
         self.optimizer = build_optimizer(model, recipe)
         for group in self.optimizer.param_groups:
             group["base_lr"] *= recipe.lr_scale
         self._average = AveragedModel(model.network, avg_fn=moving_average(recipe.ema)) if recipe.ema else None
-        self.network = self._average.module if self._average else model.network
-        self.parts = [part for part in (self.model, self._average) if part is not None]
+        self.network = cast(FCN8s, self._average.module) if self._average else model.network
+        self.parts: list[nn.Module] = [part for part in (self.model, self._average) if part is not None]
         self._kind = torch.device(processes.device).type
         bf16 = self._kind == "cpu" or torch.cuda.is_bf16_supported()
         self._dtype = torch.bfloat16 if bf16 else torch.float16
@@ -47,7 +50,7 @@ class Learner:
         """One step of the optimizer on a global batch.
 
         Args:
-            micro_batches: this process's part of it; some may have no frame.
+            micro_batches: this process's part of it; some may be empty.
 
         Returns:
             The global batch's mean loss per counted pixel, before the step.
@@ -57,7 +60,7 @@ class Learner:
         for left, (batch, share) in enumerate(zip(micro_batches, shares, strict=True), start=1 - len(micro_batches)):
             with self.processes.accumulating(self._parallel, more=left < 0):
                 loss = self._loss([part.to(self.processes.device) for part in batch], *share)
-                # Times the number of processes, because their gradients are averaged and not summed.
+                # Times the number of processes, because their gradients are averaged, not summed.
                 self._scaler.scale(loss * self.processes.world_size).backward()
             total += loss.item()
         self._scaler.step(self.optimizer)
@@ -67,12 +70,12 @@ class Learner:
         return self.processes.sum(torch.tensor(total, dtype=torch.float64)).item()
 
     def _loss(self, batch: Batch, label: float, classes: float, pixels: float) -> torch.Tensor:
-        """What the batch adds to its global batch's loss; label, classes and pixels are from `counted_shares`.
+        """The batch's part of its global batch's loss; label, classes and pixels are from `counted_shares`.
 
-        The model's loss is a sum of means over the batch: of the labels' pixels, of the classes' and of all pixels.
-        Each is weighed by its share, so that the shares' losses add up to the global batch's.
+        The model's loss is a sum of means over the batch: over pixels with a label, over pixels with a class, and over
+        all pixels. Each is weighted by its share, so that the parts add up to the global batch's loss.
         """
-        label = label or 1.0  # without a labelled pixel there is no such term to weigh
+        label = label or 1.0  # without labelled pixels the term is 0
         self.model.auxiliary_weight = self.recipe.auxiliary_weight * classes / label
         self.model.distillation = self.recipe.distillation * pixels / label
         with torch.autocast(self._kind, self._dtype, enabled=self.recipe.autocast):
@@ -81,7 +84,7 @@ class Learner:
 
 
 def counted_shares(micro_batches: Sequence[Batch], processes: Processes) -> list[list[float]]:
-    """For each micro-batch its share, 0..1, in the global batch's pixels with a label, with a class, and in all."""
+    """Each micro-batch's shares, 0..1, of the global batch's pixels with a label, with a class, and of all pixels."""
     counts = torch.tensor(
         [[(label != IGNORE).sum(), (classes != IGNORE).sum(), label.numel()] for _, label, classes in micro_batches],
         dtype=torch.float64,
@@ -90,8 +93,8 @@ def counted_shares(micro_batches: Sequence[Batch], processes: Processes) -> list
 
 
 def teaching(teacher: Checkpoint, device: str) -> Callable[[torch.Tensor], torch.Tensor]:
-    """The teacher's P(class), float32 N x 2 x h x w, of uint8 images, N x 3 x h x w."""
-    network = teacher.network().to(device, memory_format=torch.channels_last)
+    """A function from images, uint8 N x 3 x h x w, to the teacher's P(class), float32 N x 2 x h x w."""
+    network = teacher.network().to(device).to(memory_format=torch.channels_last)
 
     @torch.no_grad()
     def answer(image: torch.Tensor) -> torch.Tensor:
@@ -101,5 +104,5 @@ def teaching(teacher: Checkpoint, device: str) -> Callable[[torch.Tensor], torch
 
 
 def moving_average(decay: float) -> Callable:
-    """Exponential moving average whose decay rises to `decay`, so that the random start is soon forgotten."""
+    """An exponential moving average whose decay rises to `decay`, so that the random start is soon forgotten."""
     return lambda average, new, count: average.lerp_(new, max(1 - decay, 10 / (10 + count.item())))

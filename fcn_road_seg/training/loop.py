@@ -1,7 +1,7 @@
 """The training loop."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader
 
 from fcn_road_seg.datasets.kitti_road import KittiRoad
 from fcn_road_seg.evaluation.evaluate import evaluate
-from fcn_road_seg.frames.sample import Sample
+from fcn_road_seg.frames.sample import Samples
 from fcn_road_seg.git_revision import git_revision
 from fcn_road_seg.inference import checkpoint
 from fcn_road_seg.inference.network import FCN8s
@@ -34,7 +34,7 @@ IMPORTANCE_BATCHES = 64
 
 def train(
     recipe: Recipe,
-    sources: dict[str, Sequence[Sample]],
+    sources: dict[str, Samples],
     validation: KittiRoad,
     folder: RunFolder,
     encoder_weights: str | Path | None = None,
@@ -44,26 +44,29 @@ def train(
     teacher: checkpoint.Checkpoint | None = None,
     start: checkpoint.Checkpoint | None = None,
 ) -> dict:
-    """Train the recipe's epochs; every epoch is validated and leaves a checkpoint.
+    """Train for the recipe's epochs; each epoch is validated and writes a checkpoint.
 
-    Under torchrun several processes do it together, see `distributed`; all call this function alike.
+    Under torchrun several processes train together, see `distributed`; all of them call this function.
 
     Args:
         sources: the training frames by data set, one for each of `recipe.samples`.
         validation: labelled frames of scenes that no source has.
         encoder_weights: see `encoder.load_encoder`.
-        resume: go on after the last whole epoch in `folder`; bit for bit on the CPU with as many processes.
-        workers: processes that read and augment, for each that trains.
+        resume: continue after the last complete epoch in `folder`; bit for bit on the CPU with as many processes.
+        workers: number of processes that read and augment, for each that trains.
         teacher: weights for a recipe that prunes or distils them.
-        start: weights to go on from (fine-tuning), with their layers' widths, instead of `encoder_weights`.
+        start: weights to continue from (fine-tuning), with their layers' widths, instead of `encoder_weights`.
 
     Returns:
         The best epoch's row of the log.
 
     Raises:
-        KeyboardInterrupt: Ctrl-C; `last.safetensors` is as far as the training came.
+        RecipeError: the recipe needs a teacher, or its batches are too small for the processes.
+        KeyboardInterrupt: Ctrl-C; `last.safetensors` holds the weights trained so far.
         ProcessLostError: another process of the training was lost; likewise.
     """
+    if teacher is None and (recipe.flops < 1 or recipe.distillation):
+        raise RecipeError(f"recipe {recipe.name} prunes or distils trained weights, so it needs a teacher")
     with distributed.join(device) as processes:
         least = processes.world_size * recipe.accumulate
         if recipe.batch_size < least:
@@ -77,14 +80,14 @@ def train(
             network, origin = begun.network(), begun.metadata.origin
         elif start:
             network = start.network()
-        elif recipe.flops < 1:
+        elif teacher and recipe.flops < 1:
             network = cut_out(teacher, mixture, processes, workers)
         model = TrainingModel(recipe, network)
-        if network is None and processes.main:  # the others are given rank 0's weights
+        if network is None and processes.main:  # the others receive rank 0's weights
             load_encoder(model.network, encoder_weights)
         learner = Learner(model, recipe, processes, teacher)
 
-        first_epoch, best = 0, {}
+        first_epoch, best = 0, dict[str, float]()
         if resume:
             first_epoch, best = folder.load_state(learner.parts, learner.optimizer)
         frames = {**sources, "validation": validation}
@@ -122,7 +125,7 @@ def train_epochs(
     best: dict,
     workers: int,
 ) -> dict:
-    """Train, validate and save from `first_epoch` on; returns the best epoch's row of the log."""
+    """Train, validate and save, beginning with `first_epoch`; returns the best epoch's row of the log."""
     recipe, processes = learner.recipe, learner.processes
     steps_per_epoch = len(MixtureBatches(mixture, 0))
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
@@ -151,7 +154,7 @@ def train_epochs(
                 best = processes.from_main(best)
         except (KeyboardInterrupt, ProcessLostError):
             if processes.main:
-                checkpoint.save(folder.last, learner.network, replace(metadata, figures={}))  # nobody measured these
+                checkpoint.save(folder.last, learner.network, replace(metadata, figures={}))  # these were not validated
                 text = f"Stopped. {folder.last} can be used; --resume repeats the unfinished epoch."
                 progress.console.print(text, soft_wrap=True)
             raise
@@ -159,7 +162,7 @@ def train_epochs(
 
 
 def train_epoch(learner: Learner, mixture: Mixture, epoch: int, workers: int, advance: Callable) -> float:
-    """One epoch's steps; the mean of their losses."""
+    """Train one epoch; returns the mean loss of its steps."""
     recipe, rank, world_size = learner.recipe, learner.processes.rank, learner.processes.world_size
     torch.manual_seed(dropout_seed(recipe.seed, epoch, rank))
     batches = MixtureBatches(mixture, epoch)
@@ -176,16 +179,18 @@ def train_epoch(learner: Learner, mixture: Mixture, epoch: int, workers: int, ad
 
 
 def dropout_seed(seed: int, epoch: int, rank: int) -> int:
-    """Another one for every epoch and rank, also in the lower 32 bits, which are all that a CPU's generator takes."""
+    """A seed that differs by epoch and rank even in its lower 32 bits, which are all that a CPU generator uses."""
     return seed * 1_000_003 + epoch + rank * 2_654_435_761
 
 
 def cut_out(teacher: checkpoint.Checkpoint, mixture: Mixture, processes: Processes, workers: int) -> FCN8s:
-    """The recipe's small network out of the teacher's, by its channels' importance on some training batches."""
+    """Prune the teacher to the recipe's network by the importance of its channels on some training batches."""
     channels = None
     if processes.main:  # on a GPU the importance differs a little from process to process
         recipe = replace(mixture.recipe, auxiliary_weight=0.0, frozen_stages=0)
-        batches = list(MixtureBatches(mixture, epoch=recipe.epochs))[:IMPORTANCE_BATCHES]  # of an epoch not trained
+        batches = list(MixtureBatches(mixture, epoch=recipe.epochs))[
+            :IMPORTANCE_BATCHES
+        ]  # of an epoch that is not trained
         loader = DataLoader(mixture, batch_sampler=batches, num_workers=workers)
         importance = channel_importance(TrainingModel(recipe, teacher.network()), loader, processes.device)
         channels = choose_channels(importance, recipe.flops)
@@ -204,16 +209,16 @@ def validate(weights: Path, validation: KittiRoad, device: str) -> dict[str, flo
 def check_resumed(begun: checkpoint.Metadata, data: dict[str, dict], teacher: checkpoint.Checkpoint | None) -> None:
     """
     Raises:
-        RecipeError: these are not the frames or the teacher that the run began with.
+        RecipeError: the frames or the teacher differ from those that the run began with.
     """
     if begun.teacher != (teacher.sha256 if teacher else ""):
-        raise RecipeError("this is not the teacher that the run began with: name that one")
+        raise RecipeError("this is not the teacher that the run began with: give that one")
     before = same_everywhere(begun.data)
     for name, frames in same_everywhere(data).items():
         if frames != before.get(name):
-            raise RecipeError(f"the {name} is not the one that the run began with: name the same folders")
+            raise RecipeError(f"the {name} is not the one that the run began with: give the same folders")
 
 
 def same_everywhere(data: dict[str, dict]) -> dict[str, dict]:
-    """What all processes must agree on of `frames_digest`s: not pixels labelled by a teacher, which rounds."""
+    """The parts of `frames_digest`s that all processes share: no labels by a teacher, whose rounding may differ."""
     return {f"set of frames {name}": {**d, "sha256": ""} if "teacher" in d else d for name, d in data.items()}

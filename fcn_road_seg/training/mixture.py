@@ -1,14 +1,14 @@
 """Several data sets as one stream of batches."""
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import numpy as np
 import torch
 from torch.utils.data import Dataset, Sampler, default_collate
 from torchvision import tv_tensors
 
-from fcn_road_seg.frames.sample import IGNORE, Sample
+from fcn_road_seg.frames.sample import IGNORE, Samples
 from fcn_road_seg.inference.network import STRIDE
 from fcn_road_seg.training import augmentation
 from fcn_road_seg.training.recipe import Recipe
@@ -17,15 +17,15 @@ from fcn_road_seg.training.recipe import Recipe
 class Mixture(Dataset):
     """Augmented training frames, addressed by (data set's name, frame, epoch).
 
-    What happens to a frame depends on that address and the recipe's seed alone, so neither the number
-    of loader processes nor a resumed run changes it.
+    The augmentation of a frame depends only on its address and the recipe's seed, not on the number of loader processes
+    or on whether the run was resumed.
 
-    KITTI's annotators left the last rows of nearly every frame out (1 to 6 of 375 are "not road"), others
-    did not. The recipe's `ignore_bottom` takes those rows from the other data sets' labels, so that they
-    do not contradict KITTI's.
+    KITTI's annotators omitted the lowest rows of nearly every frame (1 to 6 of 375 are "not road"); others did not. The
+    recipe's `ignore_bottom` removes those rows from the other data sets' labels, so that they do not contradict
+    KITTI's.
     """
 
-    def __init__(self, sources: dict[str, Sequence[Sample]], recipe: Recipe):
+    def __init__(self, sources: dict[str, Samples], recipe: Recipe):
         self.sources = sources
         self.recipe = recipe
 
@@ -49,7 +49,7 @@ class Mixture(Dataset):
 
 
 class MixtureBatches(Sampler):
-    """One epoch's batches of addresses, each batch from a single data set, in a seeded random order."""
+    """One epoch's batches of addresses, each from a single data set, in a seeded random order."""
 
     def __init__(self, mixture: Mixture, epoch: int):
         self.mixture, self.epoch = mixture, epoch
@@ -73,10 +73,10 @@ class MixtureBatches(Sampler):
 
 
 class MicroBatches(Sampler):
-    """What one of `world_size` processes takes of every batch: `accumulate` micro-batches, one after the other.
+    """One process's part of every batch: `accumulate` micro-batches, one after the other.
 
-    The batches are the same however many processes there are. Of one with too few frames, as the last of a data set
-    may be, some micro-batches get none and are empty.
+    The batches are the same for any number of processes. If a batch has too few frames, as the last of a data set may
+    have, some micro-batches are empty.
     """
 
     def __init__(self, batches: MixtureBatches, accumulate: int = 1, rank: int = 0, world_size: int = 1):
@@ -93,7 +93,7 @@ class MicroBatches(Sampler):
 
 
 def collate(frames: list[tuple[torch.Tensor, ...]]) -> list[torch.Tensor]:
-    """Image, label and classes of `Mixture`'s frames with an axis N before them; N is 0 where there are no frames."""
+    """Stack image, label and classes of `Mixture`'s frames along a new first axis; its size is 0 without frames."""
     if frames:
         return default_collate(frames)
     return [torch.zeros(shape, dtype=torch.uint8) for shape in ((0, 3, STRIDE, STRIDE), *[(0, STRIDE, STRIDE)] * 2)]

@@ -14,13 +14,13 @@ from fcn_road_seg.training.recipe import Recipe
 
 
 class TrainingModel(nn.Module):
-    """FCN-8s, and a second head on the same features that learns CamVid's classes and is not shipped.
+    """FCN-8s with a second, auxiliary head on the same features, which learns CamVid's classes and is not shipped.
 
-    The second head makes the features tell pavement, car and building apart, which "not road" alone
-    does not ask for.
+    The second head makes the features distinguish pavement, car and building, for which the label "not road" gives no
+    incentive.
 
     Args:
-        network: to go on from; None makes the recipe's.
+        network: to continue from; None creates the recipe's.
     """
 
     def __init__(self, recipe: Recipe, network: FCN8s | None = None):
@@ -46,8 +46,8 @@ class TrainingModel(nn.Module):
 
         Args:
             image: uint8 N x 3 x h x w. label, classes: uint8 N x h x w, 255 = ignore.
-            taught: a teacher's P(class), N x 2 x h x w, to come close to everywhere, also where no label is
-                (Hinton, Vinyals, Dean, "Distilling the Knowledge in a Neural Network", 2015).
+            taught: a teacher's P(class), N x 2 x h x w, the target of the distillation loss at all pixels, labelled or
+                not (Hinton, Vinyals, Dean, "Distilling the Knowledge in a Neural Network", 2015).
         """
         features = self.network.features(normalise(image))
         logits = self.network.head(*features)
@@ -60,14 +60,14 @@ class TrainingModel(nn.Module):
 
 
 def cross_entropy(logits: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
-    """Mean over the pixels that are not ignored; 0 where all are."""
+    """Mean cross entropy over the pixels that are not ignored; 0 if all are."""
     total = F.cross_entropy(logits.float(), label.long(), ignore_index=IGNORE, reduction="sum")
     return total / (label != IGNORE).sum().clamp(min=1)
 
 
 def build_optimizer(model: TrainingModel, recipe: Recipe) -> torch.optim.Optimizer:
-    """Adam with decoupled weight decay; the encoder, the transposed convolutions and the rest have a rate each."""
-    groups = {"conv": [], "upscore": [], "other": []}
+    """Adam with decoupled weight decay, with separate rates for encoder, transposed convolutions and the rest."""
+    groups: dict[str, list[nn.Parameter]] = {"conv": [], "upscore": [], "other": []}
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
             layer = name.split(".")[-2]
@@ -80,7 +80,7 @@ def build_optimizer(model: TrainingModel, recipe: Recipe) -> torch.optim.Optimiz
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, recipe: Recipe, step: int, steps: int) -> None:
-    """Apply the recipe's warm-up and schedule for this step of `steps`."""
+    """Set the learning rate of this step of `steps` by the recipe's warm-up and schedule."""
     factor = 1.0
     if step < recipe.warmup_steps:
         factor = (step + 1) / recipe.warmup_steps

@@ -1,8 +1,8 @@
-"""A smaller FCN-8s cut out of a trained one: whole channels go, those whose loss costs least (structured pruning).
+"""Structured pruning: a smaller FCN-8s made of the most important channels of a trained one.
 
 Molchanov et al., "Pruning Convolutional Neural Networks for Resource Efficient Inference", ICLR 2017, and "Importance
-Estimation for Neural Network Pruning", CVPR 2019: a channel's importance is how far the loss changes, to first order,
-when its weights are set to zero, |sum of weight x gradient|.
+Estimation for Neural Network Pruning", CVPR 2019: a channel's importance is the first-order change of the loss when its
+weights are set to zero, |sum of weight x gradient|.
 """
 
 from collections.abc import Iterable, Mapping
@@ -14,12 +14,12 @@ from fcn_road_seg.inference.network import CONV_NAMES, VGG16_STAGES, FCN8s
 from fcn_road_seg.training.model import TrainingModel
 
 PRUNED = (*CONV_NAMES, "fc6", "fc7")
-MULTIPLE = 16  # channels stay a multiple of this: what processors calculate at once
-LEAST = 4  # a layer keeps at least one channel in this many
+MULTIPLE = 16  # layers keep a multiple of this number of channels, which suits vector units
+LEAST = 4  # a layer keeps at least one in this many channels
 
 
 def channel_importance(model: TrainingModel, batches: Iterable[tuple], device: str) -> dict[str, torch.Tensor]:
-    """Importance of every channel of every layer of `PRUNED`, root mean square over training batches of `Mixture`."""
+    """The importance of each channel in each layer of `PRUNED`: root mean square over training batches of `Mixture`."""
     model.to(device).eval()  # without dropout
     total: dict[str, torch.Tensor] = {}
     count = 0
@@ -36,11 +36,11 @@ def channel_importance(model: TrainingModel, batches: Iterable[tuple], device: s
 
 
 def choose_channels(importance: Mapping[str, torch.Tensor], flops: float) -> dict[str, torch.Tensor]:
-    """The channels to keep so that the pruned layers need at most this share of the work.
+    """Choose the channels to keep, so that the pruned layers need at most this share of the work.
 
-    Every channel has a price: what it costs in its own layer and the next. Those with the least importance for their
-    price go first, over all layers; fc6 and fc7 keep equally many. A quarter of each layer's channels always stays, so
-    a share below about 0.07 is not reached.
+    Each channel has a price: its work in its own layer and in the next. Channels with the least importance per price
+    are removed first, over all layers; fc6 and fc7 keep equally many. A quarter of each layer's channels always stays,
+    so shares below about 0.07 cannot be reached.
 
     Returns:
         For each layer the indices of its channels, ascending.
@@ -49,13 +49,13 @@ def choose_channels(importance: Mapping[str, torch.Tensor], flops: float) -> dic
     price = channel_price(widths)
     worth = torch.cat([importance[name] / price[name] for name in PRUNED]).sort().values
     low, high = 0, len(worth) - 1
-    while low < high:  # the first cut in the order of worth that is deep enough
+    while low < high:  # the lowest cut that is deep enough
         middle = (low + high) // 2
-        if work(_widths_above(importance, price, worth[middle])) <= flops * work(widths):
+        if work(_widths_above(importance, price, worth[middle].item())) <= flops * work(widths):
             high = middle
         else:
             low = middle + 1
-    kept = _widths_above(importance, price, worth[low])
+    kept = _widths_above(importance, price, worth[low].item())
     return {name: values.topk(kept[name]).indices.sort().values for name, values in importance.items()}
 
 
@@ -84,20 +84,20 @@ def layer_work(widths: Mapping[str, int]) -> dict[str, float]:
 
 
 def work(widths: Mapping[str, int]) -> float:
-    """Multiplications per pixel of the network's input."""
+    """Multiplications per pixel of the network's input, over all pruned layers."""
     return sum(layer_work(widths).values())
 
 
 def channel_price(widths: Mapping[str, int]) -> dict[str, float]:
-    """What one channel of each layer costs, in its own layer and as an input of the next."""
+    """The work of one channel of each layer: in its own layer, and as an input of the next."""
     layers = layer_work(widths)
-    following = dict(zip(PRUNED, (*PRUNED[1:], None), strict=True))
+    following = dict(zip(PRUNED, (*PRUNED[1:], "none"), strict=True))
     return {name: (layers[name] + layers.get(following[name], 0.0)) / widths[name] for name in PRUNED}
 
 
 @torch.no_grad()
 def prune(network: FCN8s, channels: Mapping[str, torch.Tensor]) -> FCN8s:
-    """A new network with these channels of every layer of `PRUNED`, and the weights between them."""
+    """A new network with only these channels of each layer of `PRUNED`, and the weights between them."""
     conv_widths = [len(channels[name]) for name in CONV_NAMES]
     small = FCN8s(network.fc, len(channels["fc7"]), network.classes, 1 - network.dropout.p, conv_widths=conv_widths)
     inputs = torch.arange(3)
@@ -114,4 +114,5 @@ def prune(network: FCN8s, channels: Mapping[str, torch.Tensor]) -> FCN8s:
 
 def _copy(source: nn.Conv2d, target: nn.Conv2d, inputs: torch.Tensor, outputs: torch.Tensor) -> None:
     target.weight.copy_(source.weight[outputs][:, inputs])
-    target.bias.copy_(source.bias[outputs])
+    if target.bias is not None and source.bias is not None:
+        target.bias.copy_(source.bias[outputs])

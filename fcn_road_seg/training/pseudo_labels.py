@@ -1,4 +1,4 @@
-"""Frames without labels, labelled by weights that were trained before (self-training)."""
+"""Unlabelled frames, labelled by a trained network (self-training)."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from fcn_road_seg.frames.image_file import images_in, read_rgb
-from fcn_road_seg.frames.sample import IGNORE, NOT_ROAD, ROAD, DatasetError, Sample
+from fcn_road_seg.frames.sample import IGNORE, NOT_ROAD, ROAD, DatasetError, Sample, Samples
 from fcn_road_seg.inference import checkpoint
 from fcn_road_seg.inference.network import STRIDE
 from fcn_road_seg.inference.options import SegmenterOptions
@@ -16,17 +16,17 @@ from fcn_road_seg.inference.segmenter import RoadSegmenter
 SCALES = (1.0, 1.22, 1.44)  # of the teacher's network width
 
 
-class PseudoLabelled(Sequence):
-    """The images of folders, labelled where a teacher is sure and ignored elsewhere.
+class PseudoLabelled(Samples):
+    """The images of folders, labelled where a teacher is confident and ignored elsewhere.
 
-    The teacher sees each frame at three sizes and mirrored (test-time augmentation); the mean of the six
-    answers says how sure it is. The student sees one size, and augmented, so it has something to learn.
+    The teacher sees each frame at three sizes, and mirrored (test-time augmentation); its confidence is taken from the
+    mean of the six answers. The student sees one size, and augmented frames, so there is something left to learn.
     Lee, "Pseudo-Label", 2013; Xie et al., "Self-training with Noisy Student", 2020.
 
     Args:
-        folders: of images.
+        folders: folders of images.
         teacher: the teacher's weights file.
-        confidence: P(road) from which a pixel is road, and 1 - P(road) from which it is not.
+        confidence: least P(road) of a road pixel, and least 1 - P(road) of a pixel that is not road.
         track: wraps the frames' paths, for a progress bar.
 
     Attributes:
@@ -49,7 +49,7 @@ class PseudoLabelled(Sequence):
         for folder in map(Path, folders):
             images = images_in(folder) if folder.is_dir() else []
             if not images:
-                raise DatasetError(f"{folder} is no folder of images")
+                raise DatasetError(f"{folder} is not a folder of images")
             paths += images
         weights = checkpoint.load(teacher)
         widths = [round(scale * weights.metadata.network_width / STRIDE) * STRIDE for scale in SCALES]
@@ -74,7 +74,7 @@ class PseudoLabelled(Sequence):
 
 
 def mean_probability(segmenters: Sequence[Callable], image: np.ndarray) -> np.ndarray:
-    """Mean P(road), float32 H x W, of what segmenters say to a frame and to its mirror image."""
+    """Mean P(road), float32 H x W, of the segmenters' answers to a frame and to its mirror image."""
     mirrored = np.ascontiguousarray(image[:, ::-1])
     answers = [segment(image) for segment in segmenters] + [segment(mirrored)[:, ::-1] for segment in segmenters]
     return np.mean(answers, axis=0, dtype=np.float32) / 255

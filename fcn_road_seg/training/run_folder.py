@@ -1,9 +1,9 @@
-"""What a training run leaves behind: recipe, split, logs, checkpoints and the state to resume from."""
+"""The files of a training run: recipe, split, logs, checkpoints and the state to resume from."""
 
 import csv
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 from torch import nn
 from torch.utils.tensorboard import SummaryWriter
 
-from fcn_road_seg.frames.sample import Sample
+from fcn_road_seg.frames.sample import Sample, Samples
 from fcn_road_seg.inference import checkpoint
 from fcn_road_seg.inference.checkpoint import CheckpointError
 from fcn_road_seg.training.recipe import Recipe
@@ -23,9 +23,8 @@ from fcn_road_seg.training.recipe import Recipe
 class RunFolder:
     """One run's files.
 
-    `recipe.yaml` and `data.json` (names of every frame) are its snapshot; `log.csv` and TensorBoard's
-    events its course; `best.safetensors` and `last.safetensors` its weights; `state.safetensors` is
-    what `--resume` needs.
+    `recipe.yaml` and `data.json` (the names of all frames) are the snapshot, `log.csv` and TensorBoard's events are the
+    log, `best.safetensors` and `last.safetensors` the weights; `--resume` needs `state.safetensors`.
     """
 
     def __init__(self, path: str | Path):
@@ -34,8 +33,8 @@ class RunFolder:
         self._state = self.path / "state.safetensors"
         self._board: SummaryWriter | None = None
 
-    def start(self, recipe: Recipe, data: dict[str, Sequence]) -> None:
-        """Make the folder and write the snapshot.
+    def start(self, recipe: Recipe, data: Mapping[str, Samples]) -> None:
+        """Create the folder and write the snapshot.
 
         Raises:
             CheckpointError: it already holds a run.
@@ -48,10 +47,10 @@ class RunFolder:
         (self.path / "data.json").write_text(json.dumps(names, indent=1))
 
     def begun(self) -> checkpoint.Checkpoint:
-        """The weights of the last whole epoch, to resume from.
+        """The weights of the last complete epoch, to resume from.
 
         Raises:
-            CheckpointError: there are none, or they are damaged.
+            CheckpointError: the weights are missing or damaged.
         """
         try:
             return checkpoint.load(self.last)
@@ -59,7 +58,7 @@ class RunFolder:
             raise CheckpointError(f"there is no run of this recipe to resume in {self.path} ({error})") from None
 
     def log(self, row: dict[str, float]) -> None:
-        """Add one epoch's figures to the CSV, in the place of those it had if it is repeated, and to TensorBoard."""
+        """Add an epoch's figures to TensorBoard and to the CSV, where a repeated epoch replaces its old row."""
         file, rows = self.path / "log.csv", []
         if file.exists():
             with open(file, newline="") as handle:
@@ -77,7 +76,7 @@ class RunFolder:
         self._board.flush()
 
     def save_state(self, parts: list[nn.Module], optimizer: torch.optim.Optimizer, epoch: int, best: dict) -> None:
-        """Write all that the next epoch depends on, whole or not at all."""
+        """Write everything that the next epoch depends on, atomically."""
         tensors = {f"part{i}.{k}": v for i, part in enumerate(parts) for k, v in part.state_dict().items()}
         for index, slots in optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer.{index}.{slot}": value for slot, value in slots.items()}
@@ -87,10 +86,10 @@ class RunFolder:
         partial.replace(self._state)
 
     def load_state(self, parts: list[nn.Module], optimizer: torch.optim.Optimizer) -> tuple[int, dict]:
-        """Put back what `save_state` wrote; returns the epochs done and the best one's row.
+        """Restore the state that `save_state` wrote; returns the number of finished epochs and the best one's row.
 
         Raises:
-            CheckpointError: there is none, it is damaged, or it is another network's.
+            CheckpointError: the state is missing, damaged, or of another network.
         """
         try:
             with safe_open(self._state, "pt") as file:
@@ -112,7 +111,7 @@ class RunFolder:
 
 
 def frames_digest(frames: Iterable[Sample]) -> dict:
-    """Number of frames, and the SHA-256 of their names, pixels, labels and classes in order; who labelled them."""
+    """Number of frames, SHA-256 of their names, pixels, labels and classes in order, and the teacher's, if any."""
     sha, count = hashlib.sha256(), 0
     for sample in frames:
         sha.update(sample.name.encode())

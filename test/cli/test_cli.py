@@ -172,7 +172,7 @@ def test_train_bad_input(tmp_path, weights, capsys):
     assert "give --teacher FILE" in fails(capsys, *unlabelled)
     unlabelled += ["--teacher", "missing.safetensors"]
     assert "give --data unlabelled:DIR" in fails(capsys, *unlabelled)
-    assert "is no folder of images" in fails(capsys, *unlabelled, "--data", f"unlabelled:{tmp_path}")
+    assert "is not a folder of images" in fails(capsys, *unlabelled, "--data", f"unlabelled:{tmp_path}")
     cut_out = ["train", "--recipe", "lite", "--samples", "{kitti_road: 3}", "--data", root, "--teacher", weights]
     assert "a teacher with full fc6 and fc7" in fails(capsys, *cut_out, "--fc", "full")
     fine_tuning = ["train", "--recipe", "seed", "--data", root, "--weights", weights]

@@ -183,7 +183,7 @@ def test_the_command_refuses(folder, small_weights, tmp_path, capsys):
     out = tmp_path / "out.safetensors"
     for arguments, words in (
         (("--road-precision", "2"), "must be above 0 and at most 1"),
-        (("--split", "train"), "frames that training saw"),
+        (("--split", "train"), "frames that training has seen"),
         (("--split", str(tmp_path / "none")), "cannot read"),
         (("--root", str(tmp_path)), "is not a KITTI Road folder"),
         (("--weights", str(tmp_path / "none")), "there is no weights file"),

@@ -132,12 +132,12 @@ def test_recipe_files_that_are_none(tmp_path):
     with pytest.raises(RecipeError, match="there are lite, road, seed, teacher"):
         load_recipe("nonsense")
     file = tmp_path / "mine.yaml"
-    for text, words in (("a: [", "no YAML"), ("- 1", "no recipe"), ("epochs: 2", "incomplete")):
+    for text, words in (("a: [", "not valid YAML"), ("- 1", "not a recipe"), ("epochs: 2", "incomplete")):
         file.write_text(text)
         with pytest.raises(RecipeError, match=words):
             load_recipe(str(file))
     file.write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(RecipeError, match="no YAML"):
+    with pytest.raises(RecipeError, match="not valid YAML"):
         load_recipe(str(file))
 
 
@@ -422,5 +422,5 @@ def test_a_teachers_mean_answer_is_in_the_frames_own_pixels():
 
 def test_no_images_to_label_is_one_sentence(tmp_path):
     for folder in (tmp_path, tmp_path / "missing"):
-        with pytest.raises(DatasetError, match="is no folder of images"):
+        with pytest.raises(DatasetError, match="is not a folder of images"):
             PseudoLabelled([folder], "unused.safetensors", 0.9)
