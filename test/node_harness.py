@@ -1,4 +1,4 @@
-"""The node as its own process, and a ROS 2 node of the test's to talk to it over DDS."""
+"""The node as a process, and a ROS 2 node of the test that communicates with it over DDS."""
 
 import os
 import signal
@@ -30,7 +30,7 @@ def qos(reliability: ReliabilityPolicy = ReliabilityPolicy.RELIABLE, depth: int 
 
 
 class NodeProcess:
-    """road_seg_node, started with parameters, with its words in a file; `prelude` is Python that runs before it."""
+    """road_seg_node, started with parameters, with its output in a file; `prelude` is Python that runs first."""
 
     def __init__(self, domain_id: int, log: Path, prelude: str = "", **parameters):
         arguments = [f"{name}:={value}" for name, value in parameters.items()]
@@ -39,25 +39,25 @@ class NodeProcess:
         self.log = log
         with log.open("w") as file:
             self.process = subprocess.Popen(
-                command + [word for argument in arguments for word in ("-p", argument)],
+                command + [part for argument in arguments for part in ("-p", argument)],
                 stdout=file,
                 stderr=subprocess.STDOUT,
                 env=isolated_ros_environment(domain_id) | {"RCUTILS_LOGGING_BUFFERED_STREAM": "0"},
             )
 
     def resident(self) -> int:
-        """Bytes of memory that it holds."""
+        """Bytes of resident memory."""
         pages = int(Path(f"/proc/{self.process.pid}/statm").read_text().split()[1])
         return pages * os.sysconf("SC_PAGE_SIZE")
 
     def output(self) -> str:
         return self.log.read_text()
 
-    def wait_for_output(self, words: str) -> None:
+    def wait_for_output(self, text: str) -> None:
         deadline = time.monotonic() + TIMEOUT
-        while words not in self.output():
+        while text not in self.output():
             assert self.process.poll() is None, f"the node ended: {self.output()}"
-            assert time.monotonic() < deadline, f"'{words}' did not come: {self.output()}"
+            assert time.monotonic() < deadline, f"'{text}' is not in the output: {self.output()}"
             time.sleep(0.05)
 
     def stop(self, number: int = signal.SIGINT) -> int:
@@ -70,7 +70,7 @@ class NodeProcess:
 
 
 class Client:
-    """A camera and a viewer in one."""
+    """A camera and a viewer in one ROS 2 node."""
 
     def __init__(self, domain_id: int):
         self._context = Context()
@@ -83,11 +83,14 @@ class Client:
         self.masks: list[Image] = []
         self.mask_sent: list[int] = []
         """Source timestamps of the masks in nanoseconds."""
+        self.mask_received: list[int] = []
+        """Timestamps of their reception by DDS."""
         self.node.create_subscription(Image, "road_seg/mask", self._on_mask, qos())
 
     def _on_mask(self, message: Image, info: dict) -> None:
         self.masks.append(message)
         self.mask_sent.append(info["source_timestamp"])
+        self.mask_received.append(info["received_timestamp"])
 
     def close(self) -> None:
         self.node.destroy_node()
@@ -105,7 +108,7 @@ class Client:
             self._executor.spin_once(timeout_sec=0.05)
 
     def diagnostics(self) -> dict[str, DiagnosticStatus]:
-        """The node's next statuses, by subject."""
+        """The next statuses of the node, by subject."""
         arrived: list[DiagnosticArray] = []
         subscription = self.node.create_subscription(DiagnosticArray, "/diagnostics", arrived.append, 10)
         self.spin_until(lambda: arrived, "a message on /diagnostics")
@@ -113,7 +116,7 @@ class Client:
         return {status.name.removeprefix("/road_seg: "): status for status in arrived[-1].status}
 
     def camera(self, reliability=ReliabilityPolicy.RELIABLE, wait: bool = True, kind: type = Image):
-        """A publisher of images, which the node has found."""
+        """A publisher of images that the node has discovered."""
         publisher = self.node.create_publisher(kind, "image", qos(reliability))
         if wait:
             self.spin_until(lambda: publisher.get_subscription_count(), "the node's subscription to image")

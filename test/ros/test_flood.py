@@ -13,6 +13,7 @@ pytest.importorskip("rclpy", reason="ROS 2 is not installed")
 
 from node_harness import Client, NodeProcess
 
+from fcn_road_seg.ros.child_process import node_listens
 from fcn_road_seg.ros.environment import isolated_ros_environment
 
 BIG_CAMERA = Path(__file__).parents[1] / "big_camera.py"
@@ -20,13 +21,13 @@ SECONDS, RATE = 60, 100
 
 
 def test_under_a_flood_the_newest_frame_is_answered_and_nothing_grows(domain_id, shipped_weights, tmp_path):
+    """Times are compared with what the run itself measured, since other work may hold the machine."""
     node = NodeProcess(domain_id, tmp_path / "log", weights=shipped_weights)
     client = Client(domain_id)
-    resident, replies = [], []
+    resident, replies, processing = [], [], []
     camera = None
     try:
-        node.wait_for_output("Listening to /image")
-        client.spin_until(lambda: client.node.count_publishers("road_seg/mask"), "the node's publisher of masks")
+        client.spin_until(lambda: node_listens(client.node), "the node's subscription and publisher")
         assert client.state() == "active" and client.set_parameter("overlay_alpha", 0.5) == ""
         camera = subprocess.Popen(
             [sys.executable, BIG_CAMERA, "reliable", str(SECONDS * RATE), str(RATE), "--profile"],
@@ -40,8 +41,9 @@ def test_under_a_flood_the_newest_frame_is_answered_and_nothing_grows(domain_id,
                 call()
                 replies.append(time.monotonic() - began)
             resident.append(node.resident())
-            latency = client.diagnostics()["latency"]
-        figures = {value.key: float(value.value) for value in latency.values}
+            figures = {value.key: value.value for value in client.diagnostics()["latency"].values}
+            if figures:
+                processing.append(float(figures["processing p99 (ms)"]))
     finally:
         if camera is not None and camera.poll() is None:
             camera.kill()
@@ -49,19 +51,23 @@ def test_under_a_flood_the_newest_frame_is_answered_and_nothing_grows(domain_id,
         code = node.stop()
     assert (code, camera.returncode) == (0, 0)
     stamps = [mask.header.stamp.sec * 10**9 + mask.header.stamp.nanosec for mask in client.masks]
+    sent = [int(line) for line in (tmp_path / "stamps").read_text().split()]
     ages = np.subtract(client.mask_sent, stamps) / 1e6
+    delivery = np.subtract(client.mask_received, client.mask_sent) / 1e6
+    periods = np.diff(sent) / 1e6
+    slowest = max(processing)
     report = (
         f"{len(stamps)} masks, age p50 {np.percentile(ages, 50):.1f} p99 {np.percentile(ages, 99):.1f} ms, processing "
-        f"p50 {figures['processing p50 (ms)']} p99 {figures['processing p99 (ms)']} ms, slowest answer of a service "
-        f"{max(replies):.2f} s, resident {[round(r / 1e6) for r in resident]} MB"
+        f"p99 {min(processing)} to {slowest} ms, period p99 {np.percentile(periods, 99):.1f} ms, delivery of masks p50 "
+        f"{np.median(delivery):.1f} ms, slowest answer of a service {max(replies):.2f} s, "
+        f"resident {[round(r / 1e6) for r in resident]} MB"
     )
     print(report)
-    sent = [int(line) for line in (tmp_path / "stamps").read_text().split()]
     assert set(stamps) <= set(sent) and all(a < b for a, b in itertools.pairwise(stamps)), report
-    assert len(sent) == SECONDS * RATE and (sent[-1] - sent[0]) / 1e9 < 1.2 * SECONDS, "the camera made no flood"
-    assert len(stamps) > SECONDS, report
-    # A service waits for one inference; other work on the machine may make that more than the second it is on its own.
-    assert max(replies) < max(1.0, 3 * figures["processing p99 (ms)"] / 1000), report
+    assert len(sent) == SECONDS * RATE and len(sent) > 2 * len(stamps), f"not a flood: {report}"
+    assert len(stamps) > 0.5 * (sent[-1] - sent[0]) / 1e6 / slowest, report
+    assert max(replies) < max(1.0, 3 * slowest / 1000), report  # a service waits for one inference
     assert max(resident[2:]) < 1.05 * resident[2], report
-    # A period, an inference, and 15 ms on the way; one frame more in a queue would add another inference.
-    assert np.median(ages) < 1000 / RATE + figures["processing p99 (ms)"] + 15, report
+    # A period, an inference and the delivery; one more frame in a queue would add another inference.
+    limit = np.percentile(periods, 99) + slowest + max(15, 3 * np.median(delivery))
+    assert np.median(ages) < limit, f"limit {limit:.1f} ms: {report}"
