@@ -35,6 +35,7 @@ def run(args: argparse.Namespace) -> int:
 
     from fcn_road_seg.inference import onnx_export as export
     from fcn_road_seg.inference.checkpoint import load
+    from fcn_road_seg.inference.onnx_check import check
     from fcn_road_seg.inference.segmenter import weights_path
 
     size = export.parse_size(args.size)
@@ -49,7 +50,7 @@ def run(args: argparse.Namespace) -> int:
     else:
         precision = "fp16" if args.fp16 else "fp32"
         model = export.to_onnx(checkpoint, size, args.fp16)
-    results = export.check(model, checkpoint, example_frames(), size, precision)
+    results = check(model, checkpoint, example_frames(), size, precision)
     export.save(model, args.out)
     for r in results:
         print(

@@ -52,6 +52,7 @@ def run(args: argparse.Namespace) -> int:
 
     from fcn_road_seg.inference import onnx_export as export
     from fcn_road_seg.inference.checkpoint import load
+    from fcn_road_seg.inference.onnx_check import check
     from fcn_road_seg.inference.segmenter import weights_path
 
     if not 0 < args.max_change < 1:
@@ -86,7 +87,7 @@ def run(args: argparse.Namespace) -> int:
         calibration=json.dumps(calibration),
         nncf=version("nncf"),
     )
-    agreement = export.check(quantised, checkpoint, example_frames(), precision="int8")
+    agreement = check(quantised, checkpoint, example_frames(), precision="int8")
     out = args.out or int8_path(checkpoint.path)
     export.save(quantised, out)
 

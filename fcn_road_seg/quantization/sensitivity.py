@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fcn_road_seg.inference.onnx_export import OUTPUT, openvino_model
+from fcn_road_seg.inference.onnx_check import openvino_model
+from fcn_road_seg.inference.onnx_export import OUTPUT
 from fcn_road_seg.quantization.post_training import QuantizationError, convolutions, with_float_layers
 
 if TYPE_CHECKING:

@@ -18,6 +18,7 @@ for package in ("onnx", "onnxscript", "onnxruntime", "openvino"):
 
 import onnx  # noqa: E402
 
+from fcn_road_seg.inference import onnx_check  # noqa: E402
 from fcn_road_seg.inference import onnx_export as export  # noqa: E402
 
 OPERATORS = {"Cast", "Transpose", "Sub", "Conv", "Relu", "MaxPool", "ConvTranspose", "Add", "Squeeze", "Sigmoid"}
@@ -69,7 +70,7 @@ def test_runtimes_answer_like_pytorch(exported, weights, option, bound, size, sh
         image = noise(*shape)
         expected = reference(weights, image)
         assert expected.std() > 0.02, "a constant answer would make the comparison meaningless"
-        for run in (export.run_onnxruntime, export.run_openvino):
+        for run in (onnx_check.run_onnxruntime, onnx_check.run_openvino):
             answer = run(content, image)
             assert answer.shape == shape and answer.dtype == np.float32
             assert np.abs(answer - expected).max() <= bound
@@ -103,7 +104,7 @@ def test_fp16_halves_the_file_and_a_fixed_size_rejects_others(exported):
     half, full = exported("--size", "96x64", "--fp16"), exported("--size", "96x64")
     assert len(half) < 0.75 * len(full)
     with pytest.raises(Exception, match="[Gg]ot invalid dimensions"):
-        export.run_onnxruntime(full, noise(1, 64, 128))
+        onnx_check.run_onnxruntime(full, noise(1, 64, 128))
 
 
 def test_a_file_that_differs_from_pytorch_is_not_written(tmp_path, weights, monkeypatch, capsys):

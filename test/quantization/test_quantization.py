@@ -23,8 +23,9 @@ import onnx  # noqa: E402
 from onnx import numpy_helper  # noqa: E402
 
 from fcn_road_seg.evaluation.evaluate import evaluate  # noqa: E402
+from fcn_road_seg.inference import onnx_check  # noqa: E402
 from fcn_road_seg.inference import onnx_export as export  # noqa: E402
-from fcn_road_seg.inference.preprocess import resize  # noqa: E402
+from fcn_road_seg.inference.preprocess import network_frame, resize  # noqa: E402
 from fcn_road_seg.quantization.calibration import load_calibration, network_input  # noqa: E402
 from fcn_road_seg.quantization.post_training import convolutions, with_float_layers  # noqa: E402
 from fcn_road_seg.quantization.sensitivity import QuantizationError, keep_sensitive_layers  # noqa: E402
@@ -81,17 +82,17 @@ def test_the_graph_meets_tensorrts_requirements(quantised):
 
 def test_runtimes_answer_almost_like_pytorch(quantised, weights):
     image = np.concatenate([network_input(draw(seed, 300, 400)[0], 160) for seed in (5, 6)])
-    expected = export.run_openvino(export.to_onnx(checkpoint.load(weights)).SerializeToString(), image)
-    for run in (export.run_onnxruntime, export.run_openvino):
+    expected = onnx_check.run_openvino(export.to_onnx(checkpoint.load(weights)).SerializeToString(), image)
+    for run in (onnx_check.run_onnxruntime, onnx_check.run_openvino):
         difference = np.abs(run(quantised, image) - expected)
-        assert 0 < difference.mean() < min(export.BOUNDS["int8"], 0.5 * expected.std())
+        assert 0 < difference.mean() < min(onnx_check.BOUNDS["int8"], 0.5 * expected.std())
 
 
 @pytest.mark.skipif(
     platform.machine() not in ("x86_64", "AMD64"), reason="OpenVINO's plugin for this CPU uses other names"
 )
 def test_openvino_really_computes_in_int8(quantised):
-    graph = export.openvino_model(quantised, (1, 32, 96, 3)).get_runtime_model().get_ordered_ops()
+    graph = onnx_check.openvino_model(quantised, (1, 32, 96, 3)).get_runtime_model().get_ordered_ops()
     facts = [{k: op.get_rt_info()[k].astype(str) for k in ("layerType", "runtimePrecision")} for op in graph]
     precisions = [f["runtimePrecision"] for f in facts if f["layerType"] == "Convolution"]
     assert len(precisions) >= len(WIDTHS) + 2 and set(precisions) <= {"u8", "i8"}, precisions
@@ -129,10 +130,10 @@ def test_a_layer_left_in_float_is_exact(quantised, weights):
     model, image = export.to_onnx(checkpoint.load(weights)), network_input(draw(5)[0], 96)
     layers = convolutions(model)
     assert layers[0] == "conv1_1" and layers[-1] == "score_pool3"
-    expected = export.run_onnxruntime(model.SerializeToString(), image)
+    expected = onnx_check.run_onnxruntime(model.SerializeToString(), image)
     restored = with_float_layers(onnx.load_from_string(quantised), model, layers)
     assert not any("Quantize" in node.op_type for node in restored.graph.node)
-    assert np.abs(export.run_onnxruntime(restored.SerializeToString(), image) - expected).max() < 1e-4
+    assert np.abs(onnx_check.run_onnxruntime(restored.SerializeToString(), image) - expected).max() < 1e-4
     partly = with_float_layers(onnx.load_from_string(quantised), model, ["conv1_1", "fc6"])
     onnx.checker.check_model(partly, full_check=True)
     assert len(partly.SerializeToString()) < len(model.SerializeToString())
@@ -146,7 +147,7 @@ def test_the_worst_layer_is_kept_in_float(quantised, weights, kitti):
     scale = next(t for t in broken.graph.initializer if t.name == pair.input[1])
     scale.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(scale) * np.float32(100), scale.name))
     images = load_calibration(4, 96, kitti).images
-    threshold = float(np.median(export.run_openvino(model.SerializeToString(), images[0])))
+    threshold = float(np.median(onnx_check.run_openvino(model.SerializeToString(), images[0])))
     result, found = keep_sensitive_layers(broken, model, images, threshold, 0.2)
     assert found.every_layer > 0.2 >= found.result and found.kept[0] == "conv3_1"
     assert min(found.without, key=found.without.get) == "conv3_1"
@@ -199,8 +200,8 @@ def shipped(shipped_weights):
 
 def test_the_shipped_file_on_synthetic_roads(shipped):
     int8, full, network = shipped
-    image = np.concatenate([export.network_frame(frame, (576, 160)) for frame in example_frames()])
-    answers = [export.run_openvino(content, image) >= network.metadata.threshold for content in (int8, full)]
+    image = np.concatenate([network_frame(frame, (576, 160)) for frame in example_frames()])
+    answers = [onnx_check.run_openvino(content, image) >= network.metadata.threshold for content in (int8, full)]
     assert 0.1 < answers[1].mean() < 0.9
     assert np.mean(answers[0] != answers[1]) < 0.005
 
@@ -217,7 +218,7 @@ def test_the_shipped_file_on_validation_scenes(shipped, repository):
         def segment(frame: np.ndarray) -> np.ndarray:
             image = network_input(frame, metadata.network_width)
             if image.shape not in compiled:
-                compiled[image.shape] = export.openvino_model(content, image.shape)
+                compiled[image.shape] = onnx_check.openvino_model(content, image.shape)
             road = torch.from_numpy(compiled[image.shape](image)[export.OUTPUT]).unsqueeze(1)
             return resize(road, (frame.shape[1], frame.shape[0]))[0, 0].mul(255).round().to(torch.uint8).numpy()
 
