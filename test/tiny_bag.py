@@ -70,7 +70,7 @@ def write_ros2(path: Path, storage: str = "mcap", mode: str = "", messages: list
     """Write a rosbag2.
 
     Args:
-        mode: of zstd compression: "", "file", "message" or "storage".
+        mode: zstd compression mode: "", "file", "message" or "storage".
         broken: indices of messages whose bytes are cut in half.
     """
     shutil.rmtree(path, ignore_errors=True)

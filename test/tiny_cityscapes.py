@@ -32,7 +32,7 @@ def draw(seed: int, coarse: bool = False) -> tuple[np.ndarray, np.ndarray]:
 
 
 def write_frames(root: Path, part: str, city: str, count: int, mode: str = "fine") -> Path:
-    """Write `count` frames of a city with all the files that Cityscapes has for each; returns `root`."""
+    """Write `count` frames of a city with all files that Cityscapes has for each; returns `root`."""
     labels = "gtFine" if mode == "fine" else "gtCoarse"
     images = root / "leftImg8bit" / part / city
     annotations = root / labels / part / city

@@ -16,7 +16,7 @@ Tr_cam_to_road: 1 0 0 0 0 1 0 -1.65 0 0 1 0
 
 
 def draw(seed: int, height: int = 60, width: int = 192) -> tuple[np.ndarray, np.ndarray]:
-    """A grey road, a trapezoid, on green under blue: image RGB and label; the bottom row is ignored."""
+    """A grey trapezoid of road on green under blue: image RGB and label; the bottom row is ignored."""
     generator = np.random.default_rng(seed)
     horizon = height // 2
     label = np.zeros((height, width), np.uint8)
@@ -32,7 +32,7 @@ def draw(seed: int, height: int = 60, width: int = 192) -> tuple[np.ndarray, np.
 
 
 def write_folder(root: Path, names: list[str], suffix: str = ".png") -> Path:
-    """Write frames called `names` ("um_000000", ...); returns `root`."""
+    """Write frames with these names ("um_000000", ...); returns `root`."""
     for part in ("image_2", "gt_image_2", "calib"):
         (root / "training" / part).mkdir(parents=True, exist_ok=True)
     for seed, name in enumerate(names):

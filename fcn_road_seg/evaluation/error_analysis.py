@@ -168,7 +168,7 @@ def _share(part: float, whole: float) -> float | None:
 
 
 def _distance(there: np.ndarray) -> np.ndarray:
-    """Pixels to the nearest one of `there`, bool H x W -> float32 H x W; large where there is none."""
+    """Distance in pixels to the nearest pixel of `there`, bool H x W -> float32 H x W; infinite if it is empty."""
     if not there.any():
         return np.full(there.shape, np.float32(np.inf))
     return cv2.distanceTransform((~there).view(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)

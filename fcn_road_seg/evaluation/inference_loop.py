@@ -29,7 +29,7 @@ def segmented(
 
     Args:
         segment: a `Segment`, or any other function of an image.
-        frames: read or made one at a time, as they are asked for.
+        frames: read or made one at a time, on demand.
     """
     for frame in frames:
         yield frame, segment(frame.image)

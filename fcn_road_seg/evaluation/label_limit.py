@@ -76,7 +76,7 @@ def limits_of_labels(dataset: KittiRoad) -> dict[str, dict[str, float]]:
 
 
 def limits_of_copies(dataset: KittiRoad, segment: Segment) -> dict[str, dict[str, float]]:
-    """`measure` with a network's answers: on frames as they are, without ignored areas, and compressed again.
+    """`measure` with a network's answers: on original frames, without ignored areas, and on compressed copies.
 
     Args:
         dataset: frames with an ignored area.

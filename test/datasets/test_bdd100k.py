@@ -1,4 +1,4 @@
-"""BDD100K's drivable areas: both layouts, which areas are road, and what is wrong with a folder."""
+"""BDD100K's drivable areas: both layouts, which areas are road, and invalid folders."""
 
 import numpy as np
 import pytest
@@ -25,7 +25,7 @@ def test_both_layouts(tmp_path, first_release, road, areas):
         assert sample.classes is None and sample.name == NAMES[seed]
 
 
-def test_both_areas_are_road_unless_said_otherwise(tmp_path):
+def test_both_areas_are_road_by_default(tmp_path):
     root = write_folder(tmp_path)
     assert np.array_equal(Bdd100k(root)[0].label, Bdd100k(root, "train", ["direct", "alternative"])[0].label)
 
@@ -35,7 +35,7 @@ def test_the_current_layout_comes_first(tmp_path):
     assert np.array_equal(Bdd100k(root)[0].label, draw(0)[1] < 2)
 
 
-def test_what_is_no_bdd100k_folder(tmp_path):
+def test_invalid_bdd100k_folders_are_refused(tmp_path):
     with pytest.raises(DatasetError, match="no images/100k/train"):
         Bdd100k(tmp_path)
     (tmp_path / "images" / "100k" / "train").mkdir(parents=True)
@@ -46,8 +46,8 @@ def test_what_is_no_bdd100k_folder(tmp_path):
         Bdd100k(tmp_path)
     with pytest.raises(DatasetError, match="no images/100k/val"):
         Bdd100k(write_folder(tmp_path), "val")
-    for road, said in ((["oncoming"], "not oncoming"), ([], "not none")):
-        with pytest.raises(DatasetError, match=said):
+    for road, message in ((["oncoming"], "not oncoming"), ([], "not none")):
+        with pytest.raises(DatasetError, match=message):
             Bdd100k(tmp_path, road=road)
 
 
@@ -61,14 +61,14 @@ def test_an_image_without_label_is_named(tmp_path):
 def test_damaged_files_are_named(tmp_path):
     frames = Bdd100k(write_folder(tmp_path))
     image, label = frames.frames[0]
-    whole = label.read_bytes()
-    label.write_bytes(whole[: len(whole) // 2])
+    intact = label.read_bytes()
+    label.write_bytes(intact[: len(intact) // 2])
     with pytest.raises(DatasetError, match=f"{NAMES[0]}.png is missing or damaged"):
         frames[0]
     Image.fromarray(np.full((180, 320), 3, np.uint8)).save(label)
     with pytest.raises(DatasetError, match="class id 3, but the highest valid one is 2"):
         frames[0]
-    label.write_bytes(whole)
+    label.write_bytes(intact)
     image.write_bytes(image.read_bytes()[:-300])
     with pytest.raises(UserError, match=f"{NAMES[0]}.jpg is a JPEG that was cut off"):
         frames[0]

@@ -1,4 +1,4 @@
-"""Cityscapes: layout, what each class means for us, what is wrong with a folder, and that it feeds the training."""
+"""Cityscapes: layout, meaning of the classes, invalid folders, and training on it."""
 
 import json
 import shutil
@@ -34,10 +34,10 @@ def image_file(root, name="aachen_000000_000019"):
     return root / "leftImg8bit" / "train" / name.split("_")[0] / f"{name}_leftImg8bit.png"
 
 
-# --- what the classes mean ---------------------------------------------------------------------
+# --- classes -----------------------------------------------------------------------------------
 
 
-def test_every_class_has_its_meaning():
+def test_every_class_has_its_label_and_camvid_class():
     labels, classes = tables()
     meaning = {name: int(labels[i]) for name, i in IDS.items() if i >= 0}
     assert {name for name, label in meaning.items() if label == 1} == {"road"}
@@ -52,7 +52,7 @@ def test_every_class_has_its_meaning():
     assert len(names) == len(set(names)) == len(taught)
 
 
-def test_parking_and_rail_track_are_road_when_asked_for():
+def test_parking_and_rail_track_are_road_on_request():
     for also_road in (["parking"], ["rail_track"], ["parking", "rail_track"]):
         labels, classes = tables(also_road)
         expected = {IDS["road"], *(IDS[name.replace("_", " ")] for name in also_road)}
@@ -98,7 +98,7 @@ def test_coarse_frames_count_only_what_is_labelled(tmp_path):
     assert np.array_equal(sample.label == 1, ids == IDS["road"])
 
 
-def test_the_zip_files_do_as_well(root, tmp_path):
+def test_zip_files_are_extracted(root, tmp_path):
     (tmp_path / "zips").mkdir()
     for name, folder in (("leftImg8bit_trainvaltest", "leftImg8bit"), ("gtFine_trainvaltest", "gtFine")):
         shutil.make_archive(str(tmp_path / "zips" / name), "zip", root, folder)
@@ -120,7 +120,7 @@ def test_frames_are_not_kept(root):
 # --- bad folders -------------------------------------------------------------------------------
 
 
-def test_what_is_no_cityscapes_folder(root, tmp_path):
+def test_invalid_cityscapes_folders_are_refused(root, tmp_path):
     with pytest.raises(DatasetError, match="needs leftImg8bit/train and gtFine/train"):
         Cityscapes(tmp_path / "nowhere")
     with pytest.raises(DatasetError, match="needs leftImg8bit/val and gtFine/val"):
@@ -155,8 +155,14 @@ def test_an_image_without_label_is_named(root):
 def test_damaged_files_are_named(root):
     frames = Cityscapes(root)
     label, image = label_file(root), image_file(root)
-    whole = label.read_bytes()
-    for content in (b"", b"junk" * 50, whole[:-200], whole[: len(whole) // 2], whole[:20] + b"\0" * 8 + whole[28:]):
+    intact = label.read_bytes()
+    for content in (
+        b"",
+        b"junk" * 50,
+        intact[:-200],
+        intact[: len(intact) // 2],
+        intact[:20] + b"\0" * 8 + intact[28:],
+    ):
         label.write_bytes(content)
         with pytest.raises(DatasetError, match="labelIds.png is missing or damaged"):
             frames[0]
@@ -169,7 +175,7 @@ def test_damaged_files_are_named(root):
     Image.fromarray(np.full((128, 256), 255, np.uint8)).save(label)
     with pytest.raises(DatasetError, match="class id 255, but the highest valid one is 33"):
         frames[0]
-    label.write_bytes(whole)
+    label.write_bytes(intact)
     image.write_bytes(image.read_bytes()[:-100])
     with pytest.raises(UserError, match="leftImg8bit.png is a PNG that was cut off"):
         frames[0]
@@ -205,7 +211,7 @@ def train(tmp_path, monkeypatch):
     )
 
 
-def test_a_mixture_feeds_the_training(train, root, tmp_path):
+def test_training_on_a_mixture(train, root, tmp_path):
     write_frames(root, "train_extra", "bayreuth", 1, "coarse")
     bdd100k = write_bdd100k(tmp_path / "bdd100k")
     samples = "{kitti_road: 2, cityscapes: 4, cityscapes+coarse+parking: 2, bdd100k: 3, bdd100k+direct_only: 1}"
@@ -226,7 +232,7 @@ def test_a_mixture_feeds_the_training(train, root, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("name", "words"),
+    ("name", "message"),
     [
         ("cityscapes+pavement", "parking and rail_track as road besides road, but not 'pavement'"),
         ("bdd100k+alternative", "only the variant bdd100k+direct_only"),
@@ -235,18 +241,18 @@ def test_a_mixture_feeds_the_training(train, root, tmp_path):
         ("bdd100k", "is not a BDD100K folder"),
     ],
 )
-def test_a_wrong_source_is_one_sentence_and_exit_code_2(train, tmp_path, capsys, name, words):
+def test_a_wrong_source_is_one_sentence_and_exit_code_2(train, tmp_path, capsys, name, message):
     assert train(f"{{{name}: 2}}", f"{name}:{tmp_path}") == 2
     error = capsys.readouterr().err
-    assert words in error and "Traceback" not in error
+    assert message in error and "Traceback" not in error
 
 
-def test_a_source_without_a_path_says_what_to_give(train, capsys):
+def test_a_source_without_a_path_is_refused(train, capsys):
     assert train("{cityscapes+coarse: 2}") == 2
     assert "give --data cityscapes+coarse:DIR" in capsys.readouterr().err
 
 
-def test_a_frame_that_is_damaged_ends_the_training_with_its_name(train, root, capsys):
+def test_a_damaged_frame_ends_the_training_with_its_name(train, root, capsys):
     label_file(root).write_bytes(b"junk")
     assert train("{cityscapes: 3}", f"cityscapes:{root}") == 2
     assert "aachen_000000_000019_gtFine_labelIds.png" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""KITTI Road and CamVid: layout, colours, splits and what is wrong with a folder."""
+"""KITTI Road and CamVid: layout, colours, splits and invalid folders."""
 
 from pathlib import Path
 
@@ -40,14 +40,14 @@ def test_kitti_road(tmp_path, suffix):
     assert read_calibration(dataset.calibration_path("um_000000"))["P2"].shape == (3, 4)
 
 
-def test_kitti_road_takes_the_frames_it_is_asked_for(tmp_path):
+def test_kitti_road_takes_the_named_frames(tmp_path):
     root = write_folder(tmp_path, NAMES)
     assert KittiRoad(root, ["uu_000003", "um_000000"]).names == ["uu_000003", "um_000000"]
     with pytest.raises(DatasetError, match="um_000042"):
         KittiRoad(root, ["um_000042"])
 
 
-def test_what_is_no_kitti_road_folder(tmp_path):
+def test_invalid_kitti_road_folders_are_refused(tmp_path):
     with pytest.raises(DatasetError, match="training/image_2"):
         KittiRoad(tmp_path)
     (tmp_path / "training" / "image_2").mkdir(parents=True)
@@ -62,7 +62,7 @@ def test_label_of_another_size(tmp_path):
         dataset[0]
 
 
-def test_calibration_with_a_word_in_it(tmp_path):
+def test_a_malformed_calibration_is_refused(tmp_path):
     file = tmp_path / "calib.txt"
     file.write_text("P2: 1 2 three\n")
     with pytest.raises(DatasetError, match="P2"):
@@ -79,8 +79,8 @@ def test_splits_share_no_frame():
     assert {n.split("_")[0] for n in train + val} == {"um", "umm"}
 
 
-def test_splits_hold_out_whole_scenes():
-    """Neighbouring numbers are near-duplicates: only at the edge of a scene do they part."""
+def test_splits_hold_out_complete_scenes():
+    """Neighbouring numbers are near-duplicates: the split separates them only at the edge of a scene."""
     val = set(split_names("val"))
     frames = [name.split("_") for name in split_names("train") + sorted(val)]
     parted = [
@@ -89,7 +89,7 @@ def test_splits_hold_out_whole_scenes():
         if f"{kind}_{int(number) + 1:06d}" in {"_".join(f) for f in frames}
         and (f"{kind}_{number}" in val) != (f"{kind}_{int(number) + 1:06d}" in val)
     ]
-    assert len(parted) <= 9, parted  # a random split of these frames would part about 35
+    assert len(parted) <= 9, parted  # a random split of these frames would separate about 35
 
 
 def test_a_missing_split_file_is_named(tmp_path):
@@ -116,7 +116,7 @@ def test_camvid(tmp_path):
         CamVid(tmp_path, ["test"])
 
 
-@pytest.mark.skipif(not SHARED.is_dir(), reason="../shared is not there")
+@pytest.mark.skipif(not SHARED.is_dir(), reason="../shared does not exist")
 def test_the_real_sets():
     kitti = KittiRoad(SHARED / "kitti_road")
     assert set(kitti.names) == set(split_names("train") + split_names("val"))

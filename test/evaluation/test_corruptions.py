@@ -1,4 +1,4 @@
-"""Corruptions: the same every time, stronger by severity, labels moved along; and what is made of them."""
+"""Corruptions: reproducible, stronger by severity, with labels moved along; and the figures made of them."""
 
 import json
 from dataclasses import replace
@@ -22,7 +22,7 @@ def sample() -> Sample:
 
 
 def painted(sample: Sample) -> Sample:
-    """The label as a picture: road is bright."""
+    """The label as an image: road is bright."""
     return replace(sample, image=np.where(sample.label[..., None] == 1, 200, 50).astype(np.uint8).repeat(3, 2))
 
 
@@ -41,7 +41,7 @@ def test_a_corruption(sample, kind):
     others = [corrupt(sample, kind, 1, seed).image for seed in range(4, 9)]
     others += [corrupt(replace(sample, name=f"{i}"), kind, 1, 3).image for i in range(5)]
     same = [np.array_equal(other, others[0]) for other in others]
-    assert all(same[:5]) == all(same) == (kind in ("brightness", "fog", "defocus blur", "JPEG"))  # none of chance
+    assert all(same[:5]) == all(same) == (kind in ("brightness", "fog", "defocus blur", "JPEG"))  # not random
     assert changes[0] > 0.5 and changes[0] < changes[1] < changes[2]
     assert np.array_equal(sample.image, before)
 
@@ -72,8 +72,8 @@ def test_one_degree_of_pitch_moves_the_horizon_by_its_tangent():
     assert min(shifts) < 0 < max(shifts)
 
 
-def test_a_raised_camera_sees_the_road_plane_where_it_should():
-    """A line across the road at a distance Z is seen f x height / Z below the horizon."""
+def test_a_raised_camera_sees_the_road_plane_lower_or_higher():
+    """A line across the road at a distance Z appears f x height / Z below the horizon."""
     height, width = 375, 1242
     horizon, focal = corruptions.HORIZON * height, corruptions.FOCAL * width
     image = np.zeros((height, width, 3), np.uint8)
@@ -96,7 +96,7 @@ def test_fog_hides_what_is_far(sample):
     assert (np.diff(contrast[horizon + 1 :]) >= -1).all()
 
 
-def test_dirt_covers_the_share_that_it_says(sample):
+def test_dirt_covers_the_stated_share(sample):
     for severity, share in zip(SEVERITIES, (0.03, 0.08, 0.15), strict=True):
         white = replace(sample, image=np.full_like(sample.image, 255))
         assert (corrupt(white, "dirt", severity).image[..., 0] < 160).mean() == pytest.approx(share, rel=0.3)

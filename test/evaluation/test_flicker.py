@@ -1,4 +1,4 @@
-"""Flicker: real motion does not count, changes of class do, and the temporal filter halves it."""
+"""Flicker: real motion does not count, changes of class do, and the temporal filter halves them."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 from rich.console import Console
-from test_temporal_filter import texture
+from textured_image import texture
 
 from fcn_road_seg.datasets.drive import DriveFrame
 from fcn_road_seg.datasets.kitti_road import KittiRoad
@@ -21,11 +21,11 @@ from fcn_road_seg.synthetic import Camera, SyntheticDrive
 SHARED = Path(__file__).parents[3] / "shared" / "data"
 CLIP = SHARED / "kitti_raw" / "2011_09_26" / "2011_09_26_drive_0000_sync" / "image_02" / "data"
 LABELLED = {12: "umm_000003", 31: "umm_000004"}
-"""Frames of the clip that KITTI Road has labels of."""
+"""Frames of the clip that KITTI Road has labels for."""
 
 
 def answers(probabilities):
-    """A segmenter that gives these, one after another."""
+    """A segmenter that returns these probabilities, one after another."""
     probabilities = iter(probabilities)
     return lambda image: next(probabilities)
 
@@ -45,7 +45,7 @@ def test_motion_does_not_count():
 
 
 def test_changes_of_class_count():
-    """A patch of a tenth of the picture comes and goes."""
+    """A patch of a tenth of the image appears and disappears."""
     image, probabilities = texture(200, 600), [np.zeros((200, 600), np.uint8) for _ in range(5)]
     for probability in probabilities:
         probability[100:] = 255
@@ -57,8 +57,8 @@ def test_changes_of_class_count():
     assert 1 <= row["worst_frame"] <= 4 and row["worst"] == pytest.approx(0.1, abs=0.002)
 
 
-def test_the_filter_halves_it_and_finds_no_less_road():
-    """On a synthetic drive, with a segmenter whose errors have nothing to do with each other from frame to frame."""
+def test_the_filter_halves_flicker_and_finds_no_less_road():
+    """On a synthetic drive, with a segmenter whose errors are independent from frame to frame."""
     drive = SyntheticDrive(seed=2, frames=8, camera=Camera.of_size(621, 188), scene="residential", weather="sun")
     frames = [DriveFrame(frame.image, frame.road) for frame in (drive[i] for i in range(8))]
     rng = np.random.default_rng(0)
@@ -71,8 +71,8 @@ def test_the_filter_halves_it_and_finds_no_less_road():
     assert smooth["max_f"] > plain["max_f"] and smooth["iou"] > plain["iou"]
 
 
-def test_frames_with_a_label_elsewhere_are_recognised():
-    """By a compressed copy of the picture; one a few pixels on is another frame."""
+def test_labelled_frames_are_recognised_by_a_compressed_copy():
+    """A frame that is shifted by a few pixels is another frame."""
     wide = texture(64, 240)
     frames = [DriveFrame(np.ascontiguousarray(wide[:, 10 * i : 10 * i + 200]), None) for i in range(4)]
     label = np.zeros((64, 200), np.uint8)
@@ -96,17 +96,17 @@ def test_the_table_shows_every_setting(capsys):
 
 
 @pytest.mark.parametrize(
-    ("sizes", "sentence"), [([(64, 200)], "there is 1"), ([], "none"), ([(64, 200), (64, 201)], "differ in size")]
+    ("sizes", "sentence"), [([(64, 200)], "has 1"), ([], "has none"), ([(64, 200), (64, 201)], "differ in size")]
 )
-def test_what_cannot_be_measured_is_said(sizes, sentence):
+def test_a_drive_that_cannot_be_measured_is_refused(sizes, sentence):
     frames = [DriveFrame(texture(*size), None) for size in sizes]
     with pytest.raises(UserError, match=sentence):
         measure_flicker(lambda image: np.zeros(image.shape[:2], np.uint8), frames, 0.5)
 
 
 @pytest.mark.skipif(not CLIP.is_dir(), reason="needs the KITTI raw clip in ../shared")
-def test_on_kitti_the_filter_lessens_it_at_equal_max_f(shipped_weights):
-    """On two short pieces. The lowest 12 rows are left out of MaxF: KITTI's labels end above the image's lower edge."""
+def test_on_kitti_the_filter_reduces_flicker_at_equal_max_f(shipped_weights):
+    """On two short clips. MaxF leaves out the lowest 12 rows: KITTI's labels end above the image's lower edge."""
     from fcn_road_seg.inference.options import SegmenterOptions
     from fcn_road_seg.inference.segmenter import RoadSegmenter
 

@@ -1,4 +1,4 @@
-"""The error analysis against cases worked by hand, and the report: all that it shows is there, and is what it says."""
+"""The error analysis against cases worked by hand, and the report: complete, self-contained and correct."""
 
 import re
 from types import SimpleNamespace
@@ -31,7 +31,7 @@ NAMES = ["um_000004", "um_000044", "umm_000022", "uu_000001"]
 
 
 class Segmenter:
-    """Grey is road; in one frame, known by its first pixel, it sees nothing but sky."""
+    """Grey is road; in the frame `blind` it finds none."""
 
     threshold = 0.5
     device, device_name, backend, precision, network_width = "cpu", "a <CPU>", "torch", "fp32", 576
@@ -198,7 +198,7 @@ def test_every_frame_of_the_splits_has_a_street():
     assert len(held_out) == 7 and not held_out & {scenes[name] for name in split_names("train")}
 
 
-def test_a_folder_that_cannot_be_made_is_said(kitti, tmp_path):
+def test_a_folder_that_cannot_be_created_is_an_error(kitti, tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(UserError, match="cannot make the folder"):
+    with pytest.raises(UserError, match="cannot create the folder"):
         write_report(tmp_path / "file" / "report", Segmenter(), [kitti_set(kitti)], "")

@@ -1,4 +1,4 @@
-"""What the labels leave open."""
+"""The limits that the labels set."""
 
 import json
 

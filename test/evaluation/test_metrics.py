@@ -39,7 +39,7 @@ def test_worked_by_hand():
 def test_perfect_and_hopeless():
     assert count([255, 255, 0], [1, 1, 0]).metrics().max_f == 1.0
     hopeless = count([0, 0, 255], [1, 1, 0]).metrics()
-    assert hopeless.max_f == pytest.approx(0.8)  # everything is road: KITTI's score of an empty mind
+    assert hopeless.max_f == pytest.approx(0.8)  # everything is road: KITTI's score without any knowledge
     assert hopeless.iou == 0.0
 
 

@@ -1,4 +1,4 @@
-"""The temperature: fitted right, applied exactly, and worth what it says."""
+"""The temperature: fitted correctly, applied exactly, and with the figures that it claims."""
 
 import json
 from dataclasses import replace
@@ -30,7 +30,7 @@ def red_is_the_logit(x: torch.Tensor) -> torch.Tensor:
 
 
 def sample(name: str, temperature: float, seed: int) -> Sample:
-    """A frame on which `red_is_the_logit` is `temperature` times too sure."""
+    """A frame on which `red_is_the_logit` is `temperature` times too confident."""
     rng = np.random.default_rng(seed)
     image = np.zeros((160, 576, 3), np.uint8)
     image[..., 0] = rng.integers(0, 256, image.shape[:2])
@@ -60,15 +60,17 @@ def test_the_fit_finds_the_temperature_that_labels_were_drawn_with(table, names,
     assert temperature_scaling.expected_calibration_error(table.at(1.0, names)) > 0.02
 
 
-def test_held_out_frames_are_judged_by_the_temperature_of_the_others(table):
+def test_held_out_frames_are_measured_at_the_temperature_of_the_others(table):
     held_out = temperature_scaling.expected_calibration_error(table.held_out([["a", "b"], ["c"]]))
     assert held_out > 2 * temperature_scaling.expected_calibration_error(table.at(table.fit()))
     assert (table.held_out([["c"]]).road == table.at(2.0, ["c"]).road).all()
 
 
-def test_the_error_is_that_of_torchmetrics():
+def test_the_calibration_error_equals_that_of_torchmetrics():
     rng = np.random.default_rng(0)
-    p = rng.choice([level for level in range(256) if level % 17], (50, 90)).astype(np.uint8)  # none on a bin's border
+    p = rng.choice([level for level in range(256) if level % 17], (50, 90)).astype(
+        np.uint8
+    )  # none on the border of a bin
     label = (rng.random(p.shape) < (p / 255) ** 2).astype(np.uint8)
     theirs = binary_calibration_error(torch.tensor(p / 255.0).flatten(), torch.tensor(label).flatten(), n_bins=15)
     ours = temperature_scaling.expected_calibration_error(counts_of(p, label))
@@ -91,7 +93,7 @@ def test_a_moved_threshold_gives_the_same_mask():
 
 
 @pytest.mark.parametrize("confidence", [0.5, 0.8, 0.97])
-def test_a_confidence_row_is_what_the_labels_are_worth(confidence):
+def test_a_confidence_row_has_the_quality_of_the_labels(confidence):
     rng = np.random.default_rng(1)
     p = rng.integers(0, 256, (60, 80)).astype(np.uint8)
     truth = (rng.random(p.shape) < p / 255).astype(np.uint8)
@@ -103,7 +105,7 @@ def test_a_confidence_row_is_what_the_labels_are_worth(confidence):
     assert row.coverage == pytest.approx((labels != 255).mean())
 
 
-def test_the_least_confidence_is_the_least_that_does(table):
+def test_the_least_confidence_is_the_least_that_reaches_the_precision(table):
     counts = table.at(2.0, ["a", "b"])
     row = temperature_scaling.least_confidence(counts, 0.5, 0.97)
     assert row.precision >= 0.97 > temperature_scaling.confidence_row(counts, 0.5, row.confidence - 1 / 255).precision
@@ -135,7 +137,7 @@ def test_every_network_of_a_checkpoint_has_its_temperature(small_weights, temper
     assert torch.equal(plain.network().head.upscore8.weight, plain.tensors["head.upscore8.weight"].float())
 
 
-def test_a_temperature_that_is_none_is_refused(small_weights, tmp_path):
+def test_an_invalid_temperature_is_refused(small_weights, tmp_path):
     plain = checkpoint.load(small_weights)
     for temperature in (0.0, -1.0, float("nan"), "hot"):
         path = tmp_path / "bad.safetensors"
@@ -181,7 +183,7 @@ def test_the_command_writes_the_same_network_with_a_temperature(folder, small_we
 
 def test_the_command_refuses(folder, small_weights, tmp_path, capsys):
     out = tmp_path / "out.safetensors"
-    for arguments, words in (
+    for arguments, message in (
         (("--road-precision", "2"), "must be above 0 and at most 1"),
         (("--split", "train"), "frames that training has seen"),
         (("--split", str(tmp_path / "none")), "cannot read"),
@@ -189,14 +191,14 @@ def test_the_command_refuses(folder, small_weights, tmp_path, capsys):
         (("--weights", str(tmp_path / "none")), "there is no weights file"),
     ):
         assert command(folder, small_weights, out, *arguments) == 2
-        assert words in capsys.readouterr().err
+        assert message in capsys.readouterr().err
     assert not out.exists()
 
 
-def test_the_shipped_weights_on_streets_they_never_saw(repository, shipped_weights):
+def test_the_shipped_weights_are_calibrated_on_held_out_streets(repository, shipped_weights):
     root = repository.parent / "shared" / "data" / "kitti_road"
     if not root.is_dir():
-        pytest.skip("KITTI Road is not at ../shared/data/kitti_road")
+        pytest.skip("KITTI Road is not in ../shared/data/kitti_road")
     names = kitti_road.split_names("val")[::3]
     loaded = checkpoint.load(shipped_weights)
     raw = replace(loaded, metadata=replace(loaded.metadata, temperature=1.0))

@@ -3,18 +3,12 @@
 import cv2
 import numpy as np
 import pytest
+from textured_image import texture
 
 from fcn_road_seg.postprocess.temporal_filter import SMALLEST, TemporalFilter
 
 TENTH = 10**8  # nanoseconds
 START = 10**9
-
-
-def texture(height: int = 125, width: int = 414, seed: int = 0) -> np.ndarray:
-    """A picture in which every place differs from its neighbours, uint8 H x W x 3."""
-    noise = np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
-    blurred = cv2.GaussianBlur(noise, (0, 0), 3).astype(np.float32)
-    return np.clip(128 + 6 * (blurred - blurred.mean()), 0, 255).astype(np.uint8)
 
 
 def even(level: int, shape: tuple[int, int] = (125, 414)) -> np.ndarray:

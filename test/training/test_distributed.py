@@ -1,4 +1,4 @@
-"""Training by several processes: the same curve as by one, and an end without a hang when one of them is lost.
+"""Training with several processes: the same curve as with one, and an end without a hang when one is lost.
 
 Under torchrun this file is itself the program that trains, see `train_everything`.
 """
@@ -31,7 +31,7 @@ from fcn_road_seg.training.model import TrainingModel
 from fcn_road_seg.training.recipe import Recipe, RecipeError, check
 from fcn_road_seg.training.run_folder import RunFolder
 
-# Batches of 4, 3, 4 and 1 frames: of the last a second process has none.
+# Batches of 4, 3, 4 and 1 frames: in the last one a second process has none.
 RECIPE = replace(TINY, samples={"kitti_road": 7, "camvid": 5}, keep_prob=1.0, weight_decay=0.01, augment=False)
 RUNS = {
     "plain": RECIPE,
@@ -44,7 +44,7 @@ ALONE = distributed.Processes(0, 1, "cpu")
 
 
 def frames(root: Path) -> tuple[dict, KittiRoad]:
-    """Two data sets, one with classes; frames differ in how much of them is ignored, so means of means differ too."""
+    """Two data sets, one with classes; the ignored share differs by frame, so that means of means would be wrong."""
     camvid = []
     for seed in range(5):
         image, label = draw(20 + seed, 96, 128)
@@ -64,7 +64,7 @@ def train(recipe: Recipe, folder: Path, name: str, **options) -> dict:
 
 
 def train_everything(folder: Path) -> None:
-    """What each of the two processes does."""
+    """The program of each of the two processes."""
     with distributed.join("cpu") as processes:
         loop.IMPORTANCE_BATCHES = 2
         for name, recipe in RUNS.items():
@@ -90,7 +90,7 @@ def torchrun(*arguments: str) -> list[str]:
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory) -> Path:
-    """A folder of runs by one process and by two."""
+    """A folder of runs with one process and with two."""
     folder = tmp_path_factory.mktemp("trained")
     write_folder(folder / "kitti", NAMES)
     write_encoder(folder / "vgg16.safetensors")
@@ -113,28 +113,28 @@ def log(folder: Path) -> list[dict[str, float]]:
 
 
 def assert_same_course(run: Path, reference: Path) -> None:
-    """The same losses, weights and mean gradients; single weights may differ, where Adam divides noise by noise."""
+    """Compare losses, weights and mean gradients; single weights may differ where Adam divides noise by noise."""
     losses, expected = ([row["loss"] for row in log(folder)] for folder in (run, reference))
     np.testing.assert_allclose(losses, expected, rtol=TOLERANCE)
-    assert expected[-1] < 0.95 * expected[0]  # or nothing was trained that could differ
-    state, wanted = (load_file(folder / "state.safetensors") for folder in (run, reference))
-    assert state.keys() == wanted.keys()
-    for name, tensor in wanted.items():
+    assert expected[-1] < 0.95 * expected[0]  # otherwise nothing was trained that could differ
+    state, expected_state = (load_file(folder / "state.safetensors") for folder in (run, reference))
+    assert state.keys() == expected_state.keys()
+    for name, tensor in expected_state.items():
         bound = {"weight": 0.01, "exp_avg": 0.2}.get(name.rpartition(".")[2])  # Adam hides the gradients' scale
         if bound:
             assert (state[name] - tensor).norm() <= bound * tensor.norm(), name
 
 
 @pytest.mark.parametrize("name", RUNS)
-def test_two_processes_train_as_one(trained, name):
+def test_two_processes_train_like_one(trained, name):
     assert_same_course(trained / f"{name}_by_2", trained / name)
 
 
-def test_accumulation_changes_nothing_but_memory(trained):
+def test_accumulation_changes_only_memory(trained):
     assert_same_course(trained / "accumulate", trained / "plain")
 
 
-def test_a_run_goes_on_with_fewer_or_more_processes(trained):
+def test_a_run_resumes_with_fewer_or_more_processes(trained):
     assert_same_course(trained / "begun_by_1", trained / "plain")
     train(RECIPE, trained, "begun_by_2", workers=0, resume=True)
     assert_same_course(trained / "begun_by_2", trained / "plain")
@@ -150,17 +150,17 @@ def test_all_processes_return_the_best_epoch_and_one_writes(trained):
         checkpoint.load(trained / f"{name}_by_2" / "best.safetensors").network()
 
 
-def test_processes_that_do_not_agree_are_told_so(trained):
+def test_processes_with_different_recipes_end_with_a_sentence(trained):
     for rank in (0, 1):
-        said = (trained / f"error_{rank}").read_text()
-        assert said == "process 1 of this training has another recipe than process 0"
+        message = (trained / f"error_{rank}").read_text()
+        assert message == "process 1 of this training has another recipe than process 0"
 
 
 # --- parts of a batch --------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("world_size", "accumulate"), [(1, 1), (2, 1), (1, 3), (3, 2)])
-def test_every_frame_of_a_batch_has_one_process(tmp_path, world_size, accumulate):
+def test_every_frame_of_a_batch_goes_to_one_process(tmp_path, world_size, accumulate):
     sources = {"kitti_road": [None] * 6, "camvid": [None] * 5}
     batches = MixtureBatches(Mixture(sources, replace(RECIPE, batch_size=6)), 0)
     ranks = [MicroBatches(batches, accumulate, rank, world_size) for rank in range(world_size)]
@@ -173,8 +173,8 @@ def test_every_frame_of_a_batch_has_one_process(tmp_path, world_size, accumulate
         assert max(sizes) - min(sizes) <= 1
 
 
-def test_parts_of_the_loss_add_up_to_the_whole(small_weights):
-    """Gradients of weighed micro-batches, an empty one and one without labels too, against the whole batch's."""
+def test_parts_of_the_loss_add_up(small_weights):
+    """Gradients of weighted micro-batches, also of an empty one and one without labels, against the full batch's."""
     recipe = replace(RECIPE, distillation=0.7, frozen_stages=0)
     torch.manual_seed(0)
     model = TrainingModel(recipe)
@@ -184,10 +184,10 @@ def test_parts_of_the_loss_add_up_to_the_whole(small_weights):
     classes = torch.randint(0, 11, (3, 32, 64), dtype=torch.uint8)
     classes[0] = IGNORE
     learner = Learner(model, recipe, ALONE, checkpoint.load(small_weights))
-    whole = [image, label, classes]
-    pieces = [[part[i : i + 1] for part in whole] for i in range(3)]
+    full = [image, label, classes]
+    pieces = [[part[i : i + 1] for part in full] for i in range(3)]
     results = []
-    for parts in ([whole], [*pieces, collate([])]):
+    for parts in ([full], [*pieces, collate([])]):
         model.zero_grad()
         losses = [learner._loss(part, *s) for part, s in zip(parts, counted_shares(parts, ALONE), strict=True)]
         sum(losses).backward()
@@ -200,10 +200,10 @@ def test_more_parts_than_frames_are_refused(trained):
         train(replace(RECIPE, accumulate=5), trained, "refused")
 
 
-def test_every_process_drops_out_other_activations():
+def test_dropout_differs_by_process():
     seeds = [loop.dropout_seed(seed, epoch, rank) for seed in range(3) for epoch in range(50) for rank in range(16)]
-    assert len({seed % 2**32 for seed in seeds}) == len(seeds)  # a CPU's generator takes no more bits
-    torch.manual_seed(loop.dropout_seed(2**31, 10**6, 10**6))  # and it takes these
+    assert len({seed % 2**32 for seed in seeds}) == len(seeds)  # a CPU generator uses no more bits
+    torch.manual_seed(loop.dropout_seed(2**31, 10**6, 10**6))  # and it accepts these
 
 
 def test_the_learning_rate_follows_the_batch_size():
@@ -214,12 +214,12 @@ def test_the_learning_rate_follows_the_batch_size():
     assert check(RECIPE, {"batch_size": 16}).lr_scale == 1
 
 
-# --- an end before the end ---------------------------------------------------------------------
+# --- interrupted runs --------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
 def arguments(trained) -> list[str]:
-    """Of a `road_seg train` that takes hours."""
+    """The arguments of a `road_seg train` that takes hours."""
     root = write_folder(trained / "kitti_road", split_names("train") + split_names("val"))
     recipe = trained / "long.yaml"
     recipe.write_text(
@@ -235,7 +235,7 @@ def start(command: list[str], **variables: str) -> subprocess.Popen:
 
 def wait_for_an_epoch(run: Path, process: subprocess.Popen) -> None:
     deadline, log = time.monotonic() + 600, run / "log.csv"
-    while not log.exists() or len(log.read_text().splitlines()) < 3:  # two rows: the first epoch is all there
+    while not log.exists() or len(log.read_text().splitlines()) < 3:  # two rows: the first epoch is complete
         assert process.poll() is None, process.stderr.read()
         assert time.monotonic() < deadline
         time.sleep(0.1)
@@ -247,11 +247,11 @@ def test_ctrl_c_ends_torchrun_and_leaves_usable_weights(arguments, tmp_path):
     try:
         wait_for_an_epoch(run, process)
         process.send_signal(signal.SIGINT)
-        said = process.communicate(timeout=600)[1]
+        errors = process.communicate(timeout=600)[1]
     finally:
         process.kill()
     assert process.returncode != 0
-    assert said.count("can be used; --resume repeats the unfinished epoch") == 1
+    assert errors.count("can be used; --resume repeats the unfinished epoch") == 1
     checkpoint.load(run / "last.safetensors").network()
     checkpoint.load(run / "best.safetensors").network()
 
@@ -268,14 +268,14 @@ def test_a_killed_process_ends_the_others_with_a_sentence(arguments, tmp_path, l
     try:
         wait_for_an_epoch(run, processes[0])
         processes[lost].kill()
-        said = processes[1 - lost].communicate(timeout=600)[1]
+        errors = processes[1 - lost].communicate(timeout=600)[1]
     finally:
         for process in processes:
             process.kill()
             process.communicate()
     assert processes[1 - lost].returncode == 2
-    assert f"road_seg train: process {1 - lost} lost another process of this training" in said
-    assert "Traceback" not in said
+    assert f"road_seg train: process {1 - lost} lost another process of this training" in errors
+    assert "Traceback" not in errors
     assert not list(run.glob("*.partial")) or lost == 0
     checkpoint.load(run / "last.safetensors").network()
 

@@ -1,4 +1,4 @@
-"""Cutting channels out of a trained network, and teaching what is left."""
+"""Pruning a trained network, and distilling it into the pruned one."""
 
 import json
 
@@ -24,13 +24,13 @@ def widths(network: FCN8s) -> dict[str, int]:
     return {name: getattr(network, name).out_channels for name in PRUNED}
 
 
-def test_channels_that_do_nothing_can_go_without_a_trace():
-    """Zeroed channels feed nothing on, so the network without them answers the same."""
-    whole = network()
+def test_removing_dead_channels_changes_nothing():
+    """Zeroed channels contribute nothing, so the network without them gives the same answer."""
+    full = network()
     generator = torch.Generator().manual_seed(1)
     kept = {}
     for name in PRUNED:
-        layer = getattr(whole, name)
+        layer = getattr(full, name)
         channels = torch.randperm(layer.out_channels, generator=generator)[: layer.out_channels // 2].sort().values
         dead = torch.ones(layer.out_channels, dtype=torch.bool)
         dead[channels] = False
@@ -38,26 +38,26 @@ def test_channels_that_do_nothing_can_go_without_a_trace():
             layer.weight[dead] = 0
             layer.bias[dead] = 0
         kept[name] = channels
-    small = prune(whole, kept).eval()
-    assert small.conv_widths == tuple(width // 2 for width in whole.conv_widths) and small.fc_width == 16
+    small = prune(full, kept).eval()
+    assert small.conv_widths == tuple(width // 2 for width in full.conv_widths) and small.fc_width == 16
     x = torch.randn(1, 3, 64, 96) * 50
     with torch.inference_mode():
-        torch.testing.assert_close(small(x), whole(x), rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close(small(x), full(x), rtol=1e-4, atol=1e-4)
 
 
 def test_work_is_what_torch_counts():
     counter = pytest.importorskip("torch.utils.flop_counter").FlopCounterMode(display=False)
-    whole = network()
+    full = network()
     with torch.inference_mode(), counter:
-        whole.features(torch.zeros(1, 3, 64, 96))
-    assert counter.get_total_flops() == 2 * 64 * 96 * work(widths(whole))
+        full.features(torch.zeros(1, 3, 64, 96))
+    assert counter.get_total_flops() == 2 * 64 * 96 * work(widths(full))
 
 
 @pytest.mark.parametrize("flops", [0.6, 0.25])
-def test_the_least_important_channels_go_until_the_work_fits(flops):
+def test_the_least_important_channels_are_removed_until_the_work_fits(flops):
     generator = torch.Generator().manual_seed(2)
     importance = {name: torch.rand(width, generator=generator) for name, width in widths(network(256)).items()}
-    importance["conv4_2"] *= 1e-6  # a layer nobody needs keeps its share
+    importance["conv4_2"] *= 1e-6  # an unimportant layer keeps its least share
     channels = choose_channels(importance, flops)
     kept = {name: len(indices) for name, indices in channels.items()}
     share = work(kept) / work(widths(network(256)))
@@ -73,16 +73,16 @@ def test_the_least_important_channels_go_until_the_work_fits(flops):
 
 def test_importance_sees_which_channels_matter():
     recipe = check(TINY, {"auxiliary_weight": 0.0, "frozen_stages": 0, "fc_width": 16})
-    whole = network(16)
+    full = network(16)
     with torch.no_grad():
-        whole.conv3_2.weight[::2] = 0
-        whole.conv3_2.bias[::2] = -1e6  # never fires
+        full.conv3_2.weight[::2] = 0
+        full.conv3_2.bias[::2] = -1e6  # never fires
     batch = (
         torch.randint(0, 256, (2, 3, 32, 64), dtype=torch.uint8),
         torch.randint(0, 2, (2, 32, 64), dtype=torch.uint8),
         torch.full((2, 32, 64), 255, dtype=torch.uint8),
     )
-    importance = pruning.channel_importance(pruning.TrainingModel(recipe, whole), [batch, batch], "cpu")
+    importance = pruning.channel_importance(pruning.TrainingModel(recipe, full), [batch, batch], "cpu")
     assert importance.keys() == set(PRUNED)
     assert importance["conv3_2"][::2].max() == 0 < importance["conv3_2"][1::2].median()
 
@@ -91,7 +91,7 @@ def test_lite_is_at_most_a_quarter_of_the_work():
     assert load_recipe("lite").flops <= 0.25
 
 
-def test_a_run_prunes_teaches_resumes_and_says_so(data, encoder_weights, tmp_path, monkeypatch):  # noqa: F811
+def test_a_run_prunes_distils_and_resumes(data, encoder_weights, tmp_path, monkeypatch):  # noqa: F811
     monkeypatch.setattr(loop, "IMPORTANCE_BATCHES", 2)
     run(TINY, data, tmp_path / "teacher", encoder_weights)
     teacher = checkpoint.load(tmp_path / "teacher" / "last.safetensors")
@@ -127,7 +127,7 @@ def test_a_teacher_changes_what_is_learned():
     ignore = torch.full((1, 32, 64), 255, dtype=torch.uint8)
     road = torch.tensor([0.0, 1.0]).view(1, 2, 1, 1).expand(1, 2, 32, 64)
     assert model(image, ignore, ignore) == 0
-    assert model(image, ignore, ignore, road) > 0  # also where no label is
+    assert model(image, ignore, ignore, road) > 0  # also without labels
 
 
 @pytest.mark.parametrize("conv_widths", [[64] * 12, [0] * 13, [64.0] * 13, [9999] * 13, "many"])

@@ -1,4 +1,4 @@
-"""Recipes, augmentation and a whole small training run: it learns, resumes bit for bit, and stops well."""
+"""Recipes, augmentation and small training runs: they learn, resume bit for bit, and stop cleanly."""
 
 import csv
 import json
@@ -99,7 +99,7 @@ def test_road_is_its_teachers_recipe_and_self_training():
 
 
 @pytest.mark.parametrize(
-    ("change", "words"),
+    ("change", "message"),
     [
         ({"epoch": 3}, "no field 'epoch'"),
         ({"epochs": "many"}, "epochs is 'many'"),
@@ -119,33 +119,33 @@ def test_road_is_its_teachers_recipe_and_self_training():
         ({"augment": 1}, "augment is 1"),
     ],
 )
-def test_wrong_fields_are_named(change, words):
-    with pytest.raises(RecipeError, match=words):
+def test_invalid_fields_are_named(change, message):
+    with pytest.raises(RecipeError, match=message):
         check(TINY, change)
 
 
-def test_a_number_may_be_written_as_people_do():
+def test_numbers_may_be_integers_or_strings():
     assert check(TINY, {"lr": "1e-4", "ema": 0}).lr == 1e-4
 
 
-def test_recipe_files_that_are_none(tmp_path):
+def test_invalid_recipe_files_are_refused(tmp_path):
     with pytest.raises(RecipeError, match="there are lite, road, seed, teacher"):
         load_recipe("nonsense")
     file = tmp_path / "mine.yaml"
-    for text, words in (("a: [", "not valid YAML"), ("- 1", "not a recipe"), ("epochs: 2", "incomplete")):
+    for text, message in (("a: [", "not valid YAML"), ("- 1", "not a recipe"), ("epochs: 2", "incomplete")):
         file.write_text(text)
-        with pytest.raises(RecipeError, match=words):
+        with pytest.raises(RecipeError, match=message):
             load_recipe(str(file))
     file.write_bytes(b"\xff\xfe\x00")
     with pytest.raises(RecipeError, match="not valid YAML"):
         load_recipe(str(file))
 
 
-# --- what a frame goes through -----------------------------------------------------------------
+# --- augmentation ------------------------------------------------------------------------------
 
 
 def test_augmentation_moves_image_and_label_together():
-    """Road is painted white and all else black, so image and label must tell the same story after any crop."""
+    """Road is painted white and the rest black, so image and label must agree after any crop."""
     label = np.zeros((120, 400), np.uint8)
     label[60:, 100:260] = 1
     sample = Sample(np.repeat(label[..., None] * 255, 3, axis=2), label, "painted")
@@ -165,7 +165,7 @@ def test_augmentation_moves_image_and_label_together():
 
 @pytest.mark.parametrize("augment", [False, True])
 def test_image_and_label_are_sampled_at_the_same_places(augment):
-    """On ramps, where a pixel's value tells its place, image and mask must agree to a fraction of a pixel."""
+    """On ramps, where a pixel's value is its position, image and mask must agree to a fraction of a pixel."""
     recipe = check(TINY, {"augment": augment, "colour": 0.0, "blur": 0.0, "jpeg": 0.0})
     for axis in (0, 1):
         ramp = np.indices((100, 200))[axis].astype(np.uint8)
@@ -198,7 +198,7 @@ def test_the_last_rows_of_other_data_sets_are_ignored():
 
 
 def test_training_and_the_node_see_the_same_input(data):
-    """Without augmentation a training frame is, to the bit, what `to_input` makes of it."""
+    """Without augmentation a training frame equals the result of `to_input`, bit for bit."""
     mixture = Mixture({"kitti_road": data[0]}, check(TINY, {"augment": False}))
     frame = torch.from_numpy(data[0][0].image).permute(2, 0, 1)[None]
     trained = normalise(mixture[("kitti_road", 0, 0)][0][None])
@@ -268,7 +268,7 @@ def test_encoder_and_head_have_their_own_learning_rates():
     assert optimizer.param_groups[0]["lr"] == pytest.approx(optimizer.param_groups[0]["base_lr"] / 2)
 
 
-def test_encoder_weights_that_are_none(tmp_path):
+def test_invalid_encoder_weights_are_refused(tmp_path):
     network = FCN8s("atrous", 16)
     with pytest.raises(CheckpointError, match="--encoder-weights"):
         load_encoder(network, tmp_path / "missing.safetensors")
@@ -277,7 +277,7 @@ def test_encoder_weights_that_are_none(tmp_path):
         load_encoder(network, tmp_path / "other.safetensors")
 
 
-def test_no_network_and_no_file_is_one_sentence(monkeypatch):
+def test_a_failed_download_without_a_file_is_one_sentence(monkeypatch):
     def offline(*_, **__):
         raise OSError("name resolution failed")
 
@@ -286,10 +286,10 @@ def test_no_network_and_no_file_is_one_sentence(monkeypatch):
         load_encoder(FCN8s("atrous", 16))
 
 
-# --- whole runs --------------------------------------------------------------------------------
+# --- complete runs -----------------------------------------------------------------------------
 
 
-def test_it_learns_and_leaves_everything_behind(data, encoder_weights, tmp_path):
+def test_a_run_learns_and_writes_all_its_files(data, encoder_weights, tmp_path):
     recipe = check(TINY, {"samples": {"kitti_road": 24}, "epochs": 5})
     best = run(recipe, data, tmp_path / "run", encoder_weights)
     assert best["max_f"] > 0.8
@@ -311,7 +311,7 @@ def test_it_learns_and_leaves_everything_behind(data, encoder_weights, tmp_path)
 
 @pytest.mark.parametrize("stop", [1, 4])  # the step, in the first or the second epoch
 def test_ctrl_c_leaves_usable_weights_and_resume_is_bit_for_bit(data, encoder_weights, tmp_path, monkeypatch, stop):
-    run(TINY, data, tmp_path / "whole", encoder_weights)
+    run(TINY, data, tmp_path / "uninterrupted", encoder_weights)
     steps = []
 
     def interrupt(*args):
@@ -331,9 +331,9 @@ def test_ctrl_c_leaves_usable_weights_and_resume_is_bit_for_bit(data, encoder_we
 
     monkeypatch.undo()
     run(TINY, data, tmp_path / "parts", None, resume=True)
-    whole = checkpoint.load(tmp_path / "whole" / "last.safetensors")
-    assert checkpoint.digest("", interrupted.tensors) != checkpoint.digest("", whole.tensors)
-    assert checkpoint.digest("", checkpoint.load(last).tensors) == checkpoint.digest("", whole.tensors)
+    uninterrupted = checkpoint.load(tmp_path / "uninterrupted" / "last.safetensors")
+    assert checkpoint.digest("", interrupted.tensors) != checkpoint.digest("", uninterrupted.tensors)
+    assert checkpoint.digest("", checkpoint.load(last).tensors) == checkpoint.digest("", uninterrupted.tensors)
 
 
 def test_a_run_is_not_overwritten(data, encoder_weights, tmp_path):
@@ -342,7 +342,7 @@ def test_a_run_is_not_overwritten(data, encoder_weights, tmp_path):
         run(TINY, data, tmp_path / "run", encoder_weights)
 
 
-def test_a_run_goes_on_with_what_it_began_with_alone(data, encoder_weights, tmp_path):
+def test_a_run_resumes_only_with_its_own_data_and_teacher(data, encoder_weights, tmp_path):
     run(check(TINY, {"epochs": 1}), data, tmp_path / "run", encoder_weights)
     other = KittiRoad(data[0].root, data[0].names[:5]), data[1]
     with pytest.raises(RecipeError, match="set of frames kitti_road is not the one that the run began with"):
@@ -360,16 +360,18 @@ def test_a_repeated_epoch_has_one_row(tmp_path):
         assert [(row["epoch"], row["loss"]) for row in csv.DictReader(file)] == [("1", "0.5"), ("2", "0.3")]
 
 
-def test_nothing_to_resume(data, tmp_path):
+def test_a_missing_run_is_not_resumed(data, tmp_path):
     with pytest.raises(CheckpointError, match="no run of this recipe to resume"):
         run(TINY, data, tmp_path / "run", None, resume=True)
 
 
-def test_fine_tuning_goes_on_from_weights_as_they_are(data, encoder_weights, tmp_path):
+def test_fine_tuning_starts_from_unchanged_weights(data, encoder_weights, tmp_path):
     recipe = check(TINY, {"samples": {"kitti_road": 24}, "epochs": 4, "warmup_steps": 0})
     run(recipe, data, tmp_path / "first", encoder_weights)
     first = checkpoint.load(tmp_path / "first" / "last.safetensors")
-    wider = check(recipe, {"fc_width": 32, "epochs": 1, "lr": 0.0, "upscore_lr": 0.0, "encoder_lr": 0.0})  # not wider
+    wider = check(
+        recipe, {"fc_width": 32, "epochs": 1, "lr": 0.0, "upscore_lr": 0.0, "encoder_lr": 0.0}
+    )  # stays 16 wide
     run(wider, data, tmp_path / "same", None, start=first)
     same = checkpoint.load(tmp_path / "same" / "last.safetensors")
     assert same.metadata.origin == first.sha256 and same.metadata.fc_width == 16 and not first.metadata.origin
@@ -379,14 +381,14 @@ def test_fine_tuning_goes_on_from_weights_as_they_are(data, encoder_weights, tmp
 
     tuned = check(recipe, {"epochs": 2, "fc_width": 32})
     run(check(tuned, {"epochs": 1}), data, tmp_path / "tuned", None, start=first)
-    run(tuned, data, tmp_path / "tuned", None, resume=True)  # with the widths it began with
+    run(tuned, data, tmp_path / "tuned", None, resume=True)  # with the widths of `first`
     assert checkpoint.load(tmp_path / "tuned" / "last.safetensors").metadata.origin == first.sha256
 
 
 # --- self-training -----------------------------------------------------------------------------
 
 
-def test_pseudo_labels_are_where_the_teacher_is_sure(data, encoder_weights, tmp_path):
+def test_pseudo_labels_are_where_the_teacher_is_confident(data, encoder_weights, tmp_path):
     recipe = check(TINY, {"samples": {"kitti_road": 24}, "epochs": 5})
     run(recipe, data, tmp_path / "teacher", encoder_weights)
     teacher = tmp_path / "teacher" / "last.safetensors"
@@ -396,22 +398,22 @@ def test_pseudo_labels_are_where_the_teacher_is_sure(data, encoder_weights, tmp_
     assert frames.teacher == checkpoint.load(teacher).sha256
 
     truth = KittiRoad(data[0].root)
-    sure, right = [], []
+    confident, right = [], []
     for sample, labelled in zip(frames, truth, strict=False):
         assert np.array_equal(sample.image, labelled.image)
         counted = (sample.label != 255) & (labelled.label != 255)
-        sure.append(counted.mean())
+        confident.append(counted.mean())
         right.append((sample.label == labelled.label)[counted].mean())
-    assert 0.3 < np.mean(sure) < 1 and np.mean(right) > 0.9
+    assert 0.3 < np.mean(confident) < 1 and np.mean(right) > 0.9
 
     student = check(recipe, {"samples": {"kitti_road": 4, "unlabelled": 8}, "epochs": 1})
     sources = {"kitti_road": data[0], "unlabelled": frames}
     loop.train(student, sources, data[1], RunFolder(tmp_path / "student"), encoder_weights)
-    said = checkpoint.load(tmp_path / "student" / "last.safetensors").metadata.data["unlabelled"]
-    assert said["frames"] == 16 and said["teacher"] == frames.teacher
+    data_facts = checkpoint.load(tmp_path / "student" / "last.safetensors").metadata.data["unlabelled"]
+    assert data_facts["frames"] == 16 and data_facts["teacher"] == frames.teacher
 
 
-def test_a_teachers_mean_answer_is_in_the_frames_own_pixels():
+def test_a_teachers_mean_answer_has_the_frames_orientation():
     image = np.zeros((2, 4, 3), np.uint8)
     image[:, 0] = 200
     answers = [lambda frame: frame[..., 0], lambda frame: np.zeros(frame.shape[:2], np.uint8)]
