@@ -15,9 +15,9 @@ class CameraProcess:
 
     def __init__(self, domain_id: int, prelude: str = "", **parameters):
         program = f"import sys\n{prelude}\nfrom fcn_road_seg.ros.synthetic_camera_main import main\nsys.exit(main())"
-        words = [word for name, value in parameters.items() for word in ("-p", f"{name}:={value}")]
+        text = [word for name, value in parameters.items() for word in ("-p", f"{name}:={value}")]
         self.process = subprocess.Popen(
-            [sys.executable, "-c", program, "--ros-args", *words],
+            [sys.executable, "-c", program, "--ros-args", *text],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

@@ -112,13 +112,13 @@ sys.modules["vision_msgs.msg"].VisionClass = VisionClass
 @pytest.fixture(scope="module")
 def synchronised(client) -> dict:
     """The messages that an exact time synchroniser on best-effort subscriptions passes on."""
-    from metres import MetresClient, calibration
+    from ground_client import GroundClient, calibration
     from rclpy.qos import ReliabilityPolicy
     from sensor_msgs.msg import Image, PointCloud2
 
     kinds = {"labels": Image, "confidence": Image, "points": PointCloud2}
-    listener = MetresClient(client, kinds, ReliabilityPolicy.BEST_EFFORT)
-    yield listener.until_heard(calibration(), *kinds)
+    listener = GroundClient(client, kinds, ReliabilityPolicy.BEST_EFFORT)
+    yield listener.until_received(calibration(), *kinds)
     listener.close()
 
 

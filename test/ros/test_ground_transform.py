@@ -1,4 +1,4 @@
-"""Where the camera is, from TF: chains of static transforms, and what tf2_ros may answer."""
+"""The pose of the camera from TF: chains of static transforms, and the possible results of tf2_ros."""
 
 import contextlib
 import sys
@@ -27,7 +27,7 @@ STAMP = Stamp(sec=100)
 
 
 def matrix(translation, rotation) -> np.ndarray:
-    """4 x 4 of a pose, by way of OpenCV."""
+    """The 4 x 4 matrix of a pose, computed with OpenCV."""
     vector, w = np.asarray(rotation[:3], float), rotation[3]
     angle = 2 * np.arctan2(np.linalg.norm(vector), w)
     axis = vector / max(np.linalg.norm(vector), 1e-12)
@@ -38,7 +38,7 @@ def matrix(translation, rotation) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def poses() -> dict[str, tuple]:
-    """A tree: its root r; a and b in it, c in b."""
+    """A tree with the root r; a and b are its children, c is a child of b."""
     random = np.random.default_rng(2)
     quaternions = random.normal(size=(3, 4))
     quaternions /= np.linalg.norm(quaternions, axis=1)[:, None]
@@ -74,7 +74,7 @@ def test_a_loop_ends():
         tree.lookup("r", "a")
 
 
-def test_the_latest_word_on_a_frame_counts_and_a_slash_does_not():
+def test_the_latest_transform_of_a_frame_counts_and_a_slash_does_not():
     tree = StaticTransforms()
     tree.add("r", "a", (0, 0, 1), (0, 0, 0, 1))
     tree.add("/r", "/a", (0, 0, 2), (0, 0, 0, 1))
@@ -82,14 +82,14 @@ def test_the_latest_word_on_a_frame_counts_and_a_slash_does_not():
 
 
 class TransformError(Exception):
-    """What tf2_ros raises."""
+    """The exception of tf2_ros."""
 
 
 @pytest.fixture
 def tf2_ros(monkeypatch) -> SimpleNamespace:
     """A stand-in for tf2_ros: `at` is when the transform was sent in seconds, None if never; `exact` whether it
     reaches to every stamp."""
-    state = SimpleNamespace(at=None, exact=False, pitch=0.0, stopped=0, cleared=0, waiting=[], heard=[])
+    state = SimpleNamespace(at=None, exact=False, pitch=0.0, stopped=0, cleared=0, waiting=[], received=[])
 
     class Buffer:
         def lookup_transform(self, target: str, source: str, time: Time) -> TransformStamped:
@@ -115,7 +115,7 @@ def tf2_ros(monkeypatch) -> SimpleNamespace:
             self.tf_sub = SimpleNamespace(handle=Handle(), msg_type=None)
 
         def callback(self, message):
-            state.heard.append(message)
+            state.received.append(message)
 
         def unregister(self):
             state.stopped += 1
@@ -133,7 +133,7 @@ def test_the_transform_at_the_stamp_is_the_plane(tf2_ros):
     np.testing.assert_allclose(plane.rotation[:, 2], [np.cos(0.1), 0, -np.sin(0.1)], atol=1e-9)
 
 
-def test_the_newest_transform_serves_if_it_is_hardly_older(tf2_ros):
+def test_the_newest_transform_is_used_if_it_is_hardly_older(tf2_ros):
     transform = GroundTransform(None)
     tf2_ros.at = 99.9
     assert transform.plane("base_link", "eye", STAMP, 0.0).translation[2] == 1.5
@@ -143,31 +143,31 @@ def test_the_newest_transform_serves_if_it_is_hardly_older(tf2_ros):
     assert not isinstance(error.value, NotYetError)
 
 
-def test_what_waits_is_heard_first_and_a_bag_that_begins_again_is_no_harm(tf2_ros):
+def test_waiting_transforms_are_taken_first_and_a_restarted_bag_does_no_harm(tf2_ros):
     tf2_ros.at, tf2_ros.exact, tf2_ros.waiting = 100.0, True, ["a", "b"]
     transform = GroundTransform(None)
-    transform.plane("base_link", "eye", Stamp(sec=-1), 0.0)  # as without a stamp
+    transform.plane("base_link", "eye", Stamp(sec=-1), 0.0)  # the same as no stamp
     for seconds, cleared in ((100, 0), (103, 0), (102.5, 0), (101, 1), (102, 1)):
         stamp = Time(seconds=seconds).to_msg()
         transform.plane("base_link", "eye", stamp, 0.0)
-        assert tf2_ros.heard == ["a", "b"] and not tf2_ros.waiting
+        assert tf2_ros.received == ["a", "b"] and not tf2_ros.waiting
         assert tf2_ros.cleared == cleared
 
 
-def test_all_that_waits_is_taken_at_once(domain_id):
+def test_all_waiting_messages_are_taken_at_once(domain_id):
     client = Client(domain_id)
     try:
         many = QoSProfile(depth=100, history=HistoryPolicy.KEEP_LAST, reliability=ReliabilityPolicy.RELIABLE)
-        heard = []
-        subscription = client.node.create_subscription(Stamp, "/many", heard.append, many)
+        received = []
+        subscription = client.node.create_subscription(Stamp, "/many", received.append, many)
         publisher = client.node.create_publisher(Stamp, "/many", many)
         client.spin_until(publisher.get_subscription_count, "the subscription")
         for second in range(50):
             publisher.publish(Stamp(sec=second))
         deadline = time.monotonic() + 10
-        while len(heard) < 50 and time.monotonic() < deadline:
-            take_all(subscription, heard.append)
-        assert [stamp.sec for stamp in heard] == list(range(50))
+        while len(received) < 50 and time.monotonic() < deadline:
+            take_all(subscription, received.append)
+        assert [stamp.sec for stamp in received] == list(range(50))
     finally:
         client.close()
 
@@ -177,7 +177,7 @@ def test_an_image_without_a_stamp_takes_the_newest(tf2_ros):
     assert GroundTransform(None).plane("base_link", "eye", Stamp(), 0.0).translation[2] == 1.5
 
 
-def test_what_tf_cannot_say_is_a_sentence(tf2_ros):
+def test_a_failed_lookup_is_a_sentence(tf2_ros):
     transform = GroundTransform(None)
     with pytest.raises(NotYetError, match="TF does not connect base_link with the image's frame eye"):
         transform.plane("base_link", "eye", STAMP, 0.0)

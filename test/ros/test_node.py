@@ -1,4 +1,4 @@
-"""The node as its own process: what goes in and out over DDS."""
+"""The node as a process: its input and output over DDS."""
 
 import signal
 from xml.etree import ElementTree
@@ -31,7 +31,7 @@ def segmenter(small_weights):
 
 @pytest.fixture(scope="module")
 def threshold(segmenter) -> float:
-    """One that cuts the answer to FRAME in two."""
+    """A threshold that splits the result for FRAME in two."""
     return float(np.median(segmenter(FRAME)) / 255)
 
 
@@ -69,7 +69,7 @@ def test_the_size_may_change_from_frame_to_frame(client, camera, segmenter, thre
         np.testing.assert_array_equal(mask, threshold_mask(segmenter(frame), threshold))
 
 
-def test_the_overlay_comes_after_the_mask_when_somebody_subscribes(client, camera, segmenter, threshold):
+def test_the_overlay_follows_the_mask_while_it_is_subscribed_to(client, camera, segmenter, threshold):
     overlays, sent = [], []
 
     def on_overlay(message: Image, info: dict) -> None:
@@ -89,7 +89,7 @@ def test_the_overlay_comes_after_the_mask_when_somebody_subscribes(client, camer
     assert client.mask_sent[client.masks.index(mask)] < sent[0]
 
 
-def test_bad_messages_are_dropped_in_words_and_the_next_frame_is_answered(client, camera, node):
+def test_bad_messages_are_dropped_with_a_reason_and_the_next_frame_is_answered(client, camera, node):
     short = frame_message(FRAME, "rgb8", 50)
     short.height += 1
     unknown = frame_message(FRAME, "rgb8", 51)
@@ -97,10 +97,10 @@ def test_bad_messages_are_dropped_in_words_and_the_next_frame_is_answered(client
     empty = Image()
     before_our_time = frame_message(FRAME, "rgb8", -1)
     answered = len(client.masks)
-    for message, words in ((short, "18042 bytes, but"), (unknown, "'32SC4' is depth"), (empty, "0x0")):
+    for message, text in ((short, "18042 bytes, but"), (unknown, "'32SC4' is depth"), (empty, "0x0")):
         camera.publish(message)
-        client.spin_for(1.2)  # the log speaks once a second
-        node.wait_for_output(words)
+        client.spin_for(1.2)  # the log is throttled to once a second
+        node.wait_for_output(text)
     assert client.answer(camera, before_our_time)
     client.answer(camera, frame_message(FRAME, "rgb8", 52))
     assert len(client.masks) == answered + 2
@@ -117,13 +117,13 @@ def test_the_threshold_changes_while_running(client, camera, segmenter, threshol
     assert "out of range" in client.set_parameter("threshold", 1.5)
 
 
-def test_what_is_read_at_configure_is_refused_in_a_sentence(client):
+def test_a_change_of_what_configure_reads_is_refused_in_a_sentence(client):
     reason = client.set_parameter("precision", "fp32")
     assert reason == "'precision' is read when the node configures: clean the node up, set it, configure again"
     assert "read-only" in client.set_parameter("autostart", False)
 
 
-def test_diagnostics_say_what_came_in_and_what_it_runs_on(client, camera, segmenter, small_weights):
+def test_diagnostics_report_the_frames_and_the_device(client, camera, segmenter, small_weights):
     client.answer(camera, frame_message(FRAME, "rgb8", 62))
     statuses = client.diagnostics()
     assert set(statuses) == {"state", "faults", "device", "frames", "latency", "road", "scene", "ground"}
@@ -137,7 +137,7 @@ def test_diagnostics_say_what_came_in_and_what_it_runs_on(client, camera, segmen
     latency = {value.key for value in statuses["latency"].values}
     for stage in ("decode", "preprocess", "network", "postprocess", "publish", "age at publish"):
         assert {f"{stage} p50 (ms)", f"{stage} p99 (ms)"} <= latency
-    assert "use_sim_time" in statuses["latency"].message  # the test's stamps are of 1970
+    assert "use_sim_time" in statuses["latency"].message  # the stamps of the test are from 1970
     client.spin_for(2.0)
     assert client.diagnostics()["frames"].message.startswith("no image has arrived for")
 
@@ -163,7 +163,7 @@ def test_stamps_that_go_back_are_answered_and_counted(client, camera):
     assert int(frames["stamps that went back"]) >= 1
 
 
-def test_the_security_policy_is_what_the_node_has(client, camera, repository):
+def test_the_security_policy_matches_the_node(client, camera, repository):
     root = ElementTree.parse(repository / "config" / "sros2" / "road_seg.xml")
 
     def allowed(kind: str, action: str) -> set[str]:
@@ -174,10 +174,16 @@ def test_the_security_policy_is_what_the_node_has(client, camera, repository):
         return {name for name, _ in look_up("road_seg", "/")}
 
     published = there(client.node.get_publisher_names_and_types_by_node)
-    assert published | {"/road_seg/label_info"} == allowed("topic", "publish")  # where vision_msgs is installed
+    assert published | {"/road_seg/label_info"} == allowed("topic", "publish")  # if vision_msgs is installed
     subscribed = there(client.node.get_subscriber_names_and_types_by_node)
-    at_times = {"/clock", "/parameter_events", "/camera_info", "/tf", "/tf_static"}  # the last three: for metres
-    assert subscribed | at_times == allowed("topic", "subscribe")
+    sometimes = {
+        "/clock",
+        "/parameter_events",
+        "/camera_info",
+        "/tf",
+        "/tf_static",
+    }  # the last three: for ground outputs
+    assert subscribed | sometimes == allowed("topic", "subscribe")
     assert there(client.node.get_service_names_and_types_by_node) == allowed("service", "reply")
 
 
@@ -206,11 +212,11 @@ def test_deactivate_stops_and_activate_resumes(client, camera):
     client.answer(camera, frame_message(FRAME, "rgb8", 80))
 
 
-def test_a_compressed_camera_is_decoded_here(domain_id, client, camera, segmenter, threshold):
+def test_compressed_images_are_decoded(domain_id, client, camera, segmenter, threshold):
     assert client.change_state("deactivate") and client.change_state("cleanup")
     assert client.set_parameter("image_transport", "compressed") == ""
     assert client.change_state("configure") and client.change_state("activate")
-    compressed = Client(domain_id)  # DDS knows a topic by one type in each process
+    compressed = Client(domain_id)  # in one process, DDS allows a topic only one type
     message = CompressedImage(format="rgb8; png compressed bgr8")
     message.header.stamp.sec = 85
     message.data = cv2.imencode(".png", FRAME[:, :, ::-1])[1].tobytes()
@@ -225,7 +231,7 @@ def test_a_compressed_camera_is_decoded_here(domain_id, client, camera, segmente
     client.answer(camera, frame_message(FRAME, "rgb8", 86))
 
 
-def test_a_failed_configure_says_why_and_the_next_one_works(other_domain_id, small_weights, tmp_path):
+def test_a_failed_configure_reports_why_and_the_next_one_works(other_domain_id, small_weights, tmp_path):
     node = NodeProcess(other_domain_id, tmp_path / "log", weights=tmp_path / "none.safetensors")
     client = Client(other_domain_id)
     try:
@@ -243,7 +249,7 @@ def test_a_failed_configure_says_why_and_the_next_one_works(other_domain_id, sma
     assert "Traceback" not in node.output()
 
 
-def test_a_parameter_that_cannot_be_ends_the_start_with_a_sentence(domain_id, tmp_path):
+def test_an_invalid_parameter_ends_the_start_with_a_sentence(domain_id, tmp_path):
     node = NodeProcess(domain_id, tmp_path / "log", threshold=1)
     assert node.process.wait(60) == 2
     assert node.output().splitlines() == [
@@ -267,7 +273,7 @@ def test_the_shipped_weights_find_a_synthetic_road(other_domain_id, shipped_weig
     assert np.count_nonzero(mask & frame.road) / np.count_nonzero(mask | frame.road) > 0.8
 
 
-def test_smoothing_averages_with_the_frame_before_and_starts_anew_after_a_gap(client, camera, segmenter, threshold):
+def test_smoothing_averages_with_the_previous_frame_and_restarts_after_a_gap(client, camera, segmenter, threshold):
     assert client.set_parameter("smoothing", 0.6) == ""
     smooth, masks = TemporalFilter(), []
     for seconds, nanoseconds, frame in ((60, 0, FRAME), (60, 10**8, FRAME[::-1]), (62, 0, FRAME)):

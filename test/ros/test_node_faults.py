@@ -33,7 +33,7 @@ def faulty(self, frame, size):
     return call(self, frame, size)
 TorchEager.__call__ = faulty
 """
-"""Faults of the GPU, injected by the width of the frame."""
+"""Faults of the GPU, selected by the width of the frame."""
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +68,7 @@ def test_out_of_memory_drops_the_frame_and_not_the_node(client, camera, node):
 
 
 @pytest.mark.parametrize(
-    ("topic", "kind", "policies", "words"),
+    ("topic", "kind", "policies", "text"),
     [
         (
             "road_seg/mask",
@@ -97,12 +97,12 @@ def test_out_of_memory_drops_the_frame_and_not_the_node(client, camera, node):
         ),
     ],
 )
-def test_a_viewer_that_requests_more_is_reported(client, node, topic, kind, policies, words):
+def test_a_viewer_that_requests_more_is_reported(client, node, topic, kind, policies, text):
     profile = qos()
     for policy, value in policies.items():
         setattr(profile, policy, value)
     subscription = client.node.create_subscription(kind, topic, lambda message: None, profile)
-    client.spin_until(lambda: all(part in node.output() for part in words), f"the message {words}")
+    client.spin_until(lambda: all(part in node.output() for part in text), f"the message {text}")
     client.node.destroy_subscription(subscription)
 
 
@@ -146,7 +146,7 @@ def test_cleaning_up_frees_the_memory(other_domain_id, shipped_weights, tmp_path
         client.close()
         assert node.stop() == 0
     freed = [before - after for before, after in sizes]
-    weights = shipped_weights.stat().st_size  # FP16; in memory as much in BF16, twice in FP32
+    weights = shipped_weights.stat().st_size  # FP16; BF16 takes as much memory, FP32 twice as much
     assert min(freed) > 0.8 * weights, sizes
     assert sizes[-1][1] < 1.1 * sizes[0][1], sizes
 

@@ -22,7 +22,7 @@ def test_every_default_is_in_its_range():
 
 
 @pytest.mark.parametrize(
-    "name, value, words",
+    "name, value, text",
     [
         ("threshold", 1.5, "'threshold' is a double (0.0 to 1.0) and cannot be 1.5"),
         ("threshold", float("nan"), "cannot be nan"),
@@ -37,10 +37,10 @@ def test_every_default_is_in_its_range():
         ("weights", None, "'weights' is a string, not None"),
     ],
 )
-def test_an_invalid_value_is_refused_in_a_sentence(name, value, words):
+def test_an_invalid_value_is_refused_in_a_sentence(name, value, text):
     with pytest.raises(ParameterError) as error:
         check_change(name, value, configured=False)
-    assert words in str(error.value)
+    assert text in str(error.value)
 
 
 def test_the_snapshot_and_the_table_agree():

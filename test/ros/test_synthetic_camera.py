@@ -1,4 +1,4 @@
-"""The synthetic camera over DDS: what it publishes is the renderer's, with one header."""
+"""The synthetic camera over DDS: its messages match the renderer and share a header."""
 
 import signal
 import time
@@ -37,7 +37,7 @@ def camera(domain_id):
         assert process.end()[0] == 0
 
 
-class Heard:
+class ReceivedFrames:
     """The camera's messages by topic."""
 
     def __init__(self, client: Client, count: int):
@@ -58,9 +58,9 @@ class Heard:
 
 
 @pytest.fixture(scope="module")
-def heard(camera, domain_id):
+def received(camera, domain_id):
     client = Client(domain_id)
-    yield Heard(client, 12)
+    yield ReceivedFrames(client, 12)
     client.close()
 
 
@@ -72,21 +72,21 @@ def by_stamp(messages) -> dict:
     return {stamp_seconds(message): message for message in messages}
 
 
-def test_image_truth_and_calibration_have_one_header(heard):
-    images, truths, infos = map(by_stamp, (heard.images, heard.truths, heard.infos))
+def test_image_truth_and_calibration_have_one_header(received):
+    images, truths, infos = map(by_stamp, (received.images, received.truths, received.infos))
     common = images.keys() & truths.keys() & infos.keys()
-    assert len(common) >= 10  # all but those from before all three were found
-    for message in (*heard.images, *heard.truths, *heard.infos):
+    assert len(common) >= 10  # all but those sent before all three publishers were discovered
+    for message in (*received.images, *received.truths, *received.infos):
         assert message.header.frame_id == "eye"
     assert abs(max(images) - time.time()) < TIMEOUT
 
 
-def test_the_pixels_are_the_renderer_s(heard):
+def test_the_pixels_are_the_renderer_s(received):
     drive = SyntheticDrive(seed=5, frames=FRAMES, camera=CAMERA, rate=RATE, weather="wet", scene="residential")
     frames = [drive[index] for index in range(FRAMES)]
-    truths = by_stamp(heard.truths)
+    truths = by_stamp(received.truths)
     seen = []
-    for image in heard.images:
+    for image in received.images:
         assert image.encoding == "bgr8"
         pixels = image_to_rgb(image)
         (index,) = (i for i, frame in enumerate(frames) if np.array_equal(frame.image, pixels))
@@ -97,8 +97,8 @@ def test_the_pixels_are_the_renderer_s(heard):
     assert seen == [(seen[0] + i) % FRAMES for i in range(len(seen))]
 
 
-def test_the_calibration_is_the_renderer_s(heard):
-    info = heard.infos[-1]
+def test_the_calibration_is_the_renderer_s(received):
+    info = received.infos[-1]
     assert (info.width, info.height, info.distortion_model) == (138, 43, "plumb_bob")
     k = np.reshape(info.k, (3, 3))
     p = np.reshape(info.p, (3, 4))
@@ -111,8 +111,8 @@ def test_the_calibration_is_the_renderer_s(heard):
     np.testing.assert_allclose(pixel[:2] / pixel[2], CAMERA.project(point)[0])
 
 
-def test_the_rate_is_the_parameter_s(heard):
-    stamps = sorted(by_stamp(heard.images))
+def test_the_rate_is_the_parameter_s(received):
+    stamps = sorted(by_stamp(received.images))
     assert np.median(np.diff(stamps)) == pytest.approx(1 / RATE, rel=0.3)
     assert (stamps[-1] - stamps[0]) / (len(stamps) - 1) == pytest.approx(1 / RATE, rel=0.5)
 
@@ -155,42 +155,42 @@ class Publisher:
         (t,) = message.transforms
         print("TF", t.header.frame_id, t.child_frame_id, t.transform.translation.z, t.transform.rotation.z, flush=True)
 create = rclpy.node.Node.create_publisher
-def create_publisher(self, kind, topic, qos, **words):
+def create_publisher(self, kind, topic, qos, **options):
     if kind is TFMessage:
         print("TF", topic, qos.durability.name, qos.reliability.name, flush=True)
         return Publisher()
-    return create(self, kind, topic, qos, **words)
+    return create(self, kind, topic, qos, **options)
 rclpy.node.Node.create_publisher = create_publisher
 sys.modules["tf2_msgs"] = types.ModuleType("tf2_msgs")
 sys.modules["tf2_msgs.msg"] = types.ModuleType("tf2_msgs.msg")
 sys.modules["tf2_msgs.msg"].TFMessage = TFMessage
 """
-"""A stand-in for tf2_msgs, which does not come with the wheels."""
+"""A stand-in for tf2_msgs, which the wheels lack."""
 
 
-def test_where_the_camera_is_goes_to_tf_static(domain_id):
+def test_the_pose_of_the_camera_goes_to_tf_static(domain_id):
     with CameraProcess(domain_id, TF2_MSGS, **PARAMETERS) as camera:
-        words = camera.wait_for("Publishing /camera/image_raw")
-    assert "TF /tf_static TRANSIENT_LOCAL RELIABLE" in words
-    assert "TF base_link eye 1.65 -0.5\n" in words
+        text = camera.wait_for("Publishing /camera/image_raw")
+    assert "TF /tf_static TRANSIENT_LOCAL RELIABLE" in text
+    assert "TF base_link eye 1.65 -0.5\n" in text
 
 
-def test_without_tf2_msgs_it_says_so_once_and_goes_on(domain_id):
+def test_without_tf2_msgs_it_warns_once_and_goes_on(domain_id):
     prelude = "sys.modules['tf2_msgs'] = None"
     with CameraProcess(domain_id, prelude, **PARAMETERS) as camera:
-        words = camera.wait_for("Publishing /camera/image_raw, 138x43 at 10 Hz: residential, wet, seed 5")
-        assert words.count("No /tf_static") == 1
+        text = camera.wait_for("Publishing /camera/image_raw, 138x43 at 10 Hz: residential, wet, seed 5")
+        assert text.count("No /tf_static") == 1
         assert camera.end(signal.SIGTERM) == (0, "")
-    assert "Rendering the drive: 0 of 3 frames" in words
+    assert "Rendering the drive: 0 of 3 frames" in text
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_while_it_renders_ends_it_cleanly(domain_id, number):
     with CameraProcess(domain_id, frames=1000) as camera:
         camera.wait_for("Rendering the drive: 0 of 1000 frames")
-        code, words = camera.end(number)
+        code, text = camera.end(number)
     assert code == 0
-    assert "Traceback" not in words and "Publishing" not in words
+    assert "Traceback" not in text and "Publishing" not in text
 
 
 SIGNAL_AT_RCLPY = """
@@ -203,23 +203,23 @@ sys.meta_path.insert(0, Finder())
 """
 
 
-def test_a_signal_before_ros_is_there_ends_it_cleanly(domain_id):
+def test_a_signal_before_ros_is_imported_ends_it_cleanly(domain_id):
     with CameraProcess(domain_id, SIGNAL_AT_RCLPY) as camera:
-        words, _ = camera.process.communicate(timeout=TIMEOUT)
-        assert (camera.process.returncode, words) == (0, "")
+        text, _ = camera.process.communicate(timeout=TIMEOUT)
+        assert (camera.process.returncode, text) == (0, "")
 
 
 @pytest.mark.parametrize(
-    "parameters, words",
+    "parameters, text",
     [
         ({"rate": 5}, "'rate' is a double (0.1 to 1000.0), written with a decimal point, not 5"),
         ({"frames": 0}, "'frames' is an integer (1 to 1000) and cannot be 0"),
         ({"weather": "hail"}, "and cannot be 'hail'"),
     ],
 )
-def test_a_bad_parameter_is_one_sentence(domain_id, parameters, words):
+def test_a_bad_parameter_is_one_sentence(domain_id, parameters, text):
     with CameraProcess(domain_id, **parameters) as camera:
-        said, _ = camera.process.communicate(timeout=TIMEOUT)
+        output, _ = camera.process.communicate(timeout=TIMEOUT)
         assert camera.process.returncode == 2
-    (sentence,) = said.splitlines()
-    assert sentence.startswith("road_seg_camera: ") and words in sentence
+    (sentence,) = output.splitlines()
+    assert sentence.startswith("road_seg_camera: ") and text in sentence

@@ -1,4 +1,4 @@
-"""Points, grid, scan and boundary: what each says of roads whose edges are known."""
+"""Points, grid, scan and boundary of roads whose edges are known."""
 
 import math
 import struct
@@ -183,9 +183,9 @@ def test_the_scan_of_a_straight_road(tables, road):
     assert edge.sum() > 50
     pixel = true**2 / (FOCAL * CAMERA_HEIGHT)
     assert (np.abs(ranges[edge] - true[edge]) < 1.2 * pixel[edge] + 0.01).all()
-    assert abs(np.mean((ranges[edge] - true[edge]) / pixel[edge])) < 0.15  # neither short nor long
+    assert abs(np.mean((ranges[edge] - true[edge]) / pixel[edge])) < 0.15  # no bias
     assert np.isposinf(ranges[true > 55]).all() and (true > 55).any()
-    # beside the road already where the view begins: the range is that of the view's beginning
+    # off the road where the view begins: the range is the beginning of the view
     beside = true < start - 0.2
     assert beside.any() and np.allclose(ranges[beside], start[beside], atol=0.05)
     finite = ranges[np.isfinite(ranges)]
@@ -208,7 +208,7 @@ def test_an_obstacle_is_seen_and_a_speck_is_not(tables):
     assert np.allclose(RoadScan(tables, min_obstacle=0.1)(draw(tables, speck))[ahead], 6, atol=0.1)
 
 
-def test_a_lone_far_pixel_row_is_no_obstacle(tables, road):
+def test_a_single_far_pixel_row_is_not_an_obstacle(tables, road):
     scan = RoadScan(tables)
     row = int(np.rint(tables.pixels([30.0, 0.0])[1]))
     mask = road.copy()
@@ -216,8 +216,8 @@ def test_a_lone_far_pixel_row_is_no_obstacle(tables, road):
     assert np.isposinf(scan(mask)[np.abs(bearings(scan)) < 0.05]).all()
 
 
-def test_a_mask_that_ends_above_the_image_is_no_obstacle_at_the_bumper(tables, road):
-    """As KITTI's labels do, and what has learned from them: 1.6 % of the height."""
+def test_a_mask_that_ends_above_the_image_is_not_an_obstacle_at_the_bumper(tables, road):
+    """As do KITTI's labels and networks trained on them: 1.6 % of the height."""
     cut = road.copy()
     cut[-4:] = 0
     scan, grid, boundary = RoadScan(tables), RoadGrid(tables), RoadBoundary(tables)
@@ -237,18 +237,18 @@ def test_bearings_without_a_view_are_nan(road):
 
 
 def test_an_obstacle_at_the_end_of_the_view_is_one():
-    """It may go on beyond: too little of it is seen to tell it from a speck."""
+    """It may continue beyond the view, where too little is visible to tell it from a speck."""
     tables = make_tables()
     tables.xy[(tables.xy[..., 0] > 12) & (tables.xy[..., 1] > 0)] = np.nan
     mask = draw(tables, lambda x, y: straight(x, y) & (x < 11.8))
-    mask[0, 0] = 255  # nor does a pixel that has nothing to do with it
+    mask[0, 0] = 255  # an unrelated pixel changes nothing
     scan = RoadScan(tables, min_obstacle=1.0)
     left = (bearings(scan) > 0.02) & (bearings(scan) < 0.2)
     assert np.allclose(scan(mask)[left] * np.cos(bearings(scan)[left]), 11.8, atol=0.35)
 
 
 def test_from_a_frame_behind_and_beside_the_camera():
-    """Ranges, cells and edges are those of the ground frame, wherever the camera is."""
+    """Ranges, cells and edges are in the ground frame, wherever the camera is."""
     mounting = GroundPlane.from_mounting(CAMERA_HEIGHT)
     matrix = np.column_stack([mounting.rotation, (1.5, 0.5, CAMERA_HEIGHT)])
     tables = make_tables(GroundPlane.from_transform(matrix))
@@ -286,7 +286,7 @@ def test_the_boundary_is_both_edges_counter_clockwise(tables, road):
         assert seen.all() and (np.abs(points[:, 1] - side) <= 0.51 * pixel + 1e-4).all()
 
 
-def test_what_is_beside_the_road_is_not_of_it(tables, road):
+def test_what_is_beside_the_road_is_not_part_of_it(tables, road):
     """A parallel road, a speck and the arm of a junction."""
     boundary = RoadBoundary(tables)
     parallel = draw(tables, straight, lambda x, y: (y > 4) & (y < 9))
@@ -316,7 +316,7 @@ def test_the_boundary_begins_with_the_road_ahead(tables):
 
 
 @pytest.mark.parametrize(
-    "make, words",
+    "make, text",
     [
         (lambda t: RoadGrid(t, resolution=0), "resolution is 0 m"),
         (lambda t: RoadGrid(t, length=math.nan), "length is nan m"),
@@ -332,7 +332,7 @@ def test_the_boundary_begins_with_the_road_ahead(tables):
         (lambda t: RoadBoundary(t)(np.zeros((HEIGHT, WIDTH, 1), np.uint8)), "of shape"),
     ],
 )
-def test_bad_arguments_get_a_sentence(tables, make, words):
+def test_bad_arguments_get_a_sentence(tables, make, text):
     with pytest.raises(GroundError, match="^[^\n]+$") as error:
         make(tables)
-    assert words in str(error.value)
+    assert text in str(error.value)

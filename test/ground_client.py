@@ -16,7 +16,7 @@ FRAME = np.random.default_rng(3).integers(0, 256, (CAMERA.height, CAMERA.width, 
 FRAME_ID = "front_camera"
 
 
-class MetresClient:
+class GroundClient:
     """Sends frames with their camera_info, and receives outputs by stamp.
 
     Args:
@@ -27,26 +27,26 @@ class MetresClient:
 
     def __init__(self, client: Client, kinds: dict[str, type], reliability=ReliabilityPolicy.RELIABLE):
         self.client = client
-        self.heard: dict[str, dict[int, object]] = {topic: {} for topic in kinds}
+        self.received: dict[str, dict[int, object]] = {topic: {} for topic in kinds}
         self.sent: dict[str, dict[int, int]] = {topic: {} for topic in kinds}
         """Source timestamps in nanoseconds."""
         self._seconds = itertools.count(int(time.time()))
         self._images = client.camera()
         self._infos = client.node.create_publisher(CameraInfo, "camera_info", qos())
         self._subscriptions = [
-            client.node.create_subscription(kind, f"road_seg/{topic}", self._hear(topic), qos(reliability))
+            client.node.create_subscription(kind, f"road_seg/{topic}", self._receive(topic), qos(reliability))
             for topic, kind in kinds.items()
         ]
         for topic in kinds:
             client.spin_until(lambda topic=topic: client.node.count_publishers(f"road_seg/{topic}"), topic)
         client.spin_for(0.5)
 
-    def _hear(self, topic: str):
-        def hear(message, info: dict) -> None:
-            self.heard[topic][message.header.stamp.sec] = message
+    def _receive(self, topic: str):
+        def receive(message, info: dict) -> None:
+            self.received[topic][message.header.stamp.sec] = message
             self.sent[topic][message.header.stamp.sec] = info["source_timestamp"]
 
-        return hear
+        return receive
 
     def close(self) -> None:
         for subscription in self._subscriptions:
@@ -67,15 +67,15 @@ class MetresClient:
             self.client.spin_for(0.05)
         return self.client.answer(self._images, message)
 
-    def until_heard(self, info: CameraInfo | None, *topics: str, **how) -> dict[str, object]:
+    def until_received(self, info: CameraInfo | None, *topics: str, **how) -> dict[str, object]:
         """Send frames until one has an output on every topic; return these messages, and the mask as "mask"."""
         deadline = time.monotonic() + TIMEOUT
         while True:
             mask = self.send(info, **how)
             stamp = mask.header.stamp.sec
             self.client.spin_for(0.2)
-            if all(stamp in self.heard[topic] for topic in topics):
-                return {topic: self.heard[topic][stamp] for topic in topics} | {"mask": mask}
+            if all(stamp in self.received[topic] for topic in topics):
+                return {topic: self.received[topic][stamp] for topic in topics} | {"mask": mask}
             assert time.monotonic() < deadline, f"{topics} did not come in {TIMEOUT} s"
 
     def silent(self, info: CameraInfo | None, frames: int = 3, **how) -> None:
@@ -83,7 +83,7 @@ class MetresClient:
         for _ in range(frames):
             stamp = self.send(info, **how).header.stamp.sec
             self.client.spin_for(0.2)
-            for topic, messages in self.heard.items():
+            for topic, messages in self.received.items():
                 assert stamp not in messages, f"{topic} came"
 
 

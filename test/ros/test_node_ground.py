@@ -1,4 +1,4 @@
-"""What the node publishes in metres and pixel for pixel, over DDS, and what it says when it cannot."""
+"""The node's outputs besides the mask, over DDS, and what it reports when it cannot publish them."""
 
 from dataclasses import replace
 
@@ -8,7 +8,7 @@ import pytest
 pytest.importorskip("rclpy", reason="ROS 2 is not installed")
 
 from geometry_msgs.msg import PolygonStamped, TransformStamped
-from metres import CAMERA, FRAME, FRAME_ID, MetresClient, calibration
+from ground_client import CAMERA, FRAME, FRAME_ID, GroundClient, calibration
 from nav_msgs.msg import OccupancyGrid
 from node_harness import Client, NodeProcess, mask_pixels, qos
 from rclpy.qos import DurabilityPolicy
@@ -46,7 +46,7 @@ def camera_model(**changes):
 
 
 def maps_of(plane: GroundPlane, **changes) -> GroundMaps:
-    """What the node should use, at default parameters."""
+    """The maps that the node should use, at default parameters."""
     return GroundMaps(camera_model(), plane, replace(NodeParameters().map_options, **changes))
 
 
@@ -57,7 +57,7 @@ def probability(small_weights) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def threshold(probability) -> float:
-    """One that cuts the answer to FRAME in two."""
+    """A threshold that splits the result for FRAME in two."""
     return float(np.median(probability) / 255)
 
 
@@ -79,14 +79,14 @@ def node(domain_id, small_weights, threshold, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def listener(client):
-    listener = MetresClient(client, KINDS)
+    listener = GroundClient(client, KINDS)
     yield listener
     listener.close()
 
 
 @pytest.fixture
 def answers(listener) -> dict:
-    return listener.until_heard(calibration(), *KINDS)
+    return listener.until_received(calibration(), *KINDS)
 
 
 def test_everything_has_the_image_s_stamp_and_its_own_frame(answers):
@@ -97,7 +97,7 @@ def test_everything_has_the_image_s_stamp_and_its_own_frame(answers):
     assert frames == {topic: "base_link" if topic in in_ground else FRAME_ID for topic in frames}
 
 
-def test_the_mask_goes_out_first(listener, client, answers):
+def test_the_mask_is_published_first(listener, client, answers):
     stamp = answers["mask"].header.stamp.sec
     mask_sent = client.mask_sent[client.masks.index(answers["mask"])]
     assert all(mask_sent < listener.sent[topic][stamp] for topic in KINDS)
@@ -127,7 +127,7 @@ def test_the_cloud_is_the_ground_plane_pixel_for_pixel(answers, maps, probabilit
     labels, confidence = labels_and_confidence(probability, threshold, 0.0)
     np.testing.assert_array_equal(points["label"], labels)
     np.testing.assert_array_equal(points["confidence"], confidence)
-    # A point is what its pixel sees: projected with P it is that pixel again.
+    # Projecting a point with P gives its pixel.
     u, v = 200, 80
     pixel = np.reshape(answers["camera_info"].p, (3, 4))[:, :3] @ xyz[v, u]
     np.testing.assert_allclose(pixel[:2] / pixel[2], (u, v), atol=1e-3)
@@ -157,7 +157,7 @@ def test_the_scan_is_the_edge_of_the_road(answers, maps):
     ranges = np.array(scan.ranges, np.float32)
     np.testing.assert_array_equal(ranges, maps.scan(mask_pixels(answers["mask"])))
     assert len(ranges) == 1 + round((scan.angle_max - scan.angle_min) / scan.angle_increment)
-    assert scan.angle_min < 0 < scan.angle_max  # the camera looks ahead
+    assert scan.angle_min < 0 < scan.angle_max  # the camera looks forward
     finite = ranges[np.isfinite(ranges)]
     assert len(finite) and (finite >= scan.range_min).all() and (finite <= scan.range_max).all()
     assert len(scan.intensities) == 0 and scan.scan_time == 0
@@ -176,13 +176,13 @@ def test_camera_info_is_the_camera_s(answers):
     np.testing.assert_array_equal(info.p, given.p)
 
 
-def test_a_camera_info_with_another_stamp_serves_until_its_own_comes(listener):
-    answers = listener.until_heard(calibration(), "points", "camera_info", same_stamp=False)
+def test_a_camera_info_with_another_stamp_is_used_until_the_right_one_arrives(listener):
+    answers = listener.until_received(calibration(), "points", "camera_info", same_stamp=False)
     assert answers["camera_info"].header == answers["mask"].header
-    listener.until_heard(None, "points", "camera_info")  # one was lost
+    listener.until_received(None, "points", "camera_info")  # one was lost
 
 
-def test_diagnostics_say_where_the_road_is(client, answers):
+def test_diagnostics_report_where_the_road_is(client, answers):
     ground = client.diagnostics()["ground"]
     assert ground.level == ground.OK and ground.message.startswith("the road lies 1.65 m below the camera")
     values = {value.key: value.value for value in ground.values}
@@ -200,19 +200,19 @@ BAD = {
 
 
 @pytest.mark.parametrize("fault", BAD)
-def test_a_bad_calibration_is_a_sentence_and_the_mask_goes_on(listener, client, answers, fault):
-    changes, words = BAD[fault]
-    listener.heard["camera_info"].clear()
-    metric = [listener.heard[topic] for topic in ("points", "grid", "scan", "boundary")]
-    before = [len(messages) for messages in metric]
+def test_a_bad_calibration_is_a_sentence_and_masks_continue(listener, client, answers, fault):
+    changes, text = BAD[fault]
+    listener.received["camera_info"].clear()
+    outputs = [listener.received[topic] for topic in ("points", "grid", "scan", "boundary")]
+    before = [len(messages) for messages in outputs]
     for _ in range(3):
         listener.send(calibration(**changes))
     client.spin_for(0.5)
-    assert [len(messages) for messages in metric] == before
+    assert [len(messages) for messages in outputs] == before
     ground = client.diagnostics()["ground"]
-    assert ground.level == ground.WARN and words in ground.message, ground.message
+    assert ground.level == ground.WARN and text in ground.message, ground.message
     assert ground.message.startswith("ground outputs are not published: ")
-    listener.until_heard(calibration(), *KINDS)
+    listener.until_received(calibration(), *KINDS)
 
 
 def test_a_sentence_is_in_the_log(node, listener, client):
@@ -220,18 +220,18 @@ def test_a_sentence_is_in_the_log(node, listener, client):
     node.wait_for_output("Ground outputs (base_link, plane from camera_height")
 
 
-def test_parameters_count_at_once_and_an_old_plane_never(listener, client, probability):
+def test_parameters_apply_at_once_and_an_old_plane_is_never_used(listener, client, probability):
     assert client.set_parameter("camera_height", 1.0) == ""
     assert client.set_parameter("grid_mode", "probability") == ""
-    answers = listener.until_heard(calibration(), "grid", "points")
+    answers = listener.until_received(calibration(), "grid", "points")
     maps = maps_of(GroundPlane.from_mounting(1.0, PITCH), grid_mode="probability")
     np.testing.assert_array_equal(np.array(answers["grid"].data, np.int8), maps.grid(probability).ravel())
     points = np.frombuffer(answers["points"].data, NAMES["points"])["y"].reshape(CAMERA.height, CAMERA.width)
     np.testing.assert_array_equal(points, maps.tables.optical_points()[..., 1])
     assert client.set_parameter("camera_height", HEIGHT) == ""
-    before = set(listener.heard["points"])
-    listener.until_heard(calibration(), "points")
-    new = [listener.heard["points"][stamp] for stamp in listener.heard["points"].keys() - before]
+    before = set(listener.received["points"])
+    listener.until_received(calibration(), "points")
+    new = [listener.received["points"][stamp] for stamp in listener.received["points"].keys() - before]
     at_height = maps_of(GroundPlane.from_mounting(HEIGHT, PITCH)).tables.optical_points()[..., 1]
     for cloud in new:
         points = np.frombuffer(cloud.data, NAMES["points"])["y"].reshape(CAMERA.height, CAMERA.width)
@@ -246,17 +246,17 @@ def test_a_plane_that_the_camera_does_not_see_is_a_sentence(listener, client):
     for _ in range(3):
         stamp = listener.send(calibration()).header.stamp.sec
         client.spin_for(0.5)
-    assert stamp not in listener.heard["points"]
+    assert stamp not in listener.received["points"]
     ground = client.diagnostics()["ground"]
     assert ground.level == ground.WARN and "no pixel sees the road" in ground.message
     assert client.set_parameter("camera_pitch", PITCH) == ""
-    listener.until_heard(calibration(), *KINDS)
+    listener.until_received(calibration(), *KINDS)
 
 
-def test_pixels_that_are_not_sure_have_no_class(listener, client, probability, threshold):
+def test_uncertain_pixels_have_no_class(listener, client, probability, threshold):
     min_confidence = float(np.median(np.maximum(probability, 255 - probability)) / 255)
     assert client.set_parameter("min_confidence", min_confidence) == ""
-    answers = listener.until_heard(calibration(), *KINDS)
+    answers = listener.until_received(calibration(), *KINDS)
     assert client.set_parameter("min_confidence", 0.0) == ""
     labels = mask_pixels(answers["labels"])
     sure = np.maximum(probability, 255 - probability) >= min_confidence * 255
@@ -266,7 +266,7 @@ def test_pixels_that_are_not_sure_have_no_class(listener, client, probability, t
     np.testing.assert_array_equal(mask_pixels(answers["mask"]) == 255, probability >= round(threshold * 255))
 
 
-def test_without_subscribers_nothing_is_listened_to_or_made(other_domain_id, small_weights, tmp_path):
+def test_without_subscribers_nothing_is_subscribed_to_or_made(other_domain_id, small_weights, tmp_path):
     prelude = """
 from fcn_road_seg.ground import lookup
 class Never:
@@ -277,7 +277,7 @@ lookup.GroundMaps = Never
     node = NodeProcess(other_domain_id, tmp_path / "log", prelude, weights=small_weights, camera_height=HEIGHT)
     client = Client(other_domain_id)
     try:
-        listener = MetresClient(client, {})
+        listener = GroundClient(client, {})
         for _ in range(3):
             listener.send(calibration())
         assert "no ground output is subscribed to" in client.diagnostics()["ground"].message
@@ -305,7 +305,7 @@ sys.modules["tf2_msgs"] = types.ModuleType("tf2_msgs")
 sys.modules["tf2_msgs.msg"] = types.ModuleType("tf2_msgs.msg")
 sys.modules["tf2_msgs.msg"].TFMessage = TransformStamped
 """
-"""A stand-in for tf2_msgs, which does not come with the wheels: a TFMessage is one transform."""
+"""A stand-in for tf2_msgs, which the wheels lack: a TFMessage is one transform."""
 
 
 def transform(parent: str, child: str, translation, rotation) -> TransformStamped:
@@ -323,7 +323,7 @@ def test_the_plane_comes_from_a_chain_of_static_transforms(other_domain_id, smal
     node = NodeProcess(other_domain_id, tmp_path / "log", STATIC_TF, **parameters)
     client = Client(other_domain_id)
     try:
-        listener = MetresClient(client, {"points": PointCloud2, "grid": OccupancyGrid})
+        listener = GroundClient(client, {"points": PointCloud2, "grid": OccupancyGrid})
         listener.silent(None)
         node.wait_for_output("Listening to /image")
         client.spin_for(3.0)
@@ -336,7 +336,7 @@ def test_the_plane_comes_from_a_chain_of_static_transforms(other_domain_id, smal
         latched = qos()
         latched.durability = DurabilityPolicy.TRANSIENT_LOCAL
         publisher = client.node.create_publisher(TransformStamped, "/tf_static", latched)
-        # base_footprint <- base_link <- mast <- camera, and the mast stands turned.
+        # base_footprint <- base_link <- mast <- camera, and the mast is rotated.
         half = np.sqrt(0.5)
         pose = optical_pose(0.5, PITCH)
         for message in (
@@ -345,7 +345,7 @@ def test_the_plane_comes_from_a_chain_of_static_transforms(other_domain_id, smal
             transform("mast", FRAME_ID, (0, 0, 0.5), quaternion_product((0, 0, -half, half), pose.rotation)),
         ):
             publisher.publish(message)
-        answers = listener.until_heard(calibration(), "points", "grid")
+        answers = listener.until_received(calibration(), "points", "grid")
         matrix_plane = GroundPlane.from_quaternion((2, 0, 1.7), pose.rotation, -0.25)
         expected = maps_of(matrix_plane).tables.optical_points()
         points = np.frombuffer(answers["points"].data, NAMES["points"]).reshape(CAMERA.height, CAMERA.width)
@@ -353,7 +353,7 @@ def test_the_plane_comes_from_a_chain_of_static_transforms(other_domain_id, smal
         assert answers["grid"].header.frame_id == "base_footprint"
         assert answers["grid"].info.origin.position.z == -0.25
         assert "plane from TF" in node.output()
-        # A transform below the road: nothing of the old plane goes out.
+        # A transform below the road: the old plane is no longer used.
         publisher.publish(transform("base_link", "mast", (2, 0, -3), (0, 0, half, half)))
         client.spin_for(0.5)
         listener.silent(calibration(), 2)
@@ -375,12 +375,12 @@ def quaternion_product(a, b):
     )
 
 
-def test_without_tf_and_camera_height_it_says_what_to_do(other_domain_id, small_weights, tmp_path):
+def test_without_tf_and_camera_height_it_advises_what_to_do(other_domain_id, small_weights, tmp_path):
     prelude = "sys.modules['tf2_ros'] = sys.modules['tf2_msgs'] = None"
     node = NodeProcess(other_domain_id, tmp_path / "log", prelude, weights=small_weights)
     client = Client(other_domain_id)
     try:
-        listener = MetresClient(client, {"scan": LaserScan})
+        listener = GroundClient(client, {"scan": LaserScan})
         listener.silent(calibration())
         client.spin_for(3.0)
         listener.silent(calibration(), 1)
