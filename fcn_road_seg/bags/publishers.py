@@ -4,10 +4,11 @@ import importlib
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from rclpy.duration import Duration
-from rclpy.exceptions import InvalidTopicNameException
+from rclpy.exceptions import InvalidTopicNameException, NoTypeSupportImportedException
 from rclpy.node import Node
 from rclpy.publisher import Publisher
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, LivelinessPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.type_support import check_for_type_support
 from rosbags.interfaces import QosTime
 
 from fcn_road_seg.bags.reader import Connection
@@ -92,8 +93,8 @@ def message_type(name: str) -> type:
     kind, _, message = rest.partition("/")
     try:
         found = getattr(importlib.import_module(f"{package}.{kind}"), message)
-        found.__class__.__import_type_support__()  # type: ignore[attr-defined]  # the only check that create_publisher works
-    except (ImportError, AttributeError, ValueError):
+        check_for_type_support(found)
+    except (ImportError, AttributeError, ValueError, NoTypeSupportImportedException):
         raise UserError(f"its type {name} is not installed; it is part of the package {package}") from None
     return found
 

@@ -152,7 +152,7 @@ class Graph:
 
     def _snapshot(self) -> tuple[list[str], dict[str, list[Endpoint]]]:
         topics = (topic for topic, _ in self._node.get_topic_names_and_types())
-        return self.nodes(), {t: self.publishers(t) + self.subscriptions(t) for t in topics}
+        return self.nodes(), {topic: sorted(self.publishers(topic) + self.subscriptions(topic)) for topic in topics}
 
     def _by_node(self, look_up: Callable, node: str) -> dict[str, list[str]]:
         namespace, _, name = node.rpartition("/")
