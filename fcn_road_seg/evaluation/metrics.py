@@ -42,7 +42,7 @@ class PixelCounts:
         self.other = np.zeros(LEVELS, np.int64)
 
     def add(self, probability: np.ndarray, label: np.ndarray) -> None:
-        """Count a frame: P(road) x 255, uint8 H x W; labels, uint8 H x W, of which 255 is left out."""
+        """Count a frame: P(road) x 255, uint8 H x W; labels, uint8 H x W, where 255 is ignored."""
         self.road += np.bincount(probability[label == ROAD], minlength=LEVELS)
         self.other += np.bincount(probability[(label != ROAD) & (label != IGNORE)], minlength=LEVELS)
 

@@ -1,4 +1,4 @@
-"""DDS domains for groups of processes on this machine that must not hear each other, such as demos and tests."""
+"""DDS domains for groups of processes on this machine that must not communicate, such as demos and tests."""
 
 import os
 import socket

@@ -1,4 +1,4 @@
-"""Faults of the program: exceptions that nobody expected, logged with their traceback, counted, and survived."""
+"""Faults of the program: unexpected exceptions, which are logged with their traceback, counted, and survived."""
 
 import time
 import traceback
@@ -22,7 +22,7 @@ R = TypeVar("R")
 
 
 class FaultLog:
-    """The faults of a node, told apart by exception type and line of code.
+    """The faults of a node, grouped by exception type and line of code.
 
     The first of a kind is logged at ERROR with its traceback, later ones with a sentence, once a second at most. No
     exception is kept, because its traceback would keep the frame's images.
@@ -57,7 +57,7 @@ class FaultLog:
 
     @contextmanager
     def survived(self, task: str) -> Iterator[None]:
-        """Log and count a fault in a ``with`` block, and go on after the block; a lost device passes through."""
+        """Log and count a fault in a ``with`` block, and continue after the block; a lost device passes through."""
         try:
             yield
         except DeviceLostError:

@@ -94,7 +94,7 @@ class RoadSegNode(LifecycleNode):
         self._frame_handler = FrameHandler(self, mask_publisher, outputs, self._statistics, self.faults)
         self._camera = CameraSubscription(self, self.faults, self._on_image)
         self._segmenter: RoadSegmenter | None = None
-        self._failure = ""  # why the node is not in the state that it was told to enter
+        self._failure = ""  # why the last requested transition failed
         self.create_timer(1.0, self.faults.guard("Diagnostics failed", self._diagnose, None), clock=STEADY)
         refusal = SetParametersResult(successful=False, reason="the node failed to check it; its log has the traceback")
         self.add_on_set_parameters_callback(
@@ -171,7 +171,7 @@ class RoadSegNode(LifecycleNode):
         return TransitionCallbackReturn.SUCCESS
 
     def start(self) -> None:
-        """Configure and activate, if the parameter autostart says so."""
+        """Configure and activate, if the parameter autostart is true."""
         if not self._values().autostart or self.trigger_configure() != TransitionCallbackReturn.SUCCESS:
             return
         if self.context.ok():  # not interrupted meanwhile

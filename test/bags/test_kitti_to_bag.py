@@ -385,12 +385,12 @@ def test_force(drive, tmp_path, monkeypatch, capsys):
     before = (bag / "bag.mcap").read_bytes()
     assert road_seg(monkeypatch, drive, "--out", bag) == 2
     assert "--force" in capsys.readouterr().err and (bag / "bag.mcap").read_bytes() == before
-    spoilt = drive / "image_00" / "data" / f"{2:010d}.png"
-    whole = spoilt.read_bytes()
-    spoilt.write_bytes(whole[:-20])
+    image = drive / "image_00" / "data" / f"{2:010d}.png"
+    content = image.read_bytes()
+    image.write_bytes(content[:-20])
     assert road_seg(monkeypatch, drive, "--out", bag, "--force") == 2
     assert (bag / "bag.mcap").read_bytes() == before  # a bag is replaced only by a complete one
-    spoilt.write_bytes(whole)
+    image.write_bytes(content)
     assert road_seg(monkeypatch, drive, "--out", bag, "--force") == 0
     assert len(read(bag)) == 28
 

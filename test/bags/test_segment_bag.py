@@ -147,8 +147,8 @@ def test_overlay_probability_and_video(tmp_path, drive, weights, probabilities):
 def test_an_invalid_message_is_reported_copied_and_skipped(tmp_path, weights, probabilities, capsys):
     bag = write_ros2(tmp_path / "drive", broken=(3,))  # the second image
     assert run(bag, "--out", tmp_path / "out", *weights, "--json", tmp_path / "figures.json") == 1
-    said = " ".join(capsys.readouterr().err.split())
-    assert "skipped: /camera/image_raw at 1317000000.223456796 s: " in said
+    output = " ".join(capsys.readouterr().err.split())
+    assert "skipped: /camera/image_raw at 1317000000.223456796 s: " in output
     masks = pictures(tmp_path / "out", "/road_seg/mask")
     assert [stamp for stamp, _ in masks] == [tiny_bag.START + i * tiny_bag.STEP for i in (0, 2, 3, 4, 5)]
     assert np.array_equal(masks[1][1].data.reshape(60, 192), threshold_mask(probabilities[2], 0.5))
@@ -306,8 +306,8 @@ def test_ctrl_c_with_workers_leaves_no_incomplete_bag(tmp_path, small_weights):
         assert process.poll() is None, process.stderr.read()
         time.sleep(0.05)
     process.send_signal(signal.SIGINT)
-    said = process.communicate(timeout=60)[1]
-    assert process.returncode == -signal.SIGINT and "KeyboardInterrupt" in said
+    output = process.communicate(timeout=60)[1]
+    assert process.returncode == -signal.SIGINT and "KeyboardInterrupt" in output
     assert sorted((tmp_path / "out").iterdir()) == logs
 
 
