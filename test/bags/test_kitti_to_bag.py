@@ -485,7 +485,10 @@ INVALID = {
         "image_02/data has no numbered file",
     ),
     "two of a number": (write(f"image_02/{FILE}.jpg", b""), "have the same number"),
-    "unreadable image": (write(f"image_02/{FILE}.png", b"no image"), rf"image_02/{FILE}\.png is missing or not an image"),
+    "unreadable image": (
+        write(f"image_02/{FILE}.png", b"no image"),
+        rf"image_02/{FILE}\.png is missing or not an image",
+    ),
     "image of another size": (
         lambda drive: cv2.imwrite(str(drive / f"image_02/{FILE}.png"), np.zeros((40, 80, 3), np.uint8)),
         rf"{FILE}\.png is 80x40, but the rectified images of camera 2 are 64x32",
