@@ -35,11 +35,18 @@ def demo(*arguments) -> subprocess.CompletedProcess:
     return subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT, env=environment)
 
 
-def demo_without_drops(rate: float, *arguments) -> tuple[float, subprocess.CompletedProcess]:
-    """Run the demo; halve the rate if the node drops frames, as it must if the machine is too busy for the rate."""
+def demo_in_time(rate: float, out: Path, *arguments) -> tuple[float, subprocess.CompletedProcess]:
+    """Run the demo; halve the rate while the machine is too busy for it.
+
+    Then the node drops frames, or its lookup tables are not ready for the ground outputs before the drive ends.
+    """
     for divisor in (1, 2, 4):
-        process = demo("--rate", rate / divisor, *arguments)
-        if "the node is too slow" not in process.stderr:
+        process = demo("--rate", rate / divisor, "--out", out, *arguments)
+        if process.returncode == 0:
+            with open_bag(out / "recording") as bag:
+                if "/road_seg/grid" in {connection.topic for connection, _, _ in bag.messages()}:
+                    break
+        elif "the node is too slow" not in process.stderr:
             break
     return rate / divisor, process
 
@@ -182,8 +189,8 @@ def test_frames_without_ground_outputs_get_none_of_another_frame(tmp_path):
 def test_every_frame_of_a_drive_gets_a_mask(small_weights, tmp_path):
     pytest.importorskip("rclpy", reason="ROS 2 is not installed")
     out = tmp_path / "out"
-    options = "--frames", 8, "--weights", small_weights, "--out", out, "--json", tmp_path / "json"
-    rate, process = demo_without_drops(2, *options)
+    options = "--frames", 8, "--weights", small_weights, "--json", tmp_path / "json"
+    rate, process = demo_in_time(2, out, *options)
     assert process.returncode == 0, process.stdout + process.stderr
     result = json.loads((tmp_path / "json").read_text())
     assert (result["frames_sent"], result["frames_answered"], result["frames_equal"]) == (8, 8, 8)
@@ -216,8 +223,8 @@ def test_a_kitti_drive_through_bag_player_node_and_recording(repository, shipped
     drive = repository.parent / "shared/data/kitti_raw/2011_09_26/2011_09_26_drive_0000_sync"
     if not drive.is_dir():
         pytest.skip("needs the KITTI raw clip in ../shared")
-    options = "--drive", drive, "--frames", 10, "--out", tmp_path / "out", "--json", tmp_path / "json"
-    _, process = demo_without_drops(3, *options)
+    options = "--drive", drive, "--frames", 10, "--json", tmp_path / "json"
+    _, process = demo_in_time(3, tmp_path / "out", *options)
     assert process.returncode == 0, process.stdout + process.stderr
     result = json.loads((tmp_path / "json").read_text())
     assert (result["frames_sent"], result["frames_answered"], result["frames_equal"]) == (10, 10, 10)
