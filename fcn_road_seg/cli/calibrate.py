@@ -3,11 +3,11 @@
 import argparse
 from pathlib import Path
 
-from fcn_road_seg.cli.options import add_json_option, json_path, progress, write_json
+from fcn_road_seg.cli.options import Subparsers, add_json_option, json_path, progress, write_json
 from fcn_road_seg.errors import UserError
 
 
-def add_parser(subparsers) -> argparse.ArgumentParser:
+def add_parser(subparsers: Subparsers) -> argparse.ArgumentParser:
     parser = subparsers.add_parser(
         "calibrate", help="fit the temperature of P(road) on labelled frames and store it in a copy of the weights"
     )

@@ -6,7 +6,14 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fcn_road_seg.cli.options import add_json_option, add_segmenter_options, load_segmenter, progress, write_json
+from fcn_road_seg.cli.options import (
+    Subparsers,
+    add_json_option,
+    add_segmenter_options,
+    load_segmenter,
+    progress,
+    write_json,
+)
 from fcn_road_seg.errors import UserError
 
 if TYPE_CHECKING:
@@ -19,7 +26,7 @@ MODES = ("metres", "report", "flicker", "corruptions")
 """Options that replace KITTI Road's metrics; at most one of them."""
 
 
-def add_parser(subparsers) -> argparse.ArgumentParser:
+def add_parser(subparsers: Subparsers) -> argparse.ArgumentParser:
     parser = subparsers.add_parser(
         "evaluate",
         help="KITTI Road's metrics, in perspective and in bird's-eye view",

@@ -40,6 +40,7 @@ def _run(args: argparse.Namespace) -> dict[str, dict[str, float]]:
     from fcn_road_seg.evaluation import label_limit
 
     labels, all_frames = open_split(args.root, args.split), KittiRoad(args.root)
+    labels.require_calibrations()
     ignoring = label_limit.names_with_ignored_area(
         all_frames, lambda items: progress(items, "looking for ignored areas")
     )

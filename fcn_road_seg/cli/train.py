@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import yaml
 
-from fcn_road_seg.cli.options import add_json_option, progress, write_json
+from fcn_road_seg.cli.options import Subparsers, add_json_option, progress, write_json
 from fcn_road_seg.errors import UserError
 from fcn_road_seg.frames.sample import DatasetError
 from fcn_road_seg.training.recipe import Recipe, RecipeError, check, load_recipe
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from fcn_road_seg.frames.sample import Samples
 
 
-def add_parser(subparsers) -> argparse.ArgumentParser:
+def add_parser(subparsers: Subparsers) -> argparse.ArgumentParser:
     parser = subparsers.add_parser(
         "train",
         help="train the network by a recipe",
