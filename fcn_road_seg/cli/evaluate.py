@@ -85,7 +85,8 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _check(args: argparse.Namespace) -> None:
-    """
+    """Check the combination of options.
+
     Raises:
         UserError: options exclude each other, or one needs another that is missing.
     """

@@ -72,9 +72,10 @@ class KittiRoad(Samples):
         return self.root / "training" / "calib" / f"{name}.txt"
 
     def require_calibrations(self) -> None:
-        """
+        """Check that every frame has a calibration file.
+
         Raises:
-            DatasetError: a frame has no calibration file.
+            DatasetError: a frame has none.
         """
         missing = [name for name in self.names if not self.calibration_path(name).is_file()]
         if missing:

@@ -188,9 +188,8 @@ def cut_out(teacher: checkpoint.Checkpoint, mixture: Mixture, processes: Process
     channels = None
     if processes.main:  # on a GPU the importance differs a little from process to process
         recipe = replace(mixture.recipe, auxiliary_weight=0.0, frozen_stages=0)
-        batches = list(MixtureBatches(mixture, epoch=recipe.epochs))[
-            :IMPORTANCE_BATCHES
-        ]  # of an epoch that is not trained
+        unused_epoch = MixtureBatches(mixture, epoch=recipe.epochs)
+        batches = list(unused_epoch)[:IMPORTANCE_BATCHES]
         loader = DataLoader(mixture, batch_sampler=batches, num_workers=workers)
         importance = channel_importance(TrainingModel(recipe, teacher.network()), loader, processes.device)
         channels = choose_channels(importance, recipe.flops)
@@ -207,7 +206,8 @@ def validate(weights: Path, validation: KittiRoad, device: str) -> dict[str, flo
 
 
 def check_resumed(begun: checkpoint.Metadata, data: dict[str, dict], teacher: checkpoint.Checkpoint | None) -> None:
-    """
+    """Check that a run is resumed with its own frames and teacher.
+
     Raises:
         RecipeError: the frames or the teacher differ from those that the run began with.
     """

@@ -117,9 +117,8 @@ def check(recipe: type[Recipe] | Recipe, values: dict) -> Recipe:
 
 def _checked(known: Field, value: object) -> object:
     wanted = cast(type, get_origin(known.type) or known.type)
-    if (
-        wanted is float and isinstance(value, int | str) and not isinstance(value, bool)
-    ):  # YAML reads 1e-4, without a point, as a string
+    # YAML reads 1e-4, without a point, as a string.
+    if wanted is float and isinstance(value, int | str) and not isinstance(value, bool):
         with suppress(ValueError):
             value = float(value)
     if type(value) is not wanted:
