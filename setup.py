@@ -63,7 +63,7 @@ setup(
         "numpy>=1.24",
         "opencv-python-headless>=4.6",
         "pyyaml>=5.4",
-        "rich>=12",
+        "rich>=13",
         "rosbags>=0.11.7",
         "safetensors>=0.4",
         "torch>=2.4",
