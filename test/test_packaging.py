@@ -64,6 +64,7 @@ def assert_complete(prefix: Path, site_packages: Path, repository: Path) -> None
         assert expected <= {path.relative_to(site_packages) for path in (site_packages / "fcn_road_seg").glob(pattern)}
 
 
+@pytest.mark.slow
 def test_pip_installs_everything(source, repository, tmp_path):
     command = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--no-build-isolation", "--no-compile"]
     run([*command, "--target", str(tmp_path), "."], source)
@@ -79,6 +80,7 @@ def test_pip_installs_everything(source, repository, tmp_path):
     assert list(information.rglob("LICENSE"))
 
 
+@pytest.mark.slow
 def test_colcon_puts_the_node_where_ros2_run_looks(source, repository, tmp_path):
     pytest.importorskip("colcon_core", reason="colcon is not installed")
     colcon = [sys.executable, "-m", "colcon", "--log-base", str(tmp_path / "log")]

@@ -405,6 +405,7 @@ print(1000 * latest)
         self.max_ms = float(output)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("source", ["noise", "KITTI"])
 def test_camera_frames_keep_their_schedule(client, domain_id, tmp_path, repository, source):
     """1242x375 bgr8 frames at 10 Hz are at most 5 ms later than the sleeps of an idle process at the same time."""

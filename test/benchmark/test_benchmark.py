@@ -32,6 +32,8 @@ from fcn_road_seg.inference.network import STRIDE
 from fcn_road_seg.inference.segmenter import RoadSegmenter
 from fcn_road_seg.synthetic import Camera, SyntheticDrive
 
+pytestmark = pytest.mark.slow
+
 BF16 = Configuration("full", "torch", "bf16")
 FRAMES = [draw(seed, 61, 193)[0] for seed in range(2)]
 

@@ -23,6 +23,8 @@ from fcn_road_seg.errors import UserError
 from fcn_road_seg.frames.image_file import ImageFileError, write_image
 from fcn_road_seg.frames.video import VideoReader, VideoWriter
 
+pytestmark = pytest.mark.slow
+
 TIMEOUT = 300  # seconds; long because other work may share the machine
 FRAMES = np.random.default_rng(0).integers(0, 256, (3, 48, 64, 3), np.uint8)
 ROADS = FRAMES[..., 0] > 127

@@ -30,6 +30,8 @@ from fcn_road_seg.quantization.calibration import load_calibration, network_inpu
 from fcn_road_seg.quantization.post_training import convolutions, with_float_layers  # noqa: E402
 from fcn_road_seg.quantization.sensitivity import QuantizationError, keep_sensitive_layers  # noqa: E402
 
+pytestmark = pytest.mark.slow
+
 WIDTHS = (8, 8, 12, 12, 16, 16, 16, 24, 24, 24, 16, 16, 16)
 
 

@@ -16,6 +16,8 @@ from node_harness import Client, NodeProcess
 from fcn_road_seg.ros.child_process import node_listens
 from fcn_road_seg.ros.environment import isolated_ros_environment
 
+pytestmark = pytest.mark.slow
+
 BIG_CAMERA = Path(__file__).parents[1] / "big_camera.py"
 SECONDS, RATE = 60, 100
 

@@ -31,6 +31,8 @@ from fcn_road_seg.training.model import TrainingModel
 from fcn_road_seg.training.recipe import Recipe, RecipeError, check
 from fcn_road_seg.training.run_folder import RunFolder
 
+pytestmark = pytest.mark.slow
+
 # Batches of 4, 3, 4 and 1 frames: in the last one a second process has none.
 RECIPE = replace(TINY, samples={"kitti_road": 7, "camvid": 5}, keep_prob=1.0, weight_decay=0.01, augment=False)
 RUNS = {
