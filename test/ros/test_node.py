@@ -231,6 +231,16 @@ def test_compressed_images_are_decoded(domain_id, client, camera, segmenter, thr
     client.answer(camera, frame_message(FRAME, "rgb8", 86))
 
 
+def test_a_missing_package_is_named(other_domain_id, small_weights, tmp_path):
+    prelude = "sys.modules['safetensors'] = None"
+    node = NodeProcess(other_domain_id, tmp_path / "log", prelude, weights=small_weights)
+    try:
+        node.wait_for_output("Not configured: the Python package safetensors is not installed: pip install safetensors")
+        assert "Traceback" not in node.output()
+    finally:
+        assert node.stop() == 0
+
+
 def test_a_failed_configure_reports_why_and_the_next_one_works(other_domain_id, small_weights, tmp_path):
     node = NodeProcess(other_domain_id, tmp_path / "log", weights=tmp_path / "none.safetensors")
     client = Client(other_domain_id)
