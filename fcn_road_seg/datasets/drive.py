@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 KITTI_CAMERAS = ("image_02", "image_03", "image_00", "image_01")
 """Folders of a KITTI raw drive in order of preference: colour before grey, left before right."""
 SYNTHETIC_FRAMES = 100
-MOST_FRAMES = 600
+MAX_FRAMES = 600
 
 
 class DriveFrame(NamedTuple):
@@ -65,7 +65,7 @@ def open_drive(path: Path | None, frames: int = 0, rate: float = 10.0, seed: int
     """
     if path is None:
         return _synthetic(frames or SYNTHETIC_FRAMES, rate, seed)
-    limit = frames or MOST_FRAMES
+    limit = frames or MAX_FRAMES
     if path.is_dir():
         images = _images(path)[:limit]
         pictures = (DriveFrame(read_rgb(image), None) for image in images)

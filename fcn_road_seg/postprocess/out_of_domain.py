@@ -18,10 +18,11 @@ FINE_COLUMNS, FINE_ROWS = 288, 16
 DOUBTFUL = 51, 204  # P(road) x 255: 0.2 to 0.8
 UPPER = 0.4  # share of the image's height in which road is rare
 
+# Limits of `Look` for an alarm.
 DARK = 80.0
 FLAT = 25.0
 BLURRED = 0.15
-LEAST_ROAD = 0.02
+MIN_ROAD = 0.02
 STRANGE = 0.8
 
 
@@ -83,7 +84,7 @@ def alarm(seen: Look) -> str:
         return "the image is dark: is it night, or is the lens covered?"
     if seen.sharpness < BLURRED:
         return "the image is blurred: is the lens dirty, covered or out of focus?"
-    if seen.road < LEAST_ROAD:
+    if seen.road < MIN_ROAD:
         return "there is no road in the image"
     if seen.strangeness > STRANGE:
         return "the mask is in doubt almost everywhere: is the camera upside down, or is there no road?"

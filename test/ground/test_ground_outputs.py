@@ -37,9 +37,9 @@ def tables() -> GroundTables:
 
 
 def draw(tables, *regions) -> np.ndarray:
-    """A mask that is 255 where any region (bool of x, y in metres) holds; pixels off the plane but below count too."""
-    whole = make_tables(tables.plane, bottom_margin=0.0, max_range=200.0)
-    x, y = np.moveaxis(np.nan_to_num(whole.xy, nan=-1e3), -1, 0)
+    """A mask that is 255 where any region (bool of x, y in metres) is true, also below the known pixels."""
+    full = make_tables(tables.plane, bottom_margin=0.0, max_range=200.0)
+    x, y = np.moveaxis(np.nan_to_num(full.xy, nan=-1e3), -1, 0)
     return np.any([region(x, y) for region in regions], axis=0).view(np.uint8) * np.uint8(255)
 
 
@@ -52,7 +52,7 @@ def road(tables) -> np.ndarray:
     return draw(tables, straight)
 
 
-def test_the_cloud_is_read_by_its_fields(tables):
+def test_the_cloud_matches_its_fields(tables):
     points = tables.optical_points()
     cloud = PointCloud(points)
     generator = np.random.default_rng(0)
@@ -71,7 +71,7 @@ def test_the_cloud_is_read_by_its_fields(tables):
     assert np.isnan(points[50]).all() and np.isfinite(points[200]).all()
 
 
-def test_the_cloud_is_read_by_sensor_msgs_py(tables):
+def test_sensor_msgs_py_reads_the_cloud(tables):
     point_cloud2 = pytest.importorskip("sensor_msgs_py.point_cloud2", reason="sensor_msgs_py is not installed")
     from sensor_msgs.msg import PointCloud2, PointField
 
@@ -86,7 +86,7 @@ def test_the_cloud_is_read_by_sensor_msgs_py(tables):
     np.testing.assert_array_equal(read["x"], tables.xy[..., 0])
 
 
-def test_the_cloud_refuses_other_sizes(tables):
+def test_the_cloud_rejects_other_sizes(tables):
     cloud, mask = PointCloud(tables.ground_points()), np.zeros((HEIGHT, WIDTH), np.uint8)
     with pytest.raises(GroundError, match="confidence must be uint8 of 640x240"):
         cloud(mask, mask[:-1])
@@ -147,7 +147,7 @@ def test_a_cell_is_the_mean_of_its_pixels(tables):
         pytest.fail("every far cell has a pixel of its own")
 
 
-def test_a_cell_of_many_pixels_takes_an_even_choice_of_them(tables):
+def test_a_cell_of_many_pixels_averages_an_even_selection(tables):
     grid = RoadGrid(tables, resolution=1.0)
     cell = (np.floor(tables.xy[..., 0]) == 5) & (np.floor(tables.xy[..., 1]) == 1)
     assert cell.sum() > 500
@@ -185,7 +185,7 @@ def test_the_scan_of_a_straight_road(tables, road):
     assert (np.abs(ranges[edge] - true[edge]) < 1.2 * pixel[edge] + 0.01).all()
     assert abs(np.mean((ranges[edge] - true[edge]) / pixel[edge])) < 0.15  # no bias
     assert np.isposinf(ranges[true > 55]).all() and (true > 55).any()
-    # off the road where the view begins: the range is the beginning of the view
+    # If the ground is not road where the view begins, the range is that of the view's beginning.
     beside = true < start - 0.2
     assert beside.any() and np.allclose(ranges[beside], start[beside], atol=0.05)
     finite = ranges[np.isfinite(ranges)]
@@ -194,7 +194,7 @@ def test_the_scan_of_a_straight_road(tables, road):
     assert (nowhere >= np.float32(scan.range_min)).all() and nowhere.max() < 7
 
 
-def test_an_obstacle_is_seen_and_a_speck_is_not(tables):
+def test_the_scan_finds_obstacles_and_ignores_specks(tables):
     def obstacle(x, y):
         return straight(x, y) & ~((x > 12) & (x < 14) & (np.abs(y) < 1))
 
@@ -217,7 +217,7 @@ def test_a_single_far_pixel_row_is_not_an_obstacle(tables, road):
 
 
 def test_a_mask_that_ends_above_the_image_is_not_an_obstacle_at_the_bumper(tables, road):
-    """As do KITTI's labels and networks trained on them: 1.6 % of the height."""
+    """KITTI's labels, and networks trained on them, omit the lowest 1.6 % of the image."""
     cut = road.copy()
     cut[-4:] = 0
     scan, grid, boundary = RoadScan(tables), RoadGrid(tables), RoadBoundary(tables)
@@ -236,8 +236,8 @@ def test_bearings_without_a_view_are_nan(road):
     assert np.isnan(ranges[np.abs(angles) < 0.04]).all() and not np.isnan(ranges[np.abs(angles) > 0.07]).any()
 
 
-def test_an_obstacle_at_the_end_of_the_view_is_one():
-    """It may continue beyond the view, where too little is visible to tell it from a speck."""
+def test_the_scan_finds_an_obstacle_at_the_end_of_the_view():
+    """It may continue beyond the view although too little of it is visible to distinguish it from a speck."""
     tables = make_tables()
     tables.xy[(tables.xy[..., 0] > 12) & (tables.xy[..., 1] > 0)] = np.nan
     mask = draw(tables, lambda x, y: straight(x, y) & (x < 11.8))
@@ -247,7 +247,7 @@ def test_an_obstacle_at_the_end_of_the_view_is_one():
     assert np.allclose(scan(mask)[left] * np.cos(bearings(scan)[left]), 11.8, atol=0.35)
 
 
-def test_from_a_frame_behind_and_beside_the_camera():
+def test_outputs_in_a_ground_frame_behind_and_beside_the_camera():
     """Ranges, cells and edges are in the ground frame, wherever the camera is."""
     mounting = GroundPlane.from_mounting(CAMERA_HEIGHT)
     matrix = np.column_stack([mounting.rotation, (1.5, 0.5, CAMERA_HEIGHT)])
@@ -261,7 +261,7 @@ def test_from_a_frame_behind_and_beside_the_camera():
     assert np.abs(edges.left[near, 1] - HALF).max() < 0.03 and np.abs(edges.right[near, 1] + HALF).max() < 0.03
 
 
-def test_a_camera_that_looks_back():
+def test_a_camera_that_looks_backwards():
     mounting = GroundPlane.from_mounting(CAMERA_HEIGHT)
     turn = np.diag([-1.0, -1.0, 1.0])
     tables = make_tables(GroundPlane.from_transform(np.column_stack([turn @ mounting.rotation, (0, 0, CAMERA_HEIGHT)])))
@@ -274,7 +274,7 @@ def test_a_camera_that_looks_back():
         RoadGrid(tables)
 
 
-def test_the_boundary_is_both_edges_counter_clockwise(tables, road):
+def test_the_boundary_has_both_edges_counter_clockwise(tables, road):
     edges = RoadBoundary(tables, max_points=60)(road)
     polygon = edges.polygon()
     assert polygon.dtype == np.float32 and polygon.shape[1] == 2 and 40 <= len(polygon) <= 60
@@ -286,8 +286,8 @@ def test_the_boundary_is_both_edges_counter_clockwise(tables, road):
         assert seen.all() and (np.abs(points[:, 1] - side) <= 0.51 * pixel + 1e-4).all()
 
 
-def test_what_is_beside_the_road_is_not_part_of_it(tables, road):
-    """A parallel road, a speck and the arm of a junction."""
+def test_the_boundary_ignores_other_roads_and_specks(tables, road):
+    """A parallel road and a speck do not change it; at the arm of a junction, the edges are not seen."""
     boundary = RoadBoundary(tables)
     parallel = draw(tables, straight, lambda x, y: (y > 4) & (y < 9))
     np.testing.assert_array_equal(boundary(parallel).polygon(), boundary(road).polygon())
@@ -308,7 +308,7 @@ def test_the_boundary_ends_with_the_road(tables, road):
 
 
 def test_the_boundary_begins_with_the_road_ahead(tables):
-    """Not with the wider one beside it."""
+    """A wider road beside it does not change the boundary."""
     boundary = RoadBoundary(tables)
     path = draw(tables, lambda x, y: np.abs(y) < 0.7)
     both = draw(tables, lambda x, y: np.abs(y) < 0.7, lambda x, y: (y > 1.2) & (y < 6))
@@ -332,7 +332,7 @@ def test_the_boundary_begins_with_the_road_ahead(tables):
         (lambda t: RoadBoundary(t)(np.zeros((HEIGHT, WIDTH, 1), np.uint8)), "of shape"),
     ],
 )
-def test_bad_arguments_get_a_sentence(tables, make, text):
+def test_invalid_arguments_raise_one_sentence(tables, make, text):
     with pytest.raises(GroundError, match="^[^\n]+$") as error:
         make(tables)
     assert text in str(error.value)

@@ -33,9 +33,9 @@ def camera(width: int = 124, height: int = 38) -> CameraModel:
 CAMERA = camera()
 
 
-def wait(maker: MapMaker, *wanted) -> lookup.GroundMaps:
+def wait(maker: MapMaker, *arguments) -> lookup.GroundMaps:
     deadline = time.monotonic() + 60
-    while (maps := maker.maps(*wanted)) is None:
+    while (maps := maker.maps(*arguments)) is None:
         assert time.monotonic() < deadline
         time.sleep(0.01)
     return maps
