@@ -1,4 +1,4 @@
-"""The package builds and installs with everything in its place."""
+"""Building, installing and the dependencies of the package."""
 
 import ast
 import ctypes
@@ -43,7 +43,7 @@ def run(command, cwd) -> str:
 
 @pytest.fixture(scope="module")
 def source(repository, tmp_path_factory) -> Path:
-    """A copy of what a clone has, because building writes beside the sources; a stand-in for the weights."""
+    """A copy of the checkout, since building writes beside the sources; the weights are replaced by a few bytes."""
     copy = tmp_path_factory.mktemp("source") / "fcn_road_seg"
     ignored = shutil.ignore_patterns(".*", "__pycache__", "*.egg-info", "build", "install", "log", "runs", "models")
     shutil.copytree(repository, copy, ignore=ignored)
@@ -157,13 +157,13 @@ def test_every_pin_is_exact(repository, file):
 
 
 def test_the_pins_are_complete(repository):
-    """pip installs them without looking at what they depend on."""
+    """`make venv` calls pip with --no-deps."""
     pins = pinned(repository)
     for name in pins:
         try:
             requirements = [Requirement(text) for text in metadata.requires(name) or []]
         except metadata.PackageNotFoundError:
-            continue  # one for GPUs, or an environment of another make
+            continue  # only for GPUs, or this environment was not made by `make venv`
         for requirement in requirements:
             if not requirement.marker or requirement.marker.evaluate({"extra": ""}):
                 needed = canonicalize_name(requirement.name)

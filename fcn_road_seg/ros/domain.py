@@ -7,16 +7,16 @@ import sys
 from fcn_road_seg.ros.environment import isolated_ros_environment, set_ros_defaults
 
 DOMAINS = (*range(1, 102), *range(215, 233))
-"""Those whose ports are outside Linux's ephemeral range; 0 is everybody's default."""
+"""Those whose ports are outside Linux's ephemeral range; 0 is the default of every ROS 2 program."""
 
 
 class DomainReservation:
-    """A DDS domain that no other reservation on this machine has; a context manager.
+    """Reserves a DDS domain that no other reservation on this machine has; a context manager.
 
     It lasts until it is closed or garbage collected, or the process ends.
 
     Attributes:
-        domain_id: the domain. Off Linux, or when all are taken, one that others may use too.
+        domain_id: the domain; on systems other than Linux, or when all are taken, others may use it too.
     """
 
     def __init__(self) -> None:
@@ -26,7 +26,7 @@ class DomainReservation:
         if sys.platform != "linux":
             return
         for domain_id in DOMAINS[start:] + DOMAINS[:start]:
-            try:  # an abstract name, which only one socket can have
+            try:  # an abstract socket address, which only one socket can have
                 self._socket.bind(f"\0fcn_road_seg/domain/{domain_id}")
             except OSError:
                 continue

@@ -25,7 +25,7 @@ THRESHOLD = 0.2
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory) -> str:
-    """A random network that takes about half of a frame for road."""
+    """A random network that classifies about half of a frame as road."""
     torch.manual_seed(0)
     path = tmp_path_factory.mktemp("weights") / "random.safetensors"
     metadata = checkpoint.Metadata(fc="atrous", fc_width=16, network_width=96, threshold=THRESHOLD)
@@ -43,7 +43,7 @@ def images(tmp_path):
 
 
 def fails(capsys, *argv: str) -> str:
-    """Run a command that must fail with one sentence, after whatever progress it showed."""
+    """Run a command that must fail; returns the sentence that it prints after any progress output."""
     assert main(argv) == 2
     message = capsys.readouterr().err.strip().splitlines()[-1]
     assert message.startswith(f"road_seg {argv[0]}: ")
@@ -74,8 +74,8 @@ def test_segment_threshold(images, tmp_path, weights):
         assert (cv2.imread(str(tmp_path / "frame0_mask.png"), cv2.IMREAD_UNCHANGED) == value).all()
 
 
-def test_segment_names_and_skips_what_it_cannot_read(images, tmp_path, weights, capsys):
-    (images / "broken.png").write_bytes(b"no image")
+def test_segment_skips_and_names_unreadable_files(images, tmp_path, weights, capsys):
+    (images / "broken.png").write_bytes(b"not an image")
     (images / "empty.png").write_bytes(b"")
     write_image(images / "half.jpg", draw(0)[0])
     (images / "half.jpg").write_bytes((images / "half.jpg").read_bytes()[:-800])
@@ -114,7 +114,7 @@ def test_segment_bad_input(images, tmp_path, weights, capsys):
     assert "same mask" in fails(capsys, "segment", str(images), *out)
 
 
-def test_evaluate_writes_the_contract(tmp_path, weights, capsys):
+def test_evaluate_writes_the_documented_figures(tmp_path, weights, capsys):
     root = write_folder(tmp_path / "kitti", ["um_000000", "uu_000001"])
     file = tmp_path / "figures.json"
     assert main(["evaluate", "--root", str(root), "--json", str(file), "--weights", weights]) == 0
@@ -215,7 +215,7 @@ def test_segment_does_not_write_over_its_inputs(images, tmp_path, weights, capsy
     assert "3 of 3 files" in capsys.readouterr().out
 
 
-def test_segment_says_when_a_video_is_cut_short(images, tmp_path, weights, capsys):
+def test_segment_reports_a_truncated_video(images, tmp_path, weights, capsys):
     writer = cv2.VideoWriter(str(tmp_path / "drive.avi"), cv2.VideoWriter.fourcc(*"MJPG"), 5, (192, 60))
     for seed in range(8):
         writer.write(cv2.cvtColor(draw(seed)[0], cv2.COLOR_RGB2BGR))
@@ -227,7 +227,7 @@ def test_segment_says_when_a_video_is_cut_short(images, tmp_path, weights, capsy
     assert "drive.avi claims 8 frames" in capsys.readouterr().err
 
 
-def test_segment_names_results_as_links_are_named(images, tmp_path, weights, capsys):
+def test_segment_names_results_after_links(images, tmp_path, weights, capsys):
     folder = tmp_path / "links"
     folder.mkdir()
     blob = tmp_path / "5f3a9c"
@@ -249,7 +249,7 @@ def test_a_full_disk_is_an_error(tmp_path):
         write_image(tmp_path / "mask.png", np.zeros((4, 4), np.uint8))
     with pytest.raises(OSError, match="cannot be written completely"), VideoWriter(tmp_path / "a.mp4", 10) as writer:
         writer.write(np.zeros((48, 64, 3), np.uint8))
-        writer._count += 1  # as many as were lost
+        writer._count += 1  # a lost frame
     assert not [path for path in tmp_path.iterdir() if path.suffix == ".mp4"]
 
 
@@ -270,7 +270,7 @@ def test_a_rotated_photo_keeps_its_stored_size(tmp_path, weights):
     assert Image.open(tmp_path / "out" / "photo_mask.png").size == (192, 60)
 
 
-def test_resume_takes_the_run_as_it_is(tmp_path, capsys):
+def test_resume_refuses_options_and_corrupted_states(tmp_path, capsys):
     assert "there is no run to resume" in fails(capsys, "train", "--resume", str(tmp_path))
     (tmp_path / "recipe.yaml").write_text("samples: {kitti_road: 1}\nfc_width: 16\n")
     assert "leave out" in fails(capsys, "train", "--resume", str(tmp_path), "--lr", "1e-3")
@@ -281,7 +281,7 @@ def test_resume_takes_the_run_as_it_is(tmp_path, capsys):
         assert "no run of this recipe" in fails(capsys, "train", *arguments)
 
 
-def test_json_that_cannot_be_written_is_refused_before_the_work(tmp_path, capsys):
+def test_an_unwritable_json_file_is_refused_before_the_work(tmp_path, capsys):
     with pytest.raises(SystemExit) as stop:
         main(["evaluate", "--root", str(tmp_path), "--json", str(tmp_path / "none" / "x.json")])
     assert stop.value.code == 2
@@ -295,7 +295,7 @@ def test_evaluate_names_a_broken_calibration(tmp_path, weights, capsys, calibrat
     assert "calib" in fails(capsys, "evaluate", "--root", str(root), "--weights", weights)
 
 
-def test_evaluate_without_any_road_says_so(tmp_path, weights, capsys):
+def test_evaluate_refuses_labels_without_road(tmp_path, weights, capsys):
     root = write_folder(tmp_path / "kitti", ["um_000000"])
     label = np.zeros((60, 192, 3), np.uint8)
     label[..., 0] = 255

@@ -1,4 +1,4 @@
-"""How `road_seg` itself starts and fails: its version, missing packages, and errors that are not the user's."""
+"""How `road_seg` itself starts and fails: its version, missing packages, and internal errors."""
 
 import re
 import subprocess
@@ -73,7 +73,7 @@ def test_debug_prints_the_traceback(fail, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_a_temporary_folder_that_cannot_be_written_is_no_second_error(fail, monkeypatch, tmp_path):
+def test_an_unwritable_temporary_folder_causes_no_second_error(fail, monkeypatch, tmp_path):
     monkeypatch.setattr(command.tempfile, "tempdir", str(tmp_path / "missing"))
     code, text = fail(KeyError("colour_lut"))
     assert code == 1
