@@ -129,7 +129,7 @@ class CapturedFrame:
             ):
                 self._enqueue(events)
         except RuntimeError as error:
-            # Ending an invalid capture raises an error too, which says less than the first one.
+            # Ending an invalid capture raises an error too that is less specific than the first one.
             fault = error.__context__ if isinstance(error.__context__, RuntimeError) else error
         try:
             if fault is not None:
