@@ -90,8 +90,8 @@ def _measure_rate(
     with ChildProcess(
         "fcn_road_seg.ros.synthetic_camera_main", [*arguments, "-r", "camera/image_raw:=image"], log, dict(os.environ)
     ) as camera:
-        answered = partial(_answered_since, listener, started)
-        wait_until(answered, camera, partial(listener.spin, 0.1), "no mask was received")
+        received = partial(_mask_since, listener, started)
+        wait_until(received, camera, partial(listener.spin, 0.1), "no mask was received")
         listener.spin(SETTLE_SECONDS)
         begin = time.time_ns()
         listener.spin(seconds)
@@ -99,16 +99,15 @@ def _measure_rate(
         stages = _stages(listener.statuses.get("latency", {}))
         listener.spin(1.0)  # for the masks of the last frames
         node.ended()
-    answers = [(stamp, age) for stamp, age in listener.ages if begin <= stamp < end]
-    if not answers:
+    ages = [1000 * age for stamp, age in listener.ages if begin <= stamp < end]
+    if not ages:
         raise UserError(f"no mask was received at {rate:g} Hz in {seconds:g} s")
-    ages = [1000 * age for _, age in answers]
     p50, p90, p99 = (round(float(p), 2) for p in np.percentile(ages, (50, 90, 99)))
     segmenter = round(sum(ms for stage, ms in stages.items() if stage not in OTHER_STAGES), 2) if stages else None
     return {
         "rate_hz": rate,
-        "sent": max(len(answers), round((end - begin) / 1e9 * rate)),
-        "answered": len(answers),
+        "sent": max(len(ages), round((end - begin) / 1e9 * rate)),
+        "answered": len(ages),
         "p50_ms": p50,
         "p90_ms": p90,
         "p99_ms": p99,
@@ -119,8 +118,8 @@ def _measure_rate(
     }
 
 
-def _answered_since(listener: "MaskListener", stamp: int) -> bool:
-    return any(answered > stamp for answered, _ in listener.ages)
+def _mask_since(listener: "MaskListener", stamp: int) -> bool:
+    return any(mask_stamp > stamp for mask_stamp, _ in listener.ages)
 
 
 def _stages(latency: dict[str, str]) -> dict[str, float]:

@@ -14,6 +14,7 @@ from rclpy.node import NodeNameNonExistentError
 from rclpy.parameter import Parameter
 from rclpy.qos import HistoryPolicy, QoSProfile
 from rclpy.signals import SignalHandlerOptions
+from rclpy.subscription import Subscription
 from rclpy.topic_endpoint_info import TopicEndpointInfo
 from sensor_msgs.msg import CompressedImage, Image
 
@@ -25,7 +26,7 @@ MESSAGES = {"sensor_msgs/msg/Image": Image, "sensor_msgs/msg/CompressedImage": C
 SETTLE_SECONDS = 1.0
 """Time without changes after which the graph counts as completely discovered."""
 MAX_SETTLE_SECONDS = 10.0
-ANSWER_SECONDS = 3.0
+RESPONSE_SECONDS = 3.0
 
 
 class Endpoint(NamedTuple):
@@ -91,13 +92,13 @@ class Graph:
         return [endpoint(info) for info in self._node.get_subscriptions_info_by_topic(topic)]
 
     def state(self, node: str) -> str | None:
-        """The lifecycle state, such as "active"; None if the node does not answer."""
+        """The lifecycle state, such as "active"; None if the node does not respond."""
         client: Client = self._node.create_client(GetState, f"{node}/get_state")
         try:
-            if not self._spin(ANSWER_SECONDS, client.service_is_ready):
+            if not self._spin(RESPONSE_SECONDS, client.service_is_ready):
                 return None
             future = client.call_async(GetState.Request())
-            response = future.result() if self._spin(ANSWER_SECONDS, future.done) else None
+            response = future.result() if self._spin(RESPONSE_SECONDS, future.done) else None
             return None if response is None else response.current_state.label
         finally:
             self._node.destroy_client(client)
@@ -125,7 +126,7 @@ class Graph:
     def _adder(self, stream: Stream) -> Callable[[Any], None]:
         return lambda message: stream.add(message, self._node.get_clock().now().nanoseconds)
 
-    def _subscribe(self, kind: type, topic: str, callback: Callable):
+    def _subscribe(self, kind: type, topic: str, callback: Callable[[Any], None]) -> Subscription:
         reliability = offered_reliability(self._node, topic)
         qos = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=30, reliability=reliability)
         return self._node.create_subscription(kind, topic, callback, qos)
