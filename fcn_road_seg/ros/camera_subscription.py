@@ -61,7 +61,7 @@ class CameraSubscription:
     def start(self, message_type: type) -> None:
         """Subscribe to messages of a type."""
         self._message_type = message_type
-        self._subscribe(self._wanted())
+        self._subscribe(self._required())
         follow = self._faults.guard("The check of the camera's QoS failed", self._follow, None)
         self._timer = self._node.create_timer(CHECK_PERIOD, follow, clock=STEADY)
 
@@ -78,12 +78,12 @@ class CameraSubscription:
             self._subscription = None
 
     def _follow(self) -> None:
-        wanted = self._wanted()
-        if wanted != self._reliability:
+        required = self._required()
+        if required != self._reliability:
             self._unsubscribe()
-            self._subscribe(wanted)
+            self._subscribe(required)
 
-    def _wanted(self) -> ReliabilityPolicy:
+    def _required(self) -> ReliabilityPolicy:
         if self._override != "follow":
             return ReliabilityPolicy[self._override.upper()]
         return offered_reliability(self._node, self._topic)

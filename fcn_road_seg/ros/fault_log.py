@@ -88,7 +88,7 @@ class FaultLog:
 
 
 def _kind(error: Exception) -> str:
-    """Exception type and line, such as "KeyError at overlay.py:31"."""
+    """The exception's type and line, such as "KeyError at overlay.py:31"."""
     frames = traceback.extract_tb(error.__traceback__)
     place = f"{Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else "an unknown line"
     return f"{type(error).__name__} at {place}"

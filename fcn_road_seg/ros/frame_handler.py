@@ -1,4 +1,4 @@
-"""The way of a camera image through the node: decode, segment, threshold, publish the mask, publish the rest."""
+"""Handles a camera image: decode, segment, threshold, publish the mask, then the other outputs."""
 
 import time
 from typing import TYPE_CHECKING, Protocol
@@ -40,13 +40,13 @@ class Outputs(Protocol):
 
 
 class FrameHandler:
-    """Answers images with masks; a frame gets its own mask or none.
+    """Publishes a mask for each image; a frame gets its own mask or none.
 
     Args:
         mask_publisher: of ~/mask.
         outputs: published after the mask.
-        statistics: counts what happens to frames.
-        faults: gets the exceptions that are not the frame's fault.
+        statistics: counts the frames.
+        faults: records unexpected exceptions.
     """
 
     def __init__(

@@ -35,7 +35,7 @@ class Answer(NamedTuple):
 
 
 class FrameStatistics:
-    """Counts what happens to frames, and keeps details of the last `WINDOW` seconds.
+    """Counts frames, answers and drops, and keeps details of the last `WINDOW` seconds.
 
     Args:
         clock: returns seconds that never go back.

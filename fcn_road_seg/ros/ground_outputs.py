@@ -61,13 +61,13 @@ class GroundOutputs:
 
     def publish(self, frame: SegmentedFrame) -> None:
         """Publish the outputs that are subscribed to, or report why that is impossible."""
-        wanted = [output for output in self._publishers.values() if output[0].get_subscription_count()]
-        if not wanted and not self._info_publisher.get_subscription_count():
+        subscribed = [output for output in self._publishers.values() if output[0].get_subscription_count()]
+        if not subscribed and not self._info_publisher.get_subscription_count():
             return self.stop()
         self._camera_info.start()
         waiting_since = self._waiting_since = self._waiting_since or time.monotonic()
         try:
-            maps = self._look_up(frame, bool(wanted))
+            maps = self._look_up(frame, bool(subscribed))
         except NotYetError as error:
             if time.monotonic() - waiting_since >= error.patience:
                 return self._report_fault(error)
@@ -85,7 +85,7 @@ class GroundOutputs:
             self._report = IDLE
         else:
             ground = Header(stamp=frame.header.stamp, frame_id=frame.parameters.ground_frame)
-            for publisher, fill in wanted:
+            for publisher, fill in subscribed:
                 publisher.publish(fill(frame, maps, ground))
             self._report_maps(maps, frame.parameters)
 

@@ -12,13 +12,13 @@ from rclpy.parameter import Parameter
 from sensor_msgs.msg import CompressedImage, Image
 
 from fcn_road_seg.errors import DeviceLostError, UserError, first_line, missing_package
-from fcn_road_seg.inference.options import SegmenterOptions
 from fcn_road_seg.ros.camera_subscription import CameraSubscription
 from fcn_road_seg.ros.diagnostics import ERROR, OK, Report, device_report, diagnostic_array
 from fcn_road_seg.ros.fault_log import FaultLog
 from fcn_road_seg.ros.frame_handler import TRANSPORTS, FrameHandler, road_threshold
 from fcn_road_seg.ros.frame_statistics import FrameStatistics
 from fcn_road_seg.ros.ground_outputs import GroundOutputs
+from fcn_road_seg.ros.load_segmenter import load_segmenter
 from fcn_road_seg.ros.log import log_to
 from fcn_road_seg.ros.parameter import ParameterError, declare_all, read_all
 from fcn_road_seg.ros.parameters import NodeParameters, check_change
@@ -49,7 +49,7 @@ def traced(transition: Transition) -> Transition:
 
 
 class RoadSegNode(LifecycleNode):
-    """Segments the road in camera images; always takes the newest frame and skips those that it has no time for.
+    """Segments the road in camera images; always takes the newest frame and skips older ones.
 
     Topics (all names can be remapped; every output carries the header of its image):
         image: sensor_msgs/Image or CompressedImage, subscribed, KEEP_LAST 1, see `CameraSubscription`.
@@ -108,7 +108,8 @@ class RoadSegNode(LifecycleNode):
         """Load the weights and run once, so that the first frame is not slow."""
         values = self._values()
         try:
-            segmenter = self._segmenter = self._load(values)
+            log_to(self.get_logger())
+            segmenter = self._segmenter = load_segmenter(values)
             if values.warm_up_height and values.warm_up_width:
                 segmenter.warm_up(values.warm_up_height, values.warm_up_width)
         except DeviceLostError:
@@ -176,27 +177,6 @@ class RoadSegNode(LifecycleNode):
             return
         if self.context.ok():  # not interrupted meanwhile
             self.trigger_activate()
-
-    def _load(self, values: NodeParameters) -> "RoadSegmenter":
-        # Importing torch takes seconds; here Ctrl-C ends the node cleanly meanwhile, because rclpy is initialised.
-        from fcn_road_seg.inference.segmenter import RoadSegmenter
-
-        log_to(self.get_logger())
-        device = values.device
-        if values.require_cuda:
-            device = "cuda" if device == "auto" else device
-            if not device.startswith("cuda"):
-                raise ParameterError(f"require_cuda is true, but device is '{device}'")
-        return RoadSegmenter.load(
-            SegmenterOptions(
-                weights=values.weights,
-                device=device,
-                precision=values.precision,
-                backend=values.backend,
-                network_width=values.network_width,
-                threads=values.threads,
-            )
-        )
 
     def _stop(self) -> None:
         self._camera.stop()

@@ -14,6 +14,7 @@ from rclpy.parameter import Parameter
 from rclpy.qos import DurabilityPolicy
 from sensor_msgs.msg import Image
 
+from fcn_road_seg.ros import node as node_module
 from fcn_road_seg.ros.camera_subscription import CameraSubscription
 from fcn_road_seg.ros.ground_outputs import GroundOutputs
 from fcn_road_seg.ros.node import RoadSegNode
@@ -76,15 +77,17 @@ def test_an_output(node, monkeypatch, capfd):
     check_log(capfd.readouterr().err, "Only the mask is published")
 
 
-@pytest.mark.parametrize("method", [(RoadSegNode, "_load"), (CameraSubscription, "start")])
+@pytest.mark.parametrize("method", [(node_module, "load_segmenter"), (CameraSubscription, "start")])
 def test_configure_and_activate(node, monkeypatch, capfd, method):
-    kind, name = method
-    monkeypatch.setattr(kind, name, FailsFirst(getattr(kind, name)))
+    owner, name = method
+    working = getattr(owner, name)
+    monkeypatch.setattr(owner, name, fail)
     configured = node.node.trigger_configure() == TransitionCallbackReturn.SUCCESS
     if configured:
         assert node.node.trigger_activate() == TransitionCallbackReturn.FAILURE
     assert count(node) == 1
     check_log(capfd.readouterr().err, "Not activated" if configured else "Not configured")
+    monkeypatch.setattr(owner, name, working)
     assert configured or node.node.trigger_configure() == TransitionCallbackReturn.SUCCESS
     assert node.node.trigger_activate() == TransitionCallbackReturn.SUCCESS
 

@@ -1,0 +1,36 @@
+"""Loads the segmenter that the node's parameters describe; only here does the node load torch."""
+
+from typing import TYPE_CHECKING
+
+from fcn_road_seg.inference.options import SegmenterOptions
+from fcn_road_seg.ros.parameter import ParameterError
+from fcn_road_seg.ros.parameters import NodeParameters
+
+if TYPE_CHECKING:
+    from fcn_road_seg.inference.segmenter import RoadSegmenter
+
+
+def load_segmenter(values: NodeParameters) -> "RoadSegmenter":
+    """Load the weights onto the device.
+
+    Raises:
+        ParameterError: CUDA is required, but the device is another one.
+        Exception: those of `RoadSegmenter.load`.
+    """
+    # Importing torch takes seconds; here Ctrl-C ends the node cleanly meanwhile, because rclpy is initialised.
+    from fcn_road_seg.inference.segmenter import RoadSegmenter
+
+    device = values.device
+    if values.require_cuda:
+        device = "cuda" if device == "auto" else device
+        if not device.startswith("cuda"):
+            raise ParameterError(f"require_cuda is true, but device is '{device}'")
+    options = SegmenterOptions(
+        weights=values.weights,
+        device=device,
+        precision=values.precision,
+        backend=values.backend,
+        network_width=values.network_width,
+        threads=values.threads,
+    )
+    return RoadSegmenter.load(options)
