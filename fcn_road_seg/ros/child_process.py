@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
 START_SECONDS = 120
 """Longest wait for a process to be ready, in which the node loads its weights."""
-STOP_SECONDS = 10
+STOP_SECONDS = 60
+"""Longest wait for a process to exit after SIGINT, before SIGKILL; on a busy machine the node needs over 10 s."""
 PLAIN_LOG = {
     "RCUTILS_CONSOLE_OUTPUT_FORMAT": "[{severity}] [{time}] [{name}]: {message}",
     "RCUTILS_COLORIZED_OUTPUT": "0",

@@ -296,7 +296,7 @@ def test_ctrl_c_with_workers_leaves_no_incomplete_bag(tmp_path, small_weights):
     ]
     process = subprocess.Popen(
         [*map(str, command), "--device", "cpu"],
-        env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])},
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(map(str, Path(__file__).parents[:3]))},
         stderr=subprocess.PIPE,
         text=True,
     )
@@ -316,10 +316,10 @@ def test_bad_input(tmp_path, drive, weights):
     for arguments, sentence in [
         ((tmp_path / "none", "--out", out), "there is no bag"),
         ((tmp_path, "--out", out), "no .mcap or .db3 file"),
-        ((drive, "--out", drive), "is the bag that is read"),
-        ((drive, "--out", drive, "--force"), "is the bag that is read"),
+        ((drive, "--out", drive), "is the input bag"),
+        ((drive, "--out", drive, "--force"), "is the input bag"),
         ((drive, "--out", tmp_path), "exists: choose another name"),
-        ((drive, "--out", tmp_path, "--force"), "not just a bag"),
+        ((drive, "--out", tmp_path, "--force"), "not only a bag"),
         ((drive, drive, "--out", out), "would become the same bag"),
         ((drive, "--out", out, "--threshold", 2), "--threshold is 2"),
         ((drive, "--out", out, "--workers", 0), "--workers is 0"),
