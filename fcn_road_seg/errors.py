@@ -28,7 +28,8 @@ ROS_MODULES = ("rclpy", "rcl_interfaces", "ament_index_python", "launch", "launc
 class UserError(ValueError):
     """Bad input. The message is one sentence: what was wrong and what to do.
 
-    The commands print it and exit with code 2. Any other exception is a fault of the program.
+    The commands print it and exit with code 2. Any other exception is a fault of the program, and so is the cause of a
+    UserError that has one (``raise ... from error``).
     """
 
 

@@ -183,6 +183,19 @@ def test_a_stub_is_a_library_whose_functions_return_an_error(tmp_path):
         library["stubMissing"]
 
 
+def test_a_stub_is_replaced_when_torch_needs_other_symbols(tmp_path):
+    user, folder = tmp_path / "libuser.so", tmp_path / "lib"
+    folder.mkdir()
+    (folder / "libcublas.so.13").write_bytes(cuda_stubs.stub("libcublas.so.13", {"cublasOld": ""}))
+    (folder / "libcufft.so.12").write_bytes(b"NVIDIA's")
+    user.write_bytes(b"")
+    needed = {"libcublas.so.13", "libcufft.so.12"}
+    with pytest.MonkeyPatch.context() as patch:
+        imports = {cuda_stubs.Import("cublasNew", "", "")}
+        patch.setattr(cuda_stubs, "read_imports", lambda file: (needed, imports))
+        assert cuda_stubs.missing_libraries([user], [folder]) == {"libcublas.so.13": {"cublasNew": ""}}
+
+
 def test_the_stubs_are_for_the_libraries_that_are_missing():
     torch = Path(metadata.distribution("torch").locate_file("torch/lib/libtorch_cuda.so"))
     if platform.machine() != "x86_64" or not torch.is_file():

@@ -20,6 +20,8 @@ DRIVER = "libcuda.so.1"
 """Comes with the GPU's driver; torch opens it only where there is one."""
 CODE = b"\xb8\x01\x00\x00\x00\xc3"  # mov eax, 1; ret
 PAGE = 4096
+MARK = b"\0stub of tools/cuda_stubs.py"
+"""The last bytes of a stub; a later torch may need other symbols, so a stub does not count as installed."""
 HEADER, PROGRAM_HEADER, SYMBOL = "<16s2H I3Q I6H", "<2I6Q", "<I2BH2Q"
 PT_LOAD, PT_DYNAMIC, PT_GNU_STACK = 1, 2, 0x6474E551
 DT_NEEDED, DT_HASH, DT_STRTAB, DT_SYMTAB, DT_STRSZ, DT_SYMENT, DT_SONAME = 1, 4, 5, 6, 10, 11, 14
@@ -58,9 +60,17 @@ def missing_libraries(users: Iterable[Path], folders: Iterable[Path]) -> dict[st
         libraries, symbols = read_imports(path.read_bytes())
         needed |= libraries
         imports |= symbols
-    installed = {path.name for folder in folders for path in folder.iterdir()}
+    installed = {path.name for folder in folders for path in folder.iterdir() if not _is_stub(path)}
     missing = sorted(name for name in needed - installed - {DRIVER} if name.startswith(PREFIXES))
     return {name: {i.symbol: i.version for i in imports if _belongs(i, name)} for name in missing}
+
+
+def _is_stub(path: Path) -> bool:
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - len(MARK)))
+        return file.read() == MARK
 
 
 def _belongs(item: Import, soname: str) -> bool:
@@ -171,7 +181,7 @@ def stub(soname: str, symbols: dict[str, str]) -> bytes:
     magic = b"\x7fELF\x02\x01\x01".ljust(16, b"\0")
     header = struct.pack(HEADER, magic, 3, 62, 1, 0, 64, 0, 0, 64, 56, len(segments), 0, 0, 0)
     parts["headers"] = header + b"".join(struct.pack(PROGRAM_HEADER, *segment) for segment in segments)
-    return b"".join(parts.values()).ljust(data, b"\0") + dynamic
+    return b"".join(parts.values()).ljust(data, b"\0") + dynamic + MARK
 
 
 if __name__ == "__main__":

@@ -55,9 +55,11 @@ def measure_node(
     domain = DomainReservation()
     domain.isolate_process()
     try:
-        from fcn_road_seg.benchmark.mask_listener import MaskListener
+        import rclpy  # noqa: F401
     except ImportError as error:
         raise UserError(f"--node needs ROS 2 ({error}): source a ROS 2 installation first") from None
+    from fcn_road_seg.benchmark.mask_listener import MaskListener
+
     with (
         tempfile.TemporaryDirectory(prefix="road_seg_benchmark_") as folder,
         MaskListener() as listener,

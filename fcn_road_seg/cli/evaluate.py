@@ -92,7 +92,7 @@ def _check(args: argparse.Namespace) -> None:
     """
     modes = [f"--{mode}" for mode in MODES if getattr(args, mode) not in (None, False)]
     if len(modes) > 1:
-        raise UserError(f"{' and '.join(modes)} exclude each other: give one of them")
+        raise UserError(f"{', '.join(modes[:-1])} and {modes[-1]} exclude each other: give one of them")
     if args.camvid and not args.report:
         raise UserError("--camvid needs --report")
     if args.split and not args.root:

@@ -48,7 +48,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Exception as error:
         if debug := "--debug" in words:
             traceback.print_exc()
-        if isinstance(error, UserError | OSError):
+        if _is_bad_input(error):
             print(f"{command}: {error}", file=sys.stderr)
             return 2
         if isinstance(error, ModuleNotFoundError) and (sentence := missing_package(error)):
@@ -60,6 +60,13 @@ def main(argv: Sequence[str] | None = None) -> int:
             file=sys.stderr,
         )
         return 1
+
+
+def _is_bad_input(error: Exception) -> bool:
+    """Whether the message of an exception tells the user all; an OSError without one, such as a timeout's, does not."""
+    if isinstance(error, UserError):
+        return error.__cause__ is None
+    return isinstance(error, OSError) and bool(str(error))
 
 
 def make_parser() -> argparse.ArgumentParser:

@@ -89,10 +89,9 @@ def run_drive(
     try:
         import rclpy
         from rclpy.signals import SignalHandlerOptions
-
-        from fcn_road_seg.demo.recorder import Recorder
     except ImportError as error:
         raise UserError(f"this needs ROS 2 ({error}): use make demo, or source a ROS 2 installation first") from None
+    from fcn_road_seg.demo.recorder import Recorder
 
     height, width = next(drive.frames()).shape[:2]
     parameters = parameters | {"warm_up_width": width, "warm_up_height": height, "camera_height": drive.camera_height}

@@ -47,7 +47,7 @@ class RoadSegmenter:
         except RuntimeError as error:
             if "CUDA error" in str(error):
                 raise DeviceLostError(f"{device} no longer works: {first_line(error)}") from None
-            raise UserError(f"the network cannot be put on {device}: {first_line(error)}") from None
+            raise UserError(f"the network cannot be put on {device}: {first_line(error)}") from error
         self._backend: Backend | None = running
         self.backend = running.name
         self.device = running.device
@@ -80,7 +80,7 @@ class RoadSegmenter:
         """P(road) x 255, uint8 H x W, of a frame, uint8 H x W x 3 RGB (any size, any strides).
 
         Raises:
-            FrameError: out of memory, or the network failed; the next frame may succeed.
+            FrameError: out of memory, or the network failed (the fault is its cause); the next frame may succeed.
             DeviceLostError: every further frame will fail in this process.
             ValueError: the array is not a frame.
             RuntimeError: the segmenter was closed.
@@ -93,18 +93,22 @@ class RoadSegmenter:
             return backend(frame, network_size(width, height, self.network_width))
         except (RuntimeError, MemoryError) as error:
             fault = error
-        # Outside the except block, the error's traceback no longer keeps the frame's tensors alive.
-        raise self._frame_fault(fault.with_traceback(None), backend, f"{width}x{height}")
+        try:
+            raise self._frame_fault(fault, backend, f"{width}x{height}")
+        finally:
+            del fault  # its traceback refers to this call, and would keep the frame's tensors until a collection
 
     def _frame_fault(self, fault: Exception, backend: Backend, size: str) -> FrameError | DeviceLostError:
-        """What to raise for a frame on which the backend failed."""
+        """What to raise, outside the except block, for a frame on which the backend failed."""
         reason = first_line(fault)
         if not backend.works():
             return DeviceLostError(f"{self.device_name} ({self.device}) no longer works: {reason}")
         out_of_memory = isinstance(fault, (MemoryError, torch.cuda.OutOfMemoryError))
         if out_of_memory or "can't allocate memory" in reason or "out of memory" in reason:
             return FrameError("memory", f"not enough memory for a frame of {size} on {self.device}: {reason}")
-        return FrameError("inference", f"the network failed on a frame of {size}: {reason}")
+        failed = FrameError("inference", f"the network failed on a frame of {size}: {reason}")
+        failed.__cause__ = fault
+        return failed
 
     def _running(self) -> Backend:
         if self._backend is None:

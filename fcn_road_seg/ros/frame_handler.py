@@ -85,6 +85,8 @@ class FrameHandler:
         except DeviceLostError:
             raise
         except FrameError as error:
+            if isinstance(error.__cause__, Exception):
+                self._faults.record("A frame failed", error.__cause__)
             self._drop(error.reason, str(error))
         except MemoryError:
             self._drop("memory", "there is not enough memory for it")

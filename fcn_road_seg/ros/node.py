@@ -191,8 +191,9 @@ class RoadSegNode(LifecycleNode):
     def _refuse(self, what: str, error: Exception, advice: str = "") -> TransitionCallbackReturn:
         """Refuse a transition: a sentence for what the user can fix, for anything else a traceback as well."""
         missing = missing_package(error) if isinstance(error, ModuleNotFoundError) else ""
-        if not missing and not isinstance(error, UserError | OSError):
-            self.faults.record(what, error)
+        fault = error.__cause__ if isinstance(error, UserError) else error
+        if not missing and isinstance(fault, Exception) and not isinstance(fault, OSError):
+            self.faults.record(what, fault)
         return self._fail(f"{what}: {missing or first_line(error)}{advice}")
 
     def _fail(self, sentence: str) -> TransitionCallbackReturn:

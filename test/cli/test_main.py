@@ -10,7 +10,7 @@ import pytest
 from fcn_road_seg import __version__
 from fcn_road_seg.cli import main as command
 from fcn_road_seg.cli.main import main
-from fcn_road_seg.errors import EXTRAS, missing_package
+from fcn_road_seg.errors import EXTRAS, UserError, missing_package
 
 
 class Broken:
@@ -63,6 +63,27 @@ def test_an_unexpected_error_is_a_sentence_and_its_traceback_a_file(fail, tmp_pa
     report = file.read_text()
     assert report.startswith(f"road_seg {__version__}, Python 3.") and "road_seg segment\n" in report
     assert re.search(r"test_main.py\", line \d+, in run\n    raise self._error\nKeyError: 'colour_lut'\n\Z", report)
+
+
+def test_a_fault_behind_a_users_error_leaves_a_traceback(fail, tmp_path):
+    error = UserError("the network failed on a frame of 64x32: no primitive")
+    assert fail(error) == (2, f"road_seg segment: {error}\n")
+    error.__cause__ = RuntimeError("no primitive")
+    code, text = fail(error)
+    assert code == 1
+    assert "internal error, UserError: the network failed on a frame of 64x32" in text
+    (file,) = tmp_path.iterdir()
+    assert "RuntimeError: no primitive\n\nThe above exception was the direct cause" in file.read_text()
+
+
+def test_an_oserror_without_a_message_leaves_a_traceback(fail):
+    assert fail(FileNotFoundError(2, "No such file", "a.png")) == (
+        2,
+        "road_seg segment: [Errno 2] No such file: 'a.png'\n",
+    )
+    code, text = fail(TimeoutError())
+    assert code == 1
+    assert "internal error, TimeoutError: TimeoutError; the traceback is in " in text
 
 
 def test_debug_prints_the_traceback(fail, tmp_path):

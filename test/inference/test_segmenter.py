@@ -169,6 +169,7 @@ def test_a_fault_drops_one_frame_with_one_sentence(weights, backend, fault, reas
         patch.setattr(segmenter._backend, "_network", fail)
         segmenter(noise(30, 40, 3))
     assert error.value.reason == reason and words in str(error.value) and "\n" not in str(error.value)
+    assert error.value.__cause__ is (fault if reason == "inference" else None)
     assert segmenter(noise(30, 40, 3)).shape == (30, 40)
 
 

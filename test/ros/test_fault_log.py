@@ -68,6 +68,35 @@ def test_a_frame(node, monkeypatch, capfd):
     assert len(node.masks) == 1
 
 
+def test_the_network(node, monkeypatch, capfd):
+    """A RuntimeError may come from a GPU or from a fault in a backend; only the traceback tells which."""
+
+    def fail(*_):
+        raise RuntimeError("the sizes of tensors must match")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("fcn_road_seg.inference.backends.torch_eager.TorchEager.__call__", fail)
+        node.node.set_parameters([Parameter("warm_up_width", value=64), Parameter("warm_up_height", value=40)])
+        assert node.node.trigger_configure() == TransitionCallbackReturn.FAILURE
+        check_network_log(capfd.readouterr().err, "Not configured")
+        node.node.set_parameters([Parameter("warm_up_width", value=0)])
+        node.start()
+        for seconds in (1, 2):
+            node.send(frame_message(FRAME, "rgb8", seconds))
+            node.spin_until(
+                lambda seconds=seconds: sum(map(int, node.faults().values())) == 1 + seconds, f"fault {seconds}"
+            )
+    assert all(kind.startswith("RuntimeError at test_fault_log.py:") for kind in node.faults())
+    assert "Frame dropped (1 so far): the network failed on a frame of 64x40" in capfd.readouterr().err
+    node.answer(frame_message(FRAME, "rgb8", 3))
+
+
+def check_network_log(log: str, task: str) -> None:
+    assert f"{task}: RuntimeError: the sizes of tensors must match\nTraceback (most recent call last):" in log
+    assert f"{task}: the network failed on a frame of 64x40: the sizes of tensors must match" in log
+    assert log.count("Traceback") == 1 and 'raise RuntimeError("the sizes of tensors must match")' in log
+
+
 def test_an_output(node, monkeypatch, capfd):
     node.start()
     monkeypatch.setattr(PixelOutputs, "publish", fail)
