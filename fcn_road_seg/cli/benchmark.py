@@ -46,7 +46,9 @@ def add_parser(subparsers: Subparsers) -> argparse.ArgumentParser:
     parser.add_argument(
         "--iterations", type=int, default=100, help="timed frames per configuration (default: %(default)s)"
     )
-    parser.add_argument("--warm-up", type=int, default=10, help="untimed frames before them (default: %(default)s)")
+    parser.add_argument(
+        "--warm-up", type=int, default=10, help="untimed frames before the timed ones (default: %(default)s)"
+    )
     parser.add_argument("--root", type=Path, help="KITTI Road folder, for MaxF and IoU of every configuration")
     parser.add_argument(
         "--split",

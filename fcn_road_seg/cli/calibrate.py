@@ -13,7 +13,9 @@ def add_parser(subparsers: Subparsers) -> argparse.ArgumentParser:
     )
     parser.add_argument("--root", type=Path, required=True, help="KITTI Road folder, the one that holds training/")
     parser.add_argument(
-        "--split", default="val", help="frames to fit on: val, which training never sees, or a file of frame names"
+        "--split",
+        default="val",
+        help="frames to fit on: val, which training never sees, or a file of frame names (default: val)",
     )
     parser.add_argument("--weights", default="", help="safetensors file, or lite (default: the shipped full network)")
     parser.add_argument("--out", type=json_path, required=True, metavar="FILE", help="the weights file to write")
@@ -22,7 +24,7 @@ def add_parser(subparsers: Subparsers) -> argparse.ArgumentParser:
         type=float,
         default=0.99,
         metavar="SHARE",
-        help="0..1, required of the pixels that ~/labels labels road; min_confidence is chosen for it "
+        help="precision, 0..1, required of the pixels that ~/labels marks as road; sets min_confidence "
         "(default: %(default)s)",
     )
     add_json_option(parser)

@@ -28,7 +28,9 @@ def add_parser(subparsers: Subparsers) -> argparse.ArgumentParser:
     parser.add_argument(
         "--drive", type=Path, help="folder of images, video or KITTI raw drive (default: a synthetic drive)"
     )
-    parser.add_argument("--out", type=Path, default=Path("demo_out"), help="folder for the results (%(default)s)")
+    parser.add_argument(
+        "--out", type=Path, default=Path("demo_out"), help="folder for the results (default: %(default)s)"
+    )
     parser.add_argument("--rate", type=float, default=10.0, help="frames per second (default: %(default)s)")
     parser.add_argument(
         "--frames",

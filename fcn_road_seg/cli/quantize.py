@@ -18,7 +18,7 @@ def add_parser(subparsers: Subparsers) -> argparse.ArgumentParser:
     )
     parser.add_argument("--root", type=Path, help="KITTI Road folder, whose training split is used for calibration")
     parser.add_argument(
-        "--camvid", type=Path, help="CamVid folder in SegNet's layout, whose part train is used for calibration"
+        "--camvid", type=Path, help="CamVid folder in SegNet's layout, whose training part is used for calibration"
     )
     parser.add_argument(
         "--calibration", type=Path, nargs="+", default=[], metavar="DIR", help="folders of more images for calibration"

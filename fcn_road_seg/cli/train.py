@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 def add_parser(subparsers: Subparsers) -> argparse.ArgumentParser:
     parser = subparsers.add_parser(
         "train",
-        help="train the network by a recipe",
+        help="train the network from a recipe",
         epilog="Every field of a recipe is an option too; fcn_road_seg/training/recipe.py explains them.",
     )
     parser.add_argument(
@@ -53,7 +53,7 @@ def add_parser(subparsers: Subparsers) -> argparse.ArgumentParser:
         "--workers",
         type=int,
         default=1,
-        help="processes that read and augment frames, for each that trains (default: %(default)s)",
+        help="number of processes that read and augment frames, per training process (default: %(default)s)",
     )
     add_json_option(parser)
     overrides = parser.add_argument_group("fields of the recipe")
@@ -98,7 +98,7 @@ def run(args: argparse.Namespace) -> int:
     if recipe.needs_teacher and not args.teacher:
         raise RecipeError(f"recipe {recipe.name} learns from trained weights: give --teacher FILE")
     if args.weights and (args.encoder_weights or args.resume or recipe.flops < 1):
-        raise RecipeError("training starts from --weights: leave out --encoder-weights and --resume, and flops below 1")
+        raise RecipeError("training starts from --weights: leave out --encoder-weights, --resume and flops below 1")
     start = checkpoint.load(weights_path(args.weights)) if args.weights else None
     if start and start.metadata.fc != recipe.fc:
         raise RecipeError(f"{args.weights} has {start.metadata.fc} fc6 and fc7: give --fc {start.metadata.fc}")

@@ -64,7 +64,7 @@ class PixelCounts:
             DatasetError: the counted pixels are all road, or none of them is.
         """
         if not self.road.sum() or not self.other.sum():
-            raise DatasetError("these frames hold no road or nothing but road: metrics need both")
+            raise DatasetError("these frames show only road or no road at all: the metrics need both")
         tp = np.cumsum(self.road[::-1])[::-1].astype(np.float64)  # tp[k]: road pixels with probability >= k
         fp = np.cumsum(self.other[::-1])[::-1].astype(np.float64)
         recall = tp / tp[0]

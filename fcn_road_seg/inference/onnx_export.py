@@ -161,9 +161,7 @@ def load_int8(path: str | Path, checkpoint: Checkpoint) -> "onnx.ModelProto":
     if known.get("precision") != "int8":
         raise ExportError(f"{path} is not an INT8 file of this program: make one with `road_seg quantize`")
     if known.get("weights_sha256") != checkpoint.sha256:
-        raise ExportError(
-            f"{path} was made from other weights than {checkpoint.path}: run `road_seg quantize` for these"
-        )
+        raise ExportError(f"{path} was not made from {checkpoint.path}: run `road_seg quantize` for these")
     return model
 
 

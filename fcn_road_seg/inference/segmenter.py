@@ -101,10 +101,13 @@ class RoadSegmenter:
     def _frame_fault(self, fault: Exception, backend: Backend, size: str) -> FrameError | DeviceLostError:
         """What to raise, outside the except block, for a frame on which the backend failed."""
         reason = first_line(fault)
+        out_of_memory = isinstance(fault, (MemoryError, torch.cuda.OutOfMemoryError))
+        out_of_memory = out_of_memory or "can't allocate memory" in reason or "out of memory" in reason
+        if out_of_memory:
+            fault.with_traceback(None)  # frees the frame's tensors, so that the device can be tried
         if not backend.works():
             return DeviceLostError(f"{self.device_name} ({self.device}) no longer works: {reason}")
-        out_of_memory = isinstance(fault, (MemoryError, torch.cuda.OutOfMemoryError))
-        if out_of_memory or "can't allocate memory" in reason or "out of memory" in reason:
+        if out_of_memory:
             return FrameError("memory", f"not enough memory for a frame of {size} on {self.device}: {reason}")
         failed = FrameError("inference", f"the network failed on a frame of {size}: {reason}")
         failed.__cause__ = fault

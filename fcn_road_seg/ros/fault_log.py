@@ -79,11 +79,11 @@ class FaultLog:
     def report(self) -> Report:
         """The counts so far; a warning for `RECENT` seconds after a fault."""
         if not self._counts:
-            return Report("faults", OK, "no fault of the program so far", {})
+            return Report("faults", OK, "no unexpected exception so far", {})
         recent = time.monotonic() - self._last_time < RECENT
-        sentence = (
-            f"{self._counts.total()} faults of the program so far, the last: {self._last}; the log has tracebacks"
-        )
+        total = self._counts.total()
+        exceptions = "one unexpected exception" if total == 1 else f"{total} unexpected exceptions"
+        sentence = f"{exceptions} so far, last: {self._last}; the tracebacks are in the log"
         return Report("faults", WARN if recent else OK, sentence, {k: str(n) for k, n in self._counts.items()})
 
 

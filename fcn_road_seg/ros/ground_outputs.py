@@ -103,8 +103,8 @@ class GroundOutputs:
         maps = self._maker.maps(camera, self._plane(frame.header, frame.parameters), frame.parameters.map_options)
         if maps is None:
             raise NotYetError(
-                f"the tables for images of {size[0]}x{size[1]} are being made; if that never ends, "
-                "calibration or transform change all the time",
+                f"the tables for images of {size[0]}x{size[1]} are being computed; if this never "
+                "ends, the calibration or the transform keeps changing",
                 TABLES_SECONDS,
             )
         return maps

@@ -30,7 +30,7 @@ class CameraParameters:
     frames: int = parameter(
         40, "Frames that are rendered before the first is published; then they repeat.", minimum=1, maximum=1000
     )
-    seed: int = parameter(0, "Another seed is another street, light and traffic.", minimum=0, maximum=2**31 - 1)
+    seed: int = parameter(0, "Each seed gives a different street, light and traffic.", minimum=0, maximum=2**31 - 1)
     scene: str = parameter("residential", "Kind of street.", choices=("random", *SCENES))
     weather: str = parameter("sun", "Light and weather.", choices=("random", *WEATHERS))
     width: int = parameter(Camera.width, "Width of the images in pixels.", minimum=32, maximum=4096)

@@ -106,7 +106,7 @@ class Processes:
         for rank, theirs in enumerate(everyones):
             for name in facts:
                 if theirs[name] != everyones[0][name]:
-                    raise UserError(f"process {rank} of this training has another {name} than process 0")
+                    raise UserError(f"process {rank} of this training run has a different {name} from process 0")
 
     @contextmanager
     def errors_named(self) -> Iterator[None]:
@@ -117,7 +117,9 @@ class Processes:
             if self.world_size == 1 or not (isinstance(error, dist.DistError) or "gloo" in str(error)):
                 raise
             why = re.sub(r"^\[.*?\] ", "", first_line(error)).partition(". ")[0]  # without gloo's source line
-            raise ProcessLostError(f"process {self.rank} lost another process of this training ({why})") from None
+            raise ProcessLostError(
+                f"process {self.rank} lost contact with another process of this training run ({why})"
+            ) from None
 
 
 @contextmanager

@@ -53,7 +53,7 @@ def train(
         validation: labelled frames of scenes that no source has.
         encoder_weights: see `encoder.load_encoder`.
         resume: continue after the last complete epoch in `folder`; bit for bit on the CPU with as many processes.
-        workers: number of processes that read and augment, for each that trains.
+        workers: number of processes that read and augment frames, per training process.
         teacher: weights for a recipe that prunes or distils them.
         start: weights to continue from (fine-tuning), with their layers' widths, instead of `encoder_weights`.
 

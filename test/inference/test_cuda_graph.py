@@ -273,7 +273,7 @@ def test_a_failed_capture_raises_its_first_error(backend, monkeypatch):
         try:
             backend(picture(60, 100), (64, 32))
         except RuntimeError as error:
-            fault = error.with_traceback(None)  # as RoadSegmenter does
+            fault = error.with_traceback(None)  # as RoadSegmenter does when memory is short
         left = [thing for thing in gc.get_objects() if type(thing) is StaticFrame]
         gc.enable()
     assert str(fault).startswith("operation not permitted")

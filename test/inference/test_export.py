@@ -144,7 +144,7 @@ def test_an_int8_file_must_be_valid_and_match_the_weights(exported, weights, tmp
         export.load_int8(path, network)
     onnx.helper.set_model_props(model, {"precision": "int8", "weights_sha256": "0" * 64})
     export.save(model, path)
-    with pytest.raises(export.ExportError, match="was made from other weights than"):
+    with pytest.raises(export.ExportError, match="was not made from"):
         export.load_int8(path, network)
     path.write_bytes(path.read_bytes()[:1000])
     with pytest.raises(export.ExportError, match="is not an ONNX file"):

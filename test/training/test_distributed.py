@@ -155,7 +155,7 @@ def test_all_processes_return_the_best_epoch_and_one_writes(trained):
 def test_processes_with_different_recipes_end_with_a_sentence(trained):
     for rank in (0, 1):
         message = (trained / f"error_{rank}").read_text()
-        assert message == "process 1 of this training has another recipe than process 0"
+        assert message == "process 1 of this training run has a different recipe from process 0"
 
 
 # --- parts of a batch --------------------------------------------------------------------------
@@ -276,7 +276,7 @@ def test_a_killed_process_ends_the_others_with_a_sentence(arguments, tmp_path, l
             process.kill()
             process.communicate()
     assert processes[1 - lost].returncode == 2
-    assert f"road_seg train: process {1 - lost} lost another process of this training" in errors
+    assert f"road_seg train: process {1 - lost} lost contact with another process of this training run" in errors
     assert "Traceback" not in errors
     assert not list(run.glob("*.partial")) or lost == 0
     checkpoint.load(run / "last.safetensors").network()
