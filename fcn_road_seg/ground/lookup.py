@@ -93,9 +93,13 @@ class MapMaker:
         if not future.done():
             return None
         if error := future.exception():
-            if not isinstance(error, GroundError):  # for example a lack of memory, which may be temporary
-                self.forget()
-            raise error.with_traceback(None)  # the traceback would keep the images of all frames so far alive
+            if isinstance(error, GroundError):
+                raise error.with_traceback(None)  # the traceback would keep the images of all frames so far alive
+            self.forget()  # for example a lack of memory, which may be temporary
+            try:
+                raise error
+            finally:
+                del error, future  # the traceback refers to this call: without a cycle it ends with its handler
         return future.result()
 
     def forget(self) -> None:

@@ -131,7 +131,8 @@ class FrameHandler:
             "outputs": time.perf_counter() - published,
         }
         road_fraction = np.count_nonzero(mask) / mask.size
-        self._statistics.answered(seconds, age_at_arrival, age, road_fraction, alarm(look(frame, probability)))
+        with self._faults.survived("A frame has its mask, but is not in the statistics"):
+            self._statistics.answered(seconds, age_at_arrival, age, road_fraction, alarm(look(frame, probability)))
 
     def _count(self, stamp: int, info: dict) -> None:
         publisher = info.get("publisher_gid")

@@ -109,6 +109,18 @@ def test_a_temporary_fault_is_retried(monkeypatch):
     assert wait(maker, CAMERA, PLANE, OPTIONS).nearest > 1
 
 
+def test_a_fault_keeps_the_traceback_of_the_thread(monkeypatch):
+    def fail(*_):
+        raise KeyError("colour_lut")
+
+    monkeypatch.setattr(lookup, "RoadScan", fail)
+    maker = MapMaker()
+    for _ in range(2):
+        with pytest.raises(KeyError) as fault:
+            wait(maker, CAMERA, PLANE, OPTIONS)
+        assert fault.traceback[-1].name == "fail"
+
+
 def test_a_lasting_fault_does_not_keep_frames_alive():
     maker, up, uncalibrated = MapMaker(), GroundPlane.from_mounting(1.65, -1.2), CameraInfo(width=124, height=38)
     subscription = CameraInfoSubscription(SimpleNamespace(resolve_topic_name=str))

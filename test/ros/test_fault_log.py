@@ -97,6 +97,17 @@ def check_network_log(log: str, task: str) -> None:
     assert log.count("Traceback") == 1 and 'raise RuntimeError("the sizes of tensors must match")' in log
 
 
+def test_statistics(node, monkeypatch, capfd):
+    node.start()
+    with monkeypatch.context() as patch:
+        patch.setattr("fcn_road_seg.ros.frame_handler.look", fail)
+        node.answer(frame_message(FRAME, "rgb8", 1))
+        assert count(node) == 1
+    log = capfd.readouterr().err
+    check_log(log, "A frame has its mask, but is not in the statistics")
+    assert "Frame dropped" not in log
+
+
 def test_an_output(node, monkeypatch, capfd):
     node.start()
     monkeypatch.setattr(PixelOutputs, "publish", fail)
