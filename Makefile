@@ -3,15 +3,16 @@
 # make test                 the complete suite; ARGS go to pytest
 # make lint                 ruff's checks, its formatting, and mypy
 # PYTHON=python3.12 picks the interpreter that .venv is made with
-# ACCELERATOR=cuda or cpu   with or without CUDA's libraries (default: cuda where there is an NVIDIA GPU)
+# ACCELERATOR=cuda or cpu   with or without CUDA's libraries (default: as .venv was made, else cuda if there is an NVIDIA GPU)
 
 PYTHON ?= python3
-ACCELERATOR ?= $(if $(wildcard /proc/driver/nvidia/version /dev/nvidia0),cuda,cpu)
+VENV := .venv
+MADE_FOR := $(patsubst $(VENV)/.ready-%,%,$(lastword $(sort $(wildcard $(VENV)/.ready-*))))
+ACCELERATOR ?= $(or $(MADE_FOR),$(if $(wildcard /proc/driver/nvidia/version /dev/nvidia0),cuda,cpu))
 DRIVE ?=
 OUT ?= demo_out
 ARGS ?=
 
-VENV := .venv
 READY := $(VENV)/.ready-$(ACCELERATOR)
 PIP := $(VENV)/bin/python -m pip install --disable-pip-version-check --no-compile --no-deps
 
