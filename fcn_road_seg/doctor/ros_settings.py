@@ -9,12 +9,13 @@ from pathlib import Path
 
 from fcn_road_seg.doctor.finding import Finding, error, ok, warning
 from fcn_road_seg.errors import first_line
+from fcn_road_seg.ros.domain import DOMAINS
 from fcn_road_seg.ros.environment import FAST_DDS_2_PROFILE, FAST_DDS_PROFILE
 from fcn_road_seg.share import share_path
 
 PROFILE_VARIABLES = (FAST_DDS_PROFILE, FAST_DDS_2_PROFILE)
-LARGEST_DOMAIN, LARGEST_SAFE_DOMAIN = 232, 101
-"""The largest domain with valid DDS ports, and the largest below Linux's ephemeral ports."""
+LARGEST_DOMAIN = 232
+"""The largest domain with valid DDS ports."""
 RANGES = ("SUBNET", "LOCALHOST", "OFF", "SYSTEM_DEFAULT")
 MIN_SHARED_MEMORY = 64
 """MB; each process takes 32 with the shipped profile."""
@@ -84,8 +85,8 @@ def check_domain(variables: Mapping[str, str]) -> Finding:
     advice = "set the same number, 0 to 101, for the camera, the node and this terminal, or unset it everywhere"
     if not 0 <= domain <= LARGEST_DOMAIN:
         return error("domain", f"ROS_DOMAIN_ID is '{text}', which is not a number in 0..{LARGEST_DOMAIN}.", advice)
-    if domain > LARGEST_SAFE_DOMAIN:
-        text = f"ROS_DOMAIN_ID is {domain}: above {LARGEST_SAFE_DOMAIN} other programs may use its ports."
+    if domain not in (0, *DOMAINS):
+        text = f"ROS_DOMAIN_ID is {domain}: in the domains 102 to 214 other programs may use its ports."
         return warning("domain", text, advice)
     return ok("domain", f"ROS_DOMAIN_ID is {domain}: only processes with the same value communicate.")
 

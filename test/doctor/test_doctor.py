@@ -122,7 +122,10 @@ def test_ros_cannot_be_imported(monkeypatch):
     [
         ("", "ok", "not set: the domain is 0"),
         ("101", "ok", "is 101"),
-        ("102", "warning", "above 101"),
+        ("102", "warning", "102 to 214"),
+        ("214", "warning", "102 to 214"),
+        ("215", "ok", "is 215"),
+        ("232", "ok", "is 232"),
         ("233", "error", "'233', which is not a number in 0..232"),
         ("-1", "error", "'-1'"),
         ("ten", "error", "'ten'"),
