@@ -7,39 +7,15 @@ from pathlib import Path
 from setuptools import find_packages, setup
 
 NAME = "fcn_road_seg"
-HOME = "https://fcn-road-seg.example.org"  # a placeholder until the project has a public address, as in package.xml
 VERSION = re.search(r'^__version__ = "(.+)"$', Path(NAME, "__init__.py").read_text(), re.MULTILINE)[1]
 
 setup(
     name=NAME,
     version=VERSION,
     description="Real-time road segmentation: a ROS 2 node that runs an FCN-8s on camera frames",
-    long_description=Path("README.md").read_text(),
-    long_description_content_type="text/markdown",
-    url=HOME,
-    project_urls={
-        "Source": f"{HOME}/source",
-        "Issues": f"{HOME}/issues",
-        "Changelog": f"{HOME}/source/CHANGELOG.md",
-    },
     maintainer="fcn_road_seg maintainers",
     maintainer_email="maintainers@fcn-road-seg.example.org",
     license="Apache-2.0",
-    license_files=["LICENSE"],
-    keywords=["ROS", "robotics", "road segmentation", "FCN"],
-    classifiers=[
-        "Development Status :: 4 - Beta",
-        "Environment :: GPU :: NVIDIA CUDA",
-        "Intended Audience :: Developers",
-        "Intended Audience :: Science/Research",
-        "License :: OSI Approved :: Apache Software License",
-        "Operating System :: POSIX :: Linux",
-        "Programming Language :: Python :: 3",
-        "Programming Language :: Python :: 3.10",
-        "Programming Language :: Python :: 3.11",
-        "Programming Language :: Python :: 3.12",
-        "Topic :: Scientific/Engineering :: Image Recognition",
-    ],
     python_requires=">=3.10",
     packages=find_packages(include=[NAME, f"{NAME}.*"]),
     package_data={

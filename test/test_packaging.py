@@ -102,7 +102,7 @@ def test_package_xml_is_what_colcon_and_rosdep_expect(repository):
     assert {url.get("type") for url in package.findall("url")} == {"website", "repository", "bugtracker"}
     setup = (repository / "setup.py").read_text()
     assert f'maintainer_email="{package.find("maintainer").get("email")}"' in setup
-    assert f'HOME = "{package.find("url").text}"' in setup
+    assert f"url = {package.find('url').text}\n" in (repository / "setup.cfg").read_text()
 
 
 def test_one_version(repository):
