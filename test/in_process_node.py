@@ -1,12 +1,10 @@
 """Nodes in the test's own process, with a camera and a viewer on the same executor."""
 
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
-from node_harness import TIMEOUT, qos
+from node_harness import Spinning, qos
 from rclpy.context import Context
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.lifecycle import TransitionCallbackReturn
@@ -16,7 +14,7 @@ from sensor_msgs.msg import Image
 from fcn_road_seg.ros.node import RoadSegNode
 
 
-class InProcessNode:
+class InProcessNode(Spinning):
     """A RoadSegNode in a namespace; a context manager that destroys it."""
 
     def __init__(self, context: Context, weights: Path, namespace: str, **parameters):
@@ -55,17 +53,6 @@ class InProcessNode:
         self.spin_until(lambda: self._client.count_publishers("road_seg/mask"), "the node's publisher of masks")
         self.spin_for(0.5)  # the node's side of the match
         return self
-
-    def spin_until(self, condition: Callable[[], object], what: str) -> None:
-        deadline = time.monotonic() + TIMEOUT
-        while not condition():
-            assert time.monotonic() < deadline, f"{what} did not happen in {TIMEOUT} s"
-            self._executor.spin_once(timeout_sec=0.05)
-
-    def spin_for(self, seconds: float) -> None:
-        deadline = time.monotonic() + seconds
-        while time.monotonic() < deadline:
-            self._executor.spin_once(timeout_sec=0.05)
 
     def send(self, message: Image) -> None:
         self._camera.publish(message)

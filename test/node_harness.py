@@ -69,7 +69,24 @@ class NodeProcess:
                 self.process.kill()
 
 
-class Client:
+class Spinning:
+    """Waits on an executor of one thread, which the class that inherits this sets."""
+
+    _executor: SingleThreadedExecutor
+
+    def spin_until(self, condition: Callable[[], object], what: str) -> None:
+        deadline = time.monotonic() + TIMEOUT
+        while not condition():
+            assert time.monotonic() < deadline, f"{what} did not happen in {TIMEOUT} s"
+            self._executor.spin_once(timeout_sec=0.05)
+
+    def spin_for(self, seconds: float) -> None:
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            self._executor.spin_once(timeout_sec=0.05)
+
+
+class Client(Spinning):
     """A camera and a viewer in one ROS 2 node."""
 
     def __init__(self, domain_id: int):
@@ -95,17 +112,6 @@ class Client:
     def close(self) -> None:
         self.node.destroy_node()
         rclpy.shutdown(context=self._context)
-
-    def spin_until(self, condition: Callable[[], object], what: str) -> None:
-        deadline = time.monotonic() + TIMEOUT
-        while not condition():
-            assert time.monotonic() < deadline, f"{what} did not happen in {TIMEOUT} s"
-            self._executor.spin_once(timeout_sec=0.05)
-
-    def spin_for(self, seconds: float) -> None:
-        deadline = time.monotonic() + seconds
-        while time.monotonic() < deadline:
-            self._executor.spin_once(timeout_sec=0.05)
 
     def diagnostics(self) -> dict[str, DiagnosticStatus]:
         """The next statuses of the node, by subject."""
