@@ -73,6 +73,7 @@ def add_parser(subparsers: Subparsers) -> argparse.ArgumentParser:
 
 def run(args: argparse.Namespace) -> int:
     _check(args)
+    args.split = args.split or "all"
     if args.flicker is not None:
         return _run_flicker(args)
     if args.metres:
@@ -103,7 +104,6 @@ def _check(args: argparse.Namespace) -> None:
         raise UserError("--corruptions needs a KITTI Road folder: give --root")
     if not modes and not args.root:
         raise UserError("give a KITTI Road folder with --root, or --metres or --flicker, which work without it")
-    args.split = args.split or "all"
 
 
 def _run_metrics(args: argparse.Namespace) -> int:

@@ -60,17 +60,36 @@ def plots(roadside: Roadside, side: int) -> None:
         if not built:
             for _ in range(3):
                 roadside.tree(side, rng.uniform(begin, end), front + rng.uniform(5, 25), rng.uniform(6, 15), level)
-    for s in np.arange(roadside.first, roadside.last, 26):  # the background between the houses
+    _backdrop(roadside, side, step=26, start=front, away=(22, 30), length=38, height=(4, 12))
+
+
+def _backdrop(
+    roadside: Roadside,
+    side: int,
+    step: float,
+    start: float,
+    away: tuple[float, float],
+    length: float,
+    height: tuple[float, float],
+) -> None:
+    """Put walls of leaves, one every `step` metres, behind what stands along the street.
+
+    Args:
+        start, away: metres from the middle of the street, and the range of what is added to it.
+        length, height: of a wall, metres; height is a range.
+    """
+    rng = roadside.rng
+    for s in np.arange(roadside.first, roadside.last, step):
         roadside.put(
             "leafwall",
             side,
             s,
-            front + rng.uniform(22, 30),
-            length=38,
+            start + rng.uniform(*away),
+            length=length,
             width=1,
-            height=rng.uniform(4, 12),
+            height=rng.uniform(*height),
             look=int(rng.integers(3)),
-            colour=pick(LEAVES),
+            colour=roadside.pick(LEAVES),
             ends=False,
         )
 
@@ -199,16 +218,4 @@ def woods(roadside: Roadside, side: int) -> None:
         if rng.random() < 0.03:
             wooded = not wooded
         s += long
-    for s in np.arange(roadside.first, roadside.last, 40):
-        roadside.put(
-            "leafwall",
-            side,
-            s,
-            near + rng.uniform(45, 70),
-            length=58,
-            width=1,
-            height=rng.uniform(5, 13),
-            look=int(rng.integers(3)),
-            colour=pick(LEAVES),
-            ends=False,
-        )
+    _backdrop(roadside, side, step=40, start=near, away=(45, 70), length=58, height=(5, 13))
