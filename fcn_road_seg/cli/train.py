@@ -28,9 +28,10 @@ def add_parser(subparsers) -> argparse.ArgumentParser:
         "--data",
         action="append",
         default=[],
-        metavar="NAME:PATH",
+        metavar="[NAME=]KIND:PATH",
         help="where a data set of the recipe lies: kitti_road:DIR, camvid:DIR, cityscapes:DIR, bdd100k:DIR, "
-        "unlabelled:DIR of images, as often as there are folders (synthetic needs no path); cityscapes+coarse, "
+        "folder:DIR with images/ and labels/, unlabelled:DIR of images, as often as there are folders (synthetic needs "
+        "no path). mine=folder:DIR is called mine in the recipe's samples. cityscapes+coarse, "
         "cityscapes+parking+rail_track and bdd100k+direct_only are variants, named so in the recipe's samples too",
     )
     parser.add_argument(
@@ -81,10 +82,7 @@ def run(args: argparse.Namespace) -> int:
     device = torch_device(args.device)
     if "LOCAL_RANK" in os.environ and device.type == "cuda":  # under torchrun
         torch.cuda.set_device(torch_device(f"cuda:{os.environ['LOCAL_RANK']}"))
-    paths: dict[str, list[str]] = {}
-    for item in args.data:
-        name, _, path = item.partition(":")
-        paths.setdefault(name, []).append(path)
+    paths, kinds = named_paths(args.data)
     for name in paths.keys() - recipe.samples.keys() - {"kitti_road"}:
         raise DatasetError(f"recipe {recipe.name} does not train on {name!r}, but on {', '.join(recipe.samples)}")
     if args.teacher and not recipe.needs_teacher:
@@ -105,7 +103,7 @@ def run(args: argparse.Namespace) -> int:
     began = time.monotonic()
     best = train(
         recipe,
-        {name: open_source(name, paths.get(name, []), recipe, args) for name in recipe.samples},
+        {name: open_source(name, kinds.get(name, name), paths.get(name, []), recipe, args) for name in recipe.samples},
         KittiRoad(paths["kitti_road"][0], split_names("val")),
         RunFolder(args.resume or args.out or Path("runs") / time.strftime(f"{recipe.name}-%Y%m%d-%H%M%S")),
         args.encoder_weights,
@@ -136,15 +134,32 @@ def chosen_recipe(args: argparse.Namespace) -> Recipe:
         raise RecipeError(f"one of these is no value for a field of a recipe: {', '.join(given.values())}") from None
 
 
-def open_source(name: str, paths: list[str], recipe: Recipe, args: argparse.Namespace):
-    """The training frames of a data set by its name in recipes."""
+def named_paths(items: list[str]) -> tuple[dict[str, list[str]], dict[str, str]]:
+    """The paths of each data set and its kind, by its name, from `[NAME=]KIND:PATH`; without NAME it is the kind's."""
+    paths: dict[str, list[str]] = {}
+    kinds: dict[str, str] = {}
+    for item in items:
+        head, _, path = item.partition(":")
+        name, given, kind = head.partition("=")
+        if given and kind != "folder":
+            raise DatasetError(f"--data {item}: only a folder has a name of its own, as in {name}=folder:DIR")
+        if kinds.setdefault(name, kind or name) != (kind or name):
+            raise DatasetError(f"--data calls two kinds of data set {name!r}")
+        paths.setdefault(name, []).append(path)
+    return paths, kinds
+
+
+def open_source(name: str, kind: str, paths: list[str], recipe: Recipe, args: argparse.Namespace):
+    """The training frames of a data set by its name in recipes and its kind."""
     if name == "synthetic":
         from fcn_road_seg.datasets.synthetic import SyntheticRoad
 
         frames = SyntheticRoad(recipe.samples[name], recipe.seed)
         return [frames[i] for i in progress(range(len(frames)), "drawing synthetic scenes")]
     if not paths:
-        raise DatasetError(f"recipe {recipe.name} trains on {name}: give --data {name}:DIR")
+        known = ("kitti_road", "camvid", "cityscapes", "bdd100k", "unlabelled", "folder")
+        wanted = name if name.split("+")[0] in known else f"{name}=folder"
+        raise DatasetError(f"recipe {recipe.name} trains on {name}: give --data {wanted}:DIR")
     if name == "unlabelled":
         from fcn_road_seg.training.pseudo_labels import PseudoLabelled
 
@@ -152,6 +167,10 @@ def open_source(name: str, paths: list[str], recipe: Recipe, args: argparse.Name
         return PseudoLabelled(paths, args.teacher, recipe.confidence, args.device, track)
     if len(paths) > 1:
         raise DatasetError(f"--data {name} is given {len(paths)} times, but only unlabelled may have several folders")
+    if kind == "folder":
+        from fcn_road_seg.datasets.folder import Folder
+
+        return Folder(paths[0], "train", name)
     if name == "kitti_road":
         from fcn_road_seg.datasets.kitti_road import KittiRoad, split_names
 
@@ -174,5 +193,6 @@ def open_source(name: str, paths: list[str], recipe: Recipe, args: argparse.Name
             raise DatasetError(f"there is no data set {name!r}; bdd100k has only the variant bdd100k+direct_only")
         return Bdd100k(paths[0], road=AREAS[:1] if variant else AREAS)
     raise DatasetError(
-        f"there is no data set {name!r}; there are kitti_road, camvid, cityscapes, bdd100k, synthetic and unlabelled"
+        f"there is no data set {name!r}; there are kitti_road, camvid, cityscapes, bdd100k, folder, "
+        "synthetic and unlabelled"
     )

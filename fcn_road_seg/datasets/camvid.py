@@ -17,6 +17,19 @@ CLASSES = (
     "sky", "building", "pole", "road", "pavement", "tree", "sign", "fence", "car", "pedestrian", "bicyclist",
 )  # fmt: skip
 VOID = len(CLASSES)
+CITYSCAPES_CLASSES = {
+    "sky": "sky",
+    "building": "building",
+    "pole": "pole",
+    "road": "road",
+    "pavement": "sidewalk",
+    "tree": "vegetation",
+    "fence": "fence",
+    "car": "car",
+    "pedestrian": "person",
+}
+"""What CamVid's classes are called among Cityscapes' (`cityscapes.CLASSES`); a sign can be a traffic light there, and a
+bicyclist is two classes."""
 
 
 class CamVid(Sequence):

@@ -1,7 +1,9 @@
 """Cityscapes (Cordts et al., CVPR 2016), in its official layout, indexed by torchvision.datasets.Cityscapes.
 
-ROOT/leftImg8bit/train/aachen/aachen_000000_000019_leftImg8bit.png         (train, val, train_extra)
+ROOT/leftImg8bit/train/aachen/aachen_000000_000019_leftImg8bit.png         (train, val, train_extra; .jpg as well)
 ROOT/gtFine/train/aachen/aachen_000000_000019_gtFine_labelIds.png          uint8 class ids 0..33
+ROOT/gtFine/train/aachen/aachen_000000_000019_gtFine_instanceIds.png       uint16, read where labelIds are missing:
+                                                                           class ids, or class id * 1000 + instance
 ROOT/gtCoarse/train_extra/bayreuth/bayreuth_000000_000000_gtCoarse_labelIds.png
 """
 
@@ -12,34 +14,24 @@ from zipfile import BadZipFile
 import numpy as np
 from torchvision import datasets
 
-from fcn_road_seg.datasets import camvid
 from fcn_road_seg.datasets.label_image import read_ids
 from fcn_road_seg.datasets.sample import IGNORE, NOT_ROAD, ROAD, DatasetError, Sample
 from fcn_road_seg.image_file import read_rgb
 
 IDS = {entry.name: entry.id for entry in datasets.Cityscapes.classes if entry.id >= 0}
-IGNORED = ("unlabeled", "ego vehicle", "rectification border", "out of roi", "ground")  # ground: kind not decidable
+IGNORED = ("unlabeled", "rectification border", "out of roi", "ground")  # ground: kind not decidable
 OPTIONAL_ROAD = ("parking", "rail_track")
-CAMVID_CLASSES = {
-    "sky": ("sky",),
-    "building": ("building", "wall", "bridge", "tunnel"),
-    "pole": ("pole", "polegroup"),
-    "road": ("road",),
-    "pavement": ("sidewalk",),
-    "tree": ("vegetation",),
-    "sign": ("traffic light", "traffic sign"),
-    "fence": ("fence",),
-    "car": ("car", "truck", "bus", "caravan", "trailer", "train"),
-    "pedestrian": ("person",),
-    "bicyclist": ("rider", "motorcycle", "bicycle"),
-}
+CLASSES = tuple(
+    entry.name for entry in sorted(datasets.Cityscapes.classes, key=lambda c: c.train_id) if 0 <= entry.train_id < 255
+)
+"""The 19 that Cityscapes trains and evaluates on, by their train id."""
+INSTANCES = 1000
 
 
 class Cityscapes(Sequence):
     """The frames of one part of Cityscapes, read when they are asked for.
 
-    `Sample.classes` are CamVid's eleven (`camvid.CLASSES`), as SegNet merged CamVid's 32; what has no
-    counterpart there (parking, rail track, terrain, guard rail, ...) is ignored in them.
+    `Sample.classes` are Cityscapes' 19 (`CLASSES`); the others are ignored in them. The own vehicle is not road.
 
     Args:
         root: the folder that holds `leftImg8bit/` and `gtFine/` or `gtCoarse/`, or their zip files, which
@@ -69,7 +61,9 @@ class Cityscapes(Sequence):
             raise DatasetError(f"cannot read {root} as Cityscapes: {error}") from None
         pairs = zip(index.images, index.targets, strict=True)
         self.frames = sorted(
-            (Path(image), Path(label)) for image, (label,) in pairs if image.endswith("_leftImg8bit.png")
+            (Path(image), there_or_instances(Path(label)))
+            for image, (label,) in pairs
+            if image.endswith(("_leftImg8bit.png", "_leftImg8bit.jpg"))
         )
         if not self.frames:
             raise DatasetError(f"{index.images_dir} has no CITY/*_leftImg8bit.png")
@@ -85,16 +79,21 @@ class Cityscapes(Sequence):
     def __getitem__(self, index: int) -> Sample:
         path, annotation = self.frames[index]
         image = read_rgb(path)
-        ids = read_ids(annotation, image, len(IDS))
+        ids = read_ids(annotation, image, len(IDS), INSTANCES)
         return Sample(image, self._labels[ids], self.names[index], self._classes[ids])
 
 
+def there_or_instances(label: Path) -> Path:
+    """A file of labelIds, or, where it is missing, that of instanceIds, if that is there."""
+    instances = label.with_name(label.name.replace("_labelIds", "_instanceIds"))
+    return instances if instances.is_file() and not label.is_file() else label
+
+
 def tables(also_road: Sequence[str] = ()) -> tuple[np.ndarray, np.ndarray]:
-    """What each of Cityscapes' ids means: its label and its CamVid class, uint8 34 each."""
+    """What each of Cityscapes' ids means: its label and its place in `CLASSES`, uint8 34 each."""
     labels = np.full(len(IDS), NOT_ROAD, np.uint8)
     labels[[IDS[name] for name in IGNORED]] = IGNORE
     labels[[IDS[name.replace("_", " ")] for name in ("road", *also_road)]] = ROAD
     classes = np.full(len(IDS), IGNORE, np.uint8)
-    for name, theirs in CAMVID_CLASSES.items():
-        classes[[IDS[their] for their in theirs]] = camvid.CLASSES.index(name)
+    classes[[IDS[name] for name in CLASSES]] = np.arange(len(CLASSES))
     return labels, classes
