@@ -30,7 +30,7 @@ def read_ids(path: str | Path, image: np.ndarray, count: int, instances: int = 0
     if ids.shape != image.shape[:2]:
         size, expected = "x".join(map(str, ids.shape[::-1])), "x".join(map(str, image.shape[1::-1]))
         raise DatasetError(f"{path} is {size}, but its image is {expected}")
-    if instances:
+    if instances and ids.max() >= instances:
         ids = np.where(ids >= instances, ids // instances, ids)
     if ids.max() >= count:
         raise DatasetError(f"{path} holds the class id {ids.max()}, but the highest there is is {count - 1}")
