@@ -10,7 +10,7 @@ from tiny_kitti import write_folder as write_kitti
 
 from fcn_road_seg import checkpoint
 from fcn_road_seg.cli.main import main
-from fcn_road_seg.cli.train import named_paths
+from fcn_road_seg.cli.options import named_paths
 from fcn_road_seg.datasets import folder, kitti_road
 from fcn_road_seg.datasets.folder import SPLITS, Folder
 from fcn_road_seg.datasets.sample import DatasetError

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from fcn_road_seg.cli.options import add_json_option, json_path, progress, write_json
+from fcn_road_seg.cli.options import add_json_option, json_path, named_paths, progress, write_json
 from fcn_road_seg.errors import UserError
 
 
@@ -11,7 +11,18 @@ def add_parser(subparsers) -> argparse.ArgumentParser:
     parser = subparsers.add_parser(
         "calibrate", help="fit the temperature of P(road) on labelled frames and store it in a copy of the weights"
     )
-    parser.add_argument("--root", type=Path, required=True, help="KITTI Road folder, the one that holds training/")
+    parser.add_argument("--root", type=Path, help="KITTI Road folder, the one that holds training/")
+    parser.add_argument(
+        "--data",
+        action="append",
+        default=[],
+        metavar="[NAME=]KIND:PATH",
+        help="instead, the validation parts of several data sets, named as for train; the threshold is then new: "
+        "that with the highest mean F1 over them",
+    )
+    parser.add_argument(
+        "--frames", type=int, default=40, help="with --data: at most this many of each (default: %(default)s)"
+    )
     parser.add_argument(
         "--split", default="val", help="frames to fit on: val, which training never sees, or a file of frame names"
     )
@@ -44,10 +55,14 @@ def run(args: argparse.Namespace) -> int:
         raise UserError(f"--road-precision is {args.road_precision}, but must be above 0 and at most 1")
     if args.split in ("all", "train"):
         raise UserError(f"--split {args.split} has frames that training saw: fit on val or on a file of frame names")
-    split = Path(args.split)
-    if args.split == "val":
-        split = kitti_road.split_path("val")
-    dataset = kitti_road.KittiRoad(args.root, kitti_road.read_names(split))
+    if bool(args.root) == bool(args.data):
+        raise UserError("name a KITTI Road folder with --root, or data sets with --data")
+    if args.data:
+        dataset, groups = held_out_frames(args.data, args.frames)
+    else:
+        split = kitti_road.split_path("val") if args.split == "val" else Path(args.split)
+        dataset = kitti_road.KittiRoad(args.root, kitti_road.read_names(split))
+        groups = calibration.read_streets(split)
     loaded = checkpoint.load(weights_path(args.weights))
     metadata = loaded.metadata
     raw = replace(
@@ -59,7 +74,7 @@ def run(args: argparse.Namespace) -> int:
     table = calibration.TemperatureTable(
         network, dataset, metadata.network_width, lambda items: progress(items, "calibrating")
     )
-    figures = calibration.calibrate(table, raw.threshold, args.road_precision, calibration.read_streets(split))
+    figures = calibration.calibrate(table, None if args.data else raw.threshold, args.road_precision, groups)
     result = replace(
         raw,
         temperature=figures["temperature"],
@@ -74,7 +89,7 @@ def run(args: argparse.Namespace) -> int:
     errors = Table(
         "", "ECE", "ECE, P 0.05..0.95", "NLL", title=f"{figures['frames']} frames, T = {result.temperature:.3f}"
     )
-    for name, words in (("before", "T = 1"), ("after", "T"), ("held_out", "T of the other streets")):
+    for name, words in (("before", "T = 1"), ("after", "T"), ("held_out", "T of the other groups")):
         if figures[name]:
             errors.add_row(words, *(f"{value:.4f}" for value in figures[name].values()))
     console.print(errors)
@@ -89,3 +104,15 @@ def run(args: argparse.Namespace) -> int:
         console.print(f"no min_confidence has precision {args.road_precision} of road")
     console.print(f"{args.out}: temperature {result.temperature:.3f}, threshold {result.threshold:.4f}")
     return 0
+
+
+def held_out_frames(items: list[str], most: int):
+    """The validation frames of `--data` as one data set, and the frames' names by data set."""
+    from fcn_road_seg.datasets.held_out import Thinned, Together, open_held_out
+
+    if most < 1:
+        raise UserError(f"--frames is {most}, but must be 1 or more")
+    paths, kinds = named_paths(items)
+    sets = [Thinned(open_held_out(name, kinds[name], folders[0]), most, f"{name}/") for name, folders in paths.items()]
+    groups = [[f"{s.prefix}{s.dataset.names[i]}" for i in s.indices] for s in sets]
+    return Together(sets), groups

@@ -5,7 +5,14 @@ import shlex
 import sys
 from pathlib import Path
 
-from fcn_road_seg.cli.options import add_json_option, add_segmenter_options, load_segmenter, progress, write_json
+from fcn_road_seg.cli.options import (
+    add_json_option,
+    add_segmenter_options,
+    load_segmenter,
+    named_paths,
+    progress,
+    write_json,
+)
 from fcn_road_seg.errors import UserError
 
 
@@ -27,6 +34,13 @@ def add_parser(subparsers) -> argparse.ArgumentParser:
         help="instead, write a page there: figures by scene and distance, curves, what errors are near, worst frames",
     )
     parser.add_argument("--camvid", type=Path, metavar="DIR", help="with --report: CamVid's test part too")
+    parser.add_argument(
+        "--data",
+        action="append",
+        default=[],
+        metavar="[NAME=]KIND:PATH",
+        help="instead, figures in perspective of the validation parts of data sets, named as for train",
+    )
     parser.add_argument(
         "--flicker",
         nargs="?",
@@ -55,6 +69,8 @@ def run(args: argparse.Namespace) -> int:
 
     if args.flicker is not None:
         return _run_flicker(args)
+    if args.data:
+        return _run_data(args)
     if not (args.root or args.metres or (args.report and args.camvid)):
         raise UserError("name a KITTI Road folder with --root, or give --metres or --flicker, which need none")
     if args.corruptions and not args.root:
@@ -77,6 +93,28 @@ def run(args: argparse.Namespace) -> int:
     )
     for metric in figures["perspective"]:
         table.add_row(metric, *(f"{figures[view][metric]:.4f}" for view in views))
+    Console().print(table)
+    return 0
+
+
+def _run_data(args: argparse.Namespace) -> int:
+    from rich.console import Console
+    from rich.table import Table
+
+    from fcn_road_seg.datasets.held_out import open_held_out
+    from fcn_road_seg.evaluation.samples import evaluate_samples
+
+    paths, kinds = named_paths(args.data)
+    sets = {name: open_held_out(name, kinds[name], folders[0]) for name, folders in paths.items()}
+    segmenter = load_segmenter(args)
+    figures = {
+        name: evaluate_samples(segmenter, dataset, segmenter.threshold, lambda items: progress(items, "evaluating"))
+        for name, dataset in sets.items()
+    }
+    write_json(args.json, figures)
+    table = Table("", *next(iter(figures.values())), title=f"at the weights' threshold {segmenter.threshold:.3f}")
+    for name, row in figures.items():
+        table.add_row(name, *(f"{value:.4f}" if isinstance(value, float) else str(value) for value in row.values()))
     Console().print(table)
     return 0
 

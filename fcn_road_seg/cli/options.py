@@ -8,6 +8,8 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
+from fcn_road_seg.datasets.sample import DatasetError
+
 ROS_NAME = re.compile(r"/?[A-Za-z_]\w*(/[A-Za-z_]\w*)*", re.ASCII)
 """Of a node or a topic."""
 
@@ -63,3 +65,18 @@ def progress(items: Iterable, description: str) -> Iterable:
     from rich.progress import track
 
     return track(items, description, console=Console(stderr=True), disable=os.environ.get("RANK", "0") != "0")
+
+
+def named_paths(items: list[str]) -> tuple[dict[str, list[str]], dict[str, str]]:
+    """The paths of each data set and its kind, by its name, from `[NAME=]KIND:PATH`; without NAME it is the kind's."""
+    paths: dict[str, list[str]] = {}
+    kinds: dict[str, str] = {}
+    for item in items:
+        head, _, path = item.partition(":")
+        name, given, kind = head.partition("=")
+        if given and kind != "folder":
+            raise DatasetError(f"--data {item}: only a folder has a name of its own, as in {name}=folder:DIR")
+        if kinds.setdefault(name, kind or name) != (kind or name):
+            raise DatasetError(f"--data calls two kinds of data set {name!r}")
+        paths.setdefault(name, []).append(path)
+    return paths, kinds

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import yaml
 
-from fcn_road_seg.cli.options import add_json_option, progress, write_json
+from fcn_road_seg.cli.options import add_json_option, named_paths, progress, write_json
 from fcn_road_seg.datasets.sample import DatasetError
 from fcn_road_seg.errors import UserError
 from fcn_road_seg.training.recipe import Recipe, RecipeError, check, load_recipe
@@ -22,7 +22,9 @@ def add_parser(subparsers) -> argparse.ArgumentParser:
         epilog="Every field of a recipe is an option too; see fcn_road_seg/training/recipe.py for what they mean.",
     )
     parser.add_argument(
-        "--recipe", default="road", help="seed, teacher, road, lite or a YAML file (default: %(default)s)"
+        "--recipe",
+        default="road",
+        help="seed, teacher, road, lite, world, world_lite, permissive or a YAML file (default: %(default)s)",
     )
     parser.add_argument(
         "--data",
@@ -132,21 +134,6 @@ def chosen_recipe(args: argparse.Namespace) -> Recipe:
         return check(load_recipe(args.recipe), {name: yaml.safe_load(text) for name, text in given.items()})
     except yaml.YAMLError:
         raise RecipeError(f"one of these is no value for a field of a recipe: {', '.join(given.values())}") from None
-
-
-def named_paths(items: list[str]) -> tuple[dict[str, list[str]], dict[str, str]]:
-    """The paths of each data set and its kind, by its name, from `[NAME=]KIND:PATH`; without NAME it is the kind's."""
-    paths: dict[str, list[str]] = {}
-    kinds: dict[str, str] = {}
-    for item in items:
-        head, _, path = item.partition(":")
-        name, given, kind = head.partition("=")
-        if given and kind != "folder":
-            raise DatasetError(f"--data {item}: only a folder has a name of its own, as in {name}=folder:DIR")
-        if kinds.setdefault(name, kind or name) != (kind or name):
-            raise DatasetError(f"--data calls two kinds of data set {name!r}")
-        paths.setdefault(name, []).append(path)
-    return paths, kinds
 
 
 def open_source(name: str, kind: str, paths: list[str], recipe: Recipe, args: argparse.Namespace):

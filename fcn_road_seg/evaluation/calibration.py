@@ -135,6 +135,16 @@ def moved_threshold(threshold: float, old: float, new: float) -> float:
     return 1 / (1 + math.exp(-math.log(threshold / (1 - threshold)) * old / new))
 
 
+def common_threshold(sets: Sequence[PixelCounts]) -> float:
+    """The threshold, 0..1, with the highest mean F1 over sets of frames, each of which counts once."""
+    total = np.zeros(LEVELS)
+    for counts in sets:
+        found = np.cumsum(counts.road[::-1])[::-1]
+        false = np.cumsum(counts.other[::-1])[::-1]
+        total += 2 * found / np.maximum(found + false + counts.road.sum(), 1)
+    return int(total[1:].argmax() + 1) / 255  # at 0 all is road
+
+
 def confidence_row(counts: PixelCounts, threshold: float, confidence: float) -> ConfidenceRow:
     """What `labels.labels_and_confidence` gives at a threshold and a least confidence, both 0..1."""
     levels = np.arange(LEVELS)
@@ -162,12 +172,15 @@ def least_confidence(counts: PixelCounts, threshold: float, precision: float) ->
 
 
 def calibrate(
-    table: TemperatureTable, threshold: float, precision: float, streets: Iterable[Sequence[str]] = ()
+    table: TemperatureTable,
+    threshold: float | None,
+    precision: float,
+    streets: Iterable[Sequence[str]] = (),
 ) -> dict:
     """Fit the temperature and say what it is worth.
 
     Args:
-        threshold: P(road), 0..1, of the network without temperature.
+        threshold: P(road), 0..1, of the network without temperature; None takes `common_threshold` of the groups.
         precision: wanted of the pixels called road, 0..1, see `least_confidence`.
         streets: groups of frame names; each is also judged by the temperature that the others give.
 
@@ -179,7 +192,10 @@ def calibrate(
     """
     temperature = table.fit()
     after, streets = table.at(temperature), list(streets)
-    moved = moved_threshold(threshold, 1.0, temperature)
+    if threshold is None:
+        moved = common_threshold([table.at(temperature, group) for group in streets])
+    else:
+        moved = moved_threshold(threshold, 1.0, temperature)
     found = least_confidence(after, moved, precision)
     return {
         "temperature": temperature,
