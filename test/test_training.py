@@ -188,10 +188,10 @@ def test_a_crop_keeps_the_frames_lower_edge():
 
 
 def test_half_of_the_crops_of_tall_frames_lie_at_any_height():
-    """Rows tell their height by their colour: 4:3 frames show their sky at large scales too, KITTI's never do."""
+    """Rows tell their height by their colour: tall frames show their sky at large scales too, KITTI's never do."""
     rows = np.linspace(0, 250, 360).astype(np.uint8)[:, None, None]
     recipe = check(TINY, {"scale_min": 1.5, "scale_max": 1.5, "colour": 0.0, "blur": 0.0, "jpeg": 0.0})
-    for width, free, expected in ((480, 0.0, 0), (480, 0.5, 20), (1200, 0.5, 0), (480, 1.0, 40)):
+    for width, free, expected in ((240, 0.0, 0), (240, 0.5, 18), (1200, 0.5, 0), (240, 1.0, 36)):
         sample = Sample(np.repeat(rows, width, 1).repeat(3, 2), np.zeros((360, width), np.uint8), "ramp")
         mixture = Mixture({"kitti_road": [sample]}, check(recipe, {"free_crops": free}))
         lowest = torch.stack([mixture[("kitti_road", 0, k)][0][0, -1].max() for k in range(40)])
@@ -208,7 +208,7 @@ def test_an_own_vehicle_is_not_road():
     for k in range(20):
         shown, truth, classes = mixture[("kitti_road", 0, k)]
         lower = truth[16:] == 0
-        assert 0.1 < lower.float().mean() < 0.95 and (truth[17:20] == 1).any() and (classes == 255).all()
+        assert 0.03 < lower.float().mean() < 0.95 and (truth[17:20] == 1).any() and (classes == 255).all()
         assert (shown[0, 18:].float() - 90).abs()[lower[2:]].mean() > (shown[0].float() - 90).abs()[truth == 1].mean()
         untouched, _, _ = mixture[("kitti_road", 1, k)]
         assert ((untouched - 90) ** 2 <= 1).float().mean() > 0.7
