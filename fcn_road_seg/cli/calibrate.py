@@ -2,20 +2,37 @@
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from fcn_road_seg.cli.options import Subparsers, add_json_option, json_path, progress, write_json
+from fcn_road_seg.cli.options import Subparsers, add_json_option, held_out_sets, json_path, progress, write_json
 from fcn_road_seg.errors import UserError
+
+if TYPE_CHECKING:
+    from fcn_road_seg.frames.sample import Samples
 
 
 def add_parser(subparsers: Subparsers) -> argparse.ArgumentParser:
     parser = subparsers.add_parser(
         "calibrate", help="fit the temperature of P(road) on labelled frames and store it in a copy of the weights"
     )
-    parser.add_argument("--root", type=Path, required=True, help="KITTI Road folder, the one that holds training/")
+    parser.add_argument("--root", type=Path, help="KITTI Road folder, the one that holds training/")
+    parser.add_argument(
+        "--data",
+        action="append",
+        default=[],
+        metavar="[NAME=]KIND:PATH",
+        help="instead of --root, fit on the validation part of a data set, named as for train; can be given several "
+        "times; this also chooses a new threshold, the one with the highest mean F1 over the sets",
+    )
+    parser.add_argument(
+        "--frames",
+        type=int,
+        default=40,
+        help="with --data: the largest number of frames of each set (default: %(default)s)",
+    )
     parser.add_argument(
         "--split",
-        default="val",
-        help="frames to fit on: val, which training never sees, or a file of frame names (default: val)",
+        help="with --root: val, which training never sees, or a file of frame names (default: val)",
     )
     parser.add_argument("--weights", default="", help="safetensors file, or lite (default: the shipped full network)")
     parser.add_argument("--out", type=json_path, required=True, metavar="FILE", help="the weights file to write")
@@ -48,10 +65,17 @@ def run(args: argparse.Namespace) -> int:
         raise UserError(
             f"--split {args.split} has frames that training has seen: fit on val or on a file of frame names"
         )
-    split = Path(args.split)
-    if args.split == "val":
-        split = kitti_road.split_path("val")
-    dataset = kitti_road.KittiRoad(args.root, kitti_road.read_names(split))
+    if bool(args.root) == bool(args.data):
+        raise UserError("name a KITTI Road folder with --root, or data sets with --data")
+    if args.split and args.data:
+        raise UserError("--split needs a KITTI Road folder: give --root instead of --data")
+    dataset: Samples
+    if args.data:
+        dataset, groups = held_out_frames(args.data, args.frames)
+    else:
+        split = kitti_road.split_path("val") if args.split in (None, "val") else Path(args.split)
+        dataset = kitti_road.KittiRoad(args.root, kitti_road.read_names(split))
+        groups = temperature_scaling.read_streets(split)
     loaded = checkpoint.load(weights_path(args.weights))
     metadata = loaded.metadata
     raw = replace(
@@ -63,9 +87,8 @@ def run(args: argparse.Namespace) -> int:
     table = temperature_scaling.TemperatureTable(
         network, dataset, metadata.network_width, lambda items: progress(items, "calibrating")
     )
-    figures = temperature_scaling.calibrate(
-        table, raw.threshold, args.road_precision, temperature_scaling.read_streets(split)
-    )
+    threshold = None if args.data else raw.threshold
+    figures = temperature_scaling.calibrate(table, threshold, args.road_precision, groups)
     result = replace(
         raw,
         temperature=figures["temperature"],
@@ -80,7 +103,7 @@ def run(args: argparse.Namespace) -> int:
     errors = Table(
         "", "ECE", "ECE, P 0.05..0.95", "NLL", title=f"{figures['frames']} frames, T = {result.temperature:.3f}"
     )
-    for name, text in (("before", "T = 1"), ("after", "T"), ("held_out", "T of the other streets")):
+    for name, text in (("before", "T = 1"), ("after", "T"), ("held_out", "T of the other groups")):
         if figures[name]:
             errors.add_row(text, *(f"{value:.4f}" for value in figures[name].values()))
     console.print(errors)
@@ -95,3 +118,13 @@ def run(args: argparse.Namespace) -> int:
         console.print(f"no min_confidence gives road a precision of {args.road_precision}")
     console.print(f"{args.out}: temperature {result.temperature:.3f}, threshold {result.threshold:.4f}")
     return 0
+
+
+def held_out_frames(items: list[str], most: int) -> "tuple[Samples, list[list[str]]]":
+    """At most `most` validation frames of each set in `--data` as one data set, and the frames' names by set."""
+    from fcn_road_seg.datasets.held_out import Thinned, Together
+
+    if most < 1:
+        raise UserError(f"--frames is {most}, but must be 1 or more")
+    sets = [Thinned(dataset, most, f"{name}/") for name, dataset in held_out_sets(items).items()]
+    return Together(sets), [frames.names for frames in sets]

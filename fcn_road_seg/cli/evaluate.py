@@ -10,6 +10,7 @@ from fcn_road_seg.cli.options import (
     Subparsers,
     add_json_option,
     add_segmenter_options,
+    held_out_sets,
     load_segmenter,
     progress,
     write_json,
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from fcn_road_seg.datasets.kitti_road import KittiRoad
     from fcn_road_seg.inference.segmenter import RoadSegmenter
 
-MODES = ("metres", "report", "flicker", "corruptions")
+MODES = ("metres", "report", "flicker", "corruptions", "data")
 """Options that replace KITTI Road's metrics; at most one of them."""
 
 
@@ -30,7 +31,7 @@ def add_parser(subparsers: Subparsers) -> argparse.ArgumentParser:
     parser = subparsers.add_parser(
         "evaluate",
         help="KITTI Road's metrics, in perspective and in bird's-eye view",
-        epilog="At most one of --metres, --report, --flicker and --corruptions can be given.",
+        epilog="At most one of --metres, --report, --flicker, --corruptions and --data can be given.",
     )
     parser.add_argument("--root", type=Path, help="KITTI Road folder, the one that holds training/")
     parser.add_argument(
@@ -51,6 +52,13 @@ def add_parser(subparsers: Subparsers) -> argparse.ArgumentParser:
         "frames; needs --root or --camvid",
     )
     parser.add_argument("--camvid", type=Path, metavar="DIR", help="with --report: CamVid's test part too")
+    parser.add_argument(
+        "--data",
+        action="append",
+        metavar="[NAME=]KIND:PATH",
+        help="instead, measure in perspective on the validation part of a data set, named as for train; can be given "
+        "several times",
+    )
     parser.add_argument(
         "--flicker",
         nargs="?",
@@ -82,6 +90,8 @@ def run(args: argparse.Namespace) -> int:
         return _run_report(args)
     if args.corruptions:
         return _run_corruptions(args)
+    if args.data:
+        return _run_data(args)
     return _run_metrics(args)
 
 
@@ -96,6 +106,8 @@ def _check(args: argparse.Namespace) -> None:
         raise UserError(f"{', '.join(modes[:-1])} and {modes[-1]} exclude each other: give one of them")
     if args.camvid and not args.report:
         raise UserError("--camvid needs --report")
+    if args.data and args.root:
+        raise UserError("--data and --root exclude each other: give KITTI Road as --data kitti_road:DIR")
     if args.split and not args.root:
         raise UserError("--split needs a KITTI Road folder: give --root")
     if args.report and not (args.root or args.camvid):
@@ -103,7 +115,7 @@ def _check(args: argparse.Namespace) -> None:
     if args.corruptions and not args.root:
         raise UserError("--corruptions needs a KITTI Road folder: give --root")
     if not modes and not args.root:
-        raise UserError("give a KITTI Road folder with --root, or --metres or --flicker, which work without it")
+        raise UserError("give a KITTI Road folder with --root, or --data, --metres or --flicker, which work without it")
 
 
 def _run_metrics(args: argparse.Namespace) -> int:
@@ -123,6 +135,22 @@ def _run_metrics(args: argparse.Namespace) -> int:
     )
     for metric in figures["perspective"]:
         table.add_row(metric, *(f"{figures[view][metric]:.4f}" for view in views))
+    Console().print(table)
+    return 0
+
+
+def _run_data(args: argparse.Namespace) -> int:
+    from rich.console import Console
+    from rich.table import Table
+
+    from fcn_road_seg.evaluation.samples import evaluate_samples
+
+    sets, segmenter = held_out_sets(args.data), load_segmenter(args)
+    figures = {name: evaluate_samples(segmenter, frames, segmenter.threshold, _track) for name, frames in sets.items()}
+    write_json(args.json, figures)
+    table = Table("", *next(iter(figures.values())), title=f"at the weights' threshold {segmenter.threshold:.3f}")
+    for name, row in figures.items():
+        table.add_row(name, *(f"{value:.4f}" if isinstance(value, float) else str(value) for value in row.values()))
     Console().print(table)
     return 0
 

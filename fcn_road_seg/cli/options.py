@@ -10,11 +10,13 @@ from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
+from fcn_road_seg.frames.sample import DatasetError
 from fcn_road_seg.inference.options import SegmenterOptions
 
 if TYPE_CHECKING:
     import numpy as np
 
+    from fcn_road_seg.datasets.held_out import NamedSamples
     from fcn_road_seg.inference.segmenter import RoadSegmenter
 
 Subparsers: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
@@ -93,3 +95,33 @@ def progress(items: Iterable, description: str) -> Iterable:
     from rich.progress import track
 
     return track(items, description, console=Console(stderr=True), disable=os.environ.get("RANK", "0") != "0")
+
+
+def named_paths(items: list[str]) -> tuple[dict[str, list[str]], dict[str, str]]:
+    """Parse `[NAME=]KIND:PATH`: the paths of each data set by its name, and its kind; the default NAME is KIND.
+
+    Raises:
+        DatasetError: an item names a data set other than a folder, or one name stands for two kinds.
+    """
+    paths: dict[str, list[str]] = {}
+    kinds: dict[str, str] = {}
+    for item in items:
+        head, _, path = item.partition(":")
+        name, given, kind = head.partition("=")
+        if given and kind != "folder":
+            raise DatasetError(f"--data {item}: only a folder has a name of its own, as in {name}=folder:DIR")
+        if kinds.setdefault(name, kind or name) != (kind or name):
+            raise DatasetError(f"--data calls two kinds of data set {name!r}")
+        paths.setdefault(name, []).append(path)
+    return paths, kinds
+
+
+def held_out_sets(items: list[str]) -> "dict[str, NamedSamples]":
+    """Open the validation parts of the data sets in `--data`, by their names, see `named_paths`."""
+    from fcn_road_seg.datasets.held_out import open_held_out
+
+    paths, kinds = named_paths(items)
+    for name, folders in paths.items():
+        if len(folders) > 1:
+            raise DatasetError(f"--data {name} is given {len(folders)} times: give each set one folder")
+    return {name: open_held_out(name, kinds[name], folders[0]) for name, folders in paths.items()}

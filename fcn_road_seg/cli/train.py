@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import yaml
 
-from fcn_road_seg.cli.options import Subparsers, add_json_option, progress, write_json
+from fcn_road_seg.cli.options import Subparsers, add_json_option, named_paths, progress, write_json
 from fcn_road_seg.errors import UserError
 from fcn_road_seg.frames.sample import DatasetError
 from fcn_road_seg.training.recipe import Recipe, RecipeError, check, load_recipe
@@ -26,16 +26,19 @@ def add_parser(subparsers: Subparsers) -> argparse.ArgumentParser:
         epilog="Every field of a recipe is an option too; fcn_road_seg/training/recipe.py explains them.",
     )
     parser.add_argument(
-        "--recipe", default="road", help="seed, teacher, road, lite or a YAML file (default: %(default)s)"
+        "--recipe",
+        default="road",
+        help="seed, teacher, road, lite, world, world_lite, permissive or a YAML file (default: %(default)s)",
     )
     parser.add_argument(
         "--data",
         action="append",
         default=[],
-        metavar="NAME:PATH",
-        help="folder of a data set of the recipe: kitti_road:DIR, camvid:DIR, cityscapes:DIR, bdd100k:DIR, "
-        "unlabelled:DIR of images, which may be repeated (synthetic needs no path); cityscapes+coarse, "
-        "cityscapes+parking+rail_track and bdd100k+direct_only are variants, with the same names in samples",
+        metavar="[NAME=]KIND:PATH",
+        help="folder of a data set of the recipe: kitti_road:DIR, camvid:DIR, cityscapes:DIR, bdd100k:DIR, folder:DIR "
+        "with images/ and labels/, unlabelled:DIR of images, which may be repeated (synthetic needs no path); "
+        "mine=folder:DIR has the name mine in samples; cityscapes+coarse, cityscapes+parking+rail_track and "
+        "bdd100k+direct_only are variants, with the same names in samples",
     )
     parser.add_argument(
         "--teacher", metavar="FILE", help="weights that label unlabelled frames, or are pruned and distilled"
@@ -85,10 +88,7 @@ def run(args: argparse.Namespace) -> int:
     device = torch_device(args.device)
     if "LOCAL_RANK" in os.environ and device.type == "cuda":  # under torchrun
         torch.cuda.set_device(torch_device(f"cuda:{os.environ['LOCAL_RANK']}"))
-    paths: dict[str, list[str]] = {}
-    for item in args.data:
-        name, _, path = item.partition(":")
-        paths.setdefault(name, []).append(path)
+    paths, kinds = named_paths(args.data)
     for name in paths.keys() - recipe.samples.keys() - {"kitti_road"}:
         raise DatasetError(f"recipe {recipe.name} does not train on {name!r}, but on {', '.join(recipe.samples)}")
     if args.teacher and not recipe.needs_teacher:
@@ -109,7 +109,7 @@ def run(args: argparse.Namespace) -> int:
     began = time.monotonic()
     best = train(
         recipe,
-        {name: open_source(name, paths.get(name, []), recipe, args) for name in recipe.samples},
+        {name: open_source(name, kinds.get(name, name), paths.get(name, []), recipe, args) for name in recipe.samples},
         KittiRoad(paths["kitti_road"][0], split_names("val")),
         RunFolder(args.resume or args.out or Path("runs") / time.strftime(f"{recipe.name}-%Y%m%d-%H%M%S")),
         args.encoder_weights,
@@ -142,15 +142,17 @@ def chosen_recipe(args: argparse.Namespace) -> Recipe:
         ) from None
 
 
-def open_source(name: str, paths: list[str], recipe: Recipe, args: argparse.Namespace) -> "Samples":
-    """Open the training frames of a data set by its name in recipes."""
+def open_source(name: str, kind: str, paths: list[str], recipe: Recipe, args: argparse.Namespace) -> "Samples":
+    """Open the training frames of a data set by its name in recipes and its kind."""
     if name == "synthetic":
         from fcn_road_seg.synthetic import SyntheticRoad
 
         frames = SyntheticRoad(recipe.samples[name], recipe.seed)
         return [frames[i] for i in progress(range(len(frames)), "drawing synthetic scenes")]
     if not paths:
-        raise DatasetError(f"recipe {recipe.name} trains on {name}: give --data {name}:DIR")
+        known = ("kitti_road", "camvid", "cityscapes", "bdd100k", "unlabelled", "folder")
+        wanted = name if name.split("+")[0] in known else f"{name}=folder"
+        raise DatasetError(f"recipe {recipe.name} trains on {name}: give --data {wanted}:DIR")
     if name == "unlabelled":
         from fcn_road_seg.training.pseudo_labels import PseudoLabelled
 
@@ -158,6 +160,10 @@ def open_source(name: str, paths: list[str], recipe: Recipe, args: argparse.Name
         return PseudoLabelled(paths, args.teacher, recipe.confidence, args.device, track)
     if len(paths) > 1:
         raise DatasetError(f"--data {name} is given {len(paths)} times, but only unlabelled may have several folders")
+    if kind == "folder":
+        from fcn_road_seg.datasets.folder import Folder
+
+        return Folder(paths[0], "train", name)
     if name == "kitti_road":
         from fcn_road_seg.datasets.kitti_road import KittiRoad, split_names
 
@@ -180,5 +186,6 @@ def open_source(name: str, paths: list[str], recipe: Recipe, args: argparse.Name
             raise DatasetError(f"there is no data set {name!r}; bdd100k has only the variant bdd100k+direct_only")
         return Bdd100k(paths[0], road=AREAS[:1] if variant else AREAS)
     raise DatasetError(
-        f"there is no data set {name!r}; there are kitti_road, camvid, cityscapes, bdd100k, synthetic and unlabelled"
+        f"there is no data set {name!r}; there are kitti_road, camvid, cityscapes, bdd100k, folder, "
+        "synthetic and unlabelled"
     )

@@ -17,6 +17,20 @@ CLASSES = (
     "sky", "building", "pole", "road", "pavement", "tree", "sign", "fence", "car", "pedestrian", "bicyclist",
 )  # fmt: skip
 VOID = len(CLASSES)
+CITYSCAPES_CLASSES = {
+    "sky": "sky",
+    "building": "building",
+    "pole": "pole",
+    "road": "road",
+    "pavement": "sidewalk",
+    "tree": "vegetation",
+    "fence": "fence",
+    "car": "car",
+    "pedestrian": "person",
+}
+"""CamVid's classes and their names among Cityscapes' (`cityscapes.CLASSES`).
+
+A sign may be a traffic light there, and a bicyclist is two classes, so both are missing here."""
 
 
 class CamVid(Samples):

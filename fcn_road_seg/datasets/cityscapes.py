@@ -1,7 +1,9 @@
 """Cityscapes (Cordts et al., CVPR 2016), in its official layout, indexed by torchvision.datasets.Cityscapes.
 
-ROOT/leftImg8bit/train/aachen/aachen_000000_000019_leftImg8bit.png         (train, val, train_extra)
+ROOT/leftImg8bit/train/aachen/aachen_000000_000019_leftImg8bit.png         (train, val, train_extra; .jpg as well)
 ROOT/gtFine/train/aachen/aachen_000000_000019_gtFine_labelIds.png          uint8 class ids 0..33
+ROOT/gtFine/train/aachen/aachen_000000_000019_gtFine_instanceIds.png       uint16, read where labelIds are missing:
+                                                                           class ids, or class id * 1000 + instance
 ROOT/gtCoarse/train_extra/bayreuth/bayreuth_000000_000000_gtCoarse_labelIds.png
 """
 
@@ -12,33 +14,24 @@ from zipfile import BadZipFile
 
 import numpy as np
 
-from fcn_road_seg.datasets import camvid
 from fcn_road_seg.datasets.label_image import read_ids
 from fcn_road_seg.frames.image_file import read_rgb
 from fcn_road_seg.frames.sample import IGNORE, NOT_ROAD, ROAD, DatasetError, Sample, Samples
 
-IGNORED = ("unlabeled", "ego vehicle", "rectification border", "out of roi", "ground")  # ground: of unknown kind
+IGNORED = ("unlabeled", "rectification border", "out of roi", "ground")  # ground: of unknown kind
 OPTIONAL_ROAD = ("parking", "rail_track")
-CAMVID_CLASSES = {
-    "sky": ("sky",),
-    "building": ("building", "wall", "bridge", "tunnel"),
-    "pole": ("pole", "polegroup"),
-    "road": ("road",),
-    "pavement": ("sidewalk",),
-    "tree": ("vegetation",),
-    "sign": ("traffic light", "traffic sign"),
-    "fence": ("fence",),
-    "car": ("car", "truck", "bus", "caravan", "trailer", "train"),
-    "pedestrian": ("person",),
-    "bicyclist": ("rider", "motorcycle", "bicycle"),
-}
+CLASSES = (
+    "road", "sidewalk", "building", "wall", "fence", "pole", "traffic light", "traffic sign", "vegetation", "terrain",
+    "sky", "person", "rider", "car", "truck", "bus", "train", "motorcycle", "bicycle",
+)  # fmt: skip
+"""The 19 that Cityscapes trains and evaluates on, in the order of their train ids."""
+INSTANCES = 1000  # instanceIds from here up are class id * 1000 + instance
 
 
 class Cityscapes(Samples):
     """The frames of one part of Cityscapes, read on demand.
 
-    `Sample.classes` are CamVid's eleven (`camvid.CLASSES`), merged as SegNet merged CamVid's 32; classes without a
-    counterpart (parking, rail track, terrain, guard rail, ...) are ignored in them.
+    `Sample.classes` are indices into `CLASSES`; the other classes are ignored in them. The own vehicle is not road.
 
     Args:
         root: the folder that holds `leftImg8bit/` and `gtFine/` or `gtCoarse/`, or their zip files, which
@@ -70,7 +63,9 @@ class Cityscapes(Samples):
             raise DatasetError(f"cannot read {root} as Cityscapes: {error}") from None
         pairs = zip(index.images, index.targets, strict=True)
         self.frames = sorted(
-            (Path(image), Path(label)) for image, (label,) in pairs if image.endswith("_leftImg8bit.png")
+            (Path(image), label_file(Path(label)))
+            for image, (label,) in pairs
+            if image.endswith(("_leftImg8bit.png", "_leftImg8bit.jpg"))
         )
         if not self.frames:
             raise DatasetError(f"{index.images_dir} has no CITY/*_leftImg8bit.png")
@@ -86,8 +81,14 @@ class Cityscapes(Samples):
     def __getitem__(self, index: int) -> Sample:
         path, annotation = self.frames[index]
         image = read_rgb(path)
-        ids = read_ids(annotation, image, len(self._labels))
+        ids = read_ids(annotation, image, len(self._labels), INSTANCES)
         return Sample(image, self._labels[ids], self.names[index], self._classes[ids])
+
+
+def label_file(label: Path) -> Path:
+    """A file of labelIds, or the instanceIds of the same frame if only those are there."""
+    instances = label.with_name(label.name.replace("_labelIds", "_instanceIds"))
+    return instances if instances.is_file() and not label.is_file() else label
 
 
 @cache
@@ -99,12 +100,11 @@ def class_ids() -> dict[str, int]:
 
 
 def tables(also_road: Sequence[str] = ()) -> tuple[np.ndarray, np.ndarray]:
-    """The label and the CamVid class of each of Cityscapes' ids, uint8 34 each."""
+    """The label of each of Cityscapes' ids and its index in `CLASSES`, uint8 34 each."""
     ids = class_ids()
     labels = np.full(len(ids), NOT_ROAD, np.uint8)
     labels[[ids[name] for name in IGNORED]] = IGNORE
     labels[[ids[name.replace("_", " ")] for name in ("road", *also_road)]] = ROAD
     classes = np.full(len(ids), IGNORE, np.uint8)
-    for name, theirs in CAMVID_CLASSES.items():
-        classes[[ids[their] for their in theirs]] = camvid.CLASSES.index(name)
+    classes[[ids[name] for name in CLASSES]] = np.arange(len(CLASSES))
     return labels, classes

@@ -132,6 +132,16 @@ def moved_threshold(threshold: float, old: float, new: float) -> float:
     return 1 / (1 + math.exp(-math.log(threshold / (1 - threshold)) * old / new))
 
 
+def common_threshold(sets: Sequence[PixelCounts]) -> float:
+    """The threshold, 0..1, with the highest mean F1 over sets of frames; each set counts once, whatever its size."""
+    total = np.zeros(LEVELS)
+    for counts in sets:
+        found = np.cumsum(counts.road[::-1])[::-1]
+        false = np.cumsum(counts.other[::-1])[::-1]
+        total += 2 * found / np.maximum(found + false + counts.road.sum(), 1)
+    return int(total[1:].argmax() + 1) / 255  # at level 0 everything is road
+
+
 def confidence_row(counts: PixelCounts, threshold: float, confidence: float) -> ConfidenceRow:
     """Quality of `labels.labels_and_confidence` at a threshold and a least confidence, both 0..1."""
     levels = np.arange(LEVELS)
@@ -159,24 +169,30 @@ def least_confidence(counts: PixelCounts, threshold: float, precision: float) ->
 
 
 def calibrate(
-    table: TemperatureTable, threshold: float, precision: float, streets: Iterable[Sequence[str]] = ()
+    table: TemperatureTable,
+    threshold: float | None,
+    precision: float,
+    groups: Iterable[Sequence[str]] = (),
 ) -> dict:
     """Fit the temperature and measure its effect.
 
     Args:
-        threshold: P(road), 0..1, of the network without temperature.
+        threshold: P(road), 0..1, of the network without temperature; None takes the groups' `common_threshold`.
         precision: required of the pixels labelled road, 0..1, see `least_confidence`.
-        streets: groups of frame names; each is also measured at the temperature fitted on the other groups.
+        groups: frame names by street or data set; each group is also measured at the temperature fitted on the others.
 
     Returns:
         {"temperature", "threshold", "frames", "before", "after", "held_out", "confidence", "min_confidence"}.
         "before", "after" and "held_out" are {"ece", "ece_uncertain", "nll"}, the second over pixels with P(road) of
-        0.05..0.95; "held_out" is None with fewer than two streets. "confidence" lists `ConfidenceRow`;
+        0.05..0.95; "held_out" is None with fewer than two groups. "confidence" lists `ConfidenceRow`;
         "min_confidence" is one or None.
     """
     temperature = table.fit()
-    after, streets = table.at(temperature), list(streets)
-    moved = moved_threshold(threshold, 1.0, temperature)
+    after, groups = table.at(temperature), list(groups)
+    if threshold is None:
+        moved = common_threshold([table.at(temperature, group) for group in groups])
+    else:
+        moved = moved_threshold(threshold, 1.0, temperature)
     found = least_confidence(after, moved, precision)
     return {
         "temperature": temperature,
@@ -184,7 +200,7 @@ def calibrate(
         "frames": len(table.counts),
         "before": _errors(table.at(1.0)),
         "after": _errors(after),
-        "held_out": _errors(table.held_out(streets)) if len(streets) > 1 else None,
+        "held_out": _errors(table.held_out(groups)) if len(groups) > 1 else None,
         "confidence": [asdict(confidence_row(after, moved, c)) for c in CONFIDENCES],
         "min_confidence": found and asdict(found),
     }

@@ -3,7 +3,6 @@
 import time
 from collections.abc import Callable
 from dataclasses import asdict, replace
-from functools import partial
 from pathlib import Path
 
 import torch
@@ -30,6 +29,7 @@ from fcn_road_seg.training.recipe import Recipe, RecipeError
 from fcn_road_seg.training.run_folder import RunFolder, frames_digest
 
 IMPORTANCE_BATCHES = 64
+LINE_EVERY = 10.0  # seconds between the lines of progress where there is no terminal for a bar
 
 
 def train(
@@ -133,7 +133,15 @@ def train_epochs(
     with Progress(*columns, TimeRemainingColumn(), console=console, disable=not processes.main) as progress:
         steps = recipe.epochs * steps_per_epoch
         bar = progress.add_task(recipe.name, total=steps, completed=first_epoch * steps_per_epoch)
-        advance = partial(progress.update, bar, advance=1)
+        said = time.monotonic()
+
+        def advance(description: str) -> None:
+            nonlocal said
+            progress.update(bar, advance=1, description=description)
+            if processes.main and not console.is_terminal and time.monotonic() - said > LINE_EVERY:
+                said, done = time.monotonic(), int(progress.tasks[bar].completed)
+                console.print(f"{time.strftime('%H:%M:%S')} {description} step {done}/{steps}", soft_wrap=True)
+
         try:
             for epoch in range(first_epoch, recipe.epochs):
                 began = time.monotonic()

@@ -8,10 +8,15 @@ import torch
 from torch.utils.data import Dataset, Sampler, default_collate
 from torchvision import tv_tensors
 
+from fcn_road_seg.datasets import camvid, cityscapes
 from fcn_road_seg.frames.sample import IGNORE, Samples
 from fcn_road_seg.inference.network import STRIDE
 from fcn_road_seg.training import augmentation
 from fcn_road_seg.training.recipe import Recipe
+
+CAMVID_TO_CITYSCAPES = np.full(256, IGNORE, np.uint8)
+for _ours, _theirs in camvid.CITYSCAPES_CLASSES.items():
+    CAMVID_TO_CITYSCAPES[camvid.CLASSES.index(_ours)] = cityscapes.CLASSES.index(_theirs)
 
 
 class Mixture(Dataset):
@@ -30,10 +35,12 @@ class Mixture(Dataset):
         self.recipe = recipe
 
     def __getitem__(self, address: tuple[str, int, int]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Image, uint8 3 x h x w RGB; label, uint8 h x w; classes, uint8 h x w (255 where there are none)."""
+        """Image, uint8 3 x h x w RGB; label, uint8 h x w; classes, uint8 h x w, of `cityscapes.CLASSES` or 255."""
         name, index, _ = address
         sample = self.sources[name][index]
         classes = np.full_like(sample.label, IGNORE) if sample.classes is None else sample.classes
+        if name == "camvid":
+            classes = CAMVID_TO_CITYSCAPES[classes]
         label = sample.label.copy()
         height, width = label.shape
         if name != "kitti_road":

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from fcn_road_seg.datasets import camvid
+from fcn_road_seg.datasets import cityscapes
 from fcn_road_seg.frames.sample import IGNORE
 from fcn_road_seg.inference.network import VGG16_STAGES, FCN8s, SkipHead
 from fcn_road_seg.inference.preprocess import normalise
@@ -14,7 +14,7 @@ from fcn_road_seg.training.recipe import Recipe
 
 
 class TrainingModel(nn.Module):
-    """FCN-8s with a second, auxiliary head on the same features, which learns CamVid's classes and is not shipped.
+    """FCN-8s with a second, auxiliary head on the same features, which learns Cityscapes' classes and is not shipped.
 
     The second head makes the features distinguish pavement, car and building, for which the label "not road" gives no
     incentive.
@@ -30,7 +30,7 @@ class TrainingModel(nn.Module):
         self.auxiliary_weight = recipe.auxiliary_weight
         self.distillation = recipe.distillation
         if recipe.auxiliary_weight:
-            self.auxiliary = SkipHead(self.network.feature_widths, len(camvid.CLASSES), recipe.std_init)
+            self.auxiliary = SkipHead(self.network.feature_widths, len(cityscapes.CLASSES), recipe.std_init)
         for stage, (_, convolutions) in enumerate(VGG16_STAGES[: recipe.frozen_stages], start=1):
             for i in range(1, convolutions + 1):
                 getattr(self.network, f"conv{stage}_{i}").requires_grad_(False)
@@ -45,7 +45,7 @@ class TrainingModel(nn.Module):
         """Mean loss per counted pixel.
 
         Args:
-            image: uint8 N x 3 x h x w. label, classes: uint8 N x h x w, 255 = ignore.
+            image: uint8 N x 3 x h x w. label, classes (`cityscapes.CLASSES`): uint8 N x h x w, 255 = ignore.
             taught: a teacher's P(class), N x 2 x h x w, the target of the distillation loss at all pixels, labelled or
                 not (Hinton, Vinyals, Dean, "Distilling the Knowledge in a Neural Network", 2015).
         """

@@ -52,7 +52,7 @@ class Recipe:
     std_init: float = within(0.01, 0, 1)  # of the score layers
     autocast: bool = False  # BF16 arithmetic (FP16 on a GPU without it) with FP32 weights
     ema: float = within(0.0, 0, 0.99999)  # decay per step of the averaged weights that are validated and saved; 0 = off
-    auxiliary_weight: float = within(0.0, 0, 100)  # of the loss on CamVid's classes, by a head that is not shipped
+    auxiliary_weight: float = within(0.0, 0, 100)  # of the loss on Cityscapes' classes, by a head that is not shipped
     flops: float = within(1.0, 0.01, 1)  # the pruned network's share of the teacher's work; 1 = not pruned
     distillation: float = within(0.0, 0, 100)  # weight of the loss against the teacher's answer
     confidence: float = within(0.9, 0.5, 1)  # least confidence of a teacher to label a pixel
@@ -62,6 +62,10 @@ class Recipe:
     colour: float = within(0.0, 0, 1)  # strength of brightness, contrast and saturation changes
     blur: float = within(0.0, 0, 1)  # probability of a Gaussian blur
     jpeg: float = within(0.0, 0, 1)  # probability of JPEG compression
+    cast: float = within(0.0, 0, 0.9)  # each channel is multiplied by 1 - cast .. 1 + cast
+    night: float = within(0.0, 0, 1)  # probability that day is turned into night
+    own_vehicle: float = within(0.0, 0, 1)  # probability of a bonnet or dashboard where the road reaches the lower edge
+    free_crops: float = within(0.0, 0, 1)  # share of crops at any height, of frames narrower than KITTI's
     ignore_bottom: float = within(0.0, 0, 0.5)  # share of the height, see `mixture.Mixture`
     seed: int = within(0, 0, 2**31)
 

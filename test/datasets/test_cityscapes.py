@@ -14,11 +14,13 @@ from torchvision import datasets
 
 from fcn_road_seg.cli.main import main
 from fcn_road_seg.datasets import camvid, kitti_road
-from fcn_road_seg.datasets.cityscapes import CAMVID_CLASSES, Cityscapes, tables
+from fcn_road_seg.datasets.cityscapes import CLASSES, Cityscapes, tables
 from fcn_road_seg.errors import UserError
-from fcn_road_seg.frames.sample import DatasetError
+from fcn_road_seg.frames.sample import DatasetError, Sample
 from fcn_road_seg.inference import checkpoint
 from fcn_road_seg.inference.network import FCN8s, torchvision_names
+from fcn_road_seg.training.mixture import CAMVID_TO_CITYSCAPES, Mixture
+from fcn_road_seg.training.recipe import check, load_recipe
 
 
 @pytest.fixture
@@ -37,19 +39,29 @@ def image_file(root, name="aachen_000000_000019"):
 # --- classes -----------------------------------------------------------------------------------
 
 
-def test_every_class_has_its_label_and_camvid_class():
+def test_every_class_has_its_label_and_train_id():
     labels, classes = tables()
     meaning = {name: int(labels[i]) for name, i in IDS.items() if i >= 0}
     assert {name for name, label in meaning.items() if label == 1} == {"road"}
-    ignored = {"unlabeled", "ego vehicle", "rectification border", "out of roi", "ground"}
+    ignored = {"unlabeled", "rectification border", "out of roi", "ground"}
     assert {name for name, label in meaning.items() if label == 255} == ignored
-    taught = {name: camvid.CLASSES[classes[i]] for name, i in IDS.items() if i >= 0 and classes[i] != 255}
-    assert taught["road"] == "road" and taught["sidewalk"] == "pavement" and taught["bus"] == "car"
-    assert taught["vegetation"] == "tree" and taught["rider"] == "bicyclist" and taught["sky"] == "sky"
-    assert not {"parking", "rail track", "terrain", "static", "dynamic", *ignored} & set(taught)
-    assert set(CAMVID_CLASSES) == set(camvid.CLASSES) == set(taught.values())
-    names = [name for theirs in CAMVID_CLASSES.values() for name in theirs]
-    assert len(names) == len(set(names)) == len(taught)
+    assert meaning["ego vehicle"] == meaning["sidewalk"] == 0
+    taught = {name: CLASSES[classes[i]] for name, i in IDS.items() if i >= 0 and classes[i] != 255}
+    assert len(CLASSES) == 19 and CLASSES[:2] == ("road", "sidewalk") and CLASSES[-1] == "bicycle"
+    assert taught == {name: name for name in CLASSES}
+    train_ids = {entry.name: entry.train_id for entry in datasets.Cityscapes.classes}
+    assert [train_ids[name] for name in CLASSES] == list(range(19))
+
+
+def test_camvids_classes_are_among_cityscapes():
+    theirs = {name: CAMVID_TO_CITYSCAPES[camvid.CLASSES.index(name)] for name in camvid.CLASSES}
+    known = {name: CLASSES[k] for name, k in theirs.items() if k != 255}
+    assert known == camvid.CITYSCAPES_CLASSES and set(theirs) - set(known) == {"sign", "bicyclist"}
+    assert CAMVID_TO_CITYSCAPES[255] == 255
+    image, ids = np.zeros((64, 96, 3), np.uint8), np.full((64, 96), camvid.CLASSES.index("pavement"), np.uint8)
+    recipe = check(load_recipe("seed"), {"network_width": 96, "network_height": 64})
+    _, _, classes = Mixture({"camvid": [Sample(image, ids * 0, "a", ids)]}, recipe)["camvid", 0, 0]
+    assert (classes == CLASSES.index("sidewalk")).all()
 
 
 def test_parking_and_rail_track_are_road_on_request():
@@ -71,9 +83,26 @@ def test_fine_frames(root):
         assert np.array_equal(sample.image, image) and sample.name in frames.names
         assert sample.label.dtype == sample.classes.dtype == np.uint8
         assert np.array_equal(sample.label == 1, ids == IDS["road"])
-        assert np.array_equal(sample.label == 255, np.isin(ids, [1, 2, 3])) and 0.05 < (sample.label == 1).mean() < 0.6
-        assert np.array_equal(sample.classes == camvid.CLASSES.index("pavement"), ids == IDS["sidewalk"])
-        assert np.array_equal(sample.classes == camvid.CLASSES.index("road"), ids == IDS["road"])
+        assert np.array_equal(sample.label == 255, np.isin(ids, [2, 3])) and 0.05 < (sample.label == 1).mean() < 0.6
+        assert np.array_equal(sample.classes == CLASSES.index("sidewalk"), ids == IDS["sidewalk"])
+        assert np.array_equal(sample.classes == CLASSES.index("road"), ids == IDS["road"])
+
+
+def test_jpeg_images_and_instances_do_as_well(root):
+    expected = Cityscapes(root)[0]
+    for path in sorted(root.rglob("*_leftImg8bit.png")):
+        Image.open(path).save(path.with_suffix(".jpg"), quality=95)
+        path.unlink()
+    for path in sorted(root.rglob("*_instanceIds.png")):
+        ids = np.array(Image.open(path)).astype(np.uint16)
+        ids[ids == IDS["car"]] = IDS["car"] * 1000 + 3
+        Image.fromarray(ids).save(path)
+        path.with_name(path.name.replace("instanceIds", "labelIds")).unlink()
+    frames = Cityscapes(root)
+    assert len(frames) == 3 and frames.names[0] == "aachen_000000_000019"
+    assert np.array_equal(frames[0].label, expected.label) and np.array_equal(frames[0].classes, expected.classes)
+    assert (frames[0].classes == CLASSES.index("car")).any()
+    assert np.abs(frames[0].image.astype(int) - expected.image).mean() < 5
 
 
 def test_the_fixture_has_all_the_files_of_cityscapes(root):
@@ -94,7 +123,7 @@ def test_coarse_frames_count_only_what_is_labelled(tmp_path):
     root = write_frames(tmp_path, "train_extra", "bayreuth", 2, "coarse")
     sample = Cityscapes(root, "train_extra", "coarse")[1]
     ids = draw(1, coarse=True)[1]
-    assert np.array_equal(sample.label == 255, np.isin(ids, [0, 1, 2, 3])) and (sample.label == 255).mean() > 0.5
+    assert np.array_equal(sample.label == 255, np.isin(ids, [0, 2, 3])) and (sample.label == 255).mean() > 0.5
     assert np.array_equal(sample.label == 1, ids == IDS["road"])
 
 
@@ -148,6 +177,7 @@ def test_stray_files(root):
 
 def test_an_image_without_label_is_named(root):
     label_file(root, "aachen_000001_000019").unlink()
+    label_file(root, "aachen_000001_000019", "instanceIds").unlink()
     with pytest.raises(DatasetError, match="aachen_000001_000019_leftImg8bit.png has no label .*_labelIds.png"):
         Cityscapes(root)
 

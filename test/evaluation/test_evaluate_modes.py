@@ -13,7 +13,7 @@ from fcn_road_seg.cli.main import main
 from fcn_road_seg.evaluation import ground_errors
 from fcn_road_seg.frames.image_file import write_image
 
-MODES = {"--metres": [], "--report": ["report"], "--flicker": [], "--corruptions": []}
+MODES = {"--metres": [], "--report": ["report"], "--flicker": [], "--corruptions": [], "--data": ["camvid:camvid"]}
 
 
 @pytest.fixture(scope="module")
@@ -64,16 +64,23 @@ def test_a_mode_without_frames_is_refused(refuses, mode):
     assert "--root" in refuses(*mode)
 
 
-@pytest.mark.parametrize("mode", [[mode, *values] for mode, values in MODES.items()] + [[]])
+@pytest.mark.parametrize("mode", [[mode, *values] for mode, values in MODES.items() if mode != "--data"] + [[]])
 def test_missing_kitti_folders_and_splits_are_found_before_work_begins(refuses, kitti, mode):
     assert "nowhere is not a KITTI Road folder" in refuses(*mode, "--root", "nowhere")
     assert "cannot read none.txt" in refuses(*mode, "--root", str(kitti), "--split", "none.txt")
+
+
+def test_data_excludes_root_and_names_each_set_once(refuses, kitti):
+    assert "--data kitti_road:DIR" in refuses("--data", f"kitti_road:{kitti}", "--root", str(kitti))
+    assert "camvid is given 2 times" in refuses("--data", "camvid:a", "--data", "camvid:b")
+    assert "'unlabelled' has no validation part" in refuses("--data", "unlabelled:a")
 
 
 def test_missing_camvid_folders_and_drives_are_found_before_work_begins(refuses, kitti):
     assert "nowhere is not a CamVid folder" in refuses("--report", "report", "--camvid", "nowhere")
     assert "nowhere is not a CamVid" in refuses("--report", "report", "--camvid", "nowhere", "--root", str(kitti))
     assert "there is no drive nowhere" in refuses("--flicker", "nowhere")
+    assert "nowhere is not a CamVid folder" in refuses("--data", "camvid:nowhere")
 
 
 def test_frames_without_calibration_have_no_ground_errors(small_weights, tmp_path, capsys, monkeypatch):

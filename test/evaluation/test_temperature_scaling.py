@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -16,6 +17,7 @@ from fcn_road_seg.evaluation.metrics import PixelCounts
 from fcn_road_seg.frames.sample import Sample
 from fcn_road_seg.inference import checkpoint
 from fcn_road_seg.inference.inference_network import InferenceNetwork
+from fcn_road_seg.inference.network import FCN8s
 from fcn_road_seg.inference.options import SegmenterOptions
 from fcn_road_seg.inference.preprocess import MEAN
 from fcn_road_seg.inference.segmenter import RoadSegmenter
@@ -205,3 +207,42 @@ def test_the_shipped_weights_are_calibrated_on_held_out_streets(repository, ship
     frames = temperature_scaling.TemperatureTable(raw.network(), kitti_road.KittiRoad(root, names), 576)
     assert temperature_scaling.expected_calibration_error(frames.at(frames.fit())) <= 0.02
     assert temperature_scaling.expected_calibration_error(frames.at(loaded.metadata.temperature)) <= 0.02
+
+
+def test_the_common_threshold_lies_between_those_of_the_sets():
+    """Each set counts once, however many pixels it has."""
+    low, high = PixelCounts(), PixelCounts()
+    low.road[60:], low.other[:60] = 1, 1
+    high.road[180:], high.other[:180] = 100, 100
+    assert temperature_scaling.common_threshold([low]) == 60 / 255
+    assert temperature_scaling.common_threshold([high]) == 180 / 255
+    assert 60 / 255 <= temperature_scaling.common_threshold([low, high]) <= 180 / 255
+    mostly_low, mostly_high = [low, low, low, high], [low, high, high, high]
+    assert temperature_scaling.common_threshold(mostly_low) < temperature_scaling.common_threshold(mostly_high)
+
+
+def test_several_data_sets_calibrate_together(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(kitti_road, "split_names", lambda part: ["um_000000", "um_000001"])
+    root = write_folder(tmp_path / "kitti", ["um_000000", "um_000001"])
+    for kind in ("images", "labels"):
+        (tmp_path / "mine" / kind).mkdir(parents=True)
+    for k in range(5):
+        frame = sample(f"f{k}", 1.0, k)
+        cv2.imwrite(str(tmp_path / "mine" / "images" / f"f{k}.png"), frame.image[..., ::-1])
+        cv2.imwrite(str(tmp_path / "mine" / "labels" / f"f{k}.png"), frame.label)
+    (tmp_path / "mine" / "val.txt").write_text("f1\nf2\nf3\n")
+    weights, out, json_file = tmp_path / "in.safetensors", tmp_path / "out.safetensors", tmp_path / "figures.json"
+    checkpoint.save(weights, FCN8s("atrous", 16), checkpoint.Metadata(fc="atrous", fc_width=16, network_width=64))
+    data = ["--data", f"kitti_road:{root}", "--data", f"mine=folder:{tmp_path / 'mine'}"]
+    command = ["calibrate", "--weights", str(weights), "--out", str(out), "--json", str(json_file)]
+    assert main([*command, *data, "--frames", "2"]) == 0
+    figures = json.loads(json_file.read_text())
+    assert figures["frames"] == 4 and figures["held_out"]
+    assert checkpoint.load(out).metadata.threshold == figures["threshold"]
+    assert main(command) == main([*command, *data, "--root", str(root)]) == 2
+    assert "--root, or data sets with --data" in capsys.readouterr().err
+    assert main([*command, *data, "--split", "val"]) == 2
+    assert "--split needs a KITTI Road folder" in capsys.readouterr().err
+    assert main(["evaluate", *data, "--weights", str(out), "--json", str(json_file), "--backend", "torch"]) == 0
+    figures = json.loads(json_file.read_text())
+    assert {name: row["frames"] for name, row in figures.items()} == {"kitti_road": 2, "mine": 3}

@@ -9,8 +9,10 @@ from safetensors.torch import load_file, save_file
 from test_training import TINY, data, encoder_weights, run  # noqa: F401  (fixtures)
 
 from fcn_road_seg.inference import checkpoint
+from fcn_road_seg.inference.checkpoint import CheckpointError
 from fcn_road_seg.inference.network import CONV_NAMES, FCN8s
 from fcn_road_seg.training import loop, pruning
+from fcn_road_seg.training.blend import blend
 from fcn_road_seg.training.pruning import PRUNED, choose_channels, prune, work
 from fcn_road_seg.training.recipe import check, load_recipe
 
@@ -144,3 +146,22 @@ def test_wrong_widths_in_a_file_are_refused(tmp_path, conv_widths):
 
 def test_every_pruned_layer_is_in_the_network():
     assert PRUNED[: len(CONV_NAMES)] == CONV_NAMES and all(hasattr(network(16), name) for name in PRUNED)
+
+
+def test_a_blend_lies_between_two_weights(tmp_path):
+    files = []
+    for k, temperature in enumerate((2.0, 1.0)):
+        torch.manual_seed(k)
+        files.append(tmp_path / f"{k}.safetensors")
+        metadata = checkpoint.Metadata(fc="atrous", fc_width=16, temperature=temperature)
+        checkpoint.save(files[-1], FCN8s("atrous", 16), metadata)
+    first, second = map(checkpoint.load, files)
+    blend(first, second, 0.25, tmp_path / "blend.safetensors")
+    between = checkpoint.load(tmp_path / "blend.safetensors")
+    assert between.metadata.temperature == 1 and between.metadata.origin == first.sha256
+    for ours, start, end in zip(*(c.network().parameters() for c in (between, first, second)), strict=True):
+        torch.testing.assert_close(ours, 0.75 * start + 0.25 * end, rtol=2e-3, atol=1e-3)
+    other = tmp_path / "other.safetensors"
+    checkpoint.save(other, FCN8s("atrous", 32), checkpoint.Metadata(fc="atrous", fc_width=32))
+    with pytest.raises(CheckpointError, match="different shapes"):
+        blend(first, checkpoint.load(other), 0.5, tmp_path / "no.safetensors")

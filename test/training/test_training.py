@@ -129,7 +129,7 @@ def test_numbers_may_be_integers_or_strings():
 
 
 def test_invalid_recipe_files_are_refused(tmp_path):
-    with pytest.raises(RecipeError, match="there are lite, road, seed, teacher"):
+    with pytest.raises(RecipeError, match="there are lite, permissive, road, seed, teacher, world, world_lite"):
         load_recipe("nonsense")
     file = tmp_path / "mine.yaml"
     for text, message in (("a: [", "not valid YAML"), ("- 1", "not a recipe"), ("epochs: 2", "incomplete")):
@@ -185,6 +185,51 @@ def test_a_crop_keeps_the_frames_lower_edge():
     for k in range(20):
         _, label, _ = mixture[("kitti_road", 0, k)]
         assert (label[-1][label[-1] != 255] == 1).all() and not (label[:16] == 1).any()
+
+
+def test_half_of_the_crops_of_tall_frames_lie_at_any_height():
+    """A row's colour is its height: tall frames show their sky at large scales too, KITTI's never do."""
+    rows = np.linspace(0, 250, 360).astype(np.uint8)[:, None, None]
+    recipe = check(TINY, {"scale_min": 1.5, "scale_max": 1.5, "colour": 0.0, "blur": 0.0, "jpeg": 0.0})
+    for width, free, expected in ((240, 0.0, 0), (240, 0.5, 18), (1200, 0.5, 0), (240, 1.0, 36)):
+        sample = Sample(np.repeat(rows, width, 1).repeat(3, 2), np.zeros((360, width), np.uint8), "ramp")
+        mixture = Mixture({"kitti_road": [sample]}, check(recipe, {"free_crops": free}))
+        lowest = torch.stack([mixture[("kitti_road", 0, k)][0][0, -1].max() for k in range(40)])
+        assert abs((lowest < 240).sum() - expected) <= (8 if free else 0)
+        assert free < 1 or lowest.min() < 190
+
+
+def test_an_own_vehicle_is_not_road():
+    image, label = np.full((120, 400, 3), 90, np.uint8), np.zeros((120, 400), np.uint8)
+    label[60:] = 1
+    changes = {"own_vehicle": 1.0, "colour": 0.0, "blur": 0.0, "jpeg": 0.0, "scale_min": 1.0, "scale_max": 1.0}
+    frames = {"kitti_road": [Sample(image, label, "road"), Sample(image, label * 0, "bonnet")]}
+    mixture = Mixture(frames, check(TINY, changes))
+    for k in range(20):
+        shown, truth, classes = mixture[("kitti_road", 0, k)]
+        lower = truth[16:] == 0
+        assert 0.03 < lower.float().mean() < 0.95 and (truth[17:20] == 1).any() and (classes == 255).all()
+        assert (shown[0, 18:].float() - 90).abs()[lower[2:]].mean() > (shown[0].float() - 90).abs()[truth == 1].mean()
+        untouched, _, _ = mixture[("kitti_road", 1, k)]
+        assert ((untouched - 90) ** 2 <= 1).float().mean() > 0.7
+    assert (label[60:] == 1).all() and (image == 90).all()
+
+
+def test_night_is_darker_and_darkest_above():
+    sample = Sample(np.full((120, 400, 3), 150, np.uint8), np.ones((120, 400), np.uint8), "day")
+    changes = {"night": 1.0, "colour": 0.0, "blur": 0.0, "jpeg": 0.0, "scale_min": 1.0, "scale_max": 1.0}
+    mixture = Mixture({"kitti_road": [sample]}, check(TINY, changes))
+    nights = torch.stack([mixture[("kitti_road", 0, k)][0].float() for k in range(30)])
+    assert nights.mean() < 75 and nights[:, :, :8].mean() < 0.6 * nights[:, :, 20:].mean()
+    assert (mixture[("kitti_road", 0, 0)][1][-1] == 1).any()
+
+
+def test_a_cast_changes_each_channel_by_its_own_factor():
+    image = torch.full((3, 4, 4), 100, dtype=torch.uint8)
+    torch.manual_seed(0)
+    shown = torch.stack([augmentation.Cast(0.2)(augmentation.tv_tensors.Image(image))[0] for _ in range(50)]).float()
+    assert 79 <= shown.min() < 86 and 114 < shown.max() <= 120
+    assert shown.mean((2, 3)).std(1).mean() > 5
 
 
 def test_the_last_rows_of_other_data_sets_are_ignored():

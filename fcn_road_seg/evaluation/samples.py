@@ -1,0 +1,44 @@
+"""Pixel metrics of a segmenter on any labelled frames."""
+
+from fcn_road_seg.evaluation.inference_loop import Segment, Track, segmented
+from fcn_road_seg.evaluation.metrics import PixelCounts
+from fcn_road_seg.evaluation.temperature_scaling import expected_calibration_error
+from fcn_road_seg.frames.sample import ROAD, Samples
+from fcn_road_seg.postprocess.threshold import threshold_level
+
+
+def evaluate_samples(segment: Segment, dataset: Samples, threshold: float, track: Track = iter) -> dict[str, float]:
+    """Segment every frame and count its labelled pixels at the frame's own size.
+
+    Args:
+        threshold: P(road), 0..1, at which the weights call a pixel road.
+
+    Returns:
+        {"frames", "max_f", "threshold" (of max_f), "average_precision", "iou", "precision", "recall", "ece"}, all but
+        the first in 0..1; "iou", "precision" and "recall" are at the weights' threshold.
+    """
+    counts = PixelCounts()
+    for sample, probability in segmented(segment, track(dataset)):
+        counts.add(probability, sample.label)
+    best = counts.metrics(threshold)
+    level = threshold_level(threshold)
+    found, false = counts.road[level:].sum(), counts.other[level:].sum()
+    return {
+        "frames": len(dataset),
+        "max_f": best.max_f,
+        "threshold": best.threshold,
+        "average_precision": best.average_precision,
+        "iou": best.iou,
+        "precision": float(found / max(found + false, 1)),
+        "recall": float(found / max(counts.road.sum(), 1)),
+        "ece": expected_calibration_error(counts),
+    }
+
+
+def recall_at(segment: Segment, dataset: Samples, threshold: float) -> float:
+    """Share, 0..1, of the pixels labelled road that reach `threshold`, a P(road) of 0..1."""
+    level, found, road = threshold_level(threshold), 0, 0
+    for sample, probability in segmented(segment, dataset):
+        inside = probability[sample.label == ROAD]
+        found, road = found + int((inside >= level).sum()), road + inside.size
+    return found / max(road, 1)
