@@ -6,7 +6,15 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fcn_road_seg.cli.options import Subparsers, add_json_option, json_path, progress, resolved_weights, write_json
+from fcn_road_seg.cli.options import (
+    Subparsers,
+    add_json_option,
+    add_network_width_option,
+    json_path,
+    progress,
+    resolved_weights,
+    write_json,
+)
 from fcn_road_seg.errors import UserError
 
 if TYPE_CHECKING:
@@ -33,12 +41,7 @@ def add_parser(subparsers: Subparsers) -> argparse.ArgumentParser:
     )
     parser.add_argument("--weights", default="", help="weights of the full network (default: the shipped file)")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: %(default)s)")
-    parser.add_argument(
-        "--network-width",
-        type=int,
-        default=0,
-        help="width in pixels, a multiple of 32 (default: the one stored with the weights)",
-    )
+    add_network_width_option(parser)
     parser.add_argument("--threads", type=int, default=0, help="CPU threads (default: chosen by the libraries)")
     parser.add_argument(
         "--frames", type=int, default=20, help="maximum number of frames, used in turn (default: %(default)s)"

@@ -36,11 +36,17 @@ def add_segmenter_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--threads", type=int, default=0, help="CPU threads of the network (default: chosen by the backend)"
     )
+    add_network_width_option(parser)
+
+
+def add_network_width_option(parser: argparse.ArgumentParser) -> None:
+    """Add the option --network-width."""
     parser.add_argument(
         "--network-width",
         type=int,
         default=0,
-        help="width in pixels, a multiple of 32 (default: the one stored with the weights)",
+        help="width in pixels, a multiple of 32, of the network's input for frames of KITTI's shape (1242x375); narrower "
+        "frames get as many pixels (default: the width stored with the weights)",
     )
 
 

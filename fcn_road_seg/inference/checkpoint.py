@@ -31,7 +31,8 @@ class Metadata:
 
     Attributes:
         fc, fc_width, classes, conv_widths: the network's form, see `network.FCN8s`. Class 1 is road.
-        network_width: width in pixels of the input it was trained at; the default when it runs.
+        network_width: width in pixels of the input it was trained at, see `preprocess.network_size`; the default when
+            it runs.
         threshold: P(road), 0..1, from which a pixel counts as road.
         temperature: P(road) is the sigmoid of the logits' difference divided by this; see
             `evaluation.temperature_scaling`.

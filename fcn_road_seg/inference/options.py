@@ -17,7 +17,8 @@ class SegmenterOptions:
             "fp16" (CUDA only) or "int8" (OpenVINO only).
         backend: "auto" (graph on CUDA; on an x86-64 CPU openvino if it is installed, else torch), "torch" (layer by
             layer), "compile" (torch.compile), "openvino" (CPU only) or "graph" (a CUDA graph).
-        network_width: width in pixels at which the network runs, a multiple of 32; 0 takes the checkpoint's.
+        network_width: width in pixels to which frames of KITTI's shape, and wider ones, are scaled for the network, a
+            multiple of 32; others get as many pixels, see `preprocess.network_size`. 0 takes the checkpoint's.
         threads: number of CPU threads of the network; 0 takes the backend's default. PyTorch has one setting for the
             process.
     """

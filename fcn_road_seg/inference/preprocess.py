@@ -4,6 +4,8 @@ The only definition of both, for training, evaluation and the node, on the CPU a
 letterboxing: the complete frame is resized, and so is the answer.
 """
 
+import math
+
 import cv2
 import numpy as np
 import torch
@@ -15,17 +17,21 @@ from fcn_road_seg.inference.network import STRIDE
 # weights expect RGB 0..255 minus this mean, not divided by anything.
 MEAN = (123.68, 116.779, 103.939)
 MAX_NETWORK_WIDTH = 4096  # pixels
+KITTI_ASPECT = 1242 / 375  # width / height
 MAX_ASPECT = 2  # greatest height / width of a network input
 
 
 def network_size(width: int, height: int, network_width: int) -> tuple[int, int]:
-    """Width and height in pixels of the network's input for a frame of `width` x `height`.
+    """Width and height in pixels, multiples of 32, of the network's input for a frame of `width` x `height`.
 
-    The height follows the frame's aspect ratio, rounded to a multiple of 32: 1242x375 at 576 gives
-    576x160, 1280x720 gives 576x320. Frames narrower than 1:2 are squeezed to 1:2.
+    The input has the frame's aspect ratio. It is `network_width` wide for a frame of KITTI's shape or a wider one. For
+    a narrower frame it has as many pixels as for KITTI's, and so costs the same, up to the rounding: at 576, 1242x375
+    gives 576x160, 1280x720 gives 416x224, 640x480 gives 352x256. Frames narrower than 1:2 are squeezed to 1:2.
     """
-    rows = round(network_width * height / width / STRIDE) * STRIDE
-    return network_width, min(max(rows, STRIDE), MAX_ASPECT * network_width)
+    share = math.sqrt(max(width / height, 1 / MAX_ASPECT) / KITTI_ASPECT)
+    columns = max(round(network_width * min(share, 1) / STRIDE), 1) * STRIDE
+    rows = round(columns * height / width / STRIDE) * STRIDE
+    return columns, min(max(rows, STRIDE), MAX_ASPECT * columns)
 
 
 def resize(image: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:

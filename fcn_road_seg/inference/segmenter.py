@@ -27,7 +27,9 @@ class RoadSegmenter:
     Attributes:
         checkpoint: the weights' path, SHA-256 and metadata.
         threshold: P(road), 0..1, from which the checkpoint counts a pixel as road.
-        network_width: width in pixels at which the network runs.
+        network_width: width in pixels of the network's input for a frame of KITTI's shape, see
+            `preprocess.network_size`.
+        network_size: width and height in pixels of the network's input for the last frame; None before the first.
         backend, device, device_name, precision: what is in use, with every "auto" resolved.
         why_not_cuda: why "auto" took the CPU although the machine has an NVIDIA GPU; else empty.
     """
@@ -42,6 +44,7 @@ class RoadSegmenter:
         self.checkpoint = checkpoint
         self.threshold = checkpoint.metadata.threshold
         self.network_width = width or checkpoint.metadata.network_width
+        self.network_size: tuple[int, int] | None = None
         try:
             running = choice.create(checkpoint, options)
         except RuntimeError as error:
@@ -89,8 +92,9 @@ class RoadSegmenter:
             raise ValueError(f"a frame must be uint8 H x W x 3, but this one is {frame.dtype} {frame.shape}")
         backend = self._running()
         height, width = frame.shape[:2]
+        self.network_size = network_size(width, height, self.network_width)
         try:
-            return backend(frame, network_size(width, height, self.network_width))
+            return backend(frame, self.network_size)
         except (RuntimeError, MemoryError) as error:
             fault = error
         try:

@@ -23,12 +23,14 @@ def device_report(segmenter: "RoadSegmenter") -> Report:
     weights = segmenter.checkpoint
     max_f = weights.metadata.max_f
     gpu = segmenter.memory()
+    size = "x".join(map(str, segmenter.network_size or ())) or "unknown"
     values = {
         "device": segmenter.device,
         "device name": segmenter.device_name,
         "backend": segmenter.backend,
         "precision": segmenter.precision,
         "network width": str(segmenter.network_width),
+        "network size": size,
         "GPU memory (MB)": "none" if gpu is None else f"{gpu / 1e6:.1f}",
         "weights": str(weights.path),
         "weights SHA-256": weights.sha256,
@@ -40,6 +42,8 @@ def device_report(segmenter: "RoadSegmenter") -> Report:
         sentence = f"running on the CPU: {segmenter.why_not_cuda}; road_seg doctor has details"
         return Report("device", WARN, sentence, values)
     sentence = f"{segmenter.device_name} ({segmenter.device}, {segmenter.backend}), {segmenter.precision}"
+    if segmenter.network_size:
+        sentence += f", network {size}"
     return Report("device", OK, sentence, values)
 
 

@@ -118,10 +118,14 @@ class RoadSegNode(LifecycleNode):
             self._release()
             command = f"ros2 lifecycle set {self.get_fully_qualified_name()}"
             return self._refuse("Not configured", error, f"; fix that, then {command} configure and {command} activate")
+        at_warm_up = ""
+        if segmenter.network_size:
+            size = "x".join(map(str, segmenter.network_size))
+            at_warm_up = f" ({size} for {values.warm_up_width}x{values.warm_up_height})"
         self.get_logger().info(
             f"Weights {segmenter.checkpoint.path} "
             f"on {segmenter.device_name} ({segmenter.device}, {segmenter.backend}), "
-            f"precision {segmenter.precision}, network width {segmenter.network_width}, "
+            f"precision {segmenter.precision}, network width {segmenter.network_width}{at_warm_up}, "
             f"threshold {road_threshold(values, segmenter):.3f}"
         )
         if segmenter.why_not_cuda:

@@ -42,7 +42,8 @@ class NodeParameters:
     require_cuda: bool = parameter(False, "Refuse to configure without CUDA instead of running on the CPU.")
     network_width: int = parameter(
         0,
-        "Width in pixels to which frames are scaled for the network; the height follows. 0: the checkpoint's.",
+        "Width in pixels to which frames of KITTI's shape (1242x375), and wider ones, are scaled for the network; the "
+        "height follows. Narrower frames get as many pixels. 0: the checkpoint's.",
         minimum=0,
         maximum=4096,
         multiple_of=32,

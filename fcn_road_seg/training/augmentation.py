@@ -11,7 +11,6 @@ from torchvision.transforms import InterpolationMode, v2
 from torchvision.transforms.v2 import functional as TF
 
 from fcn_road_seg.frames.sample import IGNORE, NOT_ROAD, ROAD
-from fcn_road_seg.inference.network import STRIDE
 from fcn_road_seg.inference.preprocess import MEAN, network_size
 from fcn_road_seg.training.recipe import Recipe
 
@@ -24,7 +23,7 @@ def build(recipe: Recipe, width: int, height: int) -> Callable[..., tuple]:
     size = training_size(recipe, width, height)
     if not recipe.augment:
         return ScaleAndCrop(size, size)
-    full = network_size(width, height, size[1])[::-1]
+    full = network_size(width, height, recipe.network_width)[::-1]
     tall = size[0] * recipe.network_width > size[1] * recipe.network_height
     free = recipe.free_crops if tall else 0.0
     steps: list[Callable] = [
@@ -50,14 +49,11 @@ def build(recipe: Recipe, width: int, height: int) -> Callable[..., tuple]:
 def training_size(recipe: Recipe, width: int, height: int) -> tuple[int, int]:
     """Height and width, multiples of 32, at which frames of `width` x `height` are trained.
 
-    KITTI's wide frames are trained at the recipe's network size; others keep their aspect ratio and have about as many
-    pixels.
+    That is the size at which they are segmented, except that frames as wide as the recipe's `network_width` are cut or
+    padded to its `network_height`.
     """
-    pixels = recipe.network_width * recipe.network_height
-    columns = max(round((pixels * width / height) ** 0.5 / STRIDE), 1) * STRIDE
-    if abs(columns - recipe.network_width) <= STRIDE:
-        return recipe.network_height, recipe.network_width
-    return network_size(width, height, columns)[1], columns
+    columns, rows = network_size(width, height, recipe.network_width)
+    return (recipe.network_height if columns == recipe.network_width else rows), columns
 
 
 class ScaleAndCrop:

@@ -35,8 +35,8 @@ class Recipe:
     samples: dict[str, int]  # frames per epoch drawn from each data set
     fc: str = one_of("atrous", "full")  # form of fc6/fc7
     fc_width: int = within(0, 0, 4096)  # channels of fc6/fc7; 0 = 4096 (full) or 1024 (atrous)
-    network_width: int = within(576, 32, 4096, 32)  # pixels
-    network_height: int = within(160, 32, 4096, 32)  # pixels
+    network_width: int = within(576, 32, 4096, 32)  # pixels; of KITTI's frames, see `preprocess.network_size`
+    network_height: int = within(160, 32, 4096, 32)  # pixels; of frames that are network_width wide
     epochs: int = within(25, 1)
     batch_size: int = within(16, 1)  # frames per step, over all processes
     accumulate: int = within(1, 1)  # micro-batches per step in each process, to save memory

@@ -7,21 +7,59 @@ import torch
 from fcn_road_seg.inference.preprocess import MEAN, network_size, to_input, to_probability
 
 
+WIDTHS = 32, 96, 320, 576, 704, 832, 1248, 4096
+
+
 @pytest.mark.parametrize(
     ("frame", "width", "expected"),
     [
-        ((1242, 375), 576, (576, 160)),
-        ((1280, 720), 576, (576, 320)),
+        ((1242, 375), 704, (704, 224)),
         ((1242, 375), 832, (832, 256)),
-        ((640, 480), 576, (576, 448)),
-        ((7680, 4320), 576, (576, 320)),
-        ((1, 1), 576, (576, 576)),
+        ((1920, 600), 576, (576, 192)),
+        ((3840, 960), 576, (576, 128)),  # a panorama
         ((10_000, 1), 576, (576, 32)),
-        ((1, 10_000), 576, (576, 1152)),
+        ((1920, 1080), 576, (416, 224)),
+        ((1280, 720), 576, (416, 224)),
+        ((7680, 4320), 576, (416, 224)),
+        ((1280, 720), 832, (608, 352)),
+        ((848, 480), 576, (416, 224)),
+        ((1280, 800), 576, (416, 256)),
+        ((800, 400), 576, (448, 224)),
+        ((640, 480), 576, (352, 256)),
+        ((1280, 1024), 576, (352, 288)),
+        ((1000, 1000), 576, (320, 320)),
+        ((1, 1), 576, (320, 320)),
+        ((1080, 1920), 576, (224, 384)),  # a phone held upright
+        ((1, 10_000), 576, (224, 448)),
+        ((640, 480), 32, (32, 32)),
+        ((1, 10_000), 32, (32, 64)),
+        ((640, 480), 4096, (2592, 1952)),
     ],
 )
 def test_network_size_follows_the_cameras_aspect_ratio(frame, width, expected):
     assert network_size(*frame, width) == expected
+
+
+@pytest.mark.parametrize("frame", [(1242, 375), (1241, 376), (1238, 374), (1226, 370), (1224, 370)])
+def test_frames_of_kitti_are_network_width_wide(frame):
+    for width in WIDTHS:
+        assert network_size(*frame, width) == (width, max(round(width * frame[1] / frame[0] / 32) * 32, 32))
+    assert network_size(*frame, 576) == (576, 160)
+
+
+@pytest.mark.parametrize("width", [576, 704, 832, 1248, 2048])
+def test_cameras_of_all_shapes_cost_as_much_as_kittis(width):
+    for rows in range(303, 2001):  # from KITTI's shape to 1:2
+        columns, lines = network_size(1000, rows, width)
+        assert 0.85 < columns * lines / (width**2 * 375 / 1242) < 1.15
+        assert 0.9 < columns / lines / (1000 / rows) < 1.1
+
+
+def test_network_sizes_are_multiples_of_32_with_a_bounded_shape():
+    for width in WIDTHS:
+        for frame in [(1, 1), (1, 7), (3, 1), (31, 2), (17, 19), (2, 4000), (4000, 2), (101, 33), (16_384, 16_384)]:
+            columns, rows = network_size(*frame, width)
+            assert columns % 32 == rows % 32 == 0 and 32 <= columns <= width and 32 <= rows <= 2 * columns
 
 
 def test_input_is_rgb_minus_the_mean():

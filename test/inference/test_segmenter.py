@@ -91,7 +91,11 @@ def test_an_array_that_is_not_a_frame_is_refused(segmenter, frame):
 def test_the_network_width_can_be_chosen(weights):
     with pytest.raises(ValueError, match="multiple of 32"):
         RoadSegmenter.load(SegmenterOptions(weights, "cpu", network_width=100))
-    assert RoadSegmenter.load(SegmenterOptions(weights, "cpu", network_width=96)).network_width == 96
+    segmenter = RoadSegmenter.load(SegmenterOptions(weights, "cpu", network_width=96))
+    assert segmenter.network_width == 96 and segmenter.network_size is None
+    for (height, width), expected in {(375, 1242): (96, 32), (480, 640): (64, 64), (960, 480): (32, 64)}.items():
+        assert segmenter(np.zeros((height, width, 3), np.uint8)).shape == (height, width)
+        assert segmenter.network_size == expected
 
 
 @pytest.mark.parametrize(

@@ -44,9 +44,12 @@ def test_the_node_follows_cameras_on_fast_dds_defaults(other_domain_id, small_we
     client = Client(other_domain_id)
 
     def drive(*cameras: str) -> int:
-        """Masks for 40 frames of each camera."""
+        """Masks for 40 frames of each camera; best-effort frames are small, because the defaults lose large ones."""
         before = len(client.masks)
-        processes = [camera(other_domain_id, reliability, "40", "10") for reliability in cameras]
+        processes = [
+            camera(other_domain_id, reliability, "40", "10", *(["--small"] if reliability == "best_effort" else []))
+            for reliability in cameras
+        ]
         client.spin_until(lambda: all(process.poll() is not None for process in processes), "the cameras' end")
         assert [process.wait(TIMEOUT) for process in processes] == [0] * len(processes)
         client.spin_for(0.5)
@@ -57,11 +60,10 @@ def test_the_node_follows_cameras_on_fast_dds_defaults(other_domain_id, small_we
         client.spin_until(lambda: node_listens(client.node), "the node's subscription and publisher")
         # Newer frames replace some while other work holds the machine, hence the margin and the repetitions.
         assert any(drive("reliable") >= 25 for _ in range(3))
-        # Fast DDS loses nearly all of these on its defaults: only that one arrives at some time can be expected.
-        assert any(drive("best_effort") for _ in range(8))
+        assert any(drive("best_effort") >= 25 for _ in range(3))
         assert "Listening to /image (best_effort)" in node.output()
         assert any(drive("reliable") >= 25 for _ in range(3))
-        assert any(drive("best_effort", "reliable") for _ in range(8))
+        assert any(drive("best_effort", "reliable") >= 25 for _ in range(3))
         listened = [line.rpartition("(")[2] for line in node.output().splitlines() if "Listening" in line]
         assert [key for key, _ in itertools.groupby(listened)] == listened  # never the same twice in a row
         assert "best_effort)" in listened[listened.index("best_effort)") + 2 :]

@@ -1,5 +1,6 @@
 """The node's diagnostics, without ROS: what is counted, and what is a warning."""
 
+import numpy as np
 import pytest
 
 from fcn_road_seg.inference.options import SegmenterOptions
@@ -156,6 +157,11 @@ def test_the_report_of_the_device(small_weights, monkeypatch):
     segmenter = RoadSegmenter.load(SegmenterOptions(small_weights, "cpu", "fp32", backend="torch"))
     report = device_report(segmenter)
     assert report.level == OK
+    assert report.values["network width"] == "128" and report.values["network size"] == "unknown"
+    assert report.sentence.endswith("fp32")
+    segmenter(np.zeros((480, 640, 3), np.uint8))
+    report = device_report(segmenter)
+    assert report.values["network size"] == "96x64" and report.sentence.endswith("fp32, network 96x64")
     assert report.values["device"] == "cpu" and report.values["precision"] == "fp32"
     assert report.values["backend"] == "torch" and report.values["GPU memory (MB)"] == "none"
     assert report.values["weights"] == str(small_weights) and len(report.values["weights SHA-256"]) == 64

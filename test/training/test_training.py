@@ -15,7 +15,7 @@ from fcn_road_seg.frames.sample import DatasetError, Sample
 from fcn_road_seg.inference import checkpoint
 from fcn_road_seg.inference.checkpoint import CheckpointError
 from fcn_road_seg.inference.network import FCN8s, torchvision_names
-from fcn_road_seg.inference.preprocess import normalise, to_input
+from fcn_road_seg.inference.preprocess import network_size, normalise, to_input
 from fcn_road_seg.training import augmentation, loop
 from fcn_road_seg.training.encoder import load_encoder
 from fcn_road_seg.training.mixture import Mixture, MixtureBatches
@@ -266,9 +266,16 @@ def test_without_augmentation_a_frame_is_only_resized(data):
     assert abs((label == 1).float().mean() - (data[0][0].label == 1).mean()) < 0.02
 
 
-def test_training_size_keeps_other_cameras_aspect_ratio():
+@pytest.mark.parametrize("frame", [(1242, 375), (1224, 370), (480, 360), (832, 468), (800, 400), (320, 227)])
+def test_training_and_inference_see_frames_at_the_same_size(frame):
     recipe = load_recipe("road")
-    assert augmentation.training_size(recipe, 1242, 375) == (160, 576)
+    columns, rows = network_size(*frame, recipe.network_width)
+    assert augmentation.training_size(recipe, *frame) == (rows, columns)
+
+
+def test_frames_as_wide_as_the_recipes_network_width_get_its_height():
+    recipe = check(load_recipe("road"), {"network_height": 192})
+    assert augmentation.training_size(recipe, 1242, 375) == (192, 576)
     assert augmentation.training_size(recipe, 480, 360) == (256, 352)
 
 
