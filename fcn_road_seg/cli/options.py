@@ -50,8 +50,8 @@ def add_network_width_option(parser: argparse.ArgumentParser) -> None:
         "--network-width",
         type=int,
         default=0,
-        help="width in pixels, a multiple of 32, of the network's input for frames of KITTI's shape (1242x375); narrower "
-        "frames get as many pixels (default: the width stored with the weights)",
+        help="width in pixels, a multiple of 32, of the network's input for frames of KITTI's shape (1242x375); "
+        "narrower frames get as many pixels (default: the width stored with the weights)",
     )
 
 
