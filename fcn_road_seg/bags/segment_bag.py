@@ -202,6 +202,7 @@ def _source(bag: BagReader, topics: list[str], segmenter: "RoadSegmenter") -> di
         "bag": [[str(file.resolve()), file.stat().st_size, file.stat().st_mtime_ns] for file in files],
         "topics": topics,
         "weights": segmenter.checkpoint.sha256,
+        "own_vehicle": segmenter.own_vehicle and segmenter.own_vehicle.sha256,
         "network": [segmenter.network_width, segmenter.backend, segmenter.device_name, segmenter.precision],
     }
 

@@ -3,7 +3,7 @@
 import argparse
 import sys
 import tempfile
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,8 +12,7 @@ from fcn_road_seg.cli.options import (
     add_json_option,
     add_segmenter_options,
     load_segmenter,
-    resolved_weights,
-    segmenter_options,
+    resolved_options,
     write_json,
 )
 from fcn_road_seg.errors import UserError
@@ -64,7 +63,7 @@ def run(args: argparse.Namespace) -> int:
 
     drive = open_drive(args.drive, args.frames, args.rate, args.seed)
     args.out.mkdir(parents=True, exist_ok=True)
-    options = asdict(replace(segmenter_options(args), weights=resolved_weights(args.weights)))
+    options = asdict(resolved_options(args))
     parameters = {name: value for name, value in options.items() if value != ""}  # ROS takes no empty value
     console = Console(stderr=True)
     with tempfile.TemporaryDirectory(prefix="road_seg_demo_") as folder:

@@ -6,7 +6,7 @@ import logging
 import os
 import re
 from collections.abc import Iterable
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -37,6 +37,13 @@ def add_segmenter_options(parser: argparse.ArgumentParser) -> None:
         "--threads", type=int, default=0, help="CPU threads of the network (default: chosen by the backend)"
     )
     add_network_width_option(parser)
+    parser.add_argument(
+        "--own-vehicle-mask",
+        default="",
+        metavar="FILE",
+        help="image (not black = own vehicle) or polygons (YAML) of what is never road; "
+        "road_seg own-vehicle-mask makes one",
+    )
 
 
 def add_network_width_option(parser: argparse.ArgumentParser) -> None:
@@ -45,8 +52,8 @@ def add_network_width_option(parser: argparse.ArgumentParser) -> None:
         "--network-width",
         type=int,
         default=0,
-        help="width in pixels, a multiple of 32, of the network's input for frames of KITTI's shape (1242x375); narrower "
-        "frames get as many pixels (default: the width stored with the weights)",
+        help="width in pixels, a multiple of 32, of the network's input for frames of KITTI's shape (1242x375); "
+        "narrower frames get as many pixels (default: the width stored with the weights)",
     )
 
 
@@ -74,6 +81,12 @@ def example_frames() -> "list[np.ndarray]":
 def resolved_weights(weights: str) -> str:
     """The value of --weights for a process that may run in another folder."""
     return weights if weights in ("", "lite") else str(Path(weights).resolve())
+
+
+def resolved_options(args: argparse.Namespace) -> SegmenterOptions:
+    """`segmenter_options` for a process that may run in another folder."""
+    mask = args.own_vehicle_mask and str(Path(args.own_vehicle_mask).resolve())
+    return replace(segmenter_options(args), weights=resolved_weights(args.weights), own_vehicle_mask=mask)
 
 
 def add_json_option(parser: argparse.ArgumentParser) -> None:

@@ -2,7 +2,6 @@
 
 import argparse
 import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,8 +9,7 @@ from fcn_road_seg.cli.options import (
     Subparsers,
     add_json_option,
     add_segmenter_options,
-    resolved_weights,
-    segmenter_options,
+    resolved_options,
     write_json,
 )
 from fcn_road_seg.errors import UserError
@@ -83,8 +81,7 @@ def run(args: argparse.Namespace) -> int:
     jobs = make_jobs(args)
     if not jobs:
         return 0
-    options = segmenter_options(args)
-    options = replace(options, weights=resolved_weights(args.weights))
+    options = resolved_options(args)
     try:
         with Display(len(jobs)) as display:
             if args.ray:

@@ -40,7 +40,7 @@ class MapOptions:
 
 
 class GroundMaps:
-    """The lookup tables and outputs of one camera and plane.
+    """The lookup tables and outputs of one camera and plane; the arguments are those of `GroundTables`.
 
     Attributes:
         tables, cloud, grid, scan, boundary: see `fcn_road_seg.ground`.
@@ -51,9 +51,9 @@ class GroundMaps:
         GroundError: camera, plane and options do not allow ground outputs.
     """
 
-    def __init__(self, camera: CameraModel, plane: GroundPlane, options: MapOptions):
+    def __init__(self, camera: CameraModel, plane: GroundPlane, options: MapOptions, hidden: np.ndarray | None = None):
         began = time.perf_counter()
-        self.tables = GroundTables(camera, plane, options.max_range, options.bottom_margin)
+        self.tables = GroundTables(camera, plane, options.max_range, options.bottom_margin, hidden)
         self.cloud = PointCloud(self.tables.optical_points())
         self.grid = RoadGrid(
             self.tables, options.grid_resolution, options.grid_length, options.grid_width, options.grid_mode
@@ -65,7 +65,7 @@ class GroundMaps:
         self.seconds = time.perf_counter() - began
 
 
-Key = tuple[CameraModel, GroundPlane, MapOptions]
+Key = tuple[CameraModel, GroundPlane, MapOptions, np.ndarray | None]
 
 
 class MapMaker:
@@ -75,13 +75,18 @@ class MapMaker:
         self._key: Key | None = None
         self._future: Future[GroundMaps] | None = None
 
-    def maps(self, camera: CameraModel, plane: GroundPlane, options: MapOptions) -> GroundMaps | None:
+    def maps(
+        self, camera: CameraModel, plane: GroundPlane, options: MapOptions, hidden: np.ndarray | None = None
+    ) -> GroundMaps | None:
         """The maps of this camera, plane and options; None while they are being computed.
+
+        Args:
+            hidden: as in `GroundTables`; the same array as long as nothing has changed.
 
         Raises:
             GroundError: camera, plane and options do not allow ground outputs.
         """
-        key = camera, plane, options
+        key = camera, plane, options, hidden
         future = self._future
         if future is None or self._key is None or not _same(self._key, key):
             if future is not None and not future.done():
@@ -107,19 +112,26 @@ class MapMaker:
         self._key = self._future = None
 
 
-def _compute(future: Future[GroundMaps], camera: CameraModel, plane: GroundPlane, options: MapOptions) -> None:
+def _compute(
+    future: Future[GroundMaps],
+    camera: CameraModel,
+    plane: GroundPlane,
+    options: MapOptions,
+    hidden: np.ndarray | None,
+) -> None:
     os.nice(19)  # on Linux it applies to this thread only: masks come first
     try:
-        future.set_result(GroundMaps(camera, plane, options))
+        future.set_result(GroundMaps(camera, plane, options, hidden))
     except BaseException as error:
         future.set_exception(error)
 
 
 def _same(a: Key, b: Key) -> bool:
-    (camera_a, plane_a, options_a), (camera_b, plane_b, options_b) = a, b
+    (camera_a, plane_a, options_a, hidden_a), (camera_b, plane_b, options_b, hidden_b) = a, b
     return (
         camera_a is camera_b
         and options_a == options_b
+        and hidden_a is hidden_b
         and plane_a.z == plane_b.z
         and np.allclose(plane_a.rotation, plane_b.rotation, rtol=0, atol=ROTATION_TOLERANCE)
         and np.allclose(plane_a.translation, plane_b.translation, rtol=0, atol=TRANSLATION_TOLERANCE)

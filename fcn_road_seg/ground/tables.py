@@ -16,20 +16,30 @@ class GroundTables:
         max_range: points further than this from the point below the camera are unknown, metres.
         bottom_margin: share of the image's height at its lower edge that is unknown. The masks' last rows are often
             not road although the road continues (KITTI's labels end there).
+        hidden: uint8 height x width, not 0 where the camera sees its own vehicle, which is unknown; None if nowhere.
 
     Attributes:
         xy: float32 height x width x 2, x and y of each pixel's point on the road in the ground frame, metres; NaN
-            on and above the horizon, beyond `max_range`, in the margin and where the camera model has no ray.
+            on and above the horizon, beyond `max_range`, in the margin, where `hidden` is set and where the camera
+            model has no ray.
         pixel_size: float32 height x width, distance on the road from a pixel to its neighbour below or beside it,
             whichever is longer, metres; NaN where `xy` is.
         origin: float64 3, the optical centre in the ground frame, metres.
         height_above_road: of the optical centre, metres.
 
     Raises:
-        GroundError: the range is not above 0, the margin is outside 0..0.5, or no pixel sees the road.
+        GroundError: the range is not above 0, the margin is outside 0..0.5, or no pixel sees the road, or only hidden
+            ones do.
     """
 
-    def __init__(self, camera: CameraModel, plane: GroundPlane, max_range: float = 50.0, bottom_margin: float = 0.03):
+    def __init__(
+        self,
+        camera: CameraModel,
+        plane: GroundPlane,
+        max_range: float = 50.0,
+        bottom_margin: float = 0.03,
+        hidden: np.ndarray | None = None,
+    ):
         if not (math.isfinite(max_range) and max_range > 0):
             raise GroundError(f"max_range is {max_range:g} m, but must be above 0")
         if not 0 <= bottom_margin <= 0.5:
@@ -54,6 +64,10 @@ class GroundTables:
                 raise GroundError(
                     f"no pixel sees the road within max_range, {max_range:g} m: check pitch, roll or the transform"
                 )
+            if hidden is not None:
+                known &= hidden == 0
+                if not known.any():
+                    raise GroundError("the own-vehicle mask covers all of the road that the camera sees")
         xy[~known], size[~known] = np.nan, np.nan
         self.xy, self.pixel_size = xy.astype(np.float32), size.astype(np.float32)
         # A distortion polynomial folds back on itself: rays wider than those of all pixels are not in the image.

@@ -21,6 +21,8 @@ class SegmenterOptions:
             multiple of 32; others get as many pixels, see `preprocess.network_size`. 0 takes the checkpoint's.
         threads: number of CPU threads of the network; 0 takes the backend's default. PyTorch has one setting for the
             process.
+        own_vehicle_mask: an image or polygons that show the vehicle itself, see `frames.own_vehicle`: P(road) is 0
+            there; "" for none.
     """
 
     weights: str | Path = ""
@@ -29,3 +31,4 @@ class SegmenterOptions:
     backend: str = "auto"
     network_width: int = 0
     threads: int = 0
+    own_vehicle_mask: str | Path = ""

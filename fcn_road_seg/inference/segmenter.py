@@ -7,6 +7,7 @@ import numpy as np
 import torch
 
 from fcn_road_seg.errors import DeviceLostError, FrameError, UserError, first_line
+from fcn_road_seg.frames.own_vehicle import OwnVehicle
 from fcn_road_seg.inference.backends import choice, hardware
 from fcn_road_seg.inference.backends.protocol import Backend
 from fcn_road_seg.inference.checkpoint import Checkpoint, load
@@ -32,6 +33,7 @@ class RoadSegmenter:
         network_size: width and height in pixels of the network's input for the last frame; None before the first.
         backend, device, device_name, precision: what is in use, with every "auto" resolved.
         why_not_cuda: why "auto" took the CPU although the machine has an NVIDIA GPU; else empty.
+        own_vehicle: where frames show the vehicle itself, and P(road) is 0; None without such a mask.
     """
 
     def __init__(self, checkpoint: Checkpoint, options: SegmenterOptions = DEFAULTS):
@@ -41,6 +43,7 @@ class RoadSegmenter:
             raise UserError(
                 f"the network width is {width}, but must be a multiple of {STRIDE} up to {MAX_NETWORK_WIDTH}"
             )
+        self.own_vehicle = OwnVehicle(options.own_vehicle_mask) if options.own_vehicle_mask else None
         self.checkpoint = checkpoint
         self.threshold = checkpoint.metadata.threshold
         self.network_width = width or checkpoint.metadata.network_width
@@ -71,7 +74,8 @@ class RoadSegmenter:
         Raises:
             CheckpointError: the weights file is invalid (a ValueError; one sentence).
             DeviceError: the device is not available, or does not support this backend or precision (likewise).
-            UserError: the network width is invalid, or the network cannot be put on the device (likewise).
+            UserError: the network width or the own-vehicle mask is invalid, or the network cannot be put on the device
+                (likewise).
             FileNotFoundError: the shipped weights are missing from this installation.
             DeviceLostError: the device no longer works.
         """
@@ -83,11 +87,18 @@ class RoadSegmenter:
         """P(road) x 255, uint8 H x W, of a frame, uint8 H x W x 3 RGB (any size, any strides).
 
         Raises:
-            FrameError: out of memory, or the network failed (the fault is its cause); the next frame may succeed.
+            FrameError: out of memory, or the network failed (the fault is its cause); the next frame may succeed. Or
+                the own-vehicle mask has another aspect ratio.
             DeviceLostError: every further frame will fail in this process.
             ValueError: the array is not a frame.
             RuntimeError: the segmenter was closed.
         """
+        if self.own_vehicle is None:
+            return self._segment(frame)
+        self.own_vehicle.hidden(*frame.shape[:2])  # raises before the network runs
+        return self.own_vehicle.hide(self._segment(frame))
+
+    def _segment(self, frame: np.ndarray) -> np.ndarray:
         if frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] != 3 or 0 in frame.shape:
             raise ValueError(f"a frame must be uint8 H x W x 3, but this one is {frame.dtype} {frame.shape}")
         backend = self._running()
@@ -140,7 +151,7 @@ class RoadSegmenter:
 
     def warm_up(self, height: int, width: int) -> None:
         """Run once on a grey frame of this size, in pixels, so that the first real frame is not slow."""
-        self(np.full((height, width, 3), 128, np.uint8))
+        self._segment(np.full((height, width, 3), 128, np.uint8))
 
     def close(self) -> None:
         """Free the network's memory; the segmenter cannot be called afterwards.

@@ -13,7 +13,7 @@ CLASS_NAMES = {NOT_ROAD: "not_road", ROAD: "road"}
 
 
 def labels_and_confidence(
-    probability: np.ndarray, threshold: float, min_confidence: float
+    probability: np.ndarray, threshold: float, min_confidence: float, hidden: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
     """Class and confidence of each pixel.
 
@@ -21,12 +21,16 @@ def labels_and_confidence(
         probability: P(road) x 255, uint8 H x W.
         threshold: P(road), 0..1, from which a pixel is road.
         min_confidence: 0..1; a pixel is unknown if both P(road) and 1 - P(road) are below it.
+        hidden: uint8 H x W, 255 where the vehicle itself is in view, which is unknown, else 0; None if it is not.
 
     Returns:
         Two uint8 H x W: ids (0 not road, 1 road, 255 unknown), and the probability of that class x 255 (0 if unknown).
     """
-    labels, confidence = _tables(threshold, min_confidence)
-    return cv2.LUT(probability, labels), cv2.LUT(probability, confidence)
+    labels, confidence = (cv2.LUT(probability, table) for table in _tables(threshold, min_confidence))
+    if hidden is not None:
+        labels = cv2.bitwise_or(labels, hidden)
+        confidence = cv2.subtract(confidence, hidden)
+    return labels, confidence
 
 
 @lru_cache(maxsize=4)

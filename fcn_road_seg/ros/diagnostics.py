@@ -19,11 +19,12 @@ class Report(NamedTuple):
 
 
 def device_report(segmenter: "RoadSegmenter") -> Report:
-    """What the network actually runs on, and with which weights."""
+    """What the network actually runs on, and with which weights and own-vehicle mask."""
     weights = segmenter.checkpoint
     max_f = weights.metadata.max_f
     gpu = segmenter.memory()
     size = "x".join(map(str, segmenter.network_size or ())) or "unknown"
+    own_vehicle = segmenter.own_vehicle
     values = {
         "device": segmenter.device,
         "device name": segmenter.device_name,
@@ -36,6 +37,8 @@ def device_report(segmenter: "RoadSegmenter") -> Report:
         "weights SHA-256": weights.sha256,
         "weights MaxF": "unknown" if max_f is None else f"{max_f:.4f}",
         "weights threshold": f"{segmenter.threshold:.3f}",
+        "own-vehicle mask": "none" if own_vehicle is None else f"{own_vehicle.path} ({100 * own_vehicle.share:.1f} %)",
+        "own-vehicle mask SHA-256": "none" if own_vehicle is None else own_vehicle.sha256,
         "CUDA": segmenter.why_not_cuda or ("in use" if gpu is not None else "not requested, or not in this machine"),
     }
     if segmenter.why_not_cuda:

@@ -111,6 +111,11 @@ class FrameHandler:
         probability = segmenter(frame)
         segmented = time.perf_counter()
         probability = self._temporal_filter(probability, frame, parameters.smoothing, stamp, header.frame_id)
+        hidden = None
+        if segmenter.own_vehicle is not None:
+            hidden = segmenter.own_vehicle.hidden(*probability.shape)
+            if parameters.smoothing:  # the average spreads over the edges of the vehicle
+                probability = segmenter.own_vehicle.hide(probability)
         threshold = road_threshold(parameters, segmenter)
         mask = threshold_mask(probability, threshold)
         thresholded = time.perf_counter()
@@ -119,7 +124,7 @@ class FrameHandler:
         clock = self._node.get_clock()
         if age is not None and isinstance(clock, ROSClock) and clock.ros_time_is_active:
             age += published - began  # /clock is received only between two frames
-        segmented_frame = SegmentedFrame(header, frame, probability, mask, threshold, parameters)
+        segmented_frame = SegmentedFrame(header, frame, probability, mask, threshold, parameters, hidden)
         for outputs in self._outputs:
             with self._faults.survived("Only the mask is published"):
                 outputs.publish(segmented_frame)

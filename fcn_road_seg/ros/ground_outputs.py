@@ -100,7 +100,8 @@ class GroundOutputs:
         if not needs_maps:
             return None
         camera = self._camera_info.model(info, size, frame.parameters.rectified)
-        maps = self._maker.maps(camera, self._plane(frame.header, frame.parameters), frame.parameters.map_options)
+        plane = self._plane(frame.header, frame.parameters)
+        maps = self._maker.maps(camera, plane, frame.parameters.map_options, frame.hidden)
         if maps is None:
             raise NotYetError(
                 f"the tables for images of {size[0]}x{size[1]} are being computed; if this never "

@@ -32,5 +32,6 @@ def load_segmenter(values: NodeParameters) -> "RoadSegmenter":
         backend=values.backend,
         network_width=values.network_width,
         threads=values.threads,
+        own_vehicle_mask=values.own_vehicle_mask,
     )
     return RoadSegmenter.load(options)

@@ -128,6 +128,10 @@ class RoadSegNode(LifecycleNode):
             f"precision {segmenter.precision}, network width {segmenter.network_width}{at_warm_up}, "
             f"threshold {road_threshold(values, segmenter):.3f}"
         )
+        if own_vehicle := segmenter.own_vehicle:
+            self.get_logger().info(
+                f"Own-vehicle mask {own_vehicle.path}: {100 * own_vehicle.share:.1f} % of the image is never road"
+            )
         if segmenter.why_not_cuda:
             self.get_logger().warning(f"Running on the CPU: {segmenter.why_not_cuda}")
         self._failure = ""

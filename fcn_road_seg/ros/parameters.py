@@ -60,6 +60,11 @@ class NodeParameters:
         minimum=0,
         maximum=16384,
     )
+    own_vehicle_mask: str = parameter(
+        "",
+        "Image (not black = own vehicle) or polygons (YAML) of the bonnet and all else of the vehicle that the camera "
+        "sees: never road, and unknown in labels and metres. Empty: none.",
+    )
     threshold: float = parameter(
         0.0,
         "Lowest probability at which a pixel counts as road. 0.0: the checkpoint's threshold.",

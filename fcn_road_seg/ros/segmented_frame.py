@@ -21,6 +21,7 @@ class SegmentedFrame:
         mask: uint8 H x W, 255 = road.
         threshold: P(road), 0..1, from which the mask is road.
         parameters: the node's, as they were when the frame arrived.
+        hidden: where the vehicle itself is in view: uint8 H x W, 255 there, else 0; None without an own-vehicle mask.
     """
 
     header: Header
@@ -29,8 +30,9 @@ class SegmentedFrame:
     mask: np.ndarray
     threshold: float
     parameters: NodeParameters
+    hidden: np.ndarray | None = None
 
     @cached_property
     def labels_and_confidence(self) -> tuple[np.ndarray, np.ndarray]:
         """Class ids and confidence x 255, uint8 H x W each; computed on first use."""
-        return labels_and_confidence(self.probability, self.threshold, self.parameters.min_confidence)
+        return labels_and_confidence(self.probability, self.threshold, self.parameters.min_confidence, self.hidden)

@@ -229,13 +229,13 @@ def test_the_openvino_model_answers_like_the_module(conv_widths):
 @needs_openvino
 def test_recent_sizes_are_kept_and_threads_are_passed_on(weights):
     segmenter = RoadSegmenter.load(SegmenterOptions(weights, "cpu", "fp32", backend="openvino", threads=1))
-    expected = segmenter(scene(96, 192))
+    expected = segmenter(scene(64, 192))
     requests = segmenter._backend._requests
-    assert requests[192, 96].get_compiled_model().get_property("INFERENCE_NUM_THREADS") == 1
+    assert requests[192, 64].get_compiled_model().get_property("INFERENCE_NUM_THREADS") == 1
     for rows in range(1, 8):
         segmenter(scene(32 * rows, 192))
         assert len(requests) <= 4
-    assert np.array_equal(segmenter(scene(96, 192)), expected)
+    assert np.array_equal(segmenter(scene(64, 192)), expected)
 
 
 @needs_openvino

@@ -6,7 +6,6 @@ import torch
 
 from fcn_road_seg.inference.preprocess import MEAN, network_size, to_input, to_probability
 
-
 WIDTHS = 32, 96, 320, 576, 704, 832, 1248, 4096
 
 
