@@ -3,8 +3,8 @@
     python test/big_camera.py RELIABILITY FRAMES RATE [--profile] [--small]
 
 Starts when it has a subscriber, and prints the stamp of every frame in nanoseconds. With --profile it uses the shipped
-Fast DDS profile, otherwise Fast DDS's defaults. With --small the frames have 160x48 pixels (23 KB): they fit into one datagram, so that
-best effort on the defaults does not lose them.
+Fast DDS profile, otherwise Fast DDS's defaults. With --small the frames have 160x48 pixels (23 KB): they fit into one
+datagram, so that best effort on the defaults does not lose them.
 """
 
 import os
