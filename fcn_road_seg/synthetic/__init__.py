@@ -3,11 +3,11 @@
 Imports NumPy and OpenCV, and from the other rooms only `frames`.
 """
 
-from fcn_road_seg.synthetic.camera import Camera
+from fcn_road_seg.synthetic.camera import CAMERAS, Camera
 from fcn_road_seg.synthetic.drive import SyntheticDrive, SyntheticRoad
 from fcn_road_seg.synthetic.layout import SCENES
 from fcn_road_seg.synthetic.render import SyntheticFrame
 from fcn_road_seg.synthetic.road import RoadRegion
 from fcn_road_seg.synthetic.weather import WEATHERS
 
-__all__ = ["SCENES", "WEATHERS", "Camera", "RoadRegion", "SyntheticDrive", "SyntheticFrame", "SyntheticRoad"]
+__all__ = ["CAMERAS", "SCENES", "WEATHERS", "Camera", "RoadRegion", "SyntheticDrive", "SyntheticFrame", "SyntheticRoad"]

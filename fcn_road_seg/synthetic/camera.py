@@ -1,6 +1,7 @@
-"""The pinhole camera of the synthetic scenes, above a flat road."""
+"""The pinhole cameras of the synthetic scenes, above a flat road."""
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ class Camera:
         fx, fy, cx, cy: intrinsics in pixels.
         camera_height: metres above the road.
         pitch: radians; positive looks down.
+        windscreen: whether it looks through a windscreen, over a bonnet that it sees.
     """
 
     width: int = 1242
@@ -29,6 +31,7 @@ class Camera:
     cy: float = 172.854
     camera_height: float = 1.65
     pitch: float = 0.0
+    windscreen: bool = False
 
     def __post_init__(self) -> None:
         if min(self.width, self.height) < 1:
@@ -46,21 +49,52 @@ class Camera:
             width, height: image size in pixels.
             changes: other attributes to set.
         """
-        focal = cls.fx * width / cls.width
+        return KITTI.resized(width, height, **changes)
+
+    @classmethod
+    def of_view(cls, width: int, height: int, degrees: float, **changes: Any) -> "Camera":
+        """A camera whose optical axis meets the middle of the image.
+
+        Args:
+            width, height: image size in pixels.
+            degrees: horizontal field of view.
+            changes: other attributes to set.
+        """
+        focal = width / 2 / math.tan(math.radians(degrees) / 2)
+        return cls(width, height, focal, focal, (width - 1) / 2, (height - 1) / 2, **changes)
+
+    def resized(self, width: int, height: int, **changes: Any) -> "Camera":
+        """This camera scaled to `width` x `height` square pixels at the same horizontal field of view.
+
+        Args:
+            width, height: image size in pixels.
+            changes: other attributes to set.
+        """
+        focal = self.fx * width / self.width
         values: dict[str, Any] = {
             "width": width,
             "height": height,
             "fx": focal,
             "fy": focal,
-            "cx": cls.cx * width / cls.width,
-            "cy": cls.cy * height / cls.height,
+            "cx": self.cx * width / self.width,
+            "cy": self.cy * height / self.height,
         }
-        return cls(**{**values, **changes})
+        return replace(self, **{**values, **changes})
 
     @property
     def horizon(self) -> float:
         """Row of the horizon in pixels; pixels above it (smaller rows) never see the ground."""
         return self.cy - self.fy * np.tan(self.pitch)
+
+    def rays(self) -> np.ndarray:
+        """Directions in the ground frame that the pixels see, float32 height x width x 3, 1 along the optical axis."""
+        right = (np.arange(self.width) - self.cx) / self.fx
+        down = (np.arange(self.height) - self.cy) / self.fy
+        rays = np.empty((self.height, self.width, 3), np.float32)
+        rays[..., 0] = (np.cos(self.pitch) - down * np.sin(self.pitch))[:, None]
+        rays[..., 1] = -right
+        rays[..., 2] = -(np.sin(self.pitch) + down * np.cos(self.pitch))[:, None]
+        return rays
 
     def ground_points(self) -> np.ndarray:
         """Where each pixel's ray meets the road plane.
@@ -105,3 +139,12 @@ class Camera:
 
 
 KITTI = Camera()
+CAMERAS: dict[str, Camera] = {
+    "kitti": KITTI,
+    "windscreen": Camera.of_view(1280, 720, 66, camera_height=1.3, pitch=0.06, windscreen=True),
+    "robot": Camera.of_view(640, 480, 66, camera_height=0.5, pitch=0.03),
+    "hd": Camera.of_view(1280, 720, 70, camera_height=1.6, pitch=0.08),
+    "vga": Camera.of_view(640, 480, 60, camera_height=1.5, pitch=0.06),
+    "sxga": Camera.of_view(1280, 1024, 52, camera_height=1.5, pitch=0.05),
+}
+"""Cameras by name: KITTI's; one behind a windscreen, 16:9; a low robot's, 4:3; and on a car's roof 16:9, 4:3 and 5:4."""

@@ -206,6 +206,8 @@ class _Car:
             )
             if shining:
                 colour, size = ((255, 245, 220), 1.1) if end > 0 else ((190, 20, 12), 0.5)
+                if self.painter.light.beam and end > 0:
+                    size = 2.0
                 self.painter.glow(*self.world(u, v * 0.4 * width, (low + high) / 2), colour, size)
         if self.distance < 50:
             u *= 1.006

@@ -9,6 +9,7 @@ import numpy as np
 from fcn_road_seg.frames.sample import Sample, Samples
 from fcn_road_seg.synthetic.camera import KITTI, Camera
 from fcn_road_seg.synthetic.layout import SCENES, make_street
+from fcn_road_seg.synthetic.own_vehicle import OwnVehicle
 from fcn_road_seg.synthetic.render import SyntheticFrame, render
 from fcn_road_seg.synthetic.weather import WEATHERS, make_light
 
@@ -70,6 +71,7 @@ class SyntheticDrive:
         length = STRETCH * max(1, math.ceil(frames / rate * speed / STRETCH))
         self.street = make_street(np.random.default_rng([seed, 1]), self.scene, length, speed)
         self.light = make_light(np.random.default_rng([seed, 2]), self.weather)
+        self.vehicle = OwnVehicle([seed, 4], camera) if camera.windscreen else None
 
     def __len__(self) -> int:
         return self.frames
@@ -95,7 +97,8 @@ class SyntheticDrive:
         i = _index(i, self.frames)
         s, d, yaw = self.on_street(i)
         rng = np.random.default_rng([self.seed, 3, i])
-        return render(self.street, self.light, self.camera, s, d, yaw, seconds=i / self.rate, rng=rng)
+        seconds = i / self.rate
+        return render(self.street, self.light, self.camera, s, d, yaw, seconds=seconds, rng=rng, vehicle=self.vehicle)
 
 
 class SyntheticRoad(Samples):

@@ -7,6 +7,7 @@ import numpy as np
 
 from fcn_road_seg.synthetic.camera import Camera
 from fcn_road_seg.synthetic.ground import shade_road, shade_side
+from fcn_road_seg.synthetic.lamps import add_street_lamps, headlamps
 from fcn_road_seg.synthetic.painter import Painter
 from fcn_road_seg.synthetic.road import RoadRegion
 from fcn_road_seg.synthetic.scene import Placed, Street
@@ -80,19 +81,19 @@ def draw_ground(
     lit = np.float32(1) - maps.sample(maps.sun, x.reshape(rows, -1), y.reshape(rows, -1)).ravel()
     contact = maps.sample(maps.contact, x.reshape(rows, -1), y.reshape(rows, -1)).ravel()
     sky = np.float32(1) - np.float32(0.93) * contact
-    lamp = None
+    lamp, pools = None, None
     if light.headlights:
-        lamp = beam(x, y) * lamp_strength(light)
-        for thing, lamp_x, lamp_y, _ in placed:
-            if thing.kind == "lamp" and 0 < lamp_x < 90:
-                away = (x - np.float32(lamp_x)) ** 2 + (y - np.float32(lamp_y + thing.arm)) ** 2
-                lamp += np.float32(0.25) * lamp_strength(light) * np.exp(away / np.float32(-45))
+        lamp = headlamps(light, x, y)
+        pools = np.zeros_like(lamp) if light.beam else lamp
+        add_street_lamps(pools, light, placed, x, y)
     dark = np.where(road, np.float32(1 - 0.3 * light.wet), np.float32(1 - 0.15 * light.wet)) if light.wet else None
     haze = (1 - np.exp(-light.haze * np.hypot(x, y))).astype(np.float32)
     for k in range(3):
         level = (light.ambient[k] + light.sun[k] * lit) * sky
         if lamp is not None:
-            level = level + lamp * np.float32((1.0, 0.94, 0.8)[k])
+            level = level + lamp * light.lamp_colour[k]
+        if pools is not lamp:
+            level = level + pools * light.street_colour[k]
         channel = colour[:, k] * level
         if dark is not None:
             channel = channel * dark
@@ -100,18 +101,6 @@ def draw_ground(
         colour[:, k] = channel
     canvas[:] = np.clip(colour, 0, 255).astype(np.uint8).reshape(rows, columns, 3)
     return road.reshape(rows, columns)
-
-
-def lamp_strength(light: Light) -> np.float32:
-    """How bright lamps are compared with the daylight that is left."""
-    return np.float32(1.3 * max(0.1, 1 - 2 * float(light.ambient.mean())))
-
-
-def beam(x: np.ndarray | float, y: np.ndarray | float) -> np.ndarray:
-    """Light of the camera car's own dipped headlamps at x, y (metres), float32 of their shape."""
-    x = np.maximum(x, 0.1)
-    reach = 1 / (1 + (x / 26) ** 2) * (1 - np.exp(-((x / 5) ** 2)))
-    return (reach * np.exp(-(((y + 0.02 * x) / (1.6 + 0.3 * x)) ** 2))).astype(np.float32)
 
 
 def _painted(street: Street, light: Light, camera: Camera, region: RoadRegion, top: int) -> np.ndarray:

@@ -16,6 +16,10 @@ from fcn_road_seg.synthetic.weather import Sunlight
 REACH = {"house": 340.0, "garage": 220.0, "tree": 340.0, "leafwall": 340.0, "car": 240.0}  # metres; others 170
 
 
+LAMPLIGHT = np.ones(3, np.float32)
+"""Light on what shines by itself: its own colours."""
+
+
 def _rgb(*values: float) -> np.ndarray:
     return np.array(values, np.float32)
 
@@ -128,14 +132,15 @@ def _house(
         if thing.kind == "garage":
             sprite = sprites.plain("garage" if k in (1, 3) else "wall", look)
             painter.wall(left, right, low, high, sprite, light)
-        elif k in (1, 3):  # towards or away from the road: the eaves
-            columns = max(2, round(thing.length / 2.7))
-            painter.wall(left, right, low, high, sprites.facade(look, thing.floors, columns), light)
+            continue
+        if k in (1, 3):  # towards or away from the road: the eaves
+            top, front = high, sprites.facade(look, thing.floors, max(2, round(thing.length / 2.7)))
         else:
-            gable = roof > 0
-            columns = max(2, round(thing.width / 3.2))
-            top = high + roof if gable else high
-            painter.wall(left, right, low, top, sprites.facade(look, thing.floors, columns, gable), light)
+            top = high + roof
+            front = sprites.facade(look, thing.floors, max(2, round(thing.width / 3.2)), roof > 0)
+        painter.wall(left, right, low, top, front.wall, light)
+        if painter.light.beam:
+            painter.wall(left, right, low, top, front.lights, LAMPLIGHT)
     if roof > 0 and thing.kind == "house":
         cos, sin = math.cos(heading), math.sin(heading)
         side = 1 if x * sin - y * cos > 0 else -1  # the camera's side

@@ -209,14 +209,20 @@ class Painter:
     def shine(self) -> None:
         """Draw the halos of all lamps."""
         for u, v, size, colour in self.glows:
-            radius = int(min(size, 160))
-            left, top = int(u) - radius, int(v) - radius
-            x0, y0 = max(0, left), max(0, top)
-            x1, y1 = min(self.camera.width, left + 2 * radius + 1), min(self.camera.height, top + 2 * radius + 1)
-            if x0 >= x1 or y0 >= y1:
-                continue
-            du = (np.arange(x0, x1) - u) / radius
-            dv = (np.arange(y0, y1) - v) / radius
-            fall = np.clip(1 - np.hypot(du[None], dv[:, None]), 0, 1) ** 2.5
-            part = self.canvas[y0:y1, x0:x1]
-            cv2.add(part, (fall[..., None] * np.array(colour, np.float32)).astype(np.uint8), dst=part)
+            if self.light.beam:  # in the dark, lamps dazzle: a wide, faint veil around the halo
+                self._halo(u, v, min(3.2 * size, 260), 0.4, colour)
+            self._halo(u, v, min(size, 160), 1.0, colour)
+
+    def _halo(self, u: float, v: float, size: float, strength: float, colour: tuple[int, int, int]) -> None:
+        """Add one lamp's light around a pixel, out to `size` pixels."""
+        radius = int(size)
+        left, top = int(u) - radius, int(v) - radius
+        x0, y0 = max(0, left), max(0, top)
+        x1, y1 = min(self.camera.width, left + 2 * radius + 1), min(self.camera.height, top + 2 * radius + 1)
+        if x0 >= x1 or y0 >= y1:
+            return
+        du = (np.arange(x0, x1) - u) / radius
+        dv = (np.arange(y0, y1) - v) / radius
+        fall = np.clip(1 - np.hypot(du[None], dv[:, None]), 0, 1) ** 2.5
+        part = self.canvas[y0:y1, x0:x1]
+        cv2.add(part, (fall[..., None] * np.array(colour, np.float32) * strength).astype(np.uint8), dst=part)

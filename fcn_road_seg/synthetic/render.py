@@ -6,17 +6,16 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from fcn_road_seg.synthetic import objects
+from fcn_road_seg.synthetic import lamps, objects
 from fcn_road_seg.synthetic.camera import Camera
-from fcn_road_seg.synthetic.lit_ground import beam, draw_ground, draw_reflections, lamp_strength
+from fcn_road_seg.synthetic.lit_ground import draw_ground, draw_reflections
+from fcn_road_seg.synthetic.own_vehicle import OwnVehicle
 from fcn_road_seg.synthetic.painter import Painter
+from fcn_road_seg.synthetic.rain_on_glass import RainOnGlass
 from fcn_road_seg.synthetic.road import RoadRegion
 from fcn_road_seg.synthetic.scene import Placed, Street, Thing
 from fcn_road_seg.synthetic.shadows import ShadowMaps, cast, footprint
 from fcn_road_seg.synthetic.weather import Light, Sunlight, draw_sky, expose
-
-HEADLAMP = np.array((1.0, 0.96, 0.86), np.float32)
-"""RGB of the camera car's headlamps."""
 
 
 @dataclass(frozen=True)
@@ -26,15 +25,18 @@ class SyntheticFrame:
     Attributes:
         image: uint8 H x W x 3, RGB.
         road: bool H x W, the visible drivable surface. Markings are road; pavements, kerbs, verges, parking bays
-            and driveways are not, nor are pixels where cars, people or poles hide the road.
+            and driveways are not, nor are pixels where cars, people or poles hide the road, or where the camera's own
+            car does. Raindrops on the glass change nothing.
         camera: the `Camera` that saw it.
         road_region: the `RoadRegion` in the camera's ground frame, in metres.
+        own_vehicle: bool H x W, what the camera sees of its own car: bonnet, dashboard, wiper and trim.
     """
 
     image: np.ndarray
     road: np.ndarray
     camera: Camera
     road_region: RoadRegion
+    own_vehicle: np.ndarray
 
 
 def render(
@@ -47,6 +49,7 @@ def render(
     *,
     seconds: float,
     rng: np.random.Generator,
+    vehicle: OwnVehicle | None = None,
 ) -> SyntheticFrame:
     """Render a street from one pose.
 
@@ -56,6 +59,7 @@ def render(
         yaw: of the camera against the street, radians.
         seconds: time, for what moves.
         rng: of the sensor noise.
+        vehicle: around the camera; None shows nothing of it.
     """
     region = RoadRegion(street.centreline, street.edges, street.side_roads, s, d, yaw)
     heading = float(street.centreline.at(s)[2]) + yaw
@@ -98,17 +102,28 @@ def render(
             continue
         tone = light.ambient.astype(np.float32)
         if light.headlights:
-            tone = tone + beam(x, y) * HEADLAMP * 0.7 * lamp_strength(light)
+            tone = tone + lamps.on_thing(light, placed, thing, x, y)
         sunshine = 1 - shade.get(id(thing), 0.0)
         objects.draw(painter, thing, x, y, turn, tone, Sunlight(sun.light * sunshine, sun.direction), seconds)
     for thing, x, y, turn in placed:  # the ground right under a car is not visible road
         if thing.kind == "car" and 0.3 < x < 80:
             _cover_footprint(painter, thing, x, y, turn)
+    if light.beam:  # lamps shine on wet ground too
+        painter.shine()
     if light.wet and foot < camera.height:
         draw_reflections(canvas, road & (covered < 128), covered, camera, light, foot)
-    painter.shine()
-    road &= covered < 128
-    return SyntheticFrame(expose(canvas, light, rng), road, camera, region)
+    if not light.beam:
+        painter.shine()
+    own = np.zeros_like(road)
+    if vehicle:
+        vehicle.draw_outside(canvas, light)
+    if light.rain:
+        rain = RainOnGlass(light.seed, camera, light.rain, vehicle)
+        rain.draw(canvas, seconds)
+    if vehicle:
+        own = vehicle.draw_inside(canvas, light, seconds)
+    road &= (covered < 128) & ~own
+    return SyntheticFrame(expose(canvas, light, rng), road, camera, region, own)
 
 
 def _place(street: Street, region: RoadRegion, s: float, seconds: float) -> list[Placed]:

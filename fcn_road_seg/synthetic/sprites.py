@@ -1,6 +1,7 @@
 """Procedural pictures of upright things: house fronts, walls, fences, people. RGBA with premultiplied colours."""
 
 from functools import cache, lru_cache
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -57,8 +58,17 @@ WALLS = (
 )
 
 
+class Facade(NamedTuple):
+    """A house front."""
+
+    wall: Sprite
+    """All of it."""
+    lights: Sprite
+    """The windows behind which lamps shine at night; nothing else."""
+
+
 @lru_cache(maxsize=160)
-def facade(index: int, floors: int, columns: int, gable: bool = False) -> Sprite:
+def facade(index: int, floors: int, columns: int, gable: bool = False) -> Facade:
     """A house front: `floors` rows of `columns` windows, a plinth, a door; with `gable`, a triangle on top."""
     rng = np.random.default_rng(1000 * index + 10 * floors + columns + 7 * gable)
     height, width = 64 * floors + (64 if gable else 8), 48 * columns
@@ -76,6 +86,8 @@ def facade(index: int, floors: int, columns: int, gable: bool = False) -> Sprite
     w, h = int(rng.integers(16, 26)), int(rng.integers(26, 40))
     door = int(rng.integers(columns))
     top = height - 64 * floors
+    switch = np.random.default_rng([index, floors, columns, 3])
+    glow, lit = np.zeros((height, width, 3), np.float32), np.zeros((height, width), np.float32)
     for floor in range(floors):
         for column in range(columns):
             u, v = column * 48 + 24 - w // 2, top + floor * 64 + 12
@@ -91,6 +103,11 @@ def facade(index: int, floors: int, columns: int, gable: bool = False) -> Sprite
                 pane[: int(rng.integers(3, h))] = (190, 186, 176)  # blind
             picture[v : v + h, u : u + w] = pane
             picture[v : v + h, u + w // 2] = frame
+            if switch.random() < 0.3:
+                lamp = np.array(((255, 196, 110), (255, 222, 160), (236, 238, 230))[switch.integers(3)])
+                glow[v : v + h, u : u + w] = lamp * switch.uniform(0.45, 0.9) * picture[v : v + h, u : u + w] / 150
+                glow[v : v + h, u : u + w] += 0.35 * lamp
+                lit[v : v + h, u : u + w] = 1
             picture[v + h + 2 : v + h + 4, u - 3 : u + w + 3] *= 0.6
             if shutters:
                 picture[v : v + h, u - 10 : u - 3] = shutter
@@ -100,7 +117,7 @@ def facade(index: int, floors: int, columns: int, gable: bool = False) -> Sprite
         alpha = np.ones((height, width), np.float32)
         v, u = np.mgrid[0:top, 0:width]
         alpha[:top] = (np.abs(u - width / 2 + 0.5) / (width / 2)) < (v + 1) / top
-    return Sprite(picture, alpha)
+    return Facade(Sprite(picture, alpha), Sprite(glow, lit))
 
 
 @cache

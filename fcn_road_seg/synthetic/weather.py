@@ -11,7 +11,7 @@ from fcn_road_seg.synthetic.camera import Camera
 from fcn_road_seg.synthetic.textures import fractal, noise
 
 TREE_LINE = 370.0  # metres; trees hide everything beyond
-WEATHERS = ("sun", "overcast", "dusk", "night", "fog", "wet")
+WEATHERS = ("sun", "overcast", "dusk", "night", "fog", "wet", "headlights", "rain", "rainy_night")
 
 
 def _colour(*values: float) -> np.ndarray:
@@ -35,6 +35,10 @@ class Light:
         clouds: cloud cover, 0-1.
         wet: wetness of the ground, 0 dry to 1 mirror.
         headlights: whether it is dark enough for lamps.
+        beam: strength of dipped headlamps, which are then nearly all the light there is; 0 is the softer light of
+            "dusk" and "night".
+        lamp_colour, street_colour: RGB of the headlamps' and the street lamps' light on the ground, float32 3.
+        rain: drops on the glass in front of the camera, 0 none to 1 a downpour.
         gain, contrast, noise: of the sensor.
         seed: of the clouds.
     """
@@ -51,6 +55,10 @@ class Light:
     clouds: float = 0.3
     wet: float = 0.0
     headlights: bool = False
+    beam: float = 0.0
+    lamp_colour: np.ndarray = _rgb(1.0, 0.94, 0.8)
+    street_colour: np.ndarray = _rgb(1.0, 0.94, 0.8)
+    rain: float = 0.0
     gain: float = 1.0
     contrast: float = 1.0
     noise: float = 2.0
@@ -99,7 +107,7 @@ def make_light(rng: np.random.Generator, weather: str) -> Light:
             light.sky_low = _colour(255, 255, 255)
         else:
             light.sky_high = _colour(rng.uniform(40, 120), rng.uniform(110, 180), rng.uniform(200, 245))
-    elif weather in ("overcast", "wet", "fog"):
+    elif weather in ("overcast", "wet", "fog", "rain"):
         level = rng.uniform(0.66, 0.9)
         light.ambient = level * _colour(0.93, 0.93, 0.94)
         light.sun = level * _colour(0.07, 0.07, 0.06)
@@ -112,6 +120,9 @@ def make_light(rng: np.random.Generator, weather: str) -> Light:
             light.haze_colour = light.sky_low
         if weather == "wet":
             light.wet = rng.uniform(0.5, 1.0)
+        if weather == "rain":
+            light.wet, light.rain, light.haze = rng.uniform(0.6, 1.0), rng.uniform(0.3, 1.0), rng.uniform(0.003, 0.008)
+            light.ambient, light.sun = light.ambient * 0.8, light.sun * 0
     elif weather == "dusk":
         light.ambient, light.sun = _colour(0.34, 0.33, 0.42), _colour(0.05, 0.035, 0.03)
         light.sky_low, light.sky_high = _colour(226, 168, 128), _colour(70, 84, 130)
@@ -123,9 +134,28 @@ def make_light(rng: np.random.Generator, weather: str) -> Light:
         light.sky_low, light.sky_high = _colour(46, 42, 48), _colour(12, 14, 25)
         light.haze_colour, light.haze, light.headlights = _colour(18, 19, 26), 0.004, True
         light.noise += 3.5
+    elif weather in ("headlights", "rainy_night"):
+        _darken(rng, light)
+        if weather == "rainy_night":
+            light.wet, light.rain, light.haze = rng.uniform(0.6, 1.0), rng.uniform(0.3, 1.0), 0.008
     else:
         raise ValueError(f"unknown weather {weather!r}; choose from {', '.join(WEATHERS)}")
     return light
+
+
+def _darken(rng: np.random.Generator, light: Light) -> None:
+    """Make it a night in which one sees what lamps shine on."""
+    glow = rng.uniform(0, 1)  # of a town on the sky
+    light.ambient = (0.022 + 0.03 * glow) * _colour(1.0, 0.95, 1.0)
+    light.sun = _colour(0, 0, 0)
+    light.sky_low = _colour(10, 11, 16) + glow * _colour(34, 24, 14)
+    light.sky_high = _colour(3, 4, 8) + glow * _colour(6, 5, 5)
+    light.haze_colour, light.haze = light.sky_low * 0.7, 0.003
+    light.headlights, light.beam = True, rng.uniform(0.75, 1.15)
+    light.lamp_colour = _colour(1.0, 0.9, 0.72) if rng.random() < 0.5 else _colour(0.93, 0.98, 1.0)
+    light.street_colour = _colour(1.0, 0.7, 0.36) if rng.random() < 0.6 else _colour(0.9, 0.96, 1.0)
+    light.gain, light.contrast = rng.uniform(1.0, 1.35), rng.uniform(0.95, 1.12)
+    light.noise += rng.uniform(0.5, 3.0)
 
 
 @lru_cache(maxsize=4)

@@ -310,7 +310,7 @@ def test_int8_needs_the_quantised_file_of_the_same_weights(with_int8):
     write(weights_sha256=load(path).sha256)
     segmenter = RoadSegmenter.load(SegmenterOptions(path, precision="int8"))
     assert (segmenter.backend, segmenter.device, segmenter.precision) == ("openvino", "cpu", "int8")
-    frame = scene(96, 192)
+    frame = scene(64, 192)  # needs no scaling
     assert np.abs(segmenter(frame) - frame.mean(axis=2)).max() <= 2  # quantised in steps of 2, BF16
 
 
