@@ -25,6 +25,7 @@ from fcn_road_seg.errors import DeviceLostError, UserError
 from fcn_road_seg.frames.image_message import compressed_to_rgb, fill_image, image_to_rgb
 from fcn_road_seg.frames.video import VideoWriter
 from fcn_road_seg.postprocess.overlay import overlay
+from fcn_road_seg.postprocess.small_regions import without_small_regions
 from fcn_road_seg.postprocess.threshold import threshold_mask
 
 if TYPE_CHECKING:
@@ -53,6 +54,8 @@ class Job:
     probability: bool = False
     threshold: float = 0.0
     """P(road), 0..1; 0 for the threshold of the weights."""
+    min_region: float = 0.0
+    """Share of the image, 0..1; smaller islands of road are dropped, and smaller holes in it filled."""
     alpha: float = 0.5
     video: Path | None = None
     storage: str = "mcap"
@@ -94,6 +97,7 @@ def segment_bag(job: Job, segmenter: "RoadSegmenter", report: Report = lambda ki
         if log.found:
             report("note", f"{log.found} frames of {job.bag} are already done")
         counts = dict.fromkeys(("frames", "masks", "resumed", "skipped"), 0)
+        threshold = job.threshold or segmenter.threshold
         start = time.perf_counter()
         with log, new_bag(job.out, job.storage, job.force) as writer, _video(job, bag, topics) as video:
             copies = {c: add_connection(writer, bag, c) for c in bag.connections}
@@ -122,7 +126,9 @@ def segment_bag(job: Job, segmenter: "RoadSegmenter", report: Report = lambda ki
                     report("note", f"skipped: {topic} at {stamp // 10**9}.{stamp % 10**9:09} s: {error}")
                 else:
                     counts["masks"] += 1
-                    mask = threshold_mask(probability, job.threshold or segmenter.threshold)
+                    hidden = segmenter.hidden(*probability.shape)
+                    probability = without_small_regions(probability, threshold, job.min_region, hidden)
+                    mask = threshold_mask(probability, threshold)
                     tinted = overlay(frame, mask, job.alpha) if job.overlay or video else frame
                     added[topic].write(message.header, stamp, mask, probability, tinted)
                     if video:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from fcn_road_seg.cli.options import (
     Subparsers,
     add_json_option,
+    add_min_region_option,
     add_segmenter_options,
     held_out_sets,
     load_segmenter,
@@ -20,7 +21,10 @@ from fcn_road_seg.errors import UserError
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    import numpy as np
+
     from fcn_road_seg.datasets.kitti_road import KittiRoad
+    from fcn_road_seg.evaluation.inference_loop import Clean, Segment
     from fcn_road_seg.inference.segmenter import RoadSegmenter
 
 MODES = ("metres", "report", "flicker", "corruptions", "data")
@@ -74,6 +78,7 @@ def add_parser(subparsers: Subparsers) -> argparse.ArgumentParser:
         help="instead, measure how much of MaxF remains under fog, rain, blur, noise, dirt, ... at three severities, "
         "as a Markdown table; needs --root",
     )
+    add_min_region_option(parser)
     add_segmenter_options(parser)
     add_json_option(parser)
     return parser
@@ -112,6 +117,8 @@ def _check(args: argparse.Namespace) -> None:
         raise UserError("--split needs a KITTI Road folder: give --root")
     if args.report and not (args.root or args.camvid):
         raise UserError("--report needs a KITTI Road folder, --root, or a CamVid folder, --camvid")
+    if args.report and args.min_region:
+        raise UserError("--report shows P(road) as the network gives it: leave out --min-region")
     if args.corruptions and not args.root:
         raise UserError("--corruptions needs a KITTI Road folder: give --root")
     if not modes and not args.root:
@@ -125,7 +132,7 @@ def _run_metrics(args: argparse.Namespace) -> int:
     from fcn_road_seg.evaluation.evaluate import evaluate
 
     dataset, segmenter = _kitti_road(args), load_segmenter(args)
-    figures = evaluate(segmenter, dataset, segmenter.threshold, _track)
+    figures = evaluate(_segment(args, segmenter), dataset, segmenter.threshold, _track)
     figures |= _facts(args, segmenter)
     write_json(args.json, figures)
 
@@ -162,7 +169,8 @@ def _run_metres(args: argparse.Namespace) -> int:
 
     dataset = _kitti_road(args) if args.root else None
     segmenter = load_segmenter(args)
-    figures = measure_ground_errors(segmenter, segmenter.threshold, dataset=dataset, track=_track)
+    segment = _segment(args, segmenter)
+    figures = measure_ground_errors(segment, segmenter.threshold, dataset=dataset, track=_track)
     figures |= _facts(args, segmenter)
     write_json(args.json, figures)
     console = Console()
@@ -195,7 +203,8 @@ def _run_flicker(args: argparse.Namespace) -> int:
     if args.root:
         frames = with_labels(frames, _kitti_road(args))
     segmenter = load_segmenter(args)
-    figures = measure_flicker(segmenter, frames, segmenter.threshold, period=1 / drive.rate)
+    clean = _clean(args, segmenter)
+    figures = measure_flicker(segmenter, frames, segmenter.threshold, period=1 / drive.rate, clean=clean)
     figures |= {"drive": drive.name, "device": segmenter.device_name, "precision": segmenter.precision}
     write_json(args.json, figures)
     Console().print(table(figures))
@@ -206,11 +215,26 @@ def _run_corruptions(args: argparse.Namespace) -> int:
     from fcn_road_seg.evaluation.robustness import evaluate_corruptions, markdown
 
     dataset, segmenter = _kitti_road(args), load_segmenter(args)
-    figures = evaluate_corruptions(segmenter, dataset, segmenter.threshold, track=_track)
+    figures = evaluate_corruptions(_segment(args, segmenter), dataset, segmenter.threshold, track=_track)
     figures |= _facts(args, segmenter)
     write_json(args.json, figures)
     print(markdown(figures))
     return 0
+
+
+def _clean(args: argparse.Namespace, segmenter: "RoadSegmenter") -> "Clean":
+    from fcn_road_seg.postprocess.small_regions import without_small_regions
+
+    def clean(probability: "np.ndarray") -> "np.ndarray":
+        hidden = segmenter.hidden(*probability.shape)
+        return without_small_regions(probability, segmenter.threshold, args.min_region, hidden)
+
+    return clean
+
+
+def _segment(args: argparse.Namespace, segmenter: "RoadSegmenter") -> "Segment":
+    clean = _clean(args, segmenter)
+    return lambda frame: clean(segmenter(frame))
 
 
 def _kitti_road(args: argparse.Namespace) -> "KittiRoad":

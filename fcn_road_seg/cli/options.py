@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 Subparsers: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 """What `add_parser` of each verb adds its parser to; argparse has no public name for it."""
+MAX_MIN_REGION = 0.1
 ROS_NAME = re.compile(r"/?[A-Za-z_]\w*(/[A-Za-z_]\w*)*", re.ASCII)
 """The name of a node or a topic."""
 
@@ -55,6 +56,26 @@ def add_network_width_option(parser: argparse.ArgumentParser) -> None:
         help="width in pixels, a multiple of 32, of the network's input for frames of KITTI's shape (1242x375); "
         "narrower frames get as many pixels (default: the width stored with the weights)",
     )
+
+
+def add_min_region_option(parser: argparse.ArgumentParser) -> None:
+    """Add the option --min-region."""
+    parser.add_argument(
+        "--min-region",
+        type=min_region,
+        default=0.0,
+        metavar="SHARE",
+        help="drop islands of road, and fill holes in it, that are smaller than this share of the image, 0..0.1 "
+        "(default: %(default)s, none)",
+    )
+
+
+def min_region(text: str) -> float:
+    """A share of the image that is small enough to be a crumb."""
+    share = float(text)
+    if not 0 <= share <= MAX_MIN_REGION:
+        raise argparse.ArgumentTypeError(f"{text} is not a share of the image from 0 to {MAX_MIN_REGION:g}")
+    return share
 
 
 def segmenter_options(args: argparse.Namespace) -> SegmenterOptions:

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fcn_road_seg.cli.options import Subparsers, add_segmenter_options, load_segmenter, progress
+from fcn_road_seg.cli.options import Subparsers, add_min_region_option, add_segmenter_options, load_segmenter, progress
 from fcn_road_seg.errors import UserError
 from fcn_road_seg.frames.image_file import SUFFIXES, images_in, is_image
 
@@ -26,6 +26,7 @@ def add_parser(subparsers: Subparsers) -> argparse.ArgumentParser:
         default=0.0,
         help="P(road), 0..1, from which a pixel is road (default: the one stored with the weights)",
     )
+    add_min_region_option(parser)
     parser.add_argument("--alpha", type=float, default=0.5, help="opacity of the overlay (default: %(default)s)")
     add_segmenter_options(parser)
     return parser
@@ -45,10 +46,12 @@ def run(args: argparse.Namespace) -> int:
     from fcn_road_seg.frames.image_file import ImageFileError, read_rgb, write_image
     from fcn_road_seg.frames.video import VideoReader, VideoWriter
     from fcn_road_seg.postprocess.overlay import overlay
+    from fcn_road_seg.postprocess.small_regions import without_small_regions
     from fcn_road_seg.postprocess.threshold import threshold_mask
 
     def answer(frame: "np.ndarray", name: str) -> "np.ndarray":
-        mask = threshold_mask(segmenter(frame), threshold)
+        probability, hidden = segmenter(frame), segmenter.hidden(*frame.shape[:2])
+        mask = threshold_mask(without_small_regions(probability, threshold, args.min_region, hidden), threshold)
         write_image(args.out / f"{name}_mask.png", mask)
         return overlay(frame, mask, args.alpha)
 

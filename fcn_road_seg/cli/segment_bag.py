@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from fcn_road_seg.cli.options import (
     Subparsers,
     add_json_option,
+    add_min_region_option,
     add_segmenter_options,
     resolved_options,
     write_json,
@@ -46,6 +47,7 @@ def add_parser(subparsers: Subparsers) -> argparse.ArgumentParser:
         default=0.0,
         help="P(road), 0..1, from which a pixel is road (default: the one stored with the weights)",
     )
+    add_min_region_option(parser)
     parser.add_argument("--alpha", type=float, default=0.5, help="opacity of the overlay (default: %(default)s)")
     parser.add_argument("--video", type=Path, metavar="OUT.mp4", help="also write the overlay as a video")
     parser.add_argument(
@@ -131,6 +133,7 @@ def make_jobs(args: argparse.Namespace) -> "list[Job]":
             overlay=args.overlay,
             probability=args.probability,
             threshold=args.threshold,
+            min_region=args.min_region,
             alpha=args.alpha,
             video=args.video and args.video.absolute(),
             storage=args.storage,

@@ -13,7 +13,7 @@ import numpy as np
 
 from fcn_road_seg.datasets.drive import DriveFrame
 from fcn_road_seg.errors import UserError
-from fcn_road_seg.evaluation.inference_loop import Segment, segmented
+from fcn_road_seg.evaluation.inference_loop import Clean, Segment, segmented, unchanged
 from fcn_road_seg.evaluation.metrics import PixelCounts
 from fcn_road_seg.frames.sample import Samples
 from fcn_road_seg.postprocess.temporal_filter import NOMINAL, TemporalFilter
@@ -83,6 +83,7 @@ def measure_flicker(
     threshold: float,
     smoothings: Sequence[float] = SMOOTHINGS,
     period: float = NOMINAL,
+    clean: Clean = unchanged,
 ) -> dict:
     """Segment a drive and count the pixels that change class between consecutive frames.
 
@@ -91,6 +92,7 @@ def measure_flicker(
         threshold: P(road), 0..1, from which a pixel is road.
         smoothings: settings of the temporal filter to compare; 0.0 is off.
         period: seconds from frame to frame.
+        clean: applied to P(road) after the filter.
 
     Returns:
         {"frames", "threshold", "counted", "truth", "smoothing"}. "counted": the share of the pixels with a reliable
@@ -104,7 +106,7 @@ def measure_flicker(
     Raises:
         UserError: there are fewer than two frames, or their size changes.
     """
-    motion, rows = MotionCompensation(), [_Row(smoothing) for smoothing in smoothings]
+    motion, rows = MotionCompensation(), [_Row(smoothing, clean) for smoothing in smoothings]
     before: np.ndarray | None = None
     last: list[np.ndarray] = []
     count = 0
@@ -144,8 +146,8 @@ def _flicker(old: np.ndarray, new: np.ndarray, came_from: np.ndarray, reliable: 
 class _Row:
     """The figures of one filter setting, summed over a drive."""
 
-    def __init__(self, smoothing: float):
-        self._smoothing, self._filter = smoothing, TemporalFilter()
+    def __init__(self, smoothing: float, clean: Clean):
+        self._smoothing, self._filter, self._clean = smoothing, TemporalFilter(), clean
         self._flicker: list[float] = []
         self._of_road: list[float] = []
         self._changed: list[float] = []
@@ -154,7 +156,7 @@ class _Row:
     def answer(
         self, probability: np.ndarray, image: np.ndarray, stamp: int, road: np.ndarray | None, threshold: float
     ) -> np.ndarray:
-        probability = self._filter(probability, image, self._smoothing, stamp)
+        probability = self._clean(self._filter(probability, image, self._smoothing, stamp))
         if road is not None:
             self._counts.add(probability, road.view(np.uint8))
         return threshold_mask(probability, threshold)

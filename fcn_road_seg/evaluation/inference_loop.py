@@ -7,8 +7,15 @@ import numpy as np
 
 Segment = Callable[[np.ndarray], np.ndarray]
 """A segmenter: uint8 H x W x 3 RGB -> P(road) x 255, uint8 H x W."""
+Clean = Callable[[np.ndarray], np.ndarray]
+"""What follows the network: P(road) x 255, uint8 H x W -> the same, changed."""
 Track = Callable[[Iterable[Any]], Iterable[Any]]
 """Wraps the items of a loop, for a progress bar; `iter` shows none."""
+
+
+def unchanged(probability: np.ndarray) -> np.ndarray:
+    """A `Clean` that does nothing."""
+    return probability
 
 
 class Frame(Protocol):

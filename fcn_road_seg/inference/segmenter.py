@@ -95,8 +95,12 @@ class RoadSegmenter:
         """
         if self.own_vehicle is None:
             return self._segment(frame)
-        self.own_vehicle.hidden(*frame.shape[:2])  # raises before the network runs
+        self.hidden(*frame.shape[:2])  # raises before the network runs
         return self.own_vehicle.hide(self._segment(frame))
+
+    def hidden(self, height: int, width: int) -> np.ndarray | None:
+        """Where frames of this size show the vehicle itself, see `OwnVehicle.hidden`; None without such a mask."""
+        return None if self.own_vehicle is None else self.own_vehicle.hidden(height, width)
 
     def _segment(self, frame: np.ndarray) -> np.ndarray:
         if frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] != 3 or 0 in frame.shape:

@@ -12,6 +12,7 @@ from sensor_msgs.msg import CompressedImage, Image
 from fcn_road_seg.errors import DeviceLostError, FrameError, first_line
 from fcn_road_seg.frames.image_message import compressed_to_rgb, fill_image, image_to_rgb
 from fcn_road_seg.postprocess.out_of_domain import alarm, look
+from fcn_road_seg.postprocess.small_regions import without_small_regions
 from fcn_road_seg.postprocess.temporal_filter import TemporalFilter
 from fcn_road_seg.postprocess.threshold import threshold_mask
 from fcn_road_seg.ros.fault_log import FaultLog
@@ -111,12 +112,11 @@ class FrameHandler:
         probability = segmenter(frame)
         segmented = time.perf_counter()
         probability = self._temporal_filter(probability, frame, parameters.smoothing, stamp, header.frame_id)
-        hidden = None
-        if segmenter.own_vehicle is not None:
-            hidden = segmenter.own_vehicle.hidden(*probability.shape)
-            if parameters.smoothing:  # the average spreads over the edges of the vehicle
-                probability = segmenter.own_vehicle.hide(probability)
+        hidden = segmenter.hidden(*probability.shape)
+        if segmenter.own_vehicle is not None and parameters.smoothing:  # the average spreads over the vehicle's edges
+            probability = segmenter.own_vehicle.hide(probability)
         threshold = road_threshold(parameters, segmenter)
+        probability = without_small_regions(probability, threshold, parameters.min_region, hidden)
         mask = threshold_mask(probability, threshold)
         thresholded = time.perf_counter()
         self._mask_publisher.publish(fill_image(Image(header=header), mask, "mono8"))

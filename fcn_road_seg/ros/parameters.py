@@ -80,6 +80,14 @@ class NodeParameters:
         minimum=0.0,
         maximum=0.95,
     )
+    min_region: float = parameter(
+        0.0,
+        "Islands of road that are smaller than this share of the image are dropped, and holes in the road that are "
+        "smaller are filled. 0.0: none.",
+        changes=RUNNING,
+        minimum=0.0,
+        maximum=0.1,
+    )
     overlay_alpha: float = parameter(
         0.5,
         "How strongly ~/overlay tints the road: 0.0 not at all, 1.0 opaque.",
