@@ -147,4 +147,4 @@ CAMERAS: dict[str, Camera] = {
     "vga": Camera.of_view(640, 480, 60, camera_height=1.5, pitch=0.06),
     "sxga": Camera.of_view(1280, 1024, 52, camera_height=1.5, pitch=0.05),
 }
-"""Cameras by name: KITTI's; one behind a windscreen, 16:9; a low robot's, 4:3; and on a car's roof 16:9, 4:3 and 5:4."""
+"""Cameras by name: KITTI's; behind a windscreen, 16:9; a low robot's, 4:3; and on a car's roof 16:9, 4:3 and 5:4."""

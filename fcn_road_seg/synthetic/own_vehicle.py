@@ -27,6 +27,7 @@ class OwnVehicle:
 
     Attributes:
         mask: bool H x W, True where the car hides what is outside; without the wiper, which moves in the rain.
+        bonnet, dashboard, trim: float32 H x W, the share of each pixel that they cover.
         pivot: column and row about which the wiper turns, pixels.
         length: of the wiper, pixels; rest: its angle when it is parked, radians above the horizontal.
     """
@@ -41,7 +42,7 @@ class OwnVehicle:
         forward = np.maximum(rays[..., 0], 1e-3)
         self._across, self._down = rays[..., 1] / forward, -rays[..., 2] / forward  # per metre forward
         self._pixel = 1 / camera.fx
-        self.bonnet, self.dashboard = np.zeros(self.shape, np.float32), np.zeros(self.shape, np.float32)
+        self.bonnet, self.dashboard, self._dash_tone = (np.zeros(self.shape, np.float32) for _ in range(3))
         if self.top < camera.height:
             self._draw_bonnet(rng)
             self._draw_dashboard(rng)
@@ -74,10 +75,8 @@ class OwnVehicle:
         side = (y - middle) / half
         foot = front - round_front * np.minimum(np.abs(side), 1.2) ** 2.5
         pixel = x**2 / max(0.2, camera.camera_height - high) * self._pixel
-        cover = np.clip((foot - x) / pixel + 0.5, 0, 1) * np.clip(
-            (1 - np.abs(side)) * half / (x * self._pixel) + 0.5, 0, 1
-        )
-        self.bonnet[self.top :] = cover
+        beside = (1 - np.abs(side)) * half / (x * self._pixel)
+        self.bonnet[self.top :] = np.clip((foot - x) / pixel + 0.5, 0, 1) * np.clip(beside + 0.5, 0, 1)
 
         step = 0.02
         slope_x = (height(x + step, y) - height(x - step, y)) / (2 * step)
@@ -116,9 +115,8 @@ class OwnVehicle:
         fade = np.clip((limit - x) / 0.3, 0, 1)  # darker towards the driver
         slots = np.exp(-(((limit - x - 0.05) / 0.012) ** 2)) * (np.sin(y * 160) > -0.4)  # of the demister
         seam = np.exp(-(((limit - x - 0.14) / 0.006) ** 2))
-        grain = noise(rng, *x.shape, max(2.0, self.shape[1] / 300))
+        grain = noise(rng, x.shape[0], x.shape[1], max(2.0, self.shape[1] / 300))
         tone = 1.35 - 0.8 * fade + 0.06 * grain - 0.55 * slots - 0.4 * seam
-        self._dash_tone = np.ones(self.shape, np.float32)
         self._dash_tone[self.top :] = tone
 
     def _draw_trim(self, rng: np.random.Generator) -> None:
@@ -162,16 +160,14 @@ class OwnVehicle:
             bend = rng.uniform(-0.08, 0.08) * height
             u = np.linspace(0, width, 30)
             line = np.stack([u, row + bend * ((u / width - 0.5) * 2) ** 2], -1)
-            cv2.polylines(
-                veil, [np.round(line * 16).astype(np.int32)], False, 0.1 + 0.5 * (k % 2), 2 + k, cv2.LINE_AA, 4
-            )
+            line = np.round(line * 16).astype(np.int32)
+            cv2.polylines(veil, [line], False, 0.1 + 0.5 * (k % 2), 2 + k, cv2.LINE_AA, 4)
         if rng.random() < 0.3:
             at = np.array((rng.uniform(0.2, 0.8) * width, rng.uniform(0.55, 0.8) * height))
             across, along = rng.uniform(0.05, 0.12) * width, rng.uniform(0.05, 0.1) * height
             skew = rng.uniform(-0.5, 0.5) * along
-            sheet = (
-                np.array(((-across, -along), (across, -along), (across + skew, along), (-across + skew, along))) + at
-            )
+            corners = ((-across, -along), (across, -along), (across + skew, along), (-across + skew, along))
+            sheet = np.array(corners) + at
             cv2.fillConvexPoly(veil, np.round(sheet).astype(np.int32), 1.6, cv2.LINE_AA)
         self._reflected = cv2.GaussianBlur(veil, (0, 0), width / 250) * rng.uniform(8, 26)
 

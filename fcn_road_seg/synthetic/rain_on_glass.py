@@ -1,4 +1,4 @@
-"""Rain on the glass in front of a camera: drops that show the scene upside down, a wet film, and the wiper's streaks."""
+"""Rain on the glass in front of a camera: drops that show the scene upside down, a wet film, the wiper's streaks."""
 
 import math
 from functools import lru_cache
