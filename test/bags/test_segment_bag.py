@@ -19,10 +19,12 @@ from fcn_road_seg.bags.reader import open_bag
 from fcn_road_seg.bags.writer import offered_qos
 from fcn_road_seg.cli import segment_bag
 from fcn_road_seg.errors import DeviceLostError, UserError
+from fcn_road_seg.frames.image_file import write_image
 from fcn_road_seg.frames.image_message import compressed_to_rgb, image_to_rgb
 from fcn_road_seg.inference.options import SegmenterOptions
 from fcn_road_seg.inference.segmenter import RoadSegmenter
 from fcn_road_seg.postprocess.overlay import overlay
+from fcn_road_seg.postprocess.small_regions import without_small_regions
 from fcn_road_seg.postprocess.threshold import threshold_mask
 
 
@@ -103,6 +105,22 @@ def test_masks_are_the_segmenters_and_the_rest_is_copied(tmp_path, weights, prob
     assert {key: figures["bags"][0][key] for key in expected} == expected
     assert figures["fps"] > 0
     assert {path.name for path in tmp_path.iterdir()} == {"drive", "out", "figures.json"}
+
+
+def test_the_own_vehicle_and_crumbs_are_no_road(tmp_path, weights, drive, probabilities):
+    own = np.zeros((60, 192), np.uint8)
+    own[40:] = 255
+    write_image(tmp_path / "own.png", own)
+    options = ("--own-vehicle-mask", tmp_path / "own.png", "--min-region", "0.01", "--overlay", "raw", "--probability")
+    assert run(drive, "--out", tmp_path / "out", *options, *weights) == 0
+    messages = (pictures(tmp_path / "out", f"/road_seg/{topic}") for topic in ("mask", "overlay", "probability"))
+    for plain, frame, *topics in zip(probabilities, tiny_bag.frames(), *messages, strict=True):
+        mask, tinted, probability = (message.data.reshape(60, 192, -1) for _, message in topics)
+        expected = without_small_regions(plain & ~own, 0.5, 0.01, own)
+        assert (threshold_mask(expected, 0.5) != threshold_mask(plain & ~own, 0.5)).any()
+        np.testing.assert_array_equal(mask[..., 0], threshold_mask(expected, 0.5))
+        np.testing.assert_array_equal(probability[..., 0], expected)
+        np.testing.assert_array_equal(tinted[40:, :, ::-1], frame[40:])
 
 
 def test_a_ros1_bag(tmp_path, weights, probabilities):

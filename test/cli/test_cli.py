@@ -12,12 +12,13 @@ import torch
 from tiny_kitti import CALIBRATION, draw, write_folder
 
 from fcn_road_seg.cli.main import main
-from fcn_road_seg.datasets.kitti_road import split_names
+from fcn_road_seg.datasets.kitti_road import KittiRoad, split_names
 from fcn_road_seg.frames.image_file import read_rgb, write_image
 from fcn_road_seg.frames.video import VideoWriter
 from fcn_road_seg.inference import checkpoint
 from fcn_road_seg.inference.network import FCN8s
 from fcn_road_seg.inference.segmenter import RoadSegmenter
+from fcn_road_seg.postprocess.small_regions import without_small_regions
 from fcn_road_seg.postprocess.threshold import threshold_mask
 
 THRESHOLD = 0.2
@@ -301,3 +302,45 @@ def test_evaluate_refuses_labels_without_road(tmp_path, weights, capsys):
     label[..., 0] = 255
     write_image(root / "training" / "gt_image_2" / "um_road_000000.png", label)
     assert "no road" in fails(capsys, "evaluate", "--root", str(root), "--weights", weights)
+
+
+def test_segment_leaves_out_the_own_vehicle_and_crumbs(images, tmp_path, weights, capsys):
+    own = np.zeros((61, 193), np.uint8)
+    own[45:] = 255
+    write_image(tmp_path / "own.png", own)
+    options = ["--weights", weights, "--own-vehicle-mask", str(tmp_path / "own.png"), "--min-region", "0.02"]
+    assert main(["segment", str(images), "--out", str(tmp_path / "out"), *options]) == 0
+    frame = read_rgb(images / "frame1.png")
+    plain = RoadSegmenter.load(weights)(frame)
+    expected = without_small_regions(plain & ~own, THRESHOLD, 0.02, own)
+    mask = cv2.imread(str(tmp_path / "out" / "frame1_mask.png"), cv2.IMREAD_UNCHANGED)
+    np.testing.assert_array_equal(mask, threshold_mask(expected, THRESHOLD))
+    assert (threshold_mask(plain, THRESHOLD)[45:] != 0).any() and not mask[45:].any()
+    assert (mask != threshold_mask(plain & ~own, THRESHOLD)).any()
+    np.testing.assert_array_equal(read_rgb(tmp_path / "out" / "frame1_overlay.png")[45:], frame[45:])
+    write_image(images / "wide.png", np.zeros((30, 200, 3), np.uint8))
+    assert "but the frame 200x30 has another aspect ratio" in fails(
+        capsys, "segment", str(images / "wide.png"), "--out", str(tmp_path / "out"), *options
+    )
+    assert "there is no own-vehicle mask" in fails(
+        capsys, "segment", str(images), "--out", str(tmp_path), "--own-vehicle-mask", "none.png", "--weights", weights
+    )
+    with pytest.raises(SystemExit) as stop:
+        main(["segment", str(images), "--out", str(tmp_path / "out"), "--min-region", "0.2"])
+    assert stop.value.code == 2 and "not a share of the image from 0 to 0.1" in capsys.readouterr().err
+
+
+def test_evaluate_leaves_out_crumbs(tmp_path, weights):
+    root = write_folder(tmp_path / "kitti", ["um_000000"])
+
+    def iou(*options: str) -> float:
+        file = tmp_path / "figures.json"
+        assert main(["evaluate", "--root", str(root), "--json", str(file), "--weights", weights, *options]) == 0
+        return json.loads(file.read_text())["perspective"]["iou"]
+
+    sample = KittiRoad(root, ["um_000000"])[0]
+    mask = threshold_mask(without_small_regions(RoadSegmenter.load(weights)(sample.image), THRESHOLD, 0.05), THRESHOLD)
+    counted = sample.label != 255
+    both = ((mask != 0) & (sample.label == 1))[counted].sum()
+    either = ((mask != 0) | (sample.label == 1))[counted].sum()
+    assert iou("--min-region", "0.05") == pytest.approx(both / either) != iou()

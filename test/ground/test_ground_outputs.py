@@ -336,3 +336,30 @@ def test_invalid_arguments_raise_one_sentence(tables, make, text):
     with pytest.raises(GroundError, match="^[^\n]+$") as error:
         make(tables)
     assert text in str(error.value)
+
+
+def test_the_vehicle_itself_is_unknown(road):
+    """A bonnet that hides what is nearer than 8 m, and a mast that hides a sector."""
+    tables, hidden = make_tables(), np.zeros((HEIGHT, WIDTH), np.uint8)
+    hidden[(tables.xy[..., 0] < 8) | np.isnan(tables.xy[..., 0])] = 255
+    hidden[:, 200:230] = 255
+    known = make_tables(hidden=hidden)
+    assert np.isnan(known.xy[hidden != 0]).all() and np.isnan(known.optical_points()[hidden != 0]).all()
+    np.testing.assert_array_equal(known.xy[hidden == 0], tables.xy[hidden == 0])
+
+    nothing = road & ~hidden  # what the segmenter gives: never road there
+    cells, grid = RoadGrid(known)(nothing), RoadGrid(tables)
+    x, _ = centres(grid)
+    assert (cells[x < 7.8] == -1).all() and (grid(road)[x < 7.8] >= 0).any()
+    assert set(np.unique(cells[(x > 8.2) & (grid(road) == 0)])) == {-1, 0}  # no free cell becomes an obstacle
+
+    scan = RoadScan(known)
+    ranges, angles = scan(nothing), bearings(scan)
+    behind = (angles > np.arctan((319.5 - 228) / FOCAL)) & (angles < np.arctan((319.5 - 202) / FOCAL))
+    assert behind.any() and np.isnan(ranges[behind]).all()
+    ahead = np.abs(angles) < 0.05
+    assert np.isposinf(ranges[ahead]).all() and scan.range_min > 7.9
+    edges = RoadBoundary(known)(nothing)
+    assert edges.left[0, 0] >= 8
+    with pytest.raises(GroundError, match="the own-vehicle mask covers all of the road"):
+        make_tables(hidden=np.full((HEIGHT, WIDTH), 255, np.uint8))

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from fcn_road_seg.errors import DeviceError, DeviceLostError, FrameError
+from fcn_road_seg.errors import DeviceError, DeviceLostError, FrameError, UserError
+from fcn_road_seg.frames.image_file import write_image
 from fcn_road_seg.inference import checkpoint
 from fcn_road_seg.inference.backends import hardware
 from fcn_road_seg.inference.network import FCN8s
@@ -240,3 +241,22 @@ except DeviceLostError as error:
 """
     result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert result.stdout.startswith("lost: "), result.stdout + result.stderr
+
+
+def test_the_own_vehicle_is_never_road(weights, segmenter, tmp_path):
+    mask = np.zeros((45, 60), np.uint8)
+    mask[30:] = 255
+    write_image(tmp_path / "mask.png", mask)
+    masked = RoadSegmenter.load(
+        SegmenterOptions(weights, "cpu", "fp32", backend="torch", own_vehicle_mask=tmp_path / "mask.png")
+    )
+    frame = noise(90, 120, 3)
+    probability, plain = masked(frame), segmenter(frame)
+    assert plain[60:].any() and not probability[60:].any() and not masked.mask(frame)[60:].any()
+    np.testing.assert_array_equal(probability[:60], plain[:60])
+    assert (masked.hidden(90, 120)[60:] == 255).all() and segmenter.hidden(90, 120) is None
+    masked.warm_up(375, 1242)  # the size that is expected by default need not be the camera's
+    with pytest.raises(FrameError, match="another aspect ratio"):
+        masked(noise(90, 240, 3))
+    with pytest.raises(UserError, match="there is no own-vehicle mask none.png"):
+        RoadSegmenter.load(SegmenterOptions(weights, "cpu", own_vehicle_mask="none.png"))
