@@ -13,11 +13,13 @@ MATERIALS: dict[str, tuple[str, Colour, float]] = {
     "plates": ("plates", (166, 162, 154), 0.30),
     "bricks": ("bricks", (150, 124, 112), 0.30),
     "bricks_grey": ("bricks", (142, 138, 132), 0.28),
+    "bricks_red": ("herringbone", (150, 106, 88), 0.32),
     "cobble": ("cobble", (132, 128, 122), 0.42),
     "concrete": ("concrete", (178, 174, 164), 0.18),
     "grass": ("grass", (74, 88, 38), 0.50),
     "dry_grass": ("grass", (128, 118, 66), 0.42),
     "gravel": ("gravel", (148, 138, 120), 0.34),
+    "chippings": ("stones", (152, 144, 132), 0.40),
     "soil": ("soil", (104, 84, 60), 0.50),
     "ballast": ("gravel", (88, 78, 68), 0.60),
 }

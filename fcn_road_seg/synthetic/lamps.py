@@ -2,13 +2,17 @@
 
 import numpy as np
 
+from fcn_road_seg.synthetic.camera import Camera
 from fcn_road_seg.synthetic.scene import Placed, Thing
 from fcn_road_seg.synthetic.weather import Light
 
 HEADLAMP = np.array((1.0, 0.96, 0.86), np.float32)
 """RGB of the camera car's headlamps on things."""
-MOUNT = (1.7, 0.62, 0.66)
+Mount = tuple[float, float, float]
 """Metres from the camera's foot to the dipped headlamps: ahead, to both sides, up."""
+CAR: Mount = (1.7, 0.62, 0.66)
+LOW = 1.1
+"""Metres: cameras lower than this are a robot's, whose lamps are beside the camera."""
 
 
 def lamp_strength(light: Light) -> np.float32:
@@ -23,13 +27,13 @@ def beam(x: np.ndarray | float, y: np.ndarray | float) -> np.ndarray:
     return (reach * np.exp(-(((y + 0.02 * x) / (1.6 + 0.3 * x)) ** 2))).astype(np.float32)
 
 
-def dipped_beam(x: np.ndarray | float, y: np.ndarray | float) -> np.ndarray:
+def dipped_beam(x: np.ndarray | float, y: np.ndarray | float, mount: Mount = CAR) -> np.ndarray:
     """Light of dipped headlamps on ground at x, y (metres), float32 of their shape; about 1 at its brightest.
 
     The beam has a cut-off that rises to the right, as for traffic on the right. Display values
     are a power of illuminance.
     """
-    ahead, beside, up = MOUNT
+    ahead, beside, up = mount
     forward = np.maximum(np.asarray(x, np.float32) - np.float32(ahead), np.float32(0.05))
     total: np.ndarray = np.zeros(np.broadcast(forward, y).shape, np.float32)
     for side in (-beside, beside):
@@ -45,9 +49,12 @@ def dipped_beam(x: np.ndarray | float, y: np.ndarray | float) -> np.ndarray:
     return (np.float32(10) * total ** np.float32(0.36)).clip(0, np.float32(1.25))
 
 
-def headlamps(light: Light, x: np.ndarray | float, y: np.ndarray | float) -> np.ndarray:
-    """Light of the camera car's headlamps on ground at x, y (metres), float32 of their shape."""
-    return dipped_beam(x, y) * np.float32(light.beam) if light.beam else beam(x, y) * lamp_strength(light)
+def headlamps(light: Light, camera: Camera, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Light of the camera car's or robot's headlamps on ground at x, y (metres), float32 of their shape."""
+    if not light.beam:
+        return beam(x, y) * lamp_strength(light)
+    mount = CAR if camera.camera_height >= LOW else (-0.4, 0.15, camera.camera_height + 0.1)
+    return dipped_beam(x, y, mount) * np.float32(light.beam)
 
 
 def add_street_lamps(total: np.ndarray, light: Light, placed: list[Placed], x: np.ndarray, y: np.ndarray) -> None:

@@ -1,4 +1,4 @@
-"""Draws a random street: residential, country, urban or avenue."""
+"""Draws a random street: residential, country, urban or avenue, of asphalt, brick or gravel."""
 
 import numpy as np
 
@@ -8,24 +8,26 @@ from fcn_road_seg.synthetic.road import SideRoad
 from fcn_road_seg.synthetic.road_defects import road_defects
 from fcn_road_seg.synthetic.roadside import Roadside
 from fcn_road_seg.synthetic.scene import Street
+from fcn_road_seg.synthetic.surfaces import SURFACES, pave
 
-SCENES = ("residential", "country", "urban", "avenue")
+SCENES = ("residential", "country", "urban", "avenue", *SURFACES)
 
 
-def make_street(rng: np.random.Generator, kind: str, length: float = 100.0, speed: float = 8.0) -> Street:
+def make_street(rng: np.random.Generator, scene: str, length: float = 100.0, speed: float = 8.0) -> Street:
     """Draw a random street.
 
     Args:
         rng: the same state gives the same street.
-        kind: one of `SCENES`.
+        scene: one of `SCENES`.
         length: metres that can be driven from arc length 0 on; another 400 m are visible.
         speed: m/s of the traffic.
 
     Raises:
-        ValueError: the kind is unknown.
+        ValueError: the scene is unknown.
     """
-    if kind not in SCENES:
-        raise ValueError(f"unknown scene {kind!r}; choose from {', '.join(SCENES)}")
+    if scene not in SCENES:
+        raise ValueError(f"unknown scene {scene!r}; choose from {', '.join(SCENES)}")
+    kind = str(rng.choice(SURFACES[scene])) if scene in SURFACES else scene
     plan = Plan(rng, kind, length)
     if kind != "country" or rng.random() < 0.3:
         s = rng.uniform(-30, 70)
@@ -35,6 +37,11 @@ def make_street(rng: np.random.Generator, kind: str, length: float = 100.0, spee
     marks, decals = plan.markings()
     for side in (1, -1):
         plan.sides[side] = plan.side(side)
+    flaws = 1.0
+    if scene in SURFACES:
+        pave(plan, scene)
+    if scene in ("brick", "gravel"):  # neither painted nor patched
+        marks, decals, flaws = [], [], 0.0
     roadside = Roadside(plan)
     for side in (1, -1):
         roadside.park(side)
@@ -42,12 +49,12 @@ def make_street(rng: np.random.Generator, kind: str, length: float = 100.0, spee
         (woods if kind == "country" else plots)(roadside, side)
     lane = roadside.traffic(speed)
     return Street(
-        kind,
+        scene,
         plan.centreline,
         plan.edges,
         plan.side_roads,
         plan.road,
-        road_defects(rng, rng.uniform(0, 2.0)),
+        road_defects(rng, flaws * rng.uniform(0, 2.0)),
         marks,
         decals,
         plan.sides,

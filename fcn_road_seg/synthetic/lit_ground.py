@@ -7,12 +7,12 @@ import numpy as np
 
 from fcn_road_seg.synthetic.camera import Camera
 from fcn_road_seg.synthetic.ground import shade_road, shade_side
-from fcn_road_seg.synthetic.lamps import add_street_lamps, headlamps
+from fcn_road_seg.synthetic.lamps import LOW, add_street_lamps, headlamps
 from fcn_road_seg.synthetic.painter import Painter
 from fcn_road_seg.synthetic.road import RoadRegion
 from fcn_road_seg.synthetic.scene import Placed, Street
 from fcn_road_seg.synthetic.shadows import ShadowMaps
-from fcn_road_seg.synthetic.textures import Pixels, surface
+from fcn_road_seg.synthetic.textures import TEXEL, Pixels, surface
 from fcn_road_seg.synthetic.weather import Light
 
 
@@ -78,12 +78,15 @@ def draw_ground(
         mixed = colour[where]
         colour[where] = np.where(cover < 1, mixed + cover * (sides - mixed), sides)
 
+    if camera.camera_height < LOW:
+        _add_grit(colour, everything)
+
     lit = np.float32(1) - maps.sample(maps.sun, x.reshape(rows, -1), y.reshape(rows, -1)).ravel()
     contact = maps.sample(maps.contact, x.reshape(rows, -1), y.reshape(rows, -1)).ravel()
     sky = np.float32(1) - np.float32(0.93) * contact
     lamp, pools = None, None
     if light.headlights:
-        lamp = headlamps(light, x, y)
+        lamp = headlamps(light, camera, x, y)
         pools = np.zeros_like(lamp) if light.beam else lamp
         add_street_lamps(pools, light, placed, x, y)
     dark = np.where(road, np.float32(1 - 0.3 * light.wet), np.float32(1 - 0.15 * light.wet)) if light.wet else None
@@ -101,6 +104,16 @@ def draw_ground(
         colour[:, k] = channel
     canvas[:] = np.clip(colour, 0, 255).astype(np.uint8).reshape(rows, columns, 3)
     return road.reshape(rows, columns)
+
+
+def _add_grit(colour: np.ndarray, pixels: Pixels) -> None:
+    """Roughen ground so near that a pixel is finer than the textures; `colour` (float32 N x 3) is changed in place."""
+    near = pixels.spread < TEXEL * 0.6
+    chosen, where = pixels.subset(np.repeat(near, np.diff(pixels.starts)))
+    if len(where):
+        fine = np.repeat(np.clip(1.2 - 2 * pixels.spread / TEXEL, 0, 1), np.diff(pixels.starts))[where]
+        tone = 1 + np.float32(0.3) * fine.astype(np.float32) * surface("grit").sample(chosen)
+        colour[where] *= tone[:, None]
 
 
 def _painted(street: Street, light: Light, camera: Camera, region: RoadRegion, top: int) -> np.ndarray:

@@ -144,6 +144,45 @@ def _grid_stones(
     return np.where(edge < joint, -joint_depth + 0.2 * stone, stone + 0.1)
 
 
+def _herringbone(rng: np.random.Generator) -> np.ndarray:
+    """Bricks of two to one, laid at right angles in steps; 16 texels wide."""
+    v, u = np.mgrid[0:TILE, 0:TILE]
+    width = 16
+    row, column = v // width, u // width
+    # In herringbone, brick k of a row covers two cells: along the row if (column - row) % 4 is 0 or 1.
+    phase = (column - row) % 4
+    flat = phase < 2
+    start_u = np.where(flat, (column - phase) * width, column * width)
+    start_v = np.where(flat, row * width, (row - (phase == 2)) * width)
+    edge_u, edge_v = (u - start_u) % TILE, (v - start_v) % TILE
+    long, short = 2 * width, width
+    size_u, size_v = np.where(flat, long, short), np.where(flat, short, long)
+    edge = np.minimum(np.minimum(edge_u, size_u - 1 - edge_u), np.minimum(edge_v, size_v - 1 - edge_v))
+    cells = TILE // width
+    tones = rng.uniform(-1, 1, (cells, cells)).astype(np.float32)
+    stone = 0.4 * tones[(start_v // width) % cells, (start_u // width) % cells]
+    stone = stone + 0.14 * noise(rng, TILE, TILE, 2) + 0.12 * noise(rng, TILE, TILE, 12)
+    return np.where(edge < 1, -0.75 + 0.2 * stone, stone + 0.1).astype(np.float32)
+
+
+def _stones(rng: np.random.Generator) -> np.ndarray:
+    """Loose gravel: stones with a radius of 1 to 7 texels and dark gaps, in drifts."""
+    tile = fractal(rng, TILE, TILE, (1.5, 3, 60), (0.4, 0.3, 0.15)) - 0.2
+    count = 7000
+    for x, y, size, tone in zip(
+        rng.integers(0, TILE, count),
+        rng.integers(0, TILE, count),
+        rng.uniform(0, 1, count) ** 3,
+        rng.uniform(-0.45, 0.75, count),
+        strict=True,
+    ):
+        radius = 1.0 + 6.0 * size * size
+        centre, axes = (int(x * 16), int(y * 16)), (int(radius * 16), int(radius * 13))
+        cv2.ellipse(tile, (centre[0] + 10, centre[1] + 10), axes, 0, 0, 360, -0.8, -1, cv2.LINE_8, 4)
+        cv2.ellipse(tile, centre, axes, 0, 0, 360, float(tone), -1, cv2.LINE_8, 4)
+    return tile
+
+
 def _cobble(rng: np.random.Generator) -> np.ndarray:
     """Small setts: the cells of a jittered grid."""
     n = 48
@@ -185,6 +224,12 @@ def surface(name: str) -> Ripmap:
         tile = _grid_stones(rng, 10, 10, 0.8, offset_rows=False, jitter=0.18, joint_depth=0.6)
     elif name == "bricks":
         tile = _grid_stones(rng, 48, 24, 1.0, jitter=0.38, joint_depth=0.6)
+    elif name == "herringbone":
+        return Ripmap(_herringbone(rng), 0.00625)  # bricks of 10 cm x 20 cm
+    elif name == "stones":
+        return Ripmap(_stones(rng), 0.005)
+    elif name == "grit":  # what a camera close to the ground sees; its texel is 2 mm
+        return Ripmap(fractal(rng, *size, (1.5, 3, 7, 20), (0.5, 0.5, 0.35, 0.2)), 0.002)
     elif name == "cobble":
         tile = _cobble(rng)
     elif name == "concrete":
