@@ -1,5 +1,6 @@
 """Configurations of the network to compare (`--rungs`), and how far their masks may be from FP32's."""
 
+from collections.abc import Collection
 from typing import NamedTuple
 
 from fcn_road_seg.errors import UserError
@@ -24,6 +25,7 @@ BOUNDS = {
     "int8": Bound(0.985, 0.003),
 }
 OTHER_NETWORK = Bound(0.0, 0.01)
+UNRELATED = Bound(0.0, 1.0)
 CUDA_EQUAL = 0.998
 """CUDA resizes in FP16 and multiplies FP32 in TF32, so none of its precisions comes closer to the CPU's masks."""
 
@@ -32,7 +34,7 @@ class Configuration(NamedTuple):
     """One way to run a network on the benchmark's device."""
 
     network: str
-    """"full", or "lite": the shipped pruned network."""
+    """"full"; "lite", the pruned network; or the name of other weights."""
     backend: str
     precision: str
     network_width: int = 0
@@ -44,7 +46,9 @@ class Configuration(NamedTuple):
         return f"{prefix}{self.backend}:{self.precision}{suffix}"
 
     def bound(self, device: str) -> Bound:
-        """The limits on "cpu", "cuda" or "cuda:N"."""
+        """The limits on "cpu", "cuda" or "cuda:N"; there are none for a network that is neither full nor lite."""
+        if self.network not in NETWORKS:
+            return UNRELATED
         if self.network == "lite" or self.network_width:
             return OTHER_NETWORK
         equal, max_f_loss = BOUNDS[self.precision]
@@ -61,14 +65,19 @@ CPU_DEFAULTS = (
 CUDA_DEFAULTS = "torch:fp32,torch:fp16,compile:fp16,graph:fp32,graph:fp16,lite/graph:fp16"
 
 
-def default_configurations(device: str, with_lite: bool) -> list[Configuration]:
-    """The configurations worth measuring on "cpu", "cuda" or "cuda:N"."""
-    configurations = parse(CUDA_DEFAULTS if device.startswith("cuda") else CPU_DEFAULTS)
-    return [c for c in configurations if with_lite or c.network == "full"]
+def default_configurations(device: str, networks: Collection[str]) -> list[Configuration]:
+    """The configurations worth measuring on "cpu", "cuda" or "cuda:N" of networks by name; lite's serve for others."""
+    defaults = parse(CUDA_DEFAULTS if device.startswith("cuda") else CPU_DEFAULTS)
+    lite = [c for c in defaults if c.network == "lite"]
+    others = [c._replace(network=name) for name in networks if name not in NETWORKS for c in lite]
+    return [c for c in defaults if c.network in networks] + others
 
 
-def parse(text: str) -> list[Configuration]:
+def parse(text: str, networks: Collection[str] = NETWORKS) -> list[Configuration]:
     """Parse a list such as "torch:bf16,lite/openvino:bf16@832"; drops duplicates and puts the reference first.
+
+    Args:
+        networks: the names that may stand before "/".
 
     Raises:
         UserError: an item is not a valid configuration.
@@ -78,11 +87,12 @@ def parse(text: str) -> list[Configuration]:
         network, _, rest = item.rpartition("/")
         rest, at, width = rest.partition("@")
         backend, _, precision = rest.partition(":")
-        known = (network or "full") in NETWORKS and backend in BACKENDS and precision in PRECISIONS
+        known = (network or "full") in networks and backend in BACKENDS and precision in PRECISIONS
         if not known or (at and not width.isdecimal()):
             raise UserError(
-                f"{item!r} is not a valid rung: give [lite/]BACKEND:PRECISION[@NETWORK_WIDTH], such as openvino:bf16; "
-                f"backends: {', '.join(BACKENDS)}; precisions: {', '.join(PRECISIONS)}"
+                f"{item!r} is not a valid rung: give [NETWORK/]BACKEND:PRECISION[@NETWORK_WIDTH], such as "
+                f"openvino:bf16; networks: {', '.join(networks)}; backends: {', '.join(BACKENDS)}; precisions: "
+                f"{', '.join(PRECISIONS)}"
             )
         configurations.append(Configuration(network or "full", backend, precision, int(width or 0)))
     return list(dict.fromkeys(configurations))

@@ -1,18 +1,23 @@
 """Measures time, memory and mask accuracy of configurations in one run."""
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
 import numpy as np
 
 from fcn_road_seg.benchmark.configurations import REFERENCE, Configuration
 from fcn_road_seg.benchmark.interleave import interleaved
+from fcn_road_seg.benchmark.measurement import Benchmark, Measurement, PeerMeasurement, Timing
 from fcn_road_seg.benchmark.peak_memory import peak_memory
+from fcn_road_seg.benchmark.peer_model import PeerModel
 from fcn_road_seg.benchmark.roofline import Machine, count_work
 from fcn_road_seg.datasets.kitti_road import KittiRoad
 from fcn_road_seg.errors import DeviceLostError, UserError, first_line
 from fcn_road_seg.evaluation.evaluate import evaluate
+from fcn_road_seg.evaluation.samples import evaluate_samples
+from fcn_road_seg.frames.sample import Samples
 from fcn_road_seg.inference.options import SegmenterOptions
 from fcn_road_seg.inference.preprocess import network_size
 from fcn_road_seg.inference.segmenter import RoadSegmenter
@@ -23,82 +28,30 @@ Track = Callable[[Iterable, str], Iterable]
 
 @dataclass(frozen=True)
 class Settings:
-    """What all configurations of a run share: see `SegmenterOptions`; `weights` is the file of the full network."""
+    """What all configurations of a run share: see `SegmenterOptions`.
+
+    Attributes:
+        weights: file of the full network.
+        others: files of the networks with other names; the shipped one for "lite" if it is not here.
+    """
 
     weights: str = ""
     device: str = "auto"
     network_width: int = 0
     threads: int = 0
+    others: Mapping[str, str] = field(default_factory=dict)
 
     def options(self, configuration: Configuration) -> SegmenterOptions:
         """The options to load the segmenter of a configuration."""
+        network = configuration.network
         return SegmenterOptions(
-            weights=self.weights if configuration.network == "full" else configuration.network,
+            weights=self.weights if network == "full" else self.others.get(network, network),
             device=self.device,
             precision=configuration.precision,
             backend=configuration.backend,
             network_width=configuration.network_width or self.network_width,
             threads=self.threads,
         )
-
-
-@dataclass
-class Measurement:
-    """The measurements of a configuration. Lists have one entry per iteration; sizes are (width, height) in pixels.
-
-    Attributes:
-        start: seconds to load and build it and to segment the first frame; a cache on disk shortens this.
-        seconds: from the frame in host memory to the mask in host memory.
-        stages: seconds by stage: the segmenter's stages and "threshold".
-        equal: fraction, 0..1, of the pixels with the same class as the reference.
-        accuracy: see `evaluate`; None without labelled frames.
-        peak_memory: bytes; None if not measured.
-        lower_bound: minimum seconds per frame by the roofline model; None if not measured.
-    """
-
-    configuration: Configuration
-    segmenter: RoadSegmenter
-    network_size: tuple[int, int]
-    frame_size: tuple[int, int]
-    start: float
-    seconds: list[float] = field(default_factory=list)
-    stages: dict[str, list[float]] = field(default_factory=dict)
-    equal: float = 0.0
-    accuracy: dict | None = None
-    peak_memory: int | None = None
-    lower_bound: float | None = None
-
-    @property
-    def max_f(self) -> float | None:
-        return self.accuracy["perspective"]["max_f"] if self.accuracy else None
-
-
-@dataclass
-class Benchmark:
-    """The configurations that ran, the reference first, and the reasons why the others did not."""
-
-    measurements: list[Measurement]
-    absent: dict[Configuration, str]
-    machine: Machine
-
-    def broken_bounds(self) -> list[str]:
-        """One sentence for each limit that a configuration exceeds."""
-        sentences, reference = [], self.measurements[0]
-        for m in self.measurements:
-            equal, max_f_loss = m.configuration.bound(m.segmenter.device)
-            if m.equal < equal:
-                sentences.append(
-                    f"{m.configuration} is out of bounds: {100 * m.equal:.3f} % of its pixels have the same class as "
-                    f"FP32's, but at least {100 * equal:g} % must"
-                )
-            if m.max_f is None or reference.max_f is None:
-                continue
-            if reference.max_f - m.max_f > max_f_loss:
-                sentences.append(
-                    f"{m.configuration} is out of bounds: its MaxF is {100 * m.max_f:.2f} %, FP32's is "
-                    f"{100 * reference.max_f:.2f} %, and it may lose at most {100 * max_f_loss:g} points"
-                )
-        return sentences
 
 
 def measure(
@@ -110,6 +63,8 @@ def measure(
     dataset: KittiRoad | None = None,
     only_masks: bool = False,
     track: Track = lambda items, _: items,
+    peers: Sequence[PeerModel] = (),
+    sets: Mapping[str, Samples] = MappingProxyType({}),
 ) -> Benchmark:
     """Time the configurations interleaved, cycling through the frames, and compare their masks with the reference's.
 
@@ -119,9 +74,12 @@ def measure(
         dataset: labelled frames; masks are then compared on these, and KITTI's metrics are computed.
         only_masks: skip memory and roofline, which take a while.
         track: wraps items, for a progress bar with a description.
+        peers: timed in the same rounds.
+        sets: more labelled frames, by name, on which all configurations and peers are evaluated.
 
     Raises:
-        UserError: the reference cannot run, or the frames scale to several network sizes.
+        UserError: the reference cannot run, a peer's answer is no probability, or the frames scale to several network
+            sizes.
     """
     measurements: list[Measurement] = []
     absent: dict[Configuration, str] = {}
@@ -133,9 +91,11 @@ def measure(
                 raise
             absent[configuration] = first_line(error)
 
-    calls = [_clocked(m, frames) for m in measurements]
+    others = [PeerMeasurement(segmenter=peer) for peer in peers]
+    timed: list[Timing] = [*measurements, *others]
+    calls = [_clocked(m, frames) for m in timed]
     times = interleaved(calls, iterations, warm_up, lambda rounds: track(rounds, "timing"))
-    for m, seconds in zip(measurements, times, strict=True):
+    for m, seconds in zip(timed, times, strict=True):
         m.seconds = seconds
         m.stages = {stage: taken[warm_up:] for stage, taken in m.stages.items()}
 
@@ -148,13 +108,16 @@ def measure(
         equal = sum(np.count_nonzero(mask == other) for mask, other in zip(masks, expected, strict=True))
         m.equal = equal / sum(mask.size for mask in expected)
 
+    for m, name in track([(m, name) for m in timed for name in sets], "accuracy on each set"):
+        m.by_set[name] = evaluate_samples(m.segmenter, sets[name], m.segmenter.threshold)
+
     machine = Machine(measurements[0].segmenter.device)
     if not only_masks:
         for m in track(measurements, "memory and roofline"):
             m.peak_memory = peak_memory(settings.options(m.configuration), m.frame_size)
             work = count_work(m.segmenter.checkpoint.metadata, m.network_size)
             m.lower_bound = machine.lower_bound(work, m.configuration.precision, m.frame_size)
-    return Benchmark(measurements, absent, machine)
+    return Benchmark(measurements, absent, machine, others)
 
 
 def _start(configuration: Configuration, settings: Settings, frames: Sequence[np.ndarray]) -> Measurement:
@@ -166,10 +129,16 @@ def _start(configuration: Configuration, settings: Settings, frames: Sequence[np
         text = ", ".join(f"{width}x{height}" for width, height in sorted(inputs))
         raise UserError(f"the frames scale to several network sizes ({text}): use frames from one camera")
     segmenter(frames[0])
-    return Measurement(configuration, segmenter, inputs.pop(), max(sizes, key=sizes.count), time.perf_counter() - start)
+    return Measurement(
+        configuration=configuration,
+        segmenter=segmenter,
+        network_size=inputs.pop(),
+        frame_size=max(sizes, key=sizes.count),
+        start=time.perf_counter() - start,
+    )
 
 
-def _clocked(measurement: Measurement, frames: Sequence[np.ndarray]) -> Callable[[int], None]:
+def _clocked(measurement: Timing, frames: Sequence[np.ndarray]) -> Callable[[int], None]:
     """A call that segments a frame and thresholds it, and adds the stages' seconds to the measurement."""
     segmenter, stages = measurement.segmenter, measurement.stages
 

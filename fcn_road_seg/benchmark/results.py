@@ -1,20 +1,17 @@
 """The results of a benchmark as JSON figures, Markdown tables and a plot."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 
-from fcn_road_seg.benchmark.measure import Benchmark, Measurement
+from fcn_road_seg.benchmark.markdown_table import cell, table
+from fcn_road_seg.benchmark.measurement import Benchmark, Measurement
+from fcn_road_seg.benchmark.percentiles import PERCENTILES, percentiles_ms
+from fcn_road_seg.benchmark.side_by_side import side_by_side_tables
 from fcn_road_seg.errors import UserError
 
-PERCENTILES = {"p50": 50, "p90": 90, "p99": 99}
 MIN_SPAN = 1.0  # percent on the plot's accuracy axis
-
-
-def percentiles_ms(seconds: Sequence[float]) -> dict[str, float]:
-    """{"p50", "p90", "p99"} of seconds, in milliseconds."""
-    return {name: round(1000 * float(np.percentile(seconds, p)), 3) for name, p in PERCENTILES.items()}
 
 
 def configuration_figures(benchmark: Benchmark) -> list[dict]:
@@ -82,22 +79,24 @@ def markdown(report: dict) -> str:
 
     Args:
         report: {"machine": {name: text}, "rungs": see `configuration_figures`, "absent": {configuration: reason}} and,
-            if measured, "peers" and "folds" (see `network_figures`), "ground" ({output: percentiles}) and "node"
-            (see `node_latency.measure_node`).
+            if measured, "peers" and "folds" (see `network_figures`), "ground" ({output: percentiles}), "node"
+            (see `node_latency.measure_node`) and "side_by_side" (see `side_by_side_figures`).
     """
     parts = ["\n".join(f"- {name}: {text}" for name, text in report["machine"].items())]
     parts.append(_configurations_table(report["rungs"]))
     if report["absent"]:
         parts.append("\n".join(f"- {name} did not run: {reason}" for name, reason in report["absent"].items()))
     parts.append(_stages_table(report["rungs"]))
+    if "side_by_side" in report:
+        parts.append(side_by_side_tables(report["side_by_side"]))
     for key, title in (("peers", "Network only, PyTorch eager mode"), ("folds", "Exact weight folding, network only")):
         if key in report:
             columns = ("network", "precision", "p50_ms", "p90_ms", "p99_ms", "speedup")
-            rows = [[_cell(entry[column]) for column in columns] for entry in report[key]]
-            parts.append(f"{title}:\n\n" + _table(("", *columns[1:2], "p50 ms", "p90 ms", "p99 ms", "speed-up"), rows))
+            rows = [[cell(entry[column]) for column in columns] for entry in report[key]]
+            parts.append(f"{title}:\n\n" + table(("", *columns[1:2], "p50 ms", "p90 ms", "p99 ms", "speed-up"), rows))
     if "ground" in report:
-        rows = [[name, *(_cell(ms) for ms in figures.values())] for name, figures in report["ground"].items()]
-        parts.append("Ground outputs, a KITTI frame:\n\n" + _table(("", "p50 ms", "p90 ms", "p99 ms"), rows))
+        rows = [[name, *(cell(ms) for ms in figures.values())] for name, figures in report["ground"].items()]
+        parts.append("Ground outputs, a KITTI frame:\n\n" + table(("", "p50 ms", "p90 ms", "p99 ms"), rows))
     if "node" in report:
         parts.append(_node_tables(report["node"]))
     return "\n\n".join(parts) + "\n"
@@ -109,21 +108,21 @@ def _configurations_table(figures: Iterable[dict]) -> str:
     rows = []
     for r in figures:
         row = [r["rung"], "x".join(map(str, r["network_size"]))]
-        row += [*(_cell(r[f"{p}_ms"]) for p in PERCENTILES), _cell(r["fps"]), f"{r['speedup']:.2f}x"]
-        row += [f"{r['times_floor']:.1f}x" if r["times_floor"] else "", _cell(r["start_s"]), _cell(r["peak_memory_mb"])]
+        row += [*(cell(r[f"{p}_ms"]) for p in PERCENTILES), cell(r["fps"]), f"{r['speedup']:.2f}x"]
+        row += [f"{r['times_floor']:.1f}x" if r["times_floor"] else "", cell(r["start_s"]), cell(r["peak_memory_mb"])]
         row += [f"{100 * r['equal_to_fp32']:.3f} %"]
         row += [f"{100 * r[key]:.2f} %" if r[key] is not None else "" for key in ("max_f", "iou", "bev_max_f")]
         rows.append(row)
-    return _table(header, rows)
+    return table(header, rows)
 
 
 def _stages_table(figures: list[dict]) -> str:
     stages = list(dict.fromkeys(stage for r in figures for stage in r["stages_ms"]))
     rows = []
     for r in figures:
-        cells = (r["stages_ms"].get(stage) for stage in stages)
-        rows.append([r["rung"], *(" / ".join(_cell(cell[p]) for p in PERCENTILES) if cell else "" for cell in cells)])
-    return "Milliseconds by stage, p50 / p90 / p99:\n\n" + _table(("rung", *stages), rows)
+        taken = (r["stages_ms"].get(stage) for stage in stages)
+        rows.append([r["rung"], *(" / ".join(cell(ms[p]) for p in PERCENTILES) if ms else "" for ms in taken)])
+    return "Milliseconds by stage, p50 / p90 / p99:\n\n" + table(("rung", *stages), rows)
 
 
 def _node_tables(node: dict) -> str:
@@ -131,25 +130,14 @@ def _node_tables(node: dict) -> str:
     stages = list(dict.fromkeys(stage for r in rates for stage in r["stages_p50_ms"]))
     header = ("camera Hz", "answered", "p50 ms", "p90", "p99", "max", "segmenter p50", "the rest p50")
     keys = ("p50_ms", "p90_ms", "p99_ms", "max_ms", "segmenter_p50_ms", "rest_p50_ms")
-    rows = [[f"{r['rate_hz']:g}", f"{r['answered']} of {r['sent']}", *(_cell(r[key]) for key in keys)] for r in rates]
-    stage_rows = [[f"{r['rate_hz']:g}", *(_cell(r["stages_p50_ms"].get(stage)) for stage in stages)] for r in rates]
+    rows = [[f"{r['rate_hz']:g}", f"{r['answered']} of {r['sent']}", *(cell(r[key]) for key in keys)] for r in rates]
+    stage_rows = [[f"{r['rate_hz']:g}", *(cell(r["stages_p50_ms"].get(stage)) for stage in stages)] for r in rates]
     text = f"Camera process to mask in another process, {node['backend']} {node['precision']} on {node['device']}:\n\n"
-    text += _table(header, rows) + "\n\nWhere the milliseconds go, p50:\n\n"
-    text += _table(("camera Hz", *stages), stage_rows)
+    text += table(header, rows) + "\n\nWhere the milliseconds go, p50:\n\n"
+    text += table(("camera Hz", *stages), stage_rows)
     if node["highest_rate_hz"] is not None:
         text += f"\n\nHighest rate with no mask older than one period: {node['highest_rate_hz']:g} Hz."
     return text
-
-
-def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
-
-
-def _cell(value: float | str | None) -> str:
-    if value is None or isinstance(value, str):
-        return value or ""
-    return f"{value:.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
 
 
 def plot(figures: list[dict], path: Path) -> None:
@@ -170,7 +158,7 @@ def plot(figures: list[dict], path: Path) -> None:
     figure = Figure(figsize=(9, 4.5), layout="constrained")
     axes = figure.subplots()
     for r, marker in zip(figures, "osD^vP*Xd<>ph8" * len(figures), strict=False):
-        text = f"{r['rung']}: {_cell(r['p50_ms'])} ms, {100 * r[key]:.2f} %"
+        text = f"{r['rung']}: {cell(r['p50_ms'])} ms, {100 * r[key]:.2f} %"
         axes.plot(r["p50_ms"], 100 * r[key], marker, markersize=10, markeredgecolor="black", label=text)
     low, high = axes.get_ylim()
     if high - low < MIN_SPAN:  # negligible differences must not fill the axis

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fcn_road_seg.cli.benchmark_inputs import labelled_sets, load_peers, named_weights, parse_node, timed_frames
 from fcn_road_seg.cli.options import (
     Subparsers,
     add_json_option,
@@ -18,10 +19,7 @@ from fcn_road_seg.cli.options import (
 from fcn_road_seg.errors import UserError
 
 if TYPE_CHECKING:
-    import numpy as np
-
-    from fcn_road_seg.benchmark.measure import Benchmark
-    from fcn_road_seg.datasets.kitti_road import KittiRoad
+    from fcn_road_seg.benchmark.measurement import Benchmark
 
 SMOKE = {"frames": 3, "iterations": 3, "warm_up": 1}
 
@@ -32,14 +30,23 @@ def add_parser(subparsers: Subparsers) -> argparse.ArgumentParser:
         "benchmark", help="measure speed, memory and accuracy of the network's configurations"
     )
     parser.add_argument(
-        "input", type=Path, nargs="?", help="image, folder or video (default: --root's frames, else a synthetic drive)"
+        "input",
+        type=Path,
+        nargs="?",
+        help="image, folder or video (default: the frames of --root, else of the first --data, else a synthetic drive)",
     )
     parser.add_argument(
         "--rungs",
         default="",
         help="configurations to measure, such as torch:bf16,lite/openvino:bf16@832 (default: all of the device)",
     )
-    parser.add_argument("--weights", default="", help="weights of the full network (default: the shipped file)")
+    parser.add_argument(
+        "--weights",
+        action="append",
+        metavar="[NAME=]FILE",
+        help="weights of the full network (default: the shipped file), of lite (lite=FILE), or of another network, for "
+        "rungs NAME/...; may be repeated",
+    )
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: %(default)s)")
     add_network_width_option(parser)
     parser.add_argument("--threads", type=int, default=0, help="CPU threads (default: chosen by the libraries)")
@@ -57,6 +64,26 @@ def add_parser(subparsers: Subparsers) -> argparse.ArgumentParser:
         "--split",
         default="val",
         help="frames of --root: all, train, val, or a file of frame names (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--data",
+        action="append",
+        metavar="[NAME=]KIND:PATH",
+        help="also measure the accuracy on the validation part of a data set, named as for train; may be repeated",
+    )
+    parser.add_argument(
+        "--data-frames",
+        type=int,
+        default=0,
+        help="maximum number of frames of each --data, evenly spaced (default: all)",
+    )
+    parser.add_argument(
+        "--peer",
+        action="append",
+        metavar="FILE[:CONVENTIONS]",
+        help="another project's network, ONNX or OpenVINO, measured in the same rounds and on the same frames; its "
+        "conventions are in FILE's name with .yaml, in the given YAML file, or shipped under the given name; may be "
+        "repeated",
     )
     parser.add_argument("--peers", action="store_true", help="also time torchvision's networks")
     parser.add_argument(
@@ -90,29 +117,44 @@ def run(args: argparse.Namespace) -> int:
     """Return 1 if a configuration's masks differ from FP32's by more than its bound, else 0, whatever the times."""
     if args.smoke:
         vars(args).update(SMOKE)
-    for name, least in (("iterations", 1), ("warm_up", 0), ("frames", 1), ("threads", 0)):
+    for name, least in (("iterations", 1), ("warm_up", 0), ("frames", 1), ("threads", 0), ("data_frames", 0)):
         if getattr(args, name) < least:
             raise UserError(f"--{name.replace('_', '-')} is {getattr(args, name)}, but must be at least {least}")
 
-    from fcn_road_seg.benchmark.configurations import default_configurations, parse
+    from fcn_road_seg.benchmark.configurations import NETWORKS, default_configurations, parse
     from fcn_road_seg.benchmark.measure import Settings, measure
     from fcn_road_seg.benchmark.results import configuration_figures, markdown, plot
+    from fcn_road_seg.benchmark.side_by_side import side_by_side_figures
     from fcn_road_seg.datasets.kitti_road import open_split
     from fcn_road_seg.inference.backends.hardware import torch_device
 
     device = str(torch_device(args.device))
-    configurations = parse(args.rungs) if args.rungs else default_configurations(device, with_lite=not args.weights)
-    node_parameters = _parse_node(args.node)
+    weights = named_weights(args.weights or [])
+    if args.rungs:
+        configurations = parse(args.rungs, list(dict.fromkeys([*NETWORKS, *weights])))
+        if unused := set(weights) - {configuration.network for configuration in configurations}:
+            raise UserError(
+                f"--weights names {min(unused)}, but --rungs has no {min(unused)}/BACKEND:PRECISION: add one"
+            )
+    else:
+        shipped = ["full"] if "full" in weights else NETWORKS
+        configurations = default_configurations(device, list(dict.fromkeys([*shipped, *weights])))
+    node_parameters = parse_node(args.node)
+    peers = load_peers(args.peer or [], device, args.threads)
     dataset = open_split(args.root, args.split) if args.root else None
-    frames = _frames(args.input, dataset, args.frames)
-    settings = Settings(args.weights, device, args.network_width, args.threads)
-    benchmark = measure(configurations, settings, frames, args.iterations, args.warm_up, dataset, args.smoke, progress)
+    sets = labelled_sets(args, dataset)
+    frames = timed_frames(args.input, next(iter(sets.values()), None) if dataset is None else dataset, args.frames)
+    settings = Settings(weights.get("full", ""), device, args.network_width, args.threads, weights)
+    numbers = args.iterations, args.warm_up
+    benchmark = measure(configurations, settings, frames, *numbers, dataset, args.smoke, progress, peers, sets)
 
     report: dict[str, Any] = {"machine": _machine(benchmark, args, len(frames))}
     report["rungs"] = configuration_figures(benchmark)
     report["absent"] = {str(configuration): why for configuration, why in benchmark.absent.items()}
+    if peers or sets:
+        report["side_by_side"] = side_by_side_figures(benchmark)
     try:
-        _add_parts(report, benchmark, args, device, node_parameters)
+        _add_parts(report, benchmark, args, device, node_parameters, settings.weights)
     finally:  # keep what was measured, also without ROS 2 or after Ctrl-C
         write_json(args.json, report["rungs"])
         write_json(args.details, report)
@@ -134,6 +176,7 @@ def _add_parts(
     args: argparse.Namespace,
     device: str,
     node_parameters: dict[str, str],
+    full_weights: str,
 ) -> None:
     """Add the optional measurements to the report."""
     from fcn_road_seg.benchmark.interleave import time_networks
@@ -145,7 +188,7 @@ def _add_parts(
     precisions = list(dict.fromkeys(way.precision for way in ways if way.backend == "torch"))
     settings = device, precisions, args.iterations, args.warm_up
     if args.peers:
-        from fcn_road_seg.benchmark.peers import peer_networks
+        from fcn_road_seg.benchmark.torchvision_networks import peer_networks
 
         networks, batch = peer_networks(checkpoint, size)
         times = time_networks(networks, batch, *settings, lambda rounds: progress(rounds, "peers"))
@@ -168,35 +211,9 @@ def _add_parts(
         from fcn_road_seg.benchmark.node_latency import measure_node
 
         parameters = node_parameters | {"device": device, "network_width": args.network_width, "threads": args.threads}
-        if args.weights:
-            parameters["weights"] = resolved_weights(args.weights)
+        if full_weights:
+            parameters["weights"] = resolved_weights(full_weights)
         report["node"] = measure_node(parameters, report=lambda text: print(f"node: {text}", file=sys.stderr))
-
-
-def _parse_node(text: str | None) -> dict[str, str]:
-    """The node's parameters for BACKEND:PRECISION; empty if the node is not to be measured."""
-    if text is None:
-        return {}
-    backend, colon, precision = text.partition(":")
-    if not (backend and colon and precision):
-        raise UserError(f"--node is {text!r}, but must be BACKEND:PRECISION, such as openvino:bf16")
-    return {"backend": backend, "precision": precision}
-
-
-def _frames(path: Path | None, dataset: "KittiRoad | None", most: int) -> "list[np.ndarray]":
-    """The frames to time, uint8 H x W x 3 RGB."""
-    from fcn_road_seg.datasets.drive import open_drive
-    from fcn_road_seg.frames.image_file import is_image, read_rgb
-
-    if path is None and dataset is not None:
-        return [dataset[i].image for i in range(min(most, len(dataset)))]
-    if path is not None and is_image(path):
-        return [read_rgb(path)]
-    drive = open_drive(path, most)
-    frames = [frame.image for frame in progress(drive.frames, "preparing frames")]
-    if not frames:
-        raise UserError(f"{drive.name} contains no frames")
-    return frames
 
 
 def _machine(benchmark: "Benchmark", args: argparse.Namespace, frames: int) -> dict[str, str]:
