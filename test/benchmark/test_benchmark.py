@@ -13,7 +13,7 @@ import torch
 from tiny_kitti import draw, write_folder
 
 from fcn_road_seg.benchmark import measure as measure_module
-from fcn_road_seg.benchmark.configurations import REFERENCE, Configuration, default_configurations, parse
+from fcn_road_seg.benchmark.configurations import NETWORKS, REFERENCE, Configuration, default_configurations, parse
 from fcn_road_seg.benchmark.ground_cost import time_outputs
 from fcn_road_seg.benchmark.interleave import interleaved, time_networks
 from fcn_road_seg.benchmark.measure import Settings, measure
@@ -73,9 +73,9 @@ def test_parse_puts_the_reference_first():
 
 
 def test_default_configurations_depend_on_the_device():
-    assert {configuration.network for configuration in default_configurations("cpu", with_lite=False)} == {"full"}
-    assert Configuration("lite", "openvino", "bf16") in default_configurations("cpu", with_lite=True)
-    assert {configuration.backend for configuration in default_configurations("cuda:1", with_lite=True)} == {
+    assert {configuration.network for configuration in default_configurations("cpu", ["full"])} == {"full"}
+    assert Configuration("lite", "openvino", "bf16") in default_configurations("cpu", NETWORKS)
+    assert {configuration.backend for configuration in default_configurations("cuda:1", NETWORKS)} == {
         "torch",
         "compile",
         "graph",
