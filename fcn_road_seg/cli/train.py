@@ -37,8 +37,8 @@ def add_parser(subparsers: Subparsers) -> argparse.ArgumentParser:
         metavar="[NAME=]KIND:PATH",
         help="folder of a data set of the recipe: kitti_road:DIR, camvid:DIR, cityscapes:DIR, bdd100k:DIR, folder:DIR "
         "with images/ and labels/, unlabelled:DIR of images, which may be repeated (synthetic needs no path); "
-        "mine=folder:DIR has the name mine in samples; cityscapes+coarse, cityscapes+parking+rail_track and "
-        "bdd100k+direct_only are variants, with the same names in samples",
+        "mine=folder:DIR has the name mine in samples; cityscapes+coarse, cityscapes+parking+rail_track, "
+        "bdd100k+direct_only and synthetic+16x9, +4x3 and +5x4 are variants, with the same names in samples",
     )
     parser.add_argument(
         "--teacher", metavar="FILE", help="weights that label unlabelled frames, or are pruned and distilled"
@@ -144,11 +144,16 @@ def chosen_recipe(args: argparse.Namespace) -> Recipe:
 
 def open_source(name: str, kind: str, paths: list[str], recipe: Recipe, args: argparse.Namespace) -> "Samples":
     """Open the training frames of a data set by its name in recipes and its kind."""
-    if name == "synthetic":
-        from fcn_road_seg.synthetic import SyntheticRoad
+    if name.split("+")[0] == "synthetic":
+        from fcn_road_seg.synthetic import SHAPES, SyntheticRoad, SyntheticWorld
 
-        frames = SyntheticRoad(recipe.samples[name], recipe.seed)
-        return [frames[i] for i in progress(range(len(frames)), "drawing synthetic scenes")]
+        shape = name.removeprefix("synthetic").removeprefix("+")
+        if shape and shape not in SHAPES:
+            variants = ", ".join(f"synthetic+{known}" for known in SHAPES)
+            raise DatasetError(f"there is no data set {name!r}; there are synthetic, {variants}")
+        count, seed = recipe.samples[name], recipe.seed
+        scenes = SyntheticWorld(count, shape, seed) if shape else SyntheticRoad(count, seed)
+        return [scenes[i] for i in progress(range(count), "drawing synthetic scenes")]
     if not paths:
         known = ("kitti_road", "camvid", "cityscapes", "bdd100k", "unlabelled", "folder")
         wanted = name if name.split("+")[0] in known else f"{name}=folder"

@@ -9,5 +9,17 @@ from fcn_road_seg.synthetic.layout import SCENES
 from fcn_road_seg.synthetic.render import SyntheticFrame
 from fcn_road_seg.synthetic.road import RoadRegion
 from fcn_road_seg.synthetic.weather import WEATHERS
+from fcn_road_seg.synthetic.world import SHAPES, SyntheticWorld
 
-__all__ = ["CAMERAS", "SCENES", "WEATHERS", "Camera", "RoadRegion", "SyntheticDrive", "SyntheticFrame", "SyntheticRoad"]
+__all__ = [
+    "CAMERAS",
+    "SCENES",
+    "SHAPES",
+    "WEATHERS",
+    "Camera",
+    "RoadRegion",
+    "SyntheticDrive",
+    "SyntheticFrame",
+    "SyntheticRoad",
+    "SyntheticWorld",
+]

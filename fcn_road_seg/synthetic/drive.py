@@ -19,12 +19,18 @@ STRETCH = 1000.0
 WEATHER_SHARES = {"sun": 0.58, "overcast": 0.18, "dusk": 0.06, "night": 0.06, "fog": 0.05, "wet": 0.07}
 
 
-def _choose(rng: np.random.Generator, shares: dict[str, float]) -> str:
+def choose(rng: np.random.Generator, shares: dict[str, float]) -> str:
+    """One of the names at random, each with its share."""
     names = list(shares)
     return names[int(rng.choice(len(names), p=list(shares.values())))]
 
 
-def _index(i: int, count: int) -> int:
+def wrapped(i: int, count: int) -> int:
+    """The index that `i`, which may be negative, means in a sequence of `count` frames.
+
+    Raises:
+        IndexError: it is not within them.
+    """
     if not -count <= i < count:
         raise IndexError(f"index {i} is not within the {count} frames")
     return i % count
@@ -64,7 +70,7 @@ class SyntheticDrive:
         if scene not in ("random", *SCENES):
             raise ValueError(f"unknown scene {scene!r}; choose from random, {', '.join(SCENES)}")
         rng = np.random.default_rng([seed, 0])
-        drawn = _choose(rng, SCENE_SHARES), _choose(rng, WEATHER_SHARES)
+        drawn = choose(rng, SCENE_SHARES), choose(rng, WEATHER_SHARES)
         self.scene = drawn[0] if scene == "random" else scene
         self.weather = drawn[1] if weather == "random" else weather
         self.seed, self.frames, self.camera, self.rate, self.speed = seed, frames, camera, rate, speed
@@ -86,7 +92,7 @@ class SyntheticDrive:
 
     def pose(self, i: int) -> tuple[float, float, float]:
         """The camera's x, y (metres) and heading (radians) in the world at frame `i`."""
-        s, d, yaw = self.on_street(_index(i, self.frames))
+        s, d, yaw = self.on_street(wrapped(i, self.frames))
         x, y, heading = self.street.centreline.at(s)
         return float(x - d * np.sin(heading)), float(y + d * np.cos(heading)), float(heading + yaw)
 
@@ -94,7 +100,7 @@ class SyntheticDrive:
         return (self[i] for i in range(len(self)))
 
     def __getitem__(self, i: int) -> SyntheticFrame:
-        i = _index(i, self.frames)
+        i = wrapped(i, self.frames)
         s, d, yaw = self.on_street(i)
         rng = np.random.default_rng([self.seed, 3, i])
         seconds = i / self.rate
@@ -124,7 +130,7 @@ class SyntheticRoad(Samples):
 
     def frame(self, i: int) -> SyntheticFrame:
         """Render scene `i`."""
-        i = _index(i, self.count)
+        i = wrapped(i, self.count)
         rng = np.random.default_rng([self.seed, 17, i])
         zoom = rng.uniform(0.85, 1.2)
         camera = replace(
@@ -134,11 +140,11 @@ class SyntheticRoad(Samples):
             camera_height=self.camera.camera_height * rng.uniform(0.85, 1.2),
             pitch=self.camera.pitch + float(np.clip(rng.normal(0, 0.015), -0.04, 0.04)),
         )
-        street = make_street(rng, _choose(rng, SCENE_SHARES), 30.0)
-        light = make_light(rng, _choose(rng, WEATHER_SHARES))
+        street = make_street(rng, choose(rng, SCENE_SHARES), 30.0)
+        light = make_light(rng, choose(rng, WEATHER_SHARES))
         s, d = rng.uniform(0, 30), street.lane + rng.normal(0, 0.2)
         return render(street, light, camera, s, d, rng.normal(0, 0.02), seconds=s / 8.0, rng=rng)
 
     def __getitem__(self, i: int) -> Sample:
         frame = self.frame(i)
-        return Sample(frame.image, frame.road.astype(np.uint8), f"synthetic_{self.seed}_{_index(i, self.count):06d}")
+        return Sample(frame.image, frame.road.astype(np.uint8), f"synthetic_{self.seed}_{wrapped(i, self.count):06d}")

@@ -46,7 +46,7 @@ def dipped_beam(x: np.ndarray | float, y: np.ndarray | float, mount: Mount = CAR
         spot = np.float32(3) * np.exp(-((turn / np.float32(0.17)) ** 2)) * np.exp(down * np.float32(-22))
         flood = np.float32(0.16) * np.exp(-((turn / np.float32(0.62)) ** 2)) * np.exp(down * np.float32(-4))
         total += cut * (spot + flood) * down / square
-    return (np.float32(10) * total ** np.float32(0.36)).clip(0, np.float32(1.25))
+    return (np.float32(10) * total ** np.float32(0.36)).clip(0, np.float32(1.1))
 
 
 def headlamps(light: Light, camera: Camera, x: np.ndarray, y: np.ndarray) -> np.ndarray:

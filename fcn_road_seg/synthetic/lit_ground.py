@@ -94,9 +94,10 @@ def draw_ground(
     for k in range(3):
         level = (light.ambient[k] + light.sun[k] * lit) * sky
         if lamp is not None:
-            level = level + lamp * light.lamp_colour[k]
-        if pools is not lamp:
-            level = level + pools * light.street_colour[k]
+            lamps = lamp * light.lamp_colour[k]
+            if pools is not lamp:
+                lamps = np.hypot(lamps, pools * light.street_colour[k])  # display values are powers of illuminance
+            level = level + lamps
         channel = colour[:, k] * level
         if dark is not None:
             channel = channel * dark

@@ -154,7 +154,7 @@ def _darken(rng: np.random.Generator, light: Light) -> None:
     light.headlights, light.beam = True, rng.uniform(0.75, 1.15)
     light.lamp_colour = _colour(1.0, 0.9, 0.72) if rng.random() < 0.5 else _colour(0.93, 0.98, 1.0)
     light.street_colour = _colour(1.0, 0.7, 0.36) if rng.random() < 0.6 else _colour(0.9, 0.96, 1.0)
-    light.gain, light.contrast = rng.uniform(1.0, 1.35), rng.uniform(0.95, 1.12)
+    light.gain, light.contrast = rng.uniform(1.0, 1.2), rng.uniform(0.95, 1.12)
     light.noise += rng.uniform(0.5, 3.0)
 
 
