@@ -3,7 +3,6 @@
 import argparse
 import os
 import time
-from dataclasses import MISSING, fields
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,7 +12,7 @@ import yaml
 from fcn_road_seg.cli.options import Subparsers, add_json_option, named_paths, progress, write_json
 from fcn_road_seg.errors import UserError
 from fcn_road_seg.frames.sample import DatasetError
-from fcn_road_seg.training.recipe import Recipe, RecipeError, check, load_recipe
+from fcn_road_seg.training.recipe import FIELDS, Recipe, RecipeError, check, load_recipe, recipe_names
 
 if TYPE_CHECKING:
     from fcn_road_seg.frames.sample import Samples
@@ -23,12 +22,11 @@ def add_parser(subparsers: Subparsers) -> argparse.ArgumentParser:
     parser = subparsers.add_parser(
         "train",
         help="train the network from a recipe",
-        epilog="Every field of a recipe is an option too; fcn_road_seg/training/recipe.py explains them.",
     )
     parser.add_argument(
         "--recipe",
         default="road",
-        help="seed, teacher, road, lite, world, world_lite, permissive or a YAML file (default: %(default)s)",
+        help=f"{', '.join(recipe_names())} or a YAML file (default: %(default)s)",
     )
     parser.add_argument(
         "--data",
@@ -59,12 +57,23 @@ def add_parser(subparsers: Subparsers) -> argparse.ArgumentParser:
         help="number of processes that read and augment frames, per training process (default: %(default)s)",
     )
     add_json_option(parser)
-    overrides = parser.add_argument_group("fields of the recipe")
-    for field in fields(Recipe):
-        if field.name != "name":
-            text = "" if field.default is MISSING else f"default {field.default}"
-            overrides.add_argument(f"--{field.name.replace('_', '-')}", metavar=field.name.upper(), help=text)
+    add_recipe_options(parser)
     return parser
+
+
+def add_recipe_options(parser: argparse.ArgumentParser) -> None:
+    """Add an option for each field of a recipe but its name."""
+    overrides = parser.add_argument_group(
+        "fields of the recipe", "Each replaces the recipe's value; the default is that of recipes without the field."
+    )
+    for known in FIELDS.values():
+        if known.name != "name":
+            default = f"; default {known.default_text}" if known.default_text else ""
+            overrides.add_argument(
+                f"--{known.name.replace('_', '-')}",
+                metavar="VALUE",
+                help=f"{known.text} ({known.range_text}{default})".replace("%", "%%"),
+            )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -127,7 +136,7 @@ def run(args: argparse.Namespace) -> int:
 
 def chosen_recipe(args: argparse.Namespace) -> Recipe:
     """The recipe that the options name, with their changes; or that of the run to resume, unchanged."""
-    given = {f.name: getattr(args, f.name) for f in fields(Recipe) if getattr(args, f.name, None) is not None}
+    given = {name: value for name in FIELDS if (value := getattr(args, name, None)) is not None}
     if args.resume:
         if given or args.out:
             raise RecipeError("--resume continues a run unchanged: leave out --out and the recipe's fields")

@@ -1,73 +1,107 @@
-"""Training recipes: all settings of a training run, as data."""
+"""Training recipes: all settings of a training run, as data.
 
-import math
-from contextlib import suppress
-from dataclasses import Field, dataclass, field, fields, replace
+``python -m fcn_road_seg.training.recipe`` prints the table of a recipe's fields in Markdown.
+"""
+
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any, cast, get_origin
 
 import yaml
 
-from fcn_road_seg.errors import UserError
+from fcn_road_seg.training.recipe_field import RecipeError, recipe_field, setting
 
 FOLDER = Path(__file__).parent / "recipes"
-
-
-class RecipeError(UserError):
-    """A recipe that does not exist or has an invalid field; the message names it."""
-
-
-def within(default: float | int, low: float, high: float = math.inf, step: int = 1) -> Any:
-    """A field with a number from `low` to `high`; an integer is a multiple of `step`."""
-    return field(default=default, metadata={"range": (low, high, step)})
-
-
-def one_of(*choices: str) -> Any:
-    """A field with one of a few words, by default the first."""
-    return field(default=choices[0], metadata={"choices": choices})
 
 
 @dataclass(frozen=True)
 class Recipe:
     """The settings of one training run. Each field is a key of the YAML file and an option of `road_seg train`."""
 
-    name: str
-    samples: dict[str, int]  # frames per epoch drawn from each data set
-    fc: str = one_of("atrous", "full")  # form of fc6/fc7
-    fc_width: int = within(0, 0, 4096)  # channels of fc6/fc7; 0 = 4096 (full) or 1024 (atrous)
-    network_width: int = within(576, 32, 4096, 32)  # pixels; of KITTI's frames, see `preprocess.network_size`
-    network_height: int = within(160, 32, 4096, 32)  # pixels; of frames that are network_width wide
-    epochs: int = within(25, 1)
-    batch_size: int = within(16, 1)  # frames per step, over all processes
-    accumulate: int = within(1, 1)  # micro-batches per step in each process, to save memory
-    lr: float = within(1e-4, 0, 1)  # Adam's learning rate of fc6, fc7 and the head
-    upscore_lr: float = within(0.0, 0, 1)  # of the transposed convolutions, which start as interpolation; 0 = lr
-    encoder_lr: float = within(1e-4, 0, 1)  # Adam's learning rate of the VGG-16 stages that are not frozen
-    frozen_stages: int = within(0, 0, 5)  # this many of VGG-16's five stages keep their ImageNet weights
-    lr_batch_size: int = within(0, 0)  # the rates are scaled by batch_size / lr_batch_size; 0 = not scaled
-    weight_decay: float = within(0.0, 0, 1)  # decoupled (AdamW)
-    schedule: str = one_of("constant", "cosine")  # cosine: to zero over the run after the warm-up
-    warmup_steps: int = within(0, 0)  # the learning rate rises linearly over these
-    keep_prob: float = within(0.25, 0.01, 1)  # share of fc6/fc7 activations that dropout keeps
-    std_init: float = within(0.01, 0, 1)  # of the score layers
-    autocast: bool = False  # BF16 arithmetic (FP16 on a GPU without it) with FP32 weights
-    ema: float = within(0.0, 0, 0.99999)  # decay per step of the averaged weights that are validated and saved; 0 = off
-    auxiliary_weight: float = within(0.0, 0, 100)  # of the loss on Cityscapes' classes, by a head that is not shipped
-    flops: float = within(1.0, 0.01, 1)  # the pruned network's share of the teacher's work; 1 = not pruned
-    distillation: float = within(0.0, 0, 100)  # weight of the loss against the teacher's answer
-    confidence: float = within(0.9, 0.5, 1)  # least confidence of a teacher to label a pixel
-    augment: bool = False
-    scale_min: float = within(1.0, 0.1, 10)  # scale and crop: the frame is resized to scale_min..scale_max times
-    scale_max: float = within(1.0, 0.1, 10)  # its network size
-    colour: float = within(0.0, 0, 1)  # strength of brightness, contrast and saturation changes
-    blur: float = within(0.0, 0, 1)  # probability of a Gaussian blur
-    jpeg: float = within(0.0, 0, 1)  # probability of JPEG compression
-    cast: float = within(0.0, 0, 0.9)  # each channel is multiplied by 1 - cast .. 1 + cast
-    night: float = within(0.0, 0, 1)  # probability that day is turned into night
-    own_vehicle: float = within(0.0, 0, 1)  # probability of a bonnet or dashboard where the road reaches the lower edge
-    free_crops: float = within(0.0, 0, 1)  # share of crops at any height, of frames narrower than KITTI's
-    ignore_bottom: float = within(0.0, 0, 0.5)  # share of the height, see `mixture.Mixture`
-    seed: int = within(0, 0, 2**31)
+    name: str = field(metadata={"text": "Of the recipe: its file's name."})
+    samples: dict[str, int] = field(
+        metadata={"text": "Frames per epoch from each data set: how much it weighs. {kitti_road: 83, mine: 200}."}
+    )
+    fc: str = setting(
+        "atrous",
+        "Form of fc6 and fc7: atrous is 3x3 with dilation 6 (DeepLab-LargeFOV), full is the FCN paper's 7x7.",
+        choices=("atrous", "full"),
+    )
+    fc_width: int = setting(0, "Channels of fc6 and fc7. 0: 4096 (full) or 1024 (atrous).", 0, 4096)
+    network_width: int = setting(
+        576,
+        "Width in pixels at which frames of KITTI's shape (1242x375), and wider ones, are trained. Narrower frames get "
+        "as many pixels.",
+        32,
+        4096,
+        32,
+    )
+    network_height: int = setting(
+        160, "Height in pixels to which frames that are network_width wide are cut or padded.", 32, 4096, 32
+    )
+    epochs: int = setting(25, "Passes over `samples`. Each ends with a validation and a checkpoint.", 1)
+    batch_size: int = setting(16, "Frames per step, over all processes.", 1)
+    accumulate: int = setting(1, "Pieces in which each process computes its part of a batch, to save memory.", 1)
+    lr: float = setting(1e-4, "Adam's learning rate of fc6, fc7 and the score layers.", 0, 1)
+    upscore_lr: float = setting(
+        0.0, "Learning rate of the transposed convolutions, which start as interpolation. 0: lr.", 0, 1
+    )
+    encoder_lr: float = setting(1e-4, "Learning rate of the VGG-16 stages that are not frozen.", 0, 1)
+    frozen_stages: int = setting(0, "How many of VGG-16's five stages keep the weights that they start with.", 0, 5)
+    lr_batch_size: int = setting(
+        0,
+        "Batch size for which the learning rates are meant: they are multiplied by batch_size / lr_batch_size. "
+        "0: not scaled.",
+        0,
+    )
+    weight_decay: float = setting(0.0, "Decoupled weight decay (AdamW).", 0, 1)
+    schedule: str = setting(
+        "constant",
+        "Learning rates after the warm-up: constant, or falling to 0 over the run as a cosine.",
+        choices=("constant", "cosine"),
+    )
+    warmup_steps: int = setting(0, "Steps over which the learning rates rise linearly.", 0)
+    keep_prob: float = setting(0.25, "Share of the activations of fc6 and fc7 that dropout keeps.", 0.01, 1)
+    std_init: float = setting(0.01, "Standard deviation of the score layers' random start.", 0, 1)
+    autocast: bool = setting(False, "BF16 arithmetic (FP16 on a GPU without it) with FP32 weights.")
+    ema: float = setting(
+        0.0, "Decay per step of the averaged weights that are validated and saved. 0: no average.", 0, 0.99999
+    )
+    auxiliary_weight: float = setting(
+        0.0, "Weight of the loss on Cityscapes' classes, which a second head learns that is not shipped.", 0, 100
+    )
+    flops: float = setting(1.0, "Share of the teacher's work that remains after it is pruned. 1: not pruned.", 0.01, 1)
+    distillation: float = setting(0.0, "Weight of the loss against the teacher's answers.", 0, 100)
+    confidence: float = setting(0.9, "Least confidence at which a teacher labels a pixel of `unlabelled`.", 0.5, 1)
+    augment: bool = setting(
+        False, "Vary the training frames: scale, crop, mirror, and the changes of the fields below."
+    )
+    scale_min: float = setting(
+        1.0, "Smallest scale: frames are resized to scale_min .. scale_max times their network size.", 0.1, 10
+    )
+    scale_max: float = setting(1.0, "Largest scale, see scale_min.", 0.1, 10)
+    colour: float = setting(0.0, "Strength of changes of brightness, contrast and saturation.", 0, 1)
+    blur: float = setting(0.0, "Share of the frames that are blurred.", 0, 1)
+    jpeg: float = setting(0.0, "Share of the frames that are compressed as JPEG.", 0, 1)
+    cast: float = setting(
+        0.0, "Strength of wrong white balance: channels are multiplied by 1 - cast .. 1 + cast.", 0, 0.9
+    )
+    night: float = setting(0.0, "Share of the frames that are turned into night.", 0, 1)
+    own_vehicle: float = setting(
+        0.0,
+        "Share of the frames whose road reaches the lower edge that get a bonnet or a dashboard, which is not road.",
+        0,
+        1,
+    )
+    free_crops: float = setting(
+        0.0,
+        "Share of the crops that lie at any height, of frames narrower than KITTI's; others keep the lower edge.",
+        0,
+        1,
+    )
+    ignore_bottom: float = setting(
+        0.0, "Share of the height at the lower edge that is ignored, except in kitti_road.", 0, 0.5
+    )
+    seed: int = setting(0, "Seed of all random numbers.", 0, 2**31)
 
     @property
     def lr_scale(self) -> float:
@@ -80,14 +114,21 @@ class Recipe:
         return self.flops < 1 or self.distillation > 0 or "unlabelled" in self.samples
 
 
+FIELDS = {known.name: recipe_field(known) for known in fields(Recipe)}
+
+
+def recipe_names() -> list[str]:
+    """The recipes in `training/recipes/`."""
+    return sorted(path.stem for path in FOLDER.glob("*.yaml"))
+
+
 def load_recipe(name: str) -> Recipe:
     """Load a recipe by its name in `training/recipes/`, or from a YAML file."""
     path = FOLDER / f"{name}.yaml"
     if not path.exists():
         path = Path(name)
     if not path.is_file():
-        known = ", ".join(sorted(p.stem for p in FOLDER.glob("*.yaml")))
-        raise RecipeError(f"there is no recipe {name!r}; there are {known}, or give a YAML file")
+        raise RecipeError(f"there is no recipe {name!r}; there are {', '.join(recipe_names())}, or give a YAML file")
     try:
         values = yaml.safe_load(path.read_text())
     except (yaml.YAMLError, UnicodeDecodeError) as error:
@@ -103,11 +144,10 @@ def check(recipe: type[Recipe] | Recipe, values: dict) -> Recipe:
     Raises:
         RecipeError: a field is unknown or missing, or its value has the wrong type or is out of range.
     """
-    known = {f.name: f for f in fields(Recipe)}
     for key in values:
-        if key not in known:
-            raise RecipeError(f"a recipe has no field {key!r}; it has {', '.join(known)}")
-    values = {key: _checked(known[key], value) for key, value in values.items()}
+        if key not in FIELDS:
+            raise RecipeError(f"a recipe has no field {key!r}; it has {', '.join(FIELDS)}")
+    values = {key: FIELDS[key].check(value) for key, value in values.items()}
     try:
         recipe = recipe(**values) if isinstance(recipe, type) else replace(recipe, **values)
     except TypeError as error:
@@ -119,20 +159,14 @@ def check(recipe: type[Recipe] | Recipe, values: dict) -> Recipe:
     return recipe
 
 
-def _checked(known: Field, value: object) -> object:
-    wanted = cast(type, get_origin(known.type) or known.type)
-    # YAML reads 1e-4, without a point, as a string.
-    if wanted is float and isinstance(value, int | str) and not isinstance(value, bool):
-        with suppress(ValueError):
-            value = float(value)
-    if type(value) is not wanted:
-        raise RecipeError(f"{known.name} is {value!r}, but must be of type {wanted.__name__}")
-    choices = known.metadata.get("choices", (value,))
-    if value not in choices:
-        raise RecipeError(f"{known.name} is {value!r}, but must be one of {', '.join(choices)}")
-    if "range" in known.metadata:
-        low, high, step = known.metadata["range"]
-        if not (low <= value <= high) or value % step and step > 1:
-            steps = f", in steps of {step}" if step > 1 else ""
-            raise RecipeError(f"{known.name} is {value!r}, but must be within {low} and {high}{steps}")
-    return value
+def markdown_table() -> str:
+    """The fields of a recipe as a Markdown table."""
+    lines = ["| field | default | values | meaning |", "|---|---|---|---|"]
+    for known in list(FIELDS.values())[1:]:
+        default = f"`{known.default_text}`" if known.default_text else "none"
+        lines.append(f"| `{known.name}` | {default} | {known.range_text} | {known.text} |")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    print(markdown_table())

@@ -78,69 +78,6 @@ def run(recipe, data, folder, encoder_weights, **options) -> dict:
     return loop.train(recipe, {"kitti_road": train_set}, validation, RunFolder(folder), encoder_weights, **options)
 
 
-# --- recipes -----------------------------------------------------------------------------------
-
-
-def test_seed_is_the_write_ups_recipe():
-    recipe = load_recipe("seed")
-    assert (recipe.lr, recipe.encoder_lr, recipe.schedule) == (1e-4, 1e-4, "constant")
-    assert (recipe.keep_prob, recipe.epochs, recipe.batch_size, recipe.std_init) == (0.25, 25, 16, 0.01)
-    assert (recipe.network_width, recipe.network_height) == (576, 160)
-    assert (recipe.fc, recipe.augment, recipe.weight_decay, recipe.ema) == ("full", False, 0.0, 0.0)
-    assert list(recipe.samples) == ["kitti_road"]
-
-
-def test_road_is_its_teachers_recipe_and_self_training():
-    road, teacher = load_recipe("road"), load_recipe("teacher")
-    assert set(teacher.samples) == {"kitti_road", "camvid", "synthetic"}
-    assert set(road.samples) == {*teacher.samples, "unlabelled"}
-    assert road.augment and road.encoder_lr < road.lr
-    assert check(road, {"name": "teacher", "samples": teacher.samples, "epochs": teacher.epochs}) == teacher
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"epoch": 3}, "no field 'epoch'"),
-        ({"epochs": "many"}, "epochs is 'many'"),
-        ({"epochs": 0}, "epochs is 0, but must be within 1"),
-        ({"epochs": True}, "epochs is True"),
-        ({"network_width": 100}, "steps of 32"),
-        ({"keep_prob": 0.0}, "keep_prob"),
-        ({"schedule": "step"}, "constant, cosine"),
-        ({"fc": "dense"}, "atrous, full"),
-        ({"lr": -1.0}, "lr is -1.0"),
-        ({"lr": float("nan")}, "lr is nan"),
-        ({"frozen_stages": 9}, "frozen_stages is 9"),
-        ({"seed": -1}, "seed is -1"),
-        ({"samples": {}}, "samples"),
-        ({"samples": {"kitti_road": True}}, "samples"),
-        ({"scale_min": 3.0}, "scale_min"),
-        ({"augment": 1}, "augment is 1"),
-    ],
-)
-def test_invalid_fields_are_named(change, message):
-    with pytest.raises(RecipeError, match=message):
-        check(TINY, change)
-
-
-def test_numbers_may_be_integers_or_strings():
-    assert check(TINY, {"lr": "1e-4", "ema": 0}).lr == 1e-4
-
-
-def test_invalid_recipe_files_are_refused(tmp_path):
-    with pytest.raises(RecipeError, match="there are lite, permissive, road, seed, teacher, world, world_lite"):
-        load_recipe("nonsense")
-    file = tmp_path / "mine.yaml"
-    for text, message in (("a: [", "not valid YAML"), ("- 1", "not a recipe"), ("epochs: 2", "incomplete")):
-        file.write_text(text)
-        with pytest.raises(RecipeError, match=message):
-            load_recipe(str(file))
-    file.write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(RecipeError, match="not valid YAML"):
-        load_recipe(str(file))
-
-
 # --- augmentation ------------------------------------------------------------------------------
 
 
