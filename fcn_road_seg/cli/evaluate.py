@@ -78,6 +78,12 @@ def add_parser(subparsers: Subparsers) -> argparse.ArgumentParser:
         help="instead, measure how much of MaxF remains under fog, rain, blur, noise, dirt, ... at three severities, "
         "as a Markdown table; needs --root",
     )
+    parser.add_argument(
+        "--bev",
+        choices=("devkit", "exact"),
+        help="which pixel a cell of the bird's-eye view takes: as KITTI's development kit does, 1 to 2 pixels up and "
+        "left, or the nearest (default: devkit)",
+    )
     add_min_region_option(parser)
     add_segmenter_options(parser)
     add_json_option(parser)
@@ -86,7 +92,7 @@ def add_parser(subparsers: Subparsers) -> argparse.ArgumentParser:
 
 def run(args: argparse.Namespace) -> int:
     _check(args)
-    args.split = args.split or "all"
+    args.split, args.bev = args.split or "all", args.bev or "devkit"
     if args.flicker is not None:
         return _run_flicker(args)
     if args.metres:
@@ -115,6 +121,8 @@ def _check(args: argparse.Namespace) -> None:
         raise UserError("--data and --root exclude each other: give KITTI Road as --data kitti_road:DIR")
     if args.split and not args.root:
         raise UserError("--split needs a KITTI Road folder: give --root")
+    if args.bev and (not args.root or args.metres or args.flicker is not None or args.corruptions):
+        raise UserError("--bev belongs to KITTI Road's metrics: give --root, without a mode or with --report")
     if args.report and not (args.root or args.camvid):
         raise UserError("--report needs a KITTI Road folder, --root, or a CamVid folder, --camvid")
     if args.report and args.min_region:
@@ -132,8 +140,8 @@ def _run_metrics(args: argparse.Namespace) -> int:
     from fcn_road_seg.evaluation.evaluate import evaluate
 
     dataset, segmenter = _kitti_road(args), load_segmenter(args)
-    figures = evaluate(_segment(args, segmenter), dataset, segmenter.threshold, _track)
-    figures |= _facts(args, segmenter)
+    figures = evaluate(_segment(args, segmenter), dataset, segmenter.threshold, _track, args.bev)
+    figures |= {"bev_sampling": args.bev} | _facts(args, segmenter)
     write_json(args.json, figures)
 
     views = [view for view in ("perspective", "bev") if figures[view]]
@@ -183,7 +191,7 @@ def _run_report(args: argparse.Namespace) -> int:
     from fcn_road_seg.datasets.camvid import CamVid
     from fcn_road_seg.evaluation.html_report import camvid_set, kitti_set, write_report
 
-    sets = [kitti_set(_kitti_road(args), f"KITTI Road, {args.split}")] if args.root else []
+    sets = [kitti_set(_kitti_road(args), f"KITTI Road, {args.split}", args.bev)] if args.root else []
     sets += [camvid_set(CamVid(args.camvid, ("test",)), "CamVid, test part")] if args.camvid else []
     command = shlex.join(["road_seg", *sys.argv[1:]])
     figures = write_report(args.report, load_segmenter(args), sets, command, _track)
@@ -244,7 +252,12 @@ def _kitti_road(args: argparse.Namespace) -> "KittiRoad":
 
 
 def _facts(args: argparse.Namespace, segmenter: "RoadSegmenter") -> dict[str, str]:
-    return {"split": args.split, "device": segmenter.device_name, "precision": segmenter.precision}
+    return {
+        "split": args.split,
+        "device": segmenter.device_name,
+        "precision": segmenter.precision,
+        "weights_sha256": segmenter.checkpoint.sha256,
+    }
 
 
 def _track(items: "Iterable") -> "Iterable":

@@ -4,6 +4,8 @@ Fritsch, Kuehnl, Geiger, "A New Performance Measure and Evaluation Benchmark for
 Algorithms", ITSC 2013. Road coordinates are KITTI's: x right, y down, z forward, in metres.
 """
 
+from typing import Literal, get_args
+
 import cv2
 import numpy as np
 
@@ -16,6 +18,14 @@ SHAPE = (
     round((Z_RANGE[1] - Z_RANGE[0]) / RESOLUTION),
     round((X_RANGE[1] - X_RANGE[0]) / RESOLUTION),
 )  # rows, columns: 800 x 400
+Sampling = Literal["devkit", "exact"]
+"""Which pixel a cell at (u, v) takes; pixel (0, 0) is the centre of the first one.
+
+"devkit": pixel (floor(u) - 1, floor(v) - 1), and none unless 1 <= u <= width and 1 <= v <= height, as KITTI's
+development kit does: it counts pixels from 1 and cuts off fractions, so that the pixel lies 1 to 2 pixels above and to
+the left of (u, v). "exact": the nearest pixel.
+"""
+SAMPLINGS: tuple[Sampling, ...] = get_args(Sampling)
 
 
 class BirdsEyeView:
@@ -23,12 +33,13 @@ class BirdsEyeView:
 
     Args:
         calibration: the matrices of a KITTI Road calibration file, see `kitti_road.read_calibration`.
+        sampling: which pixel a cell takes. KITTI's own figures are those of "devkit".
 
     Raises:
         DatasetError: a matrix is missing or unusable.
     """
 
-    def __init__(self, calibration: dict[str, np.ndarray]):
+    def __init__(self, calibration: dict[str, np.ndarray], sampling: Sampling = "devkit"):
         for name, columns in (("P2", 4), ("R0_rect", 3), ("Tr_cam_to_road", 4)):
             if calibration.get(name, np.empty(0)).shape != (3, columns):
                 raise DatasetError(f"the calibration has no {name} of 3 x {columns} numbers")
@@ -42,11 +53,30 @@ class BirdsEyeView:
         z = np.arange(Z_RANGE[1] - RESOLUTION / 2, Z_RANGE[0], -RESOLUTION)  # far cells are in the top rows
         x, z = np.meshgrid(x, z)
         points = np.stack([x, np.zeros_like(x), z, np.ones_like(x)])
+        if sampling == "devkit":
+            points = points.astype(np.float32)  # the kit's precision, for pixels at the limit
         u, v, w = np.tensordot(to_image, points, axes=1)
-        self._u, self._v = (u / w).astype(np.float32), (v / w).astype(np.float32)
+        self.sampling = sampling
+        self._u, self._v = u / w, v / w
+
+    def pixels(self, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
+        """Columns and rows, float32 800 x 400, that the cells take in an image of this size.
+
+        They are whole numbers, and outside the image for cells without a pixel, with "devkit"; with "exact" they are to
+        be rounded.
+        """
+        if self.sampling == "exact":
+            return self._u.astype(np.float32), self._v.astype(np.float32)
+        seen = (self._u >= 1) & (self._u <= width) & (self._v >= 1) & (self._v <= height)
+        columns, rows = (np.where(seen, np.floor(where) - 1, -1) for where in (self._u, self._v))
+        return columns.astype(np.float32), rows.astype(np.float32)
 
     def __call__(self, image: np.ndarray, outside: int = 0) -> np.ndarray:
-        """The nearest pixel of `image` (H x W or H x W x 3) for each cell: 800 x 400; `outside` beyond the image."""
+        """The pixel of `image` (H x W or H x W x 3) for each cell: 800 x 400; `outside` beyond the image."""
         return cv2.remap(
-            image, self._u, self._v, cv2.INTER_NEAREST, borderMode=cv2.BORDER_CONSTANT, borderValue=(outside,) * 3
+            image,
+            *self.pixels(*image.shape[:2]),
+            cv2.INTER_NEAREST,
+            borderMode=cv2.BORDER_CONSTANT,
+            borderValue=(outside,) * 3,
         )

@@ -1,17 +1,20 @@
 """KITTI Road's metrics of a segmenter, in perspective and in bird's-eye view."""
 
 from fcn_road_seg.datasets.kitti_road import KittiRoad, read_calibration
-from fcn_road_seg.evaluation.birds_eye import BirdsEyeView
+from fcn_road_seg.evaluation.birds_eye import BirdsEyeView, Sampling
 from fcn_road_seg.evaluation.inference_loop import Segment, Track, segmented
 from fcn_road_seg.evaluation.metrics import PixelCounts
 from fcn_road_seg.frames.sample import IGNORE
 
 
-def evaluate(segment: Segment, dataset: KittiRoad, threshold: float, track: Track = iter) -> dict:
+def evaluate(
+    segment: Segment, dataset: KittiRoad, threshold: float, track: Track = iter, sampling: Sampling = "devkit"
+) -> dict:
     """Segment every frame and count its pixels at the frame's own size.
 
     Args:
         threshold: P(road), 0..1, at which IoU is taken.
+        sampling: of the bird's-eye view, see `birds_eye.Sampling`.
 
     Returns:
         {"frames", "checkpoint_threshold", "perspective": {...}, "bev": {...}, "per_frame": [{"name",
@@ -28,7 +31,7 @@ def evaluate(segment: Segment, dataset: KittiRoad, threshold: float, track: Trac
             metrics = frame.metrics(threshold)
             per_frame.append({"name": sample.name, "max_f": metrics.max_f, "iou": metrics.iou})
         if calibrated:
-            view = BirdsEyeView(read_calibration(dataset.calibration_path(sample.name)))
+            view = BirdsEyeView(read_calibration(dataset.calibration_path(sample.name)), sampling)
             bev.add(view(probability), view(sample.label, outside=IGNORE))
     return {
         "frames": len(dataset),

@@ -11,7 +11,7 @@ from fcn_road_seg.datasets import camvid, kitti_road
 from fcn_road_seg.datasets.camvid import CamVid
 from fcn_road_seg.datasets.kitti_road import KittiRoad, read_calibration
 from fcn_road_seg.errors import UserError
-from fcn_road_seg.evaluation.birds_eye import BirdsEyeView
+from fcn_road_seg.evaluation.birds_eye import BirdsEyeView, Sampling
 from fcn_road_seg.evaluation.error_analysis import NEAR, ErrorAnalysis
 from fcn_road_seg.evaluation.inference_loop import Segment, Track, segmented
 from fcn_road_seg.evaluation.metrics import LEVELS, PixelCounts
@@ -43,13 +43,17 @@ class LabelledSet(NamedTuple):
     class_names: Sequence[str] = ()
 
 
-def kitti_set(dataset: KittiRoad, title: str = "KITTI Road") -> LabelledSet:
-    """KITTI Road; scenes are this project's streets, or the frame's category if no split file lists the frame."""
+def kitti_set(dataset: KittiRoad, title: str = "KITTI Road", sampling: Sampling = "devkit") -> LabelledSet:
+    """KITTI Road; scenes are this project's streets, or the frame's category if no split file lists the frame.
+
+    Args:
+        sampling: of the bird's-eye view, see `birds_eye.Sampling`.
+    """
     scenes = kitti_scenes()
 
     def view(name: str) -> BirdsEyeView | None:
         path = dataset.calibration_path(name)
-        return BirdsEyeView(read_calibration(path)) if path.exists() else None
+        return BirdsEyeView(read_calibration(path), sampling) if path.exists() else None
 
     return LabelledSet(title, dataset, lambda name: scenes.get(name, name.split("_")[0]), view)
 

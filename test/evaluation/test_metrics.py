@@ -87,9 +87,9 @@ def test_frames_without_road_measure_nothing():
         count([3, 4], [0, 0]).metrics()
 
 
-def calibration(camera_height: float = 1.65) -> dict[str, np.ndarray]:
+def calibration(camera_height: float = 1.65, centre: float = 609.6) -> dict[str, np.ndarray]:
     """A level camera over a level road, KITTI's intrinsics."""
-    projection = np.array([[721.5, 0, 609.6, 0], [0, 721.5, 172.9, 0], [0, 0, 1, 0]])
+    projection = np.array([[721.5, 0, centre, 0], [0, 721.5, 172.9, 0], [0, 0, 1, 0]])
     to_road = np.hstack([np.eye(3), [[0], [-camera_height], [0]]])
     return {"P2": projection, "R0_rect": np.eye(3), "Tr_cam_to_road": to_road}
 
@@ -99,7 +99,7 @@ def test_birds_eye_view_finds_its_ground():
     rows, columns = np.mgrid[:375, :1242].astype(np.float32)
     z = np.where(rows > 173, 721.5 * 1.65 / np.maximum(rows - 172.9, 1e-3), 0)
     x = (columns - 609.6) * z / 721.5
-    view = BirdsEyeView(calibration())
+    view = BirdsEyeView(calibration(), "exact")
     seen_z, seen_x = view(z.astype(np.float32)), view(x.astype(np.float32))
     assert seen_z.shape == SHAPE == (800, 400)
     true_z = 46 - (np.arange(800) + 0.5) * 0.05
@@ -110,6 +110,41 @@ def test_birds_eye_view_finds_its_ground():
     assert error_x[inside].max() < 0.25  # the same pixel, 10 m to the side
     assert error_z[600:][inside[600:]].max() < 0.15  # one pixel is 0.1 m at 12 m ...
     assert error_z[inside].max() < 1.0  # ... and 1.8 m at 46 m
+
+
+@pytest.mark.parametrize(
+    ("cell", "devkit", "exact"),
+    [
+        # x = -0.025, z = 6.025: u = 609.6 - 721.5 x 0.025 / 6.025 = 606.61, v = 172.9 + 721.5 x 1.65 / 6.025 = 370.49
+        ((799, 199), (605, 369), (607, 370)),
+        # x = -9.975, z = 45.975: u = 453.06, v = 198.79
+        ((0, 0), (452, 197), (453, 199)),
+        # x = 4.975, z = 20.975: u = 780.73, v = 229.66
+        ((500, 299), (779, 228), (781, 230)),
+    ],
+)
+def test_the_pixel_of_a_cell(cell, devkit, exact):
+    """The kit: 1 <= u, v, counted from 1 and cut off, so floor(u) - 1 when counted from 0."""
+    rows, columns = np.mgrid[:375, :1242].astype(np.float32)
+    for sampling, pixel in (("devkit", devkit), ("exact", exact)):
+        view = BirdsEyeView(calibration(), sampling)
+        assert (view(columns)[cell], view(rows)[cell]) == pixel, sampling
+    assert (BirdsEyeView(calibration())(columns)[cell], BirdsEyeView(calibration())(rows)[cell]) == devkit
+
+
+def test_the_kit_leaves_out_the_rim():
+    """It takes no pixel unless 1 <= u <= width and 1 <= v <= height, whatever floor(u) - 1 is."""
+    kit, exact = BirdsEyeView(calibration()), BirdsEyeView(calibration(), "exact")
+    cell = 799, 199  # v = 370.49
+    assert kit(np.ones((371, 1242), np.uint8))[cell] == 1
+    assert kit(np.ones((370, 1242), np.uint8))[cell] == 0  # though row 369 is there
+    assert exact(np.ones((370, 1242), np.uint8))[cell] == 0 and exact(np.ones((371, 1242), np.uint8))[cell] == 1
+    assert kit(np.ones((375, 607), np.uint8))[cell] == 1 and kit(np.ones((375, 606), np.uint8))[cell] == 0  # u = 606.61
+    shifted = calibration(centre=609.6 - 606)  # u = 0.61
+    assert BirdsEyeView(shifted)(np.ones((375, 1242), np.uint8))[cell] == 0
+    assert BirdsEyeView(shifted, "exact")(np.ones((375, 1242), np.uint8))[cell] == 1
+    seen = BirdsEyeView(shifted)(np.ones((375, 1242), np.uint8))
+    assert seen[799, 200] == 1 and seen[799, :200].sum() == 0  # u = 6.59
 
 
 def test_birds_eye_view_marks_what_the_image_does_not_show():
