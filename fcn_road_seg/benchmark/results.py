@@ -1,7 +1,6 @@
-"""The results of a benchmark as JSON figures, Markdown tables and a plot."""
+"""The results of a benchmark as JSON figures and Markdown tables."""
 
 from collections.abc import Iterable
-from pathlib import Path
 
 import numpy as np
 
@@ -9,9 +8,6 @@ from fcn_road_seg.benchmark.markdown_table import cell, table
 from fcn_road_seg.benchmark.measurement import Benchmark, Measurement
 from fcn_road_seg.benchmark.percentiles import PERCENTILES, percentiles_ms
 from fcn_road_seg.benchmark.side_by_side import side_by_side_tables
-from fcn_road_seg.errors import UserError
-
-MIN_SPAN = 1.0  # percent on the plot's accuracy axis
 
 
 def configuration_figures(benchmark: Benchmark) -> list[dict]:
@@ -138,41 +134,3 @@ def _node_tables(node: dict) -> str:
     if node["highest_rate_hz"] is not None:
         text += f"\n\nHighest rate with no mask older than one period: {node['highest_rate_hz']:g} Hz."
     return text
-
-
-def plot(figures: list[dict], path: Path) -> None:
-    """Plot accuracy over latency, one mark per configuration: MaxF, or without labels the fraction equal to FP32.
-
-    Args:
-        figures: see `configuration_figures`.
-
-    Raises:
-        UserError: matplotlib is not installed, or does not support the file's format.
-    """
-    try:
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise UserError("--plot needs matplotlib: pip install matplotlib") from None
-    labelled = figures[0]["max_f"] is not None
-    key, label = ("max_f", "MaxF (%)") if labelled else ("equal_to_fp32", "pixels of the same class as FP32 (%)")
-    figure = Figure(figsize=(9, 4.5), layout="constrained")
-    axes = figure.subplots()
-    for r, marker in zip(figures, "osD^vP*Xd<>ph8" * len(figures), strict=False):
-        text = f"{r['rung']}: {cell(r['p50_ms'])} ms, {100 * r[key]:.2f} %"
-        axes.plot(r["p50_ms"], 100 * r[key], marker, markersize=10, markeredgecolor="black", label=text)
-    low, high = axes.get_ylim()
-    if high - low < MIN_SPAN:  # negligible differences must not fill the axis
-        axes.set_ylim((low + high - MIN_SPAN) / 2, (low + high + MIN_SPAN) / 2)
-    axes.set_xscale("log")
-    axes.ticklabel_format(axis="y", useOffset=False)
-    axes.xaxis.set_major_formatter("{x:g}")
-    axes.xaxis.set_minor_formatter("{x:g}")
-    axes.tick_params(axis="x", which="minor", labelsize=7)
-    axes.set(xlabel="frame to mask, p50 (ms)", ylabel=label)
-    axes.set_title("{} · frame {}x{}".format(figures[0]["device_name"], *figures[0]["frame_size"]), fontsize=10)
-    axes.grid(alpha=0.3, which="both")
-    axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False, labelspacing=1)
-    try:
-        figure.savefig(path, dpi=120)
-    except ValueError as error:
-        raise UserError(f"--plot: {error}") from None

@@ -109,7 +109,12 @@ def add_parser(subparsers: Subparsers) -> argparse.ArgumentParser:
         help="write all figures as JSON, including --peers, --folds, --ground and --node",
     )
     parser.add_argument("--markdown", type=json_path, metavar="FILE", help="write the tables to a file")
-    parser.add_argument("--plot", type=json_path, metavar="FILE.png", help="plot accuracy over latency")
+    parser.add_argument(
+        "--plot",
+        type=json_path,
+        metavar="FILE.png",
+        help="plot accuracy over latency; with --data the mean MaxF of all sets",
+    )
     return parser
 
 
@@ -123,7 +128,8 @@ def run(args: argparse.Namespace) -> int:
 
     from fcn_road_seg.benchmark.configurations import NETWORKS, default_configurations, parse
     from fcn_road_seg.benchmark.measure import Settings, measure
-    from fcn_road_seg.benchmark.results import configuration_figures, markdown, plot
+    from fcn_road_seg.benchmark.plot import plot, plot_side_by_side
+    from fcn_road_seg.benchmark.results import configuration_figures, markdown
     from fcn_road_seg.benchmark.side_by_side import side_by_side_figures
     from fcn_road_seg.datasets.kitti_road import open_split
     from fcn_road_seg.inference.backends.hardware import torch_device
@@ -162,7 +168,9 @@ def run(args: argparse.Namespace) -> int:
         if args.markdown:
             args.markdown.write_text(text)
         print(text)
-    if args.plot:
+    if args.plot and sets:
+        plot_side_by_side(report["side_by_side"], report["machine"]["device"], args.plot)
+    elif args.plot:
         plot(report["rungs"], args.plot)
     broken = benchmark.broken_bounds()
     for sentence in broken:

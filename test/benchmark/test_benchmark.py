@@ -19,7 +19,8 @@ from fcn_road_seg.benchmark.interleave import interleaved, time_networks
 from fcn_road_seg.benchmark.measure import Settings, measure
 from fcn_road_seg.benchmark.node_latency import _highest_rate, _keeps_up
 from fcn_road_seg.benchmark.peak_memory import peak_memory
-from fcn_road_seg.benchmark.results import configuration_figures, markdown, network_figures, plot
+from fcn_road_seg.benchmark.plot import plot
+from fcn_road_seg.benchmark.results import configuration_figures, markdown, network_figures
 from fcn_road_seg.benchmark.roofline import Machine, Work, count_work
 from fcn_road_seg.benchmark.torchvision_networks import PEERS, peer_networks
 from fcn_road_seg.benchmark.weight_folding import FOLDED, folding_variants

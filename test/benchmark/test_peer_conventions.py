@@ -112,11 +112,13 @@ def test_a_missing_file_is_named(tmp_path, monkeypatch):
     "name, size, colour, fit, road",
     [
         ("road-segmentation-adas-0001", (896, 512), "bgr", "stretch", (1, 3)),
-        ("twinlitenet", (640, 360), "rgb", "letterbox", (1,)),
+        ("road-segmentation-adas-0001_letterbox", (896, 512), "bgr", "letterbox", (1, 3)),
+        ("twinlitenet", (640, 360), "rgb", "stretch", (1,)),
+        ("twinlitenet_letterbox", (640, 360), "rgb", "letterbox", (1,)),
         ("twinlitenet_plus_small", (640, 384), "rgb", "letterbox", (1,)),
     ],
 )
 def test_the_shipped_conventions_are_valid(repository, name, size, colour, fit, road):
     read = load_conventions(repository / "config" / "peers" / f"{name}.yaml")
     assert (read.size, read.colour, read.fit, read.road) == (size, colour, fit, road)
-    assert read.licence and read.source.startswith("https://")
+    assert read.name and read.licence and read.source.startswith("https://")

@@ -19,6 +19,7 @@ from fcn_road_seg.benchmark.configurations import (
 from fcn_road_seg.benchmark.measure import Settings, measure
 from fcn_road_seg.benchmark.peer_conventions import load_conventions
 from fcn_road_seg.benchmark.peer_model import PeerModel
+from fcn_road_seg.benchmark.plot import plot_side_by_side
 from fcn_road_seg.benchmark.side_by_side import side_by_side_figures, side_by_side_tables
 from fcn_road_seg.cli import benchmark_inputs
 from fcn_road_seg.cli.benchmark_inputs import load_peers, named_weights
@@ -118,15 +119,38 @@ def test_without_labelled_frames_the_table_has_times_only():
     assert text.splitlines()[0] == "Side by side:" and text.splitlines()[-1].endswith("| fp32 | 12.3 |")
 
 
+def test_the_plot_has_a_mark_per_network(tmp_path, monkeypatch):
+    pytest.importorskip("matplotlib", reason="matplotlib is not installed")
+    from matplotlib.figure import Figure
+
+    drawn = []
+    save = Figure.savefig
+    monkeypatch.setattr(Figure, "savefig", lambda self, *a, **k: (drawn.append(self), save(self, *a, **k)))
+    figures = [entry("full", 0.9), entry("A", 0.5)]
+    for each, far in zip(figures, (0.8, 0.4), strict=True):
+        each["sets"]["far"] = {"max_f": far}
+    plot_side_by_side(figures, "a CPU", tmp_path / "plot.png")
+    (axes,) = drawn[0].axes
+    assert [line.get_xdata()[0] for line in axes.lines] == [12.345, 12.345]
+    assert [line.get_ydata()[0] for line in axes.lines] == pytest.approx([85, 45])
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == [
+        "full, fp32: 12.3 ms, 85.00 %",
+        "A, fp32: 12.3 ms, 45.00 %",
+    ]
+    assert axes.get_ylabel() == "mean MaxF of kitti, far (%)" and (tmp_path / "plot.png").stat().st_size > 1000
+
+
 def test_the_command_measures_a_peer_on_the_named_sets(small_weights, peer, tmp_path, capsys, one_arithmetic):
+    pytest.importorskip("matplotlib", reason="matplotlib is not installed")
     roots = [write_set(tmp_path / name, samples(number)) for name, number in (("near", 3), ("far", 1))]
-    details, table = tmp_path / "details.json", tmp_path / "table.md"
+    details, table, picture = (tmp_path / name for name in ("details.json", "table.md", "plot.png"))
     options = ["--smoke", "--device", "cpu", "--rungs", "torch:fp32", "--weights", str(small_weights)]
-    options += ["--peer", str(peer), "--details", str(details), "--markdown", str(table)]
+    options += ["--peer", str(peer), "--details", str(details), "--markdown", str(table), "--plot", str(picture)]
     options += ["--data", f"near=folder:{roots[0]}", "--data", f"far=folder:{roots[1]}", "--data-frames", "2"]
     code = main(["benchmark", *options])
     captured = capsys.readouterr()
     assert code == 0, captured.err
+    assert picture.is_file()
     ours, theirs = json.loads(details.read_text())["side_by_side"]
     assert (ours["system"], theirs["system"]) == ("full", "Green")
     assert theirs["sets"]["near"]["frames"] == 2 and theirs["sets"]["far"]["frames"] == 1

@@ -1,0 +1,83 @@
+"""Plots of accuracy over latency."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from fcn_road_seg.benchmark.markdown_table import cell
+from fcn_road_seg.errors import UserError
+
+MIN_SPAN = 1.0  # percent on the accuracy axis
+
+
+class Mark(NamedTuple):
+    """A mark of a plot: its name, milliseconds, and accuracy as a fraction, 0..1."""
+
+    name: str
+    ms: float
+    accuracy: float
+
+
+def plot(figures: list[dict], path: Path) -> None:
+    """Plot the configurations: MaxF, or without labels the fraction equal to FP32, over latency.
+
+    Args:
+        figures: see `configuration_figures`.
+
+    Raises:
+        UserError: matplotlib is not installed, or does not support the file's format.
+    """
+    labelled = figures[0]["max_f"] is not None
+    key, label = ("max_f", "MaxF (%)") if labelled else ("equal_to_fp32", "pixels of the same class as FP32 (%)")
+    title = "{} · frame {}x{}".format(figures[0]["device_name"], *figures[0]["frame_size"])
+    _draw([Mark(r["rung"], r["p50_ms"], r[key]) for r in figures], label, title, path)
+
+
+def plot_side_by_side(figures: list[dict], title: str, path: Path) -> None:
+    """Plot our networks and other projects': the mean of MaxF over the labelled sets, over latency.
+
+    Args:
+        figures: see `side_by_side_figures`; at least one set.
+
+    Raises:
+        UserError: see `plot`.
+    """
+    marks = [
+        Mark(
+            f"{entry['system']}, {entry['precision']}",
+            entry["p50_ms"],
+            float(np.mean([metrics["max_f"] for metrics in entry["sets"].values()])),
+        )
+        for entry in figures
+    ]
+    _draw(marks, f"mean MaxF of {', '.join(figures[0]['sets'])} (%)", title, path)
+
+
+def _draw(marks: Sequence[Mark], label: str, title: str, path: Path) -> None:
+    try:
+        from matplotlib.figure import Figure
+    except ImportError:
+        raise UserError("--plot needs matplotlib: pip install matplotlib") from None
+    figure = Figure(figsize=(9, max(4.5, 0.35 * len(marks))), layout="constrained")
+    axes = figure.subplots()
+    for mark, shape in zip(marks, "osD^vP*Xd<>ph8" * len(marks), strict=False):
+        text = f"{mark.name}: {cell(mark.ms)} ms, {100 * mark.accuracy:.2f} %"
+        axes.plot(mark.ms, 100 * mark.accuracy, shape, markersize=10, markeredgecolor="black", label=text)
+    low, high = axes.get_ylim()
+    if high - low < MIN_SPAN:  # negligible differences must not fill the axis
+        axes.set_ylim((low + high - MIN_SPAN) / 2, (low + high + MIN_SPAN) / 2)
+    axes.set_xscale("log")
+    axes.ticklabel_format(axis="y", useOffset=False)
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.xaxis.set_minor_formatter("{x:g}")
+    axes.tick_params(axis="x", which="minor", labelsize=7)
+    axes.set(xlabel="frame to mask, p50 (ms)", ylabel=label)
+    axes.set_title(title, fontsize=10)
+    axes.grid(alpha=0.3, which="both")
+    axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False, labelspacing=1)
+    try:
+        figure.savefig(path, dpi=120)
+    except ValueError as error:
+        raise UserError(f"--plot: {error}") from None
