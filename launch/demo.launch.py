@@ -16,8 +16,13 @@ CAMERA = {
     "rate": (float, "10.0", "Frames per second."),
     "frames": (int, "40", "Frames to render first, which takes a few seconds; they then repeat."),
     "seed": (int, "0", "Seed of the street, light and traffic."),
-    "scene": (str, "residential", "Kind of street: residential, country, urban, avenue or random."),
-    "weather": (str, "sun", "sun, overcast, dusk, night, fog, wet or random."),
+    "camera": (str, "kitti", "kitti, windscreen, robot, hd, vga or sxga."),
+    "scene": (
+        str,
+        "residential",
+        "Street: residential, country, urban, avenue, brick, brick_pavement, gravel, gravel_shoulder or random.",
+    ),
+    "weather": (str, "sun", "sun, overcast, dusk, night, fog, wet, headlights, rain, rainy_night or random."),
 }
 """Arguments that are parameters of the camera: type, default, description."""
 

@@ -15,7 +15,7 @@ from fcn_road_seg.frames.image_message import fill_image
 from fcn_road_seg.ros.fault_log import FaultLog
 from fcn_road_seg.ros.parameter import declare_all, parameter
 from fcn_road_seg.ros.steady_clock import STEADY
-from fcn_road_seg.synthetic import SCENES, WEATHERS, Camera, SyntheticDrive
+from fcn_road_seg.synthetic import CAMERAS, SCENES, WEATHERS, Camera, SyntheticDrive
 
 GROUND_FRAME = "base_link"
 PROGRESS_STEPS = 4
@@ -33,8 +33,9 @@ class CameraParameters:
     seed: int = parameter(0, "Each seed gives a different street, light and traffic.", minimum=0, maximum=2**31 - 1)
     scene: str = parameter("residential", "Kind of street.", choices=("random", *SCENES))
     weather: str = parameter("sun", "Light and weather.", choices=("random", *WEATHERS))
-    width: int = parameter(Camera.width, "Width of the images in pixels.", minimum=32, maximum=4096)
-    height: int = parameter(Camera.height, "Height of the images in pixels.", minimum=32, maximum=4096)
+    camera: str = parameter("kitti", "Camera: its place, field of view and image size.", choices=tuple(CAMERAS))
+    width: int = parameter(0, "Width of the images in pixels; 0 = the camera's own.", minimum=0, maximum=4096)
+    height: int = parameter(0, "Height of the images in pixels; 0 = the camera's own.", minimum=0, maximum=4096)
     frame_id: str = parameter("camera_optical_frame", "Frame of the images: x right, y down, z forward (REP-103).")
 
 
@@ -60,10 +61,11 @@ class SyntheticCamera(Node):
         self.faults = FaultLog(self)
         values = declare_all(self, CameraParameters)
         self._rate, self._frame_id = values.rate, values.frame_id
+        camera = CAMERAS[values.camera]
         self._drive = SyntheticDrive(
             seed=values.seed,
             frames=values.frames,
-            camera=Camera.of_size(values.width, values.height),
+            camera=camera.resized(values.width or camera.width, values.height or camera.height),
             rate=values.rate,
             weather=values.weather,
             scene=values.scene,
