@@ -106,7 +106,7 @@ def add_parser(subparsers: Subparsers) -> argparse.ArgumentParser:
         "--details",
         type=json_path,
         metavar="FILE",
-        help="write all figures as JSON, including --peers, --folds, --ground and --node",
+        help="write all figures as JSON, including --peer, --data, --peers, --folds, --ground and --node",
     )
     parser.add_argument("--markdown", type=json_path, metavar="FILE", help="write the tables to a file")
     parser.add_argument(
