@@ -23,6 +23,7 @@ VERBS = (
     "kitti_to_bag",
     "play",
     "segment_bag",
+    "own_vehicle_mask",
     "demo",
     "view",
     "doctor",
