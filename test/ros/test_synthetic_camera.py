@@ -14,7 +14,7 @@ from sensor_msgs.msg import CameraInfo, Image
 
 from fcn_road_seg.frames.image_message import image_to_rgb
 from fcn_road_seg.ros.synthetic_camera import optical_pose
-from fcn_road_seg.synthetic import Camera, SyntheticDrive
+from fcn_road_seg.synthetic import CAMERAS, Camera, SyntheticDrive
 
 CAMERA = Camera.of_size(138, 43)
 FRAMES = 3
@@ -193,6 +193,19 @@ def test_a_signal_while_it_renders_ends_it_cleanly(domain_id, number):
     assert "Traceback" not in text and "Publishing" not in text
 
 
+def test_other_cameras_have_their_own_size_and_place(other_domain_id):
+    with CameraProcess(other_domain_id, camera="windscreen", width=160, frames=1, rate=RATE, weather="rain") as process:
+        client = Client(other_domain_id)
+        (info, *_), (truth, *_) = (received := ReceivedFrames(client, 1)).infos, received.truths
+        client.close()
+        assert process.end()[0] == 0
+    assert (info.width, info.height) == (160, 720)  # only the width was given
+    camera = CAMERAS["windscreen"].resized(160, 720)
+    np.testing.assert_allclose(info.k[0], camera.fx)
+    frame = SyntheticDrive(frames=1, camera=camera, rate=RATE, weather="rain", scene="residential")[0]
+    np.testing.assert_array_equal(mask_pixels(truth), np.where(frame.road, 255, 0))
+
+
 SIGNAL_AT_RCLPY = """
 import os
 class Finder:
@@ -215,6 +228,7 @@ def test_a_signal_before_ros_is_imported_ends_it_cleanly(domain_id):
         ({"rate": 5}, "'rate' is a double (0.1 to 1000.0), written with a decimal point, not 5"),
         ({"frames": 0}, "'frames' is an integer (1 to 1000) and cannot be 0"),
         ({"weather": "hail"}, "and cannot be 'hail'"),
+        ({"camera": "drone"}, "kitti, windscreen, robot, hd, vga, sxga"),
     ],
 )
 def test_a_bad_parameter_is_one_sentence(domain_id, parameters, text):

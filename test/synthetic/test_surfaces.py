@@ -84,8 +84,8 @@ def test_brick_shrinks_with_distance():
     points = frame.camera.ground_points()
 
     def detail(x0, x1):
-        x, y = points[..., 0], points[..., 1]
-        rows = np.flatnonzero((x[:, 640] > x0) & (x[:, 640] < x1))
+        x = points[:, 640, 0]
+        rows = np.flatnonzero((x > x0) & (x < x1))
         grey = frame.image[rows, 400:880, 1].astype(float)
         spectrum = np.abs(np.fft.rfft(grey - grey.mean(1, keepdims=True), axis=1)).mean(0)
         return (spectrum * np.arange(len(spectrum))).sum() / spectrum.sum()
