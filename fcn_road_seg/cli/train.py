@@ -2,6 +2,8 @@
 
 import argparse
 import os
+import shlex
+import sys
 import time
 from functools import partial
 from pathlib import Path
@@ -94,6 +96,14 @@ def run(args: argparse.Namespace) -> int:
     from fcn_road_seg.training.loop import train
     from fcn_road_seg.training.run_folder import RunFolder
 
+    folder = RunFolder(args.resume or args.out or Path("runs") / time.strftime(f"{recipe.name}-%Y%m%d-%H%M%S"))
+    main_process = os.environ.get("RANK", "0") == "0"
+    if args.resume and (best := folder.finished(recipe.epochs)):
+        if main_process:
+            folder.finish()
+            print(folder.finished_text(recipe.epochs), file=sys.stderr)
+            write_json(args.json, {"best": best, "seconds": 0.0})
+        return 0
     device = torch_device(args.device)
     if "LOCAL_RANK" in os.environ and device.type == "cuda":  # under torchrun
         torch.cuda.set_device(torch_device(f"cuda:{os.environ['LOCAL_RANK']}"))
@@ -120,18 +130,25 @@ def run(args: argparse.Namespace) -> int:
         recipe,
         {name: open_source(name, kinds.get(name, name), paths.get(name, []), recipe, args) for name in recipe.samples},
         KittiRoad(paths["kitti_road"][0], split_names("val")),
-        RunFolder(args.resume or args.out or Path("runs") / time.strftime(f"{recipe.name}-%Y%m%d-%H%M%S")),
+        folder,
         args.encoder_weights,
         bool(args.resume),
         str(device),
         args.workers,
         checkpoint.load(args.teacher) if args.teacher else None,
         start,
+        next_step(folder.best, args.data),
     )
-    write_json(
-        args.json if os.environ.get("RANK", "0") == "0" else None, {"best": best, "seconds": time.monotonic() - began}
-    )
+    write_json(args.json if main_process else None, {"best": best, "seconds": time.monotonic() - began})
     return 0
+
+
+def next_step(weights: Path, data: list[str]) -> str:
+    """The commands that use the weights: on the same data sets, and on a vehicle."""
+    held_out = [word for item in data if not item.startswith("unlabelled:") for word in ("--data", item)]
+    evaluate = shlex.join(["road_seg", "evaluate", "--weights", str(weights), *held_out])
+    launch = shlex.join(["ros2", "launch", "fcn_road_seg", "road_seg.launch.py", f"weights:={weights.resolve()}"])
+    return f"{evaluate}; or {launch}"
 
 
 def chosen_recipe(args: argparse.Namespace) -> Recipe:

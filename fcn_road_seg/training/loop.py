@@ -1,17 +1,16 @@
 """The training loop."""
 
 import time
-from collections.abc import Callable
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 
 import torch
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from torch.utils.data import DataLoader
 
 from fcn_road_seg.datasets.kitti_road import KittiRoad
 from fcn_road_seg.evaluation.evaluate import evaluate
+from fcn_road_seg.evaluation.inference_loop import Segment
 from fcn_road_seg.frames.sample import Samples
 from fcn_road_seg.git_revision import git_revision
 from fcn_road_seg.inference import checkpoint
@@ -24,12 +23,13 @@ from fcn_road_seg.training.encoder import load_encoder
 from fcn_road_seg.training.learner import Learner
 from fcn_road_seg.training.mixture import MicroBatches, Mixture, MixtureBatches, collate
 from fcn_road_seg.training.model import TrainingModel, set_learning_rate
+from fcn_road_seg.training.progress import TrainingProgress
 from fcn_road_seg.training.pruning import channel_importance, choose_channels, prune
 from fcn_road_seg.training.recipe import Recipe, RecipeError
 from fcn_road_seg.training.run_folder import RunFolder, frames_digest
+from fcn_road_seg.training.sample_pictures import sample_pictures
 
 IMPORTANCE_BATCHES = 64
-LINE_EVERY = 10.0  # seconds between the lines of progress where there is no terminal for a bar
 
 
 def train(
@@ -43,6 +43,7 @@ def train(
     workers: int = 1,
     teacher: checkpoint.Checkpoint | None = None,
     start: checkpoint.Checkpoint | None = None,
+    next_step: str = "",
 ) -> dict:
     """Train for the recipe's epochs; each epoch is validated and writes a checkpoint.
 
@@ -56,6 +57,7 @@ def train(
         workers: number of processes that read and augment frames, per training process.
         teacher: weights for a recipe that prunes or distils them.
         start: weights to continue from (fine-tuning), with their layers' widths, instead of `encoder_weights`.
+        next_step: what the last line of a finished run tells the user to do.
 
     Returns:
         The best epoch's row of the log.
@@ -72,47 +74,57 @@ def train(
         if recipe.batch_size < least:
             raise RecipeError(f"batch_size is {recipe.batch_size}, but {least} micro-batches share it: make it larger")
         processes.check_same({"recipe": asdict(recipe)})
-        torch.manual_seed(recipe.seed)
-        mixture = Mixture(sources, recipe)
-        network, origin = None, start.sha256 if start else ""
-        if resume:
-            begun = folder.begun()
-            network, origin = begun.network(), begun.metadata.origin
-        elif start:
-            network = start.network()
-        elif teacher and recipe.flops < 1:
-            network = cut_out(teacher, mixture, processes, workers)
-        model = TrainingModel(recipe, network)
-        if network is None and processes.main:  # the others receive rank 0's weights
-            load_encoder(model.network, encoder_weights)
-        learner = Learner(model, recipe, processes, teacher)
-
-        first_epoch, best = 0, dict[str, float]()
-        if resume:
-            first_epoch, best = folder.load_state(learner.parts, learner.optimizer)
-        frames = {**sources, "validation": validation}
-        data = {name: frames_digest(source) for name, source in frames.items()}
-        if resume:
-            check_resumed(begun.metadata, data, teacher)
-        processes.check_same({"run to resume": (first_epoch, best), **same_everywhere(data)})
-        metadata = checkpoint.Metadata(
-            fc=recipe.fc,
-            fc_width=model.network.fc_width,
-            conv_widths=model.network.conv_widths,
-            teacher=teacher.sha256 if teacher else "",
-            origin=origin,
-            network_width=recipe.network_width,
-            recipe=asdict(recipe),
-            seed=recipe.seed,
-            data=data,
-            threshold=best.get("threshold", 0.5),
-            git_revision=git_revision(),
-        )
+        begun = folder.begun(recipe.epochs) if resume else None
         if processes.main and not resume:
-            folder.start(recipe, frames)
-            checkpoint.save(folder.last, learner.network, metadata)
-            folder.save_state(learner.parts, learner.optimizer, first_epoch, best)
-        return train_epochs(learner, mixture, validation, folder, metadata, first_epoch, best, workers)
+            folder.create()
+        with TrainingProgress(folder.log_file if processes.main else None) as progress:
+            torch.manual_seed(recipe.seed)
+            mixture = Mixture(sources, recipe)
+            network, origin = None, start.sha256 if start else ""
+            if begun:
+                network, origin = begun.network(), begun.metadata.origin
+            elif start:
+                network = start.network()
+            elif teacher and recipe.flops < 1:
+                network = cut_out(teacher, mixture, processes, workers)
+            model = TrainingModel(recipe, network)
+            if network is None and processes.main:  # the others receive rank 0's weights
+                load_encoder(model.network, encoder_weights)
+            learner = Learner(model, recipe, processes, teacher)
+
+            first_epoch, best = 0, dict[str, float]()
+            if resume:
+                first_epoch, best = folder.load_state(learner.parts, learner.optimizer)
+            frames = {**sources, "validation": validation}
+            data = {
+                name: frames_digest(source, partial(progress.track, description=f"reading {name}"))
+                for name, source in frames.items()
+            }
+            if begun:
+                check_resumed(begun.metadata, data, teacher)
+            processes.check_same({"run to resume": (first_epoch, best), **same_everywhere(data)})
+            metadata = checkpoint.Metadata(
+                fc=recipe.fc,
+                fc_width=model.network.fc_width,
+                conv_widths=model.network.conv_widths,
+                teacher=teacher.sha256 if teacher else "",
+                origin=origin,
+                network_width=recipe.network_width,
+                recipe=asdict(recipe),
+                seed=recipe.seed,
+                data=data,
+                threshold=best.get("threshold", 0.5),
+                git_revision=git_revision(),
+            )
+            if processes.main and not resume:
+                folder.write_snapshot(recipe, frames)
+                checkpoint.save(folder.last, learner.network, metadata)
+                folder.save_state(learner.parts, learner.optimizer, first_epoch, best)
+            best = train_epochs(learner, mixture, validation, folder, metadata, first_epoch, best, workers, progress)
+            if processes.main:
+                folder.finish()
+                progress.say(closing_line(folder, best, next_step))
+            return best
 
 
 def train_epochs(
@@ -124,52 +136,43 @@ def train_epochs(
     first_epoch: int,
     best: dict,
     workers: int,
+    progress: TrainingProgress,
 ) -> dict:
     """Train, validate and save, beginning with `first_epoch`; returns the best epoch's row of the log."""
     recipe, processes = learner.recipe, learner.processes
     steps_per_epoch = len(MixtureBatches(mixture, 0))
-    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
-    console = Console(stderr=True)
-    with Progress(*columns, TimeRemainingColumn(), console=console, disable=not processes.main) as progress:
-        steps = recipe.epochs * steps_per_epoch
-        bar = progress.add_task(recipe.name, total=steps, completed=first_epoch * steps_per_epoch)
-        said = time.monotonic()
-
-        def advance(description: str) -> None:
-            nonlocal said
-            progress.update(bar, advance=1, description=description)
-            if processes.main and not console.is_terminal and time.monotonic() - said > LINE_EVERY:
-                said, done = time.monotonic(), int(progress.tasks[bar].completed)
-                console.print(f"{time.strftime('%H:%M:%S')} {description} step {done}/{steps}", soft_wrap=True)
-
-        try:
-            for epoch in range(first_epoch, recipe.epochs):
-                began = time.monotonic()
-                with processes.errors_named():
-                    loss = train_epoch(learner, mixture, epoch, workers, advance)
-                row = {"epoch": epoch + 1, "loss": loss, "seconds": time.monotonic() - began}
-                if processes.main:
-                    checkpoint.save(folder.last, learner.network, metadata)
-                    row |= validate(folder.last, validation, processes.device)
-                    metadata = replace(metadata, threshold=row["threshold"], figures={"validation": row})
-                    checkpoint.save(folder.last, learner.network, metadata)
-                    if row["max_f"] > best.get("max_f", 0):
-                        best = row
-                        checkpoint.save(folder.best, learner.network, metadata)
-                    folder.log(row)
-                    folder.save_state(learner.parts, learner.optimizer, epoch + 1, best)
-                    progress.console.print("  ".join(f"{k} {v:.4g}" for k, v in row.items()), soft_wrap=True)
-                best = processes.from_main(best)
-        except (KeyboardInterrupt, ProcessLostError):
+    progress.begin(recipe.epochs * steps_per_epoch, first_epoch * steps_per_epoch)
+    progress.say(opening_line(learner, mixture, metadata, first_epoch))
+    try:
+        for epoch in range(first_epoch, recipe.epochs):
+            began = time.monotonic()
+            with processes.errors_named():
+                loss = train_epoch(learner, mixture, epoch, workers, progress)
+            row = {"epoch": epoch + 1, "loss": loss, "seconds": time.monotonic() - began}
             if processes.main:
-                checkpoint.save(folder.last, learner.network, replace(metadata, figures={}))  # these were not validated
-                text = f"Stopped. {folder.last} can be used; --resume repeats the unfinished epoch."
-                progress.console.print(text, soft_wrap=True)
-            raise
+                checkpoint.save(folder.last, learner.network, metadata)
+                segmenter = RoadSegmenter.load(SegmenterOptions(folder.last, processes.device, backend="torch"))
+                row |= validate(segmenter, validation, progress)
+                metadata = replace(metadata, threshold=row["threshold"], figures={"validation": row})
+                checkpoint.save(folder.last, learner.network, metadata)
+                if not best or row["max_f"] > best["max_f"]:
+                    best = row
+                    checkpoint.save(folder.best, learner.network, metadata)
+                folder.log(row)
+                for name, picture in sample_pictures(segmenter, {"kitti_road": validation}, row["threshold"]):
+                    folder.log_picture(name, picture, epoch + 1)
+                folder.save_state(learner.parts, learner.optimizer, epoch + 1, best)
+                progress.say("  ".join(f"{k} {v:.4g}" for k, v in row.items()))
+            best = processes.from_main(best)
+    except (KeyboardInterrupt, ProcessLostError):
+        if processes.main:
+            checkpoint.save(folder.last, learner.network, replace(metadata, figures={}))  # these were not validated
+            progress.say(f"Stopped. {folder.last} can be used; --resume repeats the unfinished epoch.")
+        raise
     return best
 
 
-def train_epoch(learner: Learner, mixture: Mixture, epoch: int, workers: int, advance: Callable) -> float:
+def train_epoch(learner: Learner, mixture: Mixture, epoch: int, workers: int, progress: TrainingProgress) -> float:
     """Train one epoch; returns the mean loss of its steps."""
     recipe, rank, world_size = learner.recipe, learner.processes.rank, learner.processes.world_size
     torch.manual_seed(dropout_seed(recipe.seed, epoch, rank))
@@ -182,7 +185,7 @@ def train_epoch(learner: Learner, mixture: Mixture, epoch: int, workers: int, ad
         set_learning_rate(learner.optimizer, recipe, step, recipe.epochs * len(batches))
         losses.append(learner.step(micro_batches))
         recent = losses[-20:]
-        advance(description=f"{recipe.name} epoch {epoch + 1}/{recipe.epochs} loss {sum(recent) / len(recent):.4f}")
+        progress.step(step + 1, f"epoch {epoch + 1}/{recipe.epochs}, loss {sum(recent) / len(recent):.4f}")
     return sum(losses) / len(losses)
 
 
@@ -204,13 +207,30 @@ def cut_out(teacher: checkpoint.Checkpoint, mixture: Mixture, processes: Process
     return prune(teacher.network(), processes.from_main(channels))
 
 
-def validate(weights: Path, validation: KittiRoad, device: str) -> dict[str, float]:
+def validate(segment: Segment, validation: KittiRoad, progress: TrainingProgress) -> dict[str, float]:
     """MaxF, its threshold, AP and IoU at 0.5 in perspective, and MaxF in bird's-eye view."""
-    segmenter = RoadSegmenter.load(SegmenterOptions(weights, device, backend="torch"))
-    figures = evaluate(segmenter, validation, threshold=0.5)
+    figures = evaluate(segment, validation, 0.5, partial(progress.track, description="validation"))
     perspective, bev = figures["perspective"], figures["bev"]
     row = {key: perspective[key] for key in ("max_f", "average_precision", "iou", "threshold")}
     return row | ({"bev_max_f": bev["max_f"]} if bev else {})
+
+
+def opening_line(learner: Learner, mixture: Mixture, metadata: checkpoint.Metadata, first_epoch: int) -> str:
+    """What the run is, for its log."""
+    recipe, processes = learner.recipe, learner.processes
+    frames = ", ".join(f"{count} of {len(mixture.sources[name])} {name}" for name, count in recipe.samples.items())
+    where = processes.device if processes.world_size == 1 else f"{processes.world_size} processes"
+    begin = f"continues after epoch {first_epoch} of" if first_epoch else "trains"
+    return (
+        f"Recipe {recipe.name} {begin} {recipe.epochs} epochs on {where}, revision {metadata.git_revision}; "
+        f"frames per epoch: {frames}."
+    )
+
+
+def closing_line(folder: RunFolder, best: dict[str, float], next_step: str) -> str:
+    """The result of a finished run, and what to do with it."""
+    figure = f"MaxF {100 * best['max_f']:.2f} % on the validation frames after epoch {best['epoch']:.0f}"
+    return f"Done: {folder.best} has {figure}.{' Next: ' * bool(next_step)}{next_step}"
 
 
 def check_resumed(begun: checkpoint.Metadata, data: dict[str, dict], teacher: checkpoint.Checkpoint | None) -> None:

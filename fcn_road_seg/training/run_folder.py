@@ -3,10 +3,12 @@
 import csv
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict
+from functools import cached_property
 from pathlib import Path
 
+import numpy as np
 import torch
 import yaml
 from safetensors import SafetensorError, safe_open
@@ -14,7 +16,8 @@ from safetensors.torch import save_file
 from torch import nn
 from torch.utils.tensorboard import SummaryWriter
 
-from fcn_road_seg.frames.sample import Sample, Samples
+from fcn_road_seg.evaluation.inference_loop import Track
+from fcn_road_seg.frames.sample import Samples
 from fcn_road_seg.inference import checkpoint
 from fcn_road_seg.inference.checkpoint import CheckpointError
 from fcn_road_seg.training.recipe import Recipe
@@ -23,18 +26,19 @@ from fcn_road_seg.training.recipe import Recipe
 class RunFolder:
     """One run's files.
 
-    `recipe.yaml` and `data.json` (the names of all frames) are the snapshot, `log.csv` and TensorBoard's events are the
-    log, `best.safetensors` and `last.safetensors` the weights; `--resume` needs `state.safetensors`.
+    `recipe.yaml` and `data.json` (the names of all frames) are the snapshot; `train.log`, `log.csv` and TensorBoard's
+    events are the log; `best.safetensors` and `last.safetensors` are the weights. `--resume` needs `state.safetensors`,
+    which is deleted when the run has finished.
     """
 
     def __init__(self, path: str | Path):
         self.path = Path(path)
         self.best, self.last = self.path / "best.safetensors", self.path / "last.safetensors"
+        self.log_file, self._table = self.path / "train.log", self.path / "log.csv"
         self._state = self.path / "state.safetensors"
-        self._board: SummaryWriter | None = None
 
-    def start(self, recipe: Recipe, data: Mapping[str, Samples]) -> None:
-        """Create the folder and write the snapshot.
+    def create(self) -> None:
+        """Create the folder.
 
         Raises:
             CheckpointError: it already holds a run.
@@ -42,38 +46,75 @@ class RunFolder:
         if (self.path / "recipe.yaml").exists():
             raise CheckpointError(f"{self.path} already holds a run: --resume it or choose another folder")
         self.path.mkdir(parents=True, exist_ok=True)
+
+    def write_snapshot(self, recipe: Recipe, data: Mapping[str, Samples]) -> None:
+        """Write the recipe and the names of all frames."""
         (self.path / "recipe.yaml").write_text(yaml.safe_dump(asdict(recipe), sort_keys=False))
         names = {name: list(frames.names) for name, frames in data.items() if hasattr(frames, "names")}
         (self.path / "data.json").write_text(json.dumps(names, indent=1))
 
-    def begun(self) -> checkpoint.Checkpoint:
+    def begun(self, epochs: int) -> checkpoint.Checkpoint:
         """The weights of the last complete epoch, to resume from.
 
+        Args:
+            epochs: of the whole run.
+
         Raises:
-            CheckpointError: the weights are missing or damaged.
+            CheckpointError: the weights are missing or damaged, or the run has finished.
         """
+        if self.finished(epochs):
+            raise CheckpointError(self.finished_text(epochs))
         try:
             return checkpoint.load(self.last)
         except CheckpointError as error:
             raise CheckpointError(f"there is no run of this recipe to resume in {self.path} ({error})") from None
 
+    def finished(self, epochs: int) -> dict[str, float]:
+        """The best epoch's row of the log if the run has all its epochs; else nothing."""
+        rows = self._rows()
+        return max(rows, key=lambda row: row["max_f"]) if rows and rows[-1]["epoch"] >= epochs else {}
+
+    def finished_text(self, epochs: int) -> str:
+        """What to say when a finished run is resumed."""
+        return (
+            f"{self.path} has finished its {epochs} epochs, and its weights are {self.best}: "
+            f"to train on, begin a new run with --weights {self.last}"
+        )
+
+    def finish(self) -> None:
+        """Delete the state of a run that has all its epochs."""
+        self._state.unlink(missing_ok=True)
+
     def log(self, row: dict[str, float]) -> None:
         """Add an epoch's figures to TensorBoard and to the CSV, where a repeated epoch replaces its old row."""
-        file, rows = self.path / "log.csv", []
-        if file.exists():
-            with open(file, newline="") as handle:
-                rows = [old for old in csv.DictReader(handle) if int(old["epoch"]) < row["epoch"]]
-        partial = file.with_suffix(".partial")
+        rows = [old for old in self._rows() if old["epoch"] < row["epoch"]]
+        partial = self._table.with_suffix(".partial")
         with open(partial, "w", newline="") as handle:
             writer = csv.DictWriter(handle, row)
             writer.writeheader()
             writer.writerows([*rows, row])
-        partial.replace(file)
-        if self._board is None:
-            self._board = SummaryWriter(str(self.path))
+        partial.replace(self._table)
         for name, value in row.items():
             self._board.add_scalar(name, value, row["epoch"])
         self._board.flush()
+
+    def log_picture(self, name: str, picture: np.ndarray, epoch: int) -> None:
+        """Add a picture, uint8 H x W x 3 RGB, to TensorBoard."""
+        self._board.add_image(name, picture, epoch, dataformats="HWC")
+
+    @cached_property
+    def _board(self) -> SummaryWriter:
+        return SummaryWriter(str(self.path))
+
+    def _rows(self) -> list[dict[str, float]]:
+        """The CSV's rows."""
+        if not self._table.exists():
+            return []
+        with open(self._table, newline="") as handle:
+            return [
+                {name: int(value) if name == "epoch" else float(value) for name, value in row.items()}
+                for row in csv.DictReader(handle)
+            ]
 
     def save_state(self, parts: list[nn.Module], optimizer: torch.optim.Optimizer, epoch: int, best: dict) -> None:
         """Write everything that the next epoch depends on, atomically."""
@@ -110,10 +151,10 @@ class RunFolder:
             raise CheckpointError(f"there is no run of this recipe to resume in {self.path} ({why})") from None
 
 
-def frames_digest(frames: Iterable[Sample]) -> dict:
+def frames_digest(frames: Samples, track: Track = iter) -> dict:
     """Number of frames, SHA-256 of their names, pixels, labels and classes in order, and the teacher's, if any."""
     sha, count = hashlib.sha256(), 0
-    for sample in frames:
+    for sample in track(frames):
         sha.update(sample.name.encode())
         for part in (sample.image, sample.label, sample.classes):
             if part is not None:

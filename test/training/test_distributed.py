@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
-from test_training import TINY, write_encoder
+from test_training import TINY, BegunRun, write_encoder
 from tiny_kitti import draw, write_folder
 
 from fcn_road_seg.datasets.kitti_road import KittiRoad, split_names
@@ -29,7 +29,6 @@ from fcn_road_seg.training.learner import Learner, counted_shares
 from fcn_road_seg.training.mixture import MicroBatches, Mixture, MixtureBatches, collate
 from fcn_road_seg.training.model import TrainingModel
 from fcn_road_seg.training.recipe import Recipe, RecipeError, check
-from fcn_road_seg.training.run_folder import RunFolder
 
 pytestmark = pytest.mark.slow
 
@@ -61,7 +60,7 @@ def frames(root: Path) -> tuple[dict, KittiRoad]:
 def train(recipe: Recipe, folder: Path, name: str, **options) -> dict:
     sources, validation = frames(folder / "kitti")
     teacher = checkpoint.load(folder / "teacher.safetensors") if recipe.needs_teacher else None
-    run = RunFolder(folder / name)
+    run = BegunRun(folder / name)  # its state is compared
     return loop.train(recipe, sources, validation, run, folder / "vgg16.safetensors", teacher=teacher, **options)
 
 

@@ -73,9 +73,16 @@ def encoder_weights(tmp_path_factory) -> Path:
     return write_encoder(tmp_path_factory.mktemp("encoder") / "vgg16.safetensors")
 
 
-def run(recipe, data, folder, encoder_weights, **options) -> dict:
+class BegunRun(RunFolder):
+    """A run that keeps its state at the end, so that it can be resumed with more epochs."""
+
+    def finish(self) -> None:
+        pass
+
+
+def run(recipe, data, folder, encoder_weights, kind=RunFolder, **options) -> dict:
     train_set, validation = data
-    return loop.train(recipe, {"kitti_road": train_set}, validation, RunFolder(folder), encoder_weights, **options)
+    return loop.train(recipe, {"kitti_road": train_set}, validation, kind(folder), encoder_weights, **options)
 
 
 # --- augmentation ------------------------------------------------------------------------------
@@ -332,7 +339,7 @@ def test_a_run_is_not_overwritten(data, encoder_weights, tmp_path):
 
 
 def test_a_run_resumes_only_with_its_own_data_and_teacher(data, encoder_weights, tmp_path):
-    run(check(TINY, {"epochs": 1}), data, tmp_path / "run", encoder_weights)
+    run(check(TINY, {"epochs": 1}), data, tmp_path / "run", encoder_weights, BegunRun)
     other = KittiRoad(data[0].root, data[0].names[:5]), data[1]
     with pytest.raises(RecipeError, match="set of frames kitti_road is not the one that the run began with"):
         run(TINY, other, tmp_path / "run", None, resume=True)
@@ -369,7 +376,7 @@ def test_fine_tuning_starts_from_unchanged_weights(data, encoder_weights, tmp_pa
         torch.testing.assert_close(same.tensors[name], tensor)
 
     tuned = check(recipe, {"epochs": 2, "fc_width": 32})
-    run(check(tuned, {"epochs": 1}), data, tmp_path / "tuned", None, start=first)
+    run(check(tuned, {"epochs": 1}), data, tmp_path / "tuned", None, BegunRun, start=first)
     run(tuned, data, tmp_path / "tuned", None, resume=True)  # with the widths of `first`
     assert checkpoint.load(tmp_path / "tuned" / "last.safetensors").metadata.origin == first.sha256
 
