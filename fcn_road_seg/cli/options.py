@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from fcn_road_seg.frames.sample import DatasetError
-from fcn_road_seg.inference.options import SegmenterOptions
+from fcn_road_seg.inference.options import SHIPPED_WEIGHTS, SegmenterOptions
 
 if TYPE_CHECKING:
     import numpy as np
@@ -28,7 +28,9 @@ ROS_NAME = re.compile(r"/?[A-Za-z_]\w*(/[A-Za-z_]\w*)*", re.ASCII)
 
 def add_segmenter_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of `segmenter_options`."""
-    parser.add_argument("--weights", default="", help="safetensors file, or lite (default: the shipped full network)")
+    parser.add_argument(
+        "--weights", default="", help="safetensors file, full or lite (default: the shipped full network)"
+    )
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: %(default)s)")
     parser.add_argument("--precision", default="auto", help="auto, fp32, bf16, fp16 or int8 (default: %(default)s)")
     parser.add_argument(
@@ -101,7 +103,7 @@ def example_frames() -> "list[np.ndarray]":
 
 def resolved_weights(weights: str) -> str:
     """The value of --weights for a process that may run in another folder."""
-    return weights if weights in ("", "lite") else str(Path(weights).resolve())
+    return weights if weights in SHIPPED_WEIGHTS else str(Path(weights).resolve())
 
 
 def resolved_options(args: argparse.Namespace) -> SegmenterOptions:
@@ -156,12 +158,12 @@ def named_paths(items: list[str]) -> tuple[dict[str, list[str]], dict[str, str]]
     return paths, kinds
 
 
-def held_out_sets(items: list[str]) -> "dict[str, NamedSamples]":
-    """Open the validation parts of the data sets in `--data`, by their names, see `named_paths`."""
-    from fcn_road_seg.datasets.held_out import open_held_out
+def held_out_sets(items: list[str], part: str = "val") -> "dict[str, NamedSamples]":
+    """Open the validation parts, or another part, of the data sets in `--data`, by their names, see `named_paths`."""
+    from fcn_road_seg.datasets.held_out import open_part
 
     paths, kinds = named_paths(items)
     for name, folders in paths.items():
         if len(folders) > 1:
             raise DatasetError(f"--data {name} is given {len(folders)} times: give each set one folder")
-    return {name: open_held_out(name, kinds[name], folders[0]) for name, folders in paths.items()}
+    return {name: open_part(name, kinds[name], folders[0], part) for name, folders in paths.items()}

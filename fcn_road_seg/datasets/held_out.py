@@ -1,4 +1,4 @@
-"""The frames of each data set that no training sees."""
+"""The parts of each data set by its kind; above all the validation part, which no training sees."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -22,22 +22,31 @@ class NamedSamples(Samples, Protocol):
 
 
 def open_held_out(name: str, kind: str, root: str | Path) -> NamedSamples:
-    """Open the validation part of a data set by its name and kind, see `road_seg train --data`.
+    """Open the validation part of a data set by its name and kind, see `open_part`."""
+    return open_part(name, kind, root, "val")
+
+
+def open_part(name: str, kind: str, root: str | Path, part: str) -> NamedSamples:
+    """Open a part of a data set by its name and kind, see `road_seg train --data`.
+
+    Args:
+        part: one of `folder.PARTS`; "all" is every labelled frame.
 
     Raises:
-        DatasetError: the kind is unknown, or the folder is not of this kind or has no validation part.
+        DatasetError: the kind is unknown, or the folder is not of this kind or has no such part.
     """
+    parts = ["train", "val"] if part == "all" else [part]
     match kind:
         case "folder":
-            return Folder(root, "val", name)
+            return Folder(root, part, name)
         case "kitti_road":
-            return kitti_road.KittiRoad(root, kitti_road.split_names("val"))
+            return kitti_road.open_split(root, part)
         case "camvid":
-            return CamVid(root, ("val",))
+            return CamVid(root, [*parts, "test"] if part == "all" else parts)
         case "cityscapes":
-            return Cityscapes(root, "val")
+            return Together([Cityscapes(root, each) for each in parts])
         case "bdd100k":
-            return Bdd100k(root, "val")
+            return Together([Bdd100k(root, each) for each in parts])
     raise DatasetError(f"{kind!r} has no validation part; kitti_road, camvid, cityscapes, bdd100k and folder have one")
 
 
@@ -65,7 +74,8 @@ class Thinned(Samples):
 class Together(Samples):
     """Several data sets, one after the other."""
 
-    def __init__(self, datasets: Sequence[Samples]):
+    def __init__(self, datasets: Sequence[NamedSamples]):
+        self.names = [name for dataset in datasets for name in dataset.names]
         self.places = [(dataset, i) for dataset in datasets for i in range(len(dataset))]
 
     def __len__(self) -> int:

@@ -36,11 +36,7 @@ class KittiRoad(Samples):
         images = self.root / "training" / "image_2"
         if not images.is_dir():
             raise DatasetError(f"{root} is not a KITTI Road folder: it has no training/image_2")
-        self._images = {
-            path.stem: path
-            for path in sorted(images.iterdir())
-            if path.suffix in (".png", ".jpg") and _NAME.match(path.stem)
-        }
+        self._images = frame_images(images)
         self.names = [n for n in self._images if self.label_path(n).exists()] if names is None else list(names)
         missing = [n for n in self.names if n not in self._images or not self.label_path(n).exists()]
         if missing:
@@ -65,8 +61,7 @@ class KittiRoad(Samples):
         return Sample(image, label, name)
 
     def label_path(self, name: str) -> Path:
-        category, number = name.split("_")
-        return self.root / "training" / "gt_image_2" / f"{category}_road_{number}.png"
+        return self.root / "training" / "gt_image_2" / road_file(name)
 
     def calibration_path(self, name: str) -> Path:
         return self.root / "training" / "calib" / f"{name}.txt"
@@ -82,6 +77,21 @@ class KittiRoad(Samples):
             raise DatasetError(
                 f"{self.root} lacks the calibration of {missing[0]} in training/calib ({len(missing)} frames in all)"
             )
+
+
+def frame_images(folder: Path) -> dict[str, Path]:
+    """The images of an image_2 folder by the frames' names, such as "um_000012", in their order."""
+    return {
+        path.stem: path
+        for path in sorted(folder.iterdir())
+        if path.suffix in (".png", ".jpg") and _NAME.match(path.stem)
+    }
+
+
+def road_file(name: str) -> str:
+    """The name of a frame's road file: "um_000012" -> "um_road_000012.png"."""
+    category, number = name.split("_")
+    return f"{category}_road_{number}.png"
 
 
 def decode_label(colours: np.ndarray) -> np.ndarray:

@@ -10,9 +10,9 @@ import numpy as np
 from fcn_road_seg.datasets import camvid, kitti_road
 from fcn_road_seg.datasets.camvid import CamVid
 from fcn_road_seg.datasets.kitti_road import KittiRoad, read_calibration
-from fcn_road_seg.errors import UserError
 from fcn_road_seg.evaluation.birds_eye import BirdsEyeView, Sampling
 from fcn_road_seg.evaluation.error_analysis import NEAR, ErrorAnalysis
+from fcn_road_seg.evaluation.html_page import prepare, weights_facts, write_page
 from fcn_road_seg.evaluation.inference_loop import Segment, Track, segmented
 from fcn_road_seg.evaluation.metrics import LEVELS, PixelCounts
 from fcn_road_seg.evaluation.temperature_scaling import BINS, expected_calibration_error
@@ -95,36 +95,12 @@ def write_report(
     Raises:
         UserError: the folder cannot be created, or matplotlib or Jinja2 is not installed.
     """
-    try:
-        from jinja2 import Environment, FileSystemLoader
-        from matplotlib.figure import Figure  # noqa: F401
-    except ImportError as error:
-        raise UserError(f"--report needs {error.name}: pip install matplotlib jinja2") from None
     folder = Path(folder)
-    try:
-        (folder / "frames").mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"cannot create the folder {folder} for the report: {error.strerror}") from None
+    prepare(folder)
     threshold = segmenter.threshold
     sections = [_section(folder, str(i), s, segmenter, threshold, track, worst) for i, s in enumerate(sets)]
-    metadata = segmenter.checkpoint.metadata
-    facts = {
-        "command": command,
-        "weights": segmenter.checkpoint.path.name,
-        "SHA-256": segmenter.checkpoint.sha256,
-        "threshold": f"{threshold:.3f}",
-        "runs on": f"{segmenter.device_name} ({segmenter.device}, {segmenter.backend}), {segmenter.precision}, "
-        f"network width {segmenter.network_width}",
-        "trained on": ", ".join(
-            f"{name} ({data.get('frames', '?')} frames)" for name, data in metadata.data.items() if name != "validation"
-        )
-        or "unknown",
-        "recipe": f"{metadata.recipe.get('name', 'unknown')}, seed {metadata.seed}, revision {metadata.git_revision}",
-    }
-    environment = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=True)
-    environment.filters["percent"] = lambda share: "–" if share is None else f"{100 * share:.2f}"
-    page = environment.get_template("report.html").render(facts=facts, sections=sections, near=NEAR, colours=COLOURS)
-    (folder / "index.html").write_text(page)
+    facts = {"command": command, **weights_facts(segmenter)}
+    write_page(folder, "report.html", facts=facts, sections=sections, near=NEAR, colours=COLOURS)
     return {
         "weights_sha256": segmenter.checkpoint.sha256,
         "threshold": threshold,
@@ -177,7 +153,7 @@ def error_picture(image: np.ndarray, label: np.ndarray, probability: np.ndarray,
 
 def plot_curves(path: Path, perspective: PixelCounts, birds_eye: PixelCounts, threshold: float) -> None:
     """Plot precision over recall for all thresholds, and mark the one in use."""
-    figure, axes = _figure("recall", "precision")
+    figure, axes = figure_of("recall", "precision")
     for name, counts in (("perspective", perspective), ("bird's-eye view", birds_eye)):
         if counts.road.any() and counts.other.any():
             hits, called = (np.cumsum(c[::-1])[::-1] for c in (counts.road, counts.road + counts.other))
@@ -200,7 +176,7 @@ def plot_reliability(path: Path, counts: PixelCounts) -> None:
     pixels = np.bincount(bins, counts.road + counts.other)
     there = np.maximum(pixels, 1)
     mean, share = np.bincount(bins, levels / 255 * (counts.road + counts.other)) / there, np.bincount(bins, counts.road)
-    figure, axes = _figure("P(road)", "share of road; pixels (grey)")
+    figure, axes = figure_of("P(road)", "share of road; pixels (grey)")
     axes.bar((np.arange(BINS) + 0.5) / BINS, pixels / max(pixels.sum(), 1), 0.9 / BINS, color="lightgrey")
     axes.plot([0, 1], [0, 1], "--", color="grey")
     axes.plot(mean[pixels > 0], (share / there)[pixels > 0], "o-")
@@ -208,7 +184,8 @@ def plot_reliability(path: Path, counts: PixelCounts) -> None:
     figure.savefig(path)
 
 
-def _figure(xlabel: str, ylabel: str) -> "tuple[Figure, Axes]":
+def figure_of(xlabel: str, ylabel: str) -> "tuple[Figure, Axes]":
+    """An empty plot."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(6, 4.2), layout="constrained")

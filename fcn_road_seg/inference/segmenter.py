@@ -12,13 +12,11 @@ from fcn_road_seg.inference.backends import choice, hardware
 from fcn_road_seg.inference.backends.protocol import Backend
 from fcn_road_seg.inference.checkpoint import Checkpoint, load
 from fcn_road_seg.inference.network import STRIDE
-from fcn_road_seg.inference.options import SegmenterOptions
+from fcn_road_seg.inference.options import SHIPPED_WEIGHTS, SegmenterOptions
 from fcn_road_seg.inference.preprocess import MAX_NETWORK_WIDTH, network_size
 from fcn_road_seg.postprocess.threshold import threshold_mask
 from fcn_road_seg.share import share_path
 
-SHIPPED_WEIGHTS = "models/road_fcn8s.safetensors"
-LITE_WEIGHTS = "models/road_fcn8s_lite.safetensors"
 DEFAULTS = SegmenterOptions()
 
 
@@ -178,5 +176,5 @@ def weights_path(weights: str | Path = "") -> Path:
     Raises:
         FileNotFoundError: the shipped weights are missing from this installation.
     """
-    shipped = {"": SHIPPED_WEIGHTS, "lite": LITE_WEIGHTS}.get(str(weights))
+    shipped = SHIPPED_WEIGHTS.get(str(weights))
     return share_path(shipped) if shipped else Path(weights)

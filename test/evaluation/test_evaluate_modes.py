@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from tiny_kitti import draw, write_folder
 
-from fcn_road_seg.cli import evaluate
+from fcn_road_seg.cli import compare, evaluate_modes
 from fcn_road_seg.cli.main import main
 from fcn_road_seg.evaluation import ground_errors
 from fcn_road_seg.frames.image_file import write_image
@@ -27,7 +27,8 @@ def refuses(tmp_path, monkeypatch, capsys):
 
     def refused(*arguments: str) -> str:
         monkeypatch.chdir(tmp_path)
-        monkeypatch.setattr(evaluate, "load_segmenter", lambda args: pytest.fail("work began"))
+        for module in (evaluate_modes, compare):
+            monkeypatch.setattr(module, "load_segmenter", lambda args: pytest.fail("work began"))
         assert main(["evaluate", *arguments]) == 2
         captured = capsys.readouterr()
         assert not captured.out and captured.err.count("\n") == 1 and not list(tmp_path.iterdir())
@@ -74,6 +75,57 @@ def test_data_excludes_root_and_names_each_set_once(refuses, kitti):
     assert "--data kitti_road:DIR" in refuses("--data", f"kitti_road:{kitti}", "--root", str(kitti))
     assert "camvid is given 2 times" in refuses("--data", "camvid:a", "--data", "camvid:b")
     assert "'unlabelled' has no validation part" in refuses("--data", "unlabelled:a")
+
+
+def test_compare_takes_labelled_frames_and_two_weights(refuses, kitti):
+    pair, root = ["--compare", "full", "lite"], ["--root", str(kitti)]
+    for mode in (["--metres"], ["--flicker"], ["--corruptions"], ["--submission", "out"]):
+        assert f"--compare and {mode[0]} exclude each other" in refuses(*pair, *mode, *root)
+    assert "--compare needs labelled frames" in refuses(*pair)
+    assert "--compare needs labelled frames" in refuses(*pair, "--report", "page")
+    assert "leave out --weights" in refuses(*pair, *root, "--weights", "lite")
+    assert "--data camvid:DIR" in refuses(*pair, *root, "--report", "page", "--camvid", "camvid")
+    assert "nowhere is not a KITTI Road folder" in refuses(*pair, "--root", "nowhere", "--report", "page")
+    assert "--data and --root exclude each other" in refuses(*pair, *root, "--data", "camvid:camvid")
+
+
+def test_options_of_one_mode_are_refused_elsewhere(refuses, kitti):
+    root = ["--root", str(kitti)]
+    assert "--part needs data sets" in refuses(*root, "--part", "all")
+    assert "--bev belongs to KITTI Road's metrics" in refuses("--data", "camvid:camvid", "--bev", "exact")
+    for mode in (["--metres"], ["--flicker"], ["--corruptions"], ["--compare", "full", "lite"]):
+        assert "--bev belongs to KITTI Road's metrics" in refuses(*mode, *root, "--bev", "exact")
+    assert "--submission takes the test frames" in refuses("--submission", "out")
+    assert "--submission takes the test frames" in refuses("--submission", "out", *root, "--split", "val")
+    assert "--submission and" not in refuses("--submission", "out", *root)
+    assert "has no testing/image_2" in refuses("--submission", "out", *root)
+    assert "--data and --submission exclude each other" in refuses("--data", "camvid:a", "--submission", "out")
+
+
+def test_data_measures_other_parts_and_states_its_facts(kitti, small_weights, tmp_path):
+    file, options = tmp_path / "figures.json", ["--weights", str(small_weights)]
+    assert main(["evaluate", "--data", f"kitti_road:{kitti}", "--part", "all", "--json", str(file), *options]) == 0
+    figures = json.loads(file.read_text())
+    assert figures["part"] == "all" and figures["threshold"] == 0.5 and len(figures["weights_sha256"]) == 64
+    assert {"device", "precision"} < set(figures)
+    row = figures["sets"]["kitti_road"]
+    assert row["frames"] == 2 and row["trained_on"] is None
+    assert main(["evaluate", "--root", str(kitti), "--json", str(file), *options]) == 0
+    perspective = json.loads(file.read_text())
+    assert perspective["weights_sha256"] == figures["weights_sha256"] and perspective["bev_sampling"] == "devkit"
+    perspective = perspective["perspective"]
+    for metric in ("max_f", "average_precision", "iou", "threshold"):
+        assert row[metric] == pytest.approx(perspective[metric])
+
+
+def test_the_exact_view_differs_from_the_kits(kitti, small_weights, tmp_path):
+    found = []
+    for sampling in ("devkit", "exact"):
+        options = ["--weights", str(small_weights), "--bev", sampling, "--json", str(tmp_path / "figures.json")]
+        assert main(["evaluate", "--root", str(kitti), *options]) == 0
+        found.append(json.loads((tmp_path / "figures.json").read_text()))
+    assert [figures["bev_sampling"] for figures in found] == ["devkit", "exact"]
+    assert found[0]["perspective"] == found[1]["perspective"] and found[0]["bev"] != found[1]["bev"]
 
 
 def test_missing_camvid_folders_and_drives_are_found_before_work_begins(refuses, kitti):
