@@ -14,6 +14,7 @@ from fcn_road_seg.errors import UserError, first_line, missing_package
 
 VERBS = (
     "train",
+    "synthesize",
     "evaluate",
     "calibrate",
     "benchmark",
