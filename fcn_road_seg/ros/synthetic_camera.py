@@ -61,11 +61,10 @@ class SyntheticCamera(Node):
         self.faults = FaultLog(self)
         values = declare_all(self, CameraParameters)
         self._rate, self._frame_id = values.rate, values.frame_id
-        camera = CAMERAS[values.camera]
         self._drive = SyntheticDrive(
             seed=values.seed,
             frames=values.frames,
-            camera=camera.resized(values.width or camera.width, values.height or camera.height),
+            camera=chosen_camera(values),
             rate=values.rate,
             weather=values.weather,
             scene=values.scene,
@@ -120,6 +119,12 @@ class SyntheticCamera(Node):
         qos = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL, reliability=ReliabilityPolicy.RELIABLE)
         self._transform_publisher = self.create_publisher(TFMessage, "/tf_static", qos)
         self._transform_publisher.publish(TFMessage(transforms=[transform]))
+
+
+def chosen_camera(values: CameraParameters) -> Camera:
+    """The camera that the parameters name, in the size that they ask for."""
+    camera = CAMERAS[values.camera]
+    return camera.resized(values.width or camera.width, values.height or camera.height)
 
 
 class Pose(NamedTuple):

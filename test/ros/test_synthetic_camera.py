@@ -2,6 +2,7 @@
 
 import signal
 import time
+from dataclasses import astuple
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from node_harness import Client, mask_pixels, qos
 from sensor_msgs.msg import CameraInfo, Image
 
 from fcn_road_seg.frames.image_message import image_to_rgb
-from fcn_road_seg.ros.synthetic_camera import optical_pose
+from fcn_road_seg.ros.synthetic_camera import CameraParameters, chosen_camera, optical_pose
 from fcn_road_seg.synthetic import CAMERAS, Camera, SyntheticDrive
 
 CAMERA = Camera.of_size(138, 43)
@@ -193,17 +194,28 @@ def test_a_signal_while_it_renders_ends_it_cleanly(domain_id, number):
     assert "Traceback" not in text and "Publishing" not in text
 
 
-def test_other_cameras_have_their_own_size_and_place(other_domain_id):
-    with CameraProcess(other_domain_id, camera="windscreen", width=160, frames=1, rate=RATE, weather="rain") as process:
+def test_a_camera_has_its_own_size_unless_another_is_asked_for():
+    for parameters, camera in (
+        ({}, Camera()),
+        ({"width": 621, "height": 188}, Camera.of_size(621, 188)),
+        ({"camera": "robot"}, CAMERAS["robot"]),
+        ({"camera": "windscreen", "height": 960}, CAMERAS["windscreen"].resized(1280, 960)),
+    ):
+        assert astuple(chosen_camera(CameraParameters(**parameters))) == pytest.approx(astuple(camera))
+
+
+def test_the_camera_behind_a_windscreen_publishes_its_truth(other_domain_id):
+    size = {"width": 96, "height": 54}
+    with CameraProcess(other_domain_id, camera="windscreen", frames=1, rate=RATE, weather="rain", **size) as process:
+        process.wait_for("Publishing /camera/image_raw, 96x54 at 10 Hz: residential, rain, seed 0")
         client = Client(other_domain_id)
-        (info, *_), (truth, *_) = (received := ReceivedFrames(client, 1)).infos, received.truths
+        received = ReceivedFrames(client, 1)
         client.close()
         assert process.end()[0] == 0
-    assert (info.width, info.height) == (160, 720)  # only the width was given
-    camera = CAMERAS["windscreen"].resized(160, 720)
-    np.testing.assert_allclose(info.k[0], camera.fx)
+    camera = CAMERAS["windscreen"].resized(**size)
+    np.testing.assert_allclose(received.infos[0].k[0], camera.fx)
     frame = SyntheticDrive(frames=1, camera=camera, rate=RATE, weather="rain", scene="residential")[0]
-    np.testing.assert_array_equal(mask_pixels(truth), np.where(frame.road, 255, 0))
+    np.testing.assert_array_equal(mask_pixels(received.truths[0]), np.where(frame.road, 255, 0))
 
 
 SIGNAL_AT_RCLPY = """
