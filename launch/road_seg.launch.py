@@ -24,6 +24,7 @@ ARGUMENTS = {
     "params_file": (PathJoinSubstitution([SHARE, "config", "road_seg.yaml"]), "YAML file with the node's parameters."),
     "weights": ("", "Weights file (.safetensors); empty: as in params_file."),
     "camera_height": ("", "Metres of the camera above the road, if not in TF; empty: as in params_file."),
+    "own_vehicle_mask": ("", "Image or polygons of the vehicle itself, see docs/node.md; empty: as in params_file."),
     "device": ("", "auto, cpu, cuda or cuda:N; empty: as in params_file."),
     "autostart": ("", "true, or false: wait for a lifecycle manager; empty: as in params_file."),
     "use_sim_time": ("", "true: take the time from /clock; empty: as in params_file."),
@@ -35,6 +36,7 @@ ARGUMENTS = {
 }
 OVERRIDES = {
     "weights": str,
+    "own_vehicle_mask": str,
     "device": str,
     "image_transport": str,
     "camera_height": float,

@@ -230,7 +230,7 @@ def test_the_node_takes_its_params_file(launch, repository):
 def test_arguments_become_parameters_names_and_remappings(launch):
     arguments = "image:=cam/compressed image_transport:=compressed weights:=w.safetensors device:=cpu autostart:=false"
     names = "namespace:=front name:=seg log_level:=warn rviz:=true use_sim_time:=true respawn:=false"
-    metres = "camera_info:=cam/calibration camera_height:=1.2"
+    metres = "camera_info:=cam/calibration camera_height:=1.2 own_vehicle_mask:=own.png"
     launched = launch("road_seg", *arguments.split(), *names.split(), *metres.split())
     assert launched.code == 0, launched.output
     node, rviz = launched.command("road_seg_node"), launched.command("rviz2")
@@ -240,7 +240,7 @@ def test_arguments_become_parameters_names_and_remappings(launch):
     parameters = launched.parameters("road_seg_node")
     for line in ("weights: w.safetensors", "device: cpu", "image_transport: compressed", "autostart: false"):
         assert line in parameters
-    assert "camera_height: 1.2" in parameters
+    assert "camera_height: 1.2" in parameters and "own_vehicle_mask: own.png" in parameters
     assert "use_sim_time: true" in parameters and "use_sim_time: true" in launched.parameters("rviz2")
     for part in ("road_seg.rviz", "__ns:=/front", "/camera/image_raw:=cam ", "/road_seg/mask:=seg/mask"):
         assert part in rviz + " "
