@@ -17,6 +17,7 @@ EXTRAS = {
     "quantize": ("nncf",),
     "export": ("onnx", "onnxruntime", "onnxscript", "protobuf"),
     "openvino": ("openvino",),
+    "coco": ("pycocotools",),
     "ray": ("ray",),
     "report": ("jinja2", "matplotlib"),
     "view": ("foxglove-sdk",),

@@ -56,12 +56,12 @@ def load_peers(items: list[str], device: str, threads: int) -> "list[PeerModel]"
 
 def labelled_sets(args: argparse.Namespace, dataset: "Samples | None") -> "dict[str, Samples]":
     """The labelled sets of --data by name; with --peer, the frames of --root too."""
-    from fcn_road_seg.datasets.held_out import Thinned
+    from fcn_road_seg.datasets.selection import Thinned
 
     sets: dict[str, Samples] = {}
     if dataset is not None and args.peer:
         sets[f"kitti_road {args.split}"] = dataset
-    for name, frames in held_out_sets(args.data or []).items():
+    for name, frames in held_out_sets(args.data or [], []).items():
         sets[name] = Thinned(frames, args.data_frames) if args.data_frames else frames
     return sets
 

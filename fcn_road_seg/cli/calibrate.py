@@ -4,7 +4,15 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fcn_road_seg.cli.options import Subparsers, add_json_option, held_out_sets, json_path, progress, write_json
+from fcn_road_seg.cli.options import (
+    Subparsers,
+    add_json_option,
+    add_label_map_option,
+    held_out_sets,
+    json_path,
+    progress,
+    write_json,
+)
 from fcn_road_seg.errors import UserError
 
 if TYPE_CHECKING:
@@ -44,6 +52,7 @@ def add_parser(subparsers: Subparsers) -> argparse.ArgumentParser:
         help="precision, 0..1, required of the pixels that ~/labels marks as road; sets min_confidence "
         "(default: %(default)s)",
     )
+    add_label_map_option(parser)
     add_json_option(parser)
     return parser
 
@@ -71,7 +80,7 @@ def run(args: argparse.Namespace) -> int:
         raise UserError("--split needs a KITTI Road folder: give --root instead of --data")
     dataset: Samples
     if args.data:
-        dataset, groups = held_out_frames(args.data, args.frames)
+        dataset, groups = held_out_frames(args.data, args.label_map, args.frames)
     else:
         split = kitti_road.split_path("val") if args.split in (None, "val") else Path(args.split)
         dataset = kitti_road.KittiRoad(args.root, kitti_road.read_names(split))
@@ -120,11 +129,11 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def held_out_frames(items: list[str], most: int) -> "tuple[Samples, list[list[str]]]":
+def held_out_frames(items: list[str], label_maps: list[str], most: int) -> "tuple[Samples, list[list[str]]]":
     """At most `most` validation frames of each set in `--data` as one data set, and the frames' names by set."""
-    from fcn_road_seg.datasets.held_out import Thinned, Together
+    from fcn_road_seg.datasets.selection import Thinned, Together
 
     if most < 1:
         raise UserError(f"--frames is {most}, but must be 1 or more")
-    sets = [Thinned(dataset, most, f"{name}/") for name, dataset in held_out_sets(items).items()]
+    sets = [Thinned(dataset, most, f"{name}/") for name, dataset in held_out_sets(items, label_maps).items()]
     return Together(sets), [frames.names for frames in sets]

@@ -4,7 +4,13 @@ import argparse
 from pathlib import Path
 
 from fcn_road_seg.cli import evaluate_modes
-from fcn_road_seg.cli.options import Subparsers, add_json_option, add_min_region_option, add_segmenter_options
+from fcn_road_seg.cli.options import (
+    Subparsers,
+    add_json_option,
+    add_label_map_option,
+    add_min_region_option,
+    add_segmenter_options,
+)
 from fcn_road_seg.errors import UserError
 
 MODES = ("metres", "report", "flicker", "corruptions", "data", "submission")
@@ -81,6 +87,7 @@ def add_parser(subparsers: Subparsers) -> argparse.ArgumentParser:
         help="which pixel a cell of the bird's-eye view takes: as KITTI's development kit does, 1 to 2 pixels up and "
         "left, or the nearest (default: devkit)",
     )
+    add_label_map_option(parser)
     add_min_region_option(parser)
     add_segmenter_options(parser)
     add_json_option(parser)

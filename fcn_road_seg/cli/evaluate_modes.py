@@ -57,7 +57,7 @@ def data(args: argparse.Namespace) -> int:
     from fcn_road_seg.evaluation.samples import evaluate_samples
     from fcn_road_seg.evaluation.seen_frames import count_seen
 
-    sets, segmenter = held_out_sets(args.data, args.part), load_segmenter(args)
+    sets, segmenter = held_out_sets(args.data, args.label_map, args.part), load_segmenter(args)
     segment, metadata = _segment(args, segmenter), segmenter.checkpoint.metadata
     figures = {
         name: evaluate_samples(segment, frames, segmenter.threshold, _track)
@@ -82,7 +82,7 @@ def comparison(args: argparse.Namespace) -> int:
     """`--compare`: two weights side by side."""
     from fcn_road_seg.cli.compare import run_comparison
 
-    sets = {"kitti_road": _kitti_road(args)} if args.root else held_out_sets(args.data, args.part)
+    sets = {"kitti_road": _kitti_road(args)} if args.root else held_out_sets(args.data, args.label_map, args.part)
     part = {"split": args.split} if args.root else {"part": args.part}
     return run_comparison(args, sets, part, lambda segmenter: _segment(args, segmenter))
 

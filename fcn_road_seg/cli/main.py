@@ -15,6 +15,7 @@ from fcn_road_seg.errors import UserError, first_line, missing_package
 VERBS = (
     "train",
     "synthesize",
+    "pseudo_label",
     "evaluate",
     "calibrate",
     "benchmark",

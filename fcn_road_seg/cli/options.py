@@ -16,7 +16,8 @@ from fcn_road_seg.inference.options import SHIPPED_WEIGHTS, SegmenterOptions
 if TYPE_CHECKING:
     import numpy as np
 
-    from fcn_road_seg.datasets.held_out import NamedSamples
+    from fcn_road_seg.datasets.label_map import LabelMap
+    from fcn_road_seg.datasets.selection import NamedSamples
     from fcn_road_seg.inference.segmenter import RoadSegmenter
 
 Subparsers: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
@@ -24,12 +25,15 @@ Subparsers: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 MAX_MIN_REGION = 0.1
 ROS_NAME = re.compile(r"/?[A-Za-z_]\w*(/[A-Za-z_]\w*)*", re.ASCII)
 """The name of a node or a topic."""
+SET_NAME = re.compile(r"[\w.-]+")
+RESERVED_NAMES = ("all", "origin", "validation", "synthetic", "unlabelled")
+"""Names that mean something else in `samples` or in the metadata of weights."""
 
 
 def add_segmenter_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of `segmenter_options`."""
     parser.add_argument(
-        "--weights", default="", help="safetensors file, full or lite (default: the shipped full network)"
+        "--weights", default="", help="safetensors file, or the shipped road (also called full) or lite (default: road)"
     )
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: %(default)s)")
     parser.add_argument("--precision", default="auto", help="auto, fp32, bf16, fp16 or int8 (default: %(default)s)")
@@ -139,31 +143,78 @@ def progress(items: Iterable, description: str) -> Iterable:
     return track(items, description, console=Console(stderr=True), disable=os.environ.get("RANK", "0") != "0")
 
 
+def add_label_map_option(parser: argparse.ArgumentParser) -> None:
+    """Add the option --label-map."""
+    parser.add_argument(
+        "--label-map",
+        action="append",
+        default=[],
+        metavar="[NAME=]FILE",
+        help="YAML file that says which ids, colours or categories of a folder's labels are road, not_road or ignore "
+        "(default: label_map.yaml in the folder); with several folders, NAME is the folder's",
+    )
+
+
 def named_paths(items: list[str]) -> tuple[dict[str, list[str]], dict[str, str]]:
     """Parse `[NAME=]KIND:PATH`: the paths of each data set by its name, and its kind; the default NAME is KIND.
 
     Raises:
-        DatasetError: an item names a data set other than a folder, or one name stands for two kinds.
+        DatasetError: an item has no path, or names a data set other than a folder; a name is invalid, or stands for
+            two kinds.
     """
     paths: dict[str, list[str]] = {}
     kinds: dict[str, str] = {}
     for item in items:
-        head, _, path = item.partition(":")
+        head, colon, path = item.partition(":")
         name, given, kind = head.partition("=")
+        if not path:
+            raise DatasetError(f"--data {item} names no folder: give KIND:DIR or NAME=folder:DIR")
         if given and kind != "folder":
             raise DatasetError(f"--data {item}: only a folder has a name of its own, as in {name}=folder:DIR")
+        if given and (not SET_NAME.fullmatch(name) or name in RESERVED_NAMES):
+            raise DatasetError(
+                f"--data {item}: a folder's name has letters, digits, _, - and ., and is none of "
+                f"{', '.join(RESERVED_NAMES)}"
+            )
         if kinds.setdefault(name, kind or name) != (kind or name):
             raise DatasetError(f"--data calls two kinds of data set {name!r}")
         paths.setdefault(name, []).append(path)
     return paths, kinds
 
 
-def held_out_sets(items: list[str], part: str = "val") -> "dict[str, NamedSamples]":
+def label_maps(items: list[str], kinds: dict[str, str]) -> "dict[str, LabelMap]":
+    """Read the label maps of --label-map by the names of their folders; `kinds` is from `named_paths`.
+
+    Raises:
+        DatasetError: a file cannot be read or is invalid, or it is not clear which folder it belongs to.
+    """
+    from fcn_road_seg.datasets.label_map import read_label_map
+
+    folders = [name for name, kind in kinds.items() if kind == "folder"]
+    maps: dict[str, LabelMap] = {}
+    for item in items:
+        name, given, file = item.partition("=")
+        if not given:
+            if len(folders) != 1:
+                raise DatasetError(
+                    f"--label-map {item} is for one folder, but --data names {len(folders)}: give NAME=FILE, with the "
+                    "name of a folder"
+                )
+            name, file = folders[0], item
+        if name not in folders or name in maps:
+            wrong = "is given twice" if name in maps else "is no folder in --data"
+            raise DatasetError(f"--label-map {item}: {name} {wrong}")
+        maps[name] = read_label_map(file)
+    return maps
+
+
+def held_out_sets(items: list[str], label_map_items: list[str], part: str = "val") -> "dict[str, NamedSamples]":
     """Open the validation parts, or another part, of the data sets in `--data`, by their names, see `named_paths`."""
-    from fcn_road_seg.datasets.held_out import open_part
+    from fcn_road_seg.datasets.open_dataset import open_dataset
 
     paths, kinds = named_paths(items)
+    maps = label_maps(label_map_items, kinds)
     for name, folders in paths.items():
         if len(folders) > 1:
             raise DatasetError(f"--data {name} is given {len(folders)} times: give each set one folder")
-    return {name: open_part(name, kinds[name], folders[0], part) for name, folders in paths.items()}
+    return {name: open_dataset(kinds[name], folders[0], part, name, maps.get(name)) for name, folders in paths.items()}

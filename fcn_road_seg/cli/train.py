@@ -5,19 +5,26 @@ import os
 import shlex
 import sys
 import time
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-import yaml
-
-from fcn_road_seg.cli.options import Subparsers, add_json_option, named_paths, progress, write_json
+from fcn_road_seg.cli.options import (
+    Subparsers,
+    add_json_option,
+    add_label_map_option,
+    label_maps,
+    named_paths,
+    write_json,
+)
+from fcn_road_seg.cli.training_inputs import (
+    check_named,
+    chosen_recipe,
+    fitted_recipe,
+    given_fields,
+    open_source,
+    resolved_recipe,
+)
 from fcn_road_seg.errors import UserError
-from fcn_road_seg.frames.sample import DatasetError
-from fcn_road_seg.training.recipe import FIELDS, Recipe, RecipeError, check, load_recipe, recipe_names
-
-if TYPE_CHECKING:
-    from fcn_road_seg.frames.sample import Samples
+from fcn_road_seg.training.recipe import FIELDS, RecipeError, recipe_names
 
 
 def add_parser(subparsers: Subparsers) -> argparse.ArgumentParser:
@@ -27,8 +34,7 @@ def add_parser(subparsers: Subparsers) -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--recipe",
-        default="road",
-        help=f"{', '.join(recipe_names())} or a YAML file (default: %(default)s)",
+        help=f"{', '.join(recipe_names())} or a YAML file (default: finetune with --weights, else road)",
     )
     parser.add_argument(
         "--data",
@@ -47,7 +53,9 @@ def add_parser(subparsers: Subparsers) -> argparse.ArgumentParser:
         "--encoder-weights", metavar="FILE", help="VGG-16, safetensors (default: download torchvision's)"
     )
     parser.add_argument(
-        "--weights", metavar="FILE", help="start from this weights file, or from lite, instead of VGG-16 (fine-tuning)"
+        "--weights",
+        metavar="FILE",
+        help="start from this weights file, or from the shipped road or lite, instead of VGG-16 (fine-tuning)",
     )
     parser.add_argument("--out", type=Path, help="run folder (default: runs/RECIPE-TIME)")
     parser.add_argument("--resume", type=Path, metavar="RUN", help="continue the run in this folder")
@@ -58,6 +66,7 @@ def add_parser(subparsers: Subparsers) -> argparse.ArgumentParser:
         default=1,
         help="number of processes that read and augment frames, per training process (default: %(default)s)",
     )
+    add_label_map_option(parser)
     add_json_option(parser)
     add_recipe_options(parser)
     return parser
@@ -89,7 +98,7 @@ def run(args: argparse.Namespace) -> int:
     except ImportError as error:
         raise UserError(f"training needs torchvision and tensorboard ({error}): install them with pip") from None
 
-    from fcn_road_seg.datasets.kitti_road import KittiRoad, split_names
+    from fcn_road_seg.datasets.held_out import open_validation
     from fcn_road_seg.inference import checkpoint
     from fcn_road_seg.inference.backends.hardware import torch_device
     from fcn_road_seg.inference.segmenter import weights_path
@@ -108,28 +117,40 @@ def run(args: argparse.Namespace) -> int:
     if "LOCAL_RANK" in os.environ and device.type == "cuda":  # under torchrun
         torch.cuda.set_device(torch_device(f"cuda:{os.environ['LOCAL_RANK']}"))
     paths, kinds = named_paths(args.data)
-    for name in paths.keys() - recipe.samples.keys() - {"kitti_road"}:
-        raise DatasetError(f"recipe {recipe.name} does not train on {name!r}, but on {', '.join(recipe.samples)}")
+    maps = label_maps(args.label_map, kinds)
+    recipe = resolved_recipe(recipe, paths)
+    check_named(recipe, paths)
     if args.teacher and not recipe.needs_teacher:
         raise RecipeError(f"recipe {recipe.name} does not use a teacher: leave out --teacher")
-    if "kitti_road" not in paths:
-        raise DatasetError("validation needs KITTI Road: give --data kitti_road:DIR")
     if recipe.needs_teacher and not args.teacher:
         raise RecipeError(f"recipe {recipe.name} learns from trained weights: give --teacher FILE")
     if args.weights and (args.encoder_weights or args.resume or recipe.flops < 1):
         raise RecipeError("training starts from --weights: leave out --encoder-weights, --resume and flops below 1")
     start = checkpoint.load(weights_path(args.weights)) if args.weights else None
+    if start and not args.recipe:
+        recipe = fitted_recipe(recipe, start.metadata, given_fields(args))
     if start and start.metadata.fc != recipe.fc:
         raise RecipeError(f"{args.weights} has {start.metadata.fc} fc6 and fc7: give --fc {start.metadata.fc}")
     if recipe.flops < 1 and checkpoint.load(args.teacher).metadata.fc != recipe.fc:
         raise RecipeError(
             f"recipe {recipe.name} prunes a teacher with {recipe.fc} fc6 and fc7, but this one has another form"
         )
+    sources = {
+        name: open_source(name, kinds.get(name, name), paths.get(name, []), recipe, args, maps.get(name))
+        for name in recipe.samples
+    }
+    named = [(name, kinds[name], folders[0]) for name, folders in paths.items()]
+    validation = open_validation(named, recipe.validation_frames, maps)
+    if main_process:
+        for remark in [remark for samples in sources.values() for remark in getattr(samples, "remarks", ())]:
+            print(f"{remark}.", file=sys.stderr)
+        held_out = ", ".join(f"{name} ({len(samples)} frames)" for name, samples in validation.items())
+        print(f"Validation on {held_out}.", file=sys.stderr)
     began = time.monotonic()
     best = train(
         recipe,
-        {name: open_source(name, kinds.get(name, name), paths.get(name, []), recipe, args) for name in recipe.samples},
-        KittiRoad(paths["kitti_road"][0], split_names("val")),
+        sources,
+        validation,
         folder,
         args.encoder_weights,
         bool(args.resume),
@@ -137,86 +158,16 @@ def run(args: argparse.Namespace) -> int:
         args.workers,
         checkpoint.load(args.teacher) if args.teacher else None,
         start,
-        next_step(folder.best, args.data),
+        next_step(folder.best, args.data, args.label_map),
     )
     write_json(args.json if main_process else None, {"best": best, "seconds": time.monotonic() - began})
     return 0
 
 
-def next_step(weights: Path, data: list[str]) -> str:
+def next_step(weights: Path, data: list[str], label_maps: list[str]) -> str:
     """The commands that use the weights: on the same data sets, and on a vehicle."""
     held_out = [word for item in data if not item.startswith("unlabelled:") for word in ("--data", item)]
+    held_out += [word for item in label_maps for word in ("--label-map", item)]
     evaluate = shlex.join(["road_seg", "evaluate", "--weights", str(weights), *held_out])
     launch = shlex.join(["ros2", "launch", "fcn_road_seg", "road_seg.launch.py", f"weights:={weights.resolve()}"])
     return f"{evaluate}; or {launch}"
-
-
-def chosen_recipe(args: argparse.Namespace) -> Recipe:
-    """The recipe that the options name, with their changes; or that of the run to resume, unchanged."""
-    given = {name: value for name in FIELDS if (value := getattr(args, name, None)) is not None}
-    if args.resume:
-        if given or args.out:
-            raise RecipeError("--resume continues a run unchanged: leave out --out and the recipe's fields")
-        if not (args.resume / "recipe.yaml").is_file():
-            raise RecipeError(f"there is no run to resume in {args.resume}")
-        return load_recipe(str(args.resume / "recipe.yaml"))
-    try:
-        return check(load_recipe(args.recipe), {name: yaml.safe_load(text) for name, text in given.items()})
-    except yaml.YAMLError:
-        raise RecipeError(
-            f"one of these is not a valid value for a field of a recipe: {', '.join(given.values())}"
-        ) from None
-
-
-def open_source(name: str, kind: str, paths: list[str], recipe: Recipe, args: argparse.Namespace) -> "Samples":
-    """Open the training frames of a data set by its name in recipes and its kind."""
-    if name.split("+")[0] == "synthetic":
-        from fcn_road_seg.synthetic import SHAPES, SyntheticRoad, SyntheticWorld
-
-        shape = name.removeprefix("synthetic").removeprefix("+")
-        if shape and shape not in SHAPES:
-            variants = ", ".join(f"synthetic+{known}" for known in SHAPES)
-            raise DatasetError(f"there is no data set {name!r}; there are synthetic, {variants}")
-        count, seed = recipe.samples[name], recipe.seed
-        scenes = SyntheticWorld(count, shape, seed) if shape else SyntheticRoad(count, seed)
-        return [scenes[i] for i in progress(range(count), "drawing synthetic scenes")]
-    if not paths:
-        known = ("kitti_road", "camvid", "cityscapes", "bdd100k", "unlabelled", "folder")
-        wanted = name if name.split("+")[0] in known else f"{name}=folder"
-        raise DatasetError(f"recipe {recipe.name} trains on {name}: give --data {wanted}:DIR")
-    if name == "unlabelled":
-        from fcn_road_seg.training.pseudo_labels import PseudoLabelled
-
-        track = partial(progress, description="labelling frames")
-        return PseudoLabelled(paths, args.teacher, recipe.confidence, args.device, track)
-    if len(paths) > 1:
-        raise DatasetError(f"--data {name} is given {len(paths)} times, but only unlabelled may have several folders")
-    if kind == "folder":
-        from fcn_road_seg.datasets.folder import Folder
-
-        return Folder(paths[0], "train", name)
-    if name == "kitti_road":
-        from fcn_road_seg.datasets.kitti_road import KittiRoad, split_names
-
-        return KittiRoad(paths[0], split_names("train"))
-    if name == "camvid":
-        from fcn_road_seg.datasets.camvid import CamVid
-
-        return CamVid(paths[0])
-    family, *variant = name.split("+")
-    if family == "cityscapes":
-        from fcn_road_seg.datasets.cityscapes import Cityscapes
-
-        also_road = [word for word in variant if word != "coarse"]
-        part, mode = ("train_extra", "coarse") if "coarse" in variant else ("train", "fine")
-        return Cityscapes(paths[0], part, mode, also_road)
-    if family == "bdd100k":
-        from fcn_road_seg.datasets.bdd100k import AREAS, Bdd100k
-
-        if variant not in ([], ["direct_only"]):
-            raise DatasetError(f"there is no data set {name!r}; bdd100k has only the variant bdd100k+direct_only")
-        return Bdd100k(paths[0], road=AREAS[:1] if variant else AREAS)
-    raise DatasetError(
-        f"there is no data set {name!r}; there are kitti_road, camvid, cityscapes, bdd100k, folder, "
-        "synthetic and unlabelled"
-    )

@@ -1,52 +1,100 @@
 """Labelled frames in a folder: anyone's own, or another data set's.
 
 ROOT/images/NAME.jpg       (any image format that OpenCV reads)
-ROOT/labels/NAME.png       uint8: 0 not road, 1 road, 255 ignore
+ROOT/labels/NAME.png       uint8: 0 not road, 1 road, 255 ignore; or other values that the label map names
+ROOT/label_map.yaml        optional: which ids, colours or categories are road, see `label_map`
 ROOT/train.txt, val.txt    optional: the names of each part, one per line; `#` starts a comment
+
+In place of a PNG, labelme's NAME.json, in labels/ or beside the image; in place of labels/, COCO's annotations.json, or
+the only JSON file of annotations/.
 """
 
 from pathlib import Path
 
+from PIL import Image
+
+from fcn_road_seg.datasets.coco import CocoLabels
 from fcn_road_seg.datasets.kitti_road import read_names
-from fcn_road_seg.datasets.label_image import read_ids
+from fcn_road_seg.datasets.label_image import read_label
+from fcn_road_seg.datasets.label_map import FILE_NAME, NAMES, LabelMap, read_label_map
+from fcn_road_seg.datasets.labelme import read_shapes
 from fcn_road_seg.frames.image_file import images_in, read_rgb
-from fcn_road_seg.frames.sample import IGNORE, ROAD, DatasetError, Sample, Samples
+from fcn_road_seg.frames.sample import DatasetError, Sample, Samples
 
 PARTS = ("train", "val", "all")
 SPLITS = Path(__file__).parent / "splits"
+HELD_OUT = 0.2
+"""Share of the frames, the last ones by name, that validates a folder without lists."""
+EXIF_ORIENTATION = 0x0112
+
+
+class EmptyPartError(DatasetError):
+    """A part of a folder without frames."""
 
 
 class Folder(Samples):
     """The frames of one part of a folder, read on demand.
 
-    The validation part is listed in `val.txt`, or else in this project's `splits/NAME_val.txt`; without either list
-    there is none. The training part is listed in `train.txt`, or else it is every frame outside the validation part.
+    The validation part is listed in `val.txt`, or else in this project's `splits/NAME_val.txt`; an empty list says that
+    every frame is for training. The training part is listed in `train.txt`, or else it is every frame outside the
+    validation part. Without any list the last fifth of the frames by name (`HELD_OUT`) is for validation: neighbours in
+    number are often neighbours in a drive, so the two parts should meet only once.
 
     Args:
-        root: the folder that holds `images/` and `labels/`.
+        root: the folder that holds `images/` and the labels.
         part: one of `PARTS`.
         name: of the data set.
+        label_map: in place of the folder's own.
+
+    Attributes:
+        remarks: what the user should know about the choice of frames: sentences without a full stop.
 
     Raises:
-        DatasetError: a folder, an image or a label is missing, or the part has no frames.
+        DatasetError: a folder, an image or a label is missing, or invalid.
+        EmptyPartError: the part has no frames.
     """
 
-    def __init__(self, root: str | Path, part: str = "train", name: str = ""):
+    def __init__(self, root: str | Path, part: str = "train", name: str = "", label_map: LabelMap | None = None):
         if part not in PARTS:
             raise DatasetError(f"a folder's parts are {', '.join(PARTS)}, not {part!r}")
         self.root = Path(root)
-        for needed in ("images", "labels"):
-            if not (self.root / needed).is_dir():
-                raise DatasetError(f"{root} is not a folder of labelled frames: it has no {needed}/")
+        self.remarks: list[str] = []
+        if not (self.root / "images").is_dir():
+            raise DatasetError(f"{root} is not a folder of labelled frames: it has no images/")
+        if label_map is None and (self.root / FILE_NAME).is_file():
+            label_map = read_label_map(self.root / FILE_NAME)
+        self.label_map = label_map
         self._images = {path.stem: path for path in images_in(self.root / "images")}
-        self.names = part_names(self.root, part, list(self._images), name)
-        for frame in self.names:
-            if frame not in self._images:
-                raise DatasetError(f"{self.root / 'images'} has no image of {frame}")
-            if not self.label_path(frame).is_file():
-                raise DatasetError(f"{self._images[frame]} has no label {self.label_path(frame)}")
+        coco = None if (self.root / "labels").is_dir() else coco_file(self.root)
+        self._coco = CocoLabels(coco, label_map or NAMES) if coco else None
+        frames = list(self._images)
+        if self._coco:
+            frames = sorted(self._coco.names)
+            if self._coco.unlabelled:
+                self.remarks.append(f"{coco} has {self._coco.unlabelled} images without annotations: they are left out")
+        self.names, by_rule = part_names(self.root, part, frames, name)
+        if by_rule and part != "all":
+            held_out = f"{len(frames) - len(self.names) if part == 'train' else len(self.names)} of {len(frames)}"
+            self.remarks.append(
+                f"{root} has no val.txt: the last {held_out} frames by name validate; list them in val.txt to choose "
+                "others, or leave it empty to train on all"
+            )
+        self._check(frames)
         if not self.names:
-            raise DatasetError(f"{root} has no {'frames' if part == 'all' else f'{part} part'}")
+            raise EmptyPartError(f"{root} has no {'frames' if part == 'all' else f'{part} part'}")
+
+    def _check(self, frames: list[str]) -> None:
+        for name in self.names:
+            if name not in self._images:
+                raise DatasetError(f"{self.root / 'images'} has no image of {name}")
+            if self._coco and name not in self._coco.names:
+                raise DatasetError(f"{self._coco.path} has no annotation of {name}")
+            if not self._coco and self.label_path(name) is None:
+                missing = sum(self.label_path(frame) is None for frame in frames if frame in self._images)
+                raise DatasetError(
+                    f"{self._images[name]} has no label {self.root / 'labels' / name}.png or .json ({missing} of "
+                    f"{len(frames)} images have none): label it, or list the labelled frames in train.txt and val.txt"
+                )
 
     def __len__(self) -> int:
         return len(self.names)
@@ -54,29 +102,73 @@ class Folder(Samples):
     def __getitem__(self, index: int) -> Sample:
         name = self.names[index]
         image = read_rgb(self._images[name])
-        label = read_ids(self.label_path(name), image, IGNORE + 1)
-        invalid = (label > ROAD) & (label != IGNORE)
-        if invalid.any():
-            raise DatasetError(
-                f"{self.label_path(name)} holds {label[invalid][0]}, but labels are 0 not road, 1 road, 255 ignore"
-            )
-        return Sample(image, label, name)
+        check_upright(self._images[name])
+        if self._coco:
+            return Sample(image, self._coco.read(name, image), name)
+        path = self.label_path(name)
+        if path is None:
+            raise DatasetError(f"the label of {self._images[name]} has gone")
+        if path.suffix == ".json":
+            return Sample(image, read_shapes(path, image, self.label_map or NAMES), name)
+        return Sample(image, read_label(path, image, self.label_map), name)
 
-    def label_path(self, name: str) -> Path:
-        return self.root / "labels" / f"{name}.png"
+    def label_path(self, name: str) -> Path | None:
+        """The file of a frame's own label; None if there is none."""
+        stems = self.root / "labels" / name, self.root / "images" / name
+        candidates = Path(f"{stems[0]}.png"), Path(f"{stems[0]}.json"), Path(f"{stems[1]}.json")
+        return next((path for path in candidates if path.is_file()), None)
 
 
-def part_names(root: Path, part: str, names: list[str], name: str = "") -> list[str]:
-    """The names of a part's frames among all `names` of a folder, see `Folder`."""
+def coco_file(root: Path) -> Path | None:
+    """The file of COCO annotations in a folder; None if there is none.
+
+    Raises:
+        DatasetError: `annotations/` has several JSON files.
+    """
+    if (root / "annotations.json").is_file():
+        return root / "annotations.json"
+    files = sorted((root / "annotations").glob("*.json"))
+    if len(files) > 1:
+        raise DatasetError(
+            f"{root / 'annotations'} has {len(files)} JSON files ({files[0].name}, {files[1].name}, ...): keep the one "
+            "with the road's polygons, or call it annotations.json and put it beside images/"
+        )
+    return files[0] if files else None
+
+
+def check_upright(path: Path) -> None:
+    """Check that a photo's pixels are stored as they are seen.
+
+    Annotation tools draw on the photo as it is seen, and cameras in a vehicle send pixels, not EXIF: if the two differ,
+    labels fit neither.
+
+    Raises:
+        DatasetError: the photo's EXIF orientation asks the viewer to turn or mirror it.
+    """
+    with Image.open(path) as file:
+        orientation = file.getexif().get(EXIF_ORIENTATION, 1)
+    if orientation not in (0, 1):
+        raise DatasetError(
+            f"{path} is stored turned or mirrored (EXIF orientation {orientation}), so its label may not fit: turn its "
+            "pixels, for example with `mogrify -auto-orient`, and check the label"
+        )
+
+
+def part_names(root: Path, part: str, names: list[str], name: str = "") -> tuple[list[str], bool]:
+    """The names of a part's frames among all `names` of a folder, and whether the last fifth is the validation part."""
     if part == "all":
-        return names
+        return names, False
     lists = {p: root / f"{p}.txt" for p in ("train", "val")}
     if lists[part].is_file():
-        return read_names(lists[part])
+        return read_names(lists[part]), False
     known = SPLITS / f"{Path(name).name}_val.txt"
-    held_out: set[str] = set()
     if lists["val"].is_file():
         held_out = set(read_names(lists["val"]))
     elif name and known.is_file():
         held_out = set(read_names(known))
-    return [frame for frame in names if (frame in held_out) == (part == "val")]
+    elif lists["train"].is_file() or len(names) < 2:
+        held_out = set[str]()
+    else:
+        held_out = set(sorted(names)[-max(1, round(HELD_OUT * len(names))) :])
+        return [frame for frame in names if (frame in held_out) == (part == "val")], True
+    return [frame for frame in names if (frame in held_out) == (part == "val")], False

@@ -1,86 +1,47 @@
-"""The parts of each data set by its kind; above all the validation part, which no training sees."""
+"""The validation parts of data sets, which no training sees."""
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Protocol
 
-import numpy as np
+from fcn_road_seg.datasets.folder import EmptyPartError
+from fcn_road_seg.datasets.label_map import LabelMap
+from fcn_road_seg.datasets.open_dataset import open_dataset
+from fcn_road_seg.datasets.selection import NamedSamples, Thinned
+from fcn_road_seg.frames.sample import DatasetError
 
-from fcn_road_seg.datasets import kitti_road
-from fcn_road_seg.datasets.bdd100k import Bdd100k
-from fcn_road_seg.datasets.camvid import CamVid
-from fcn_road_seg.datasets.cityscapes import Cityscapes
-from fcn_road_seg.datasets.folder import Folder
-from fcn_road_seg.frames.sample import DatasetError, Sample, Samples
-
-
-class NamedSamples(Samples, Protocol):
-    """Labelled frames whose names are known without reading them."""
-
-    names: list[str]
+VAL_IMAGES = {"cityscapes": "leftImg8bit/val", "bdd100k": "images/100k/val"}
+"""Folders without which these data sets have no validation part."""
 
 
-def open_held_out(name: str, kind: str, root: str | Path) -> NamedSamples:
-    """Open the validation part of a data set by its name and kind, see `open_part`."""
-    return open_part(name, kind, root, "val")
+def open_validation(
+    sets: Iterable[tuple[str, str, str]], most: int, label_maps: Mapping[str, LabelMap]
+) -> dict[str, NamedSamples]:
+    """The validation parts of data sets that training does not see, by their names; sets without one are left out.
 
-
-def open_part(name: str, kind: str, root: str | Path, part: str) -> NamedSamples:
-    """Open a part of a data set by its name and kind, see `road_seg train --data`.
+    CamVid is left out because training takes all of it.
 
     Args:
-        part: one of `folder.PARTS`; "all" is every labelled frame.
+        sets: name, kind (see `open_dataset`) and folder of each.
+        most: frames of each set, evenly spaced; KITTI Road keeps all, which its bird's-eye view needs.
+        label_maps: of folders by name, in place of their own.
 
     Raises:
-        DatasetError: the kind is unknown, or the folder is not of this kind or has no such part.
+        DatasetError: no set has a validation part, or one cannot be read.
     """
-    parts = ["train", "val"] if part == "all" else [part]
-    match kind:
-        case "folder":
-            return Folder(root, part, name)
-        case "kitti_road":
-            return kitti_road.open_split(root, part)
-        case "camvid":
-            return CamVid(root, [*parts, "test"] if part == "all" else parts)
-        case "cityscapes":
-            return Together([Cityscapes(root, each) for each in parts])
-        case "bdd100k":
-            return Together([Bdd100k(root, each) for each in parts])
-    raise DatasetError(f"{kind!r} has no validation part; kitti_road, camvid, cityscapes, bdd100k and folder have one")
-
-
-class Thinned(Samples):
-    """At most `most` frames of a data set, evenly spaced.
-
-    Args:
-        most: 1 or more.
-        prefix: goes before the frames' names, so that frames of several sets have different names.
-    """
-
-    def __init__(self, dataset: NamedSamples, most: int, prefix: str = ""):
-        self.dataset = dataset
-        count = min(most, len(dataset))
-        self.indices = [int(i) for i in np.linspace(0, len(dataset) - 1, count).round()] if count else []
-        self.names = [prefix + dataset.names[i] for i in self.indices]
-
-    def __len__(self) -> int:
-        return len(self.indices)
-
-    def __getitem__(self, index: int) -> Sample:
-        return replace(self.dataset[self.indices[index]], name=self.names[index])
-
-
-class Together(Samples):
-    """Several data sets, one after the other."""
-
-    def __init__(self, datasets: Sequence[NamedSamples]):
-        self.names = [name for dataset in datasets for name in dataset.names]
-        self.places = [(dataset, i) for dataset in datasets for i in range(len(dataset))]
-
-    def __len__(self) -> int:
-        return len(self.places)
-
-    def __getitem__(self, index: int) -> Sample:
-        dataset, i = self.places[index]
-        return dataset[i]
+    parts: dict[str, NamedSamples] = {}
+    for name, kind, root in sets:
+        family = kind.split("+")[0]
+        if family in ("camvid", "unlabelled") or (
+            family in VAL_IMAGES and not (Path(root) / VAL_IMAGES[family]).is_dir()
+        ):
+            continue
+        try:
+            frames = open_dataset(kind, root, "val", name, label_maps.get(name))
+        except EmptyPartError:
+            continue
+        parts[name] = frames if family == "kitti_road" or len(frames) <= most else Thinned(frames, most)
+    if not parts:
+        raise DatasetError(
+            "nothing validates this training: give --data folder:DIR with frames in val.txt, or --data kitti_road:DIR"
+        )
+    return parts

@@ -1,11 +1,12 @@
-"""Label images that hold one class id per pixel."""
+"""Label images: one class id, palette entry or colour per pixel."""
 
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
-from fcn_road_seg.frames.sample import DatasetError
+from fcn_road_seg.datasets.label_map import FILE_NAME, LabelMap
+from fcn_road_seg.frames.sample import IGNORE, ROAD, DatasetError
 
 
 def read_ids(path: str | Path, image: np.ndarray, count: int, instances: int = 0) -> np.ndarray:
@@ -20,18 +21,66 @@ def read_ids(path: str | Path, image: np.ndarray, count: int, instances: int = 0
     Raises:
         DatasetError: the file cannot be read, has several channels, an invalid id or another size than the image.
     """
+    return _as_ids(path, _pixels(path, image, colours=False), count, instances)
+
+
+def read_label(path: Path, image: np.ndarray, label_map: LabelMap | None) -> np.ndarray:
+    """Read the label, uint8 H x W (0 not road, 1 road, 255 ignore), of `image` (H x W x 3).
+
+    Args:
+        label_map: of ids, which are those of a grey image or a palette, or of colours, which are those of a palette or
+            of the pixels; None if the ids are labels.
+
+    Raises:
+        DatasetError: as `read_ids`, or a value is not named in the label map.
+    """
+    if label_map is not None and label_map.colours:
+        return label_map.of_colours(_pixels(path, image, colours=True), path)
+    pixels = _pixels(path, image, colours=False)
+    if pixels.ndim != 2:
+        raise DatasetError(
+            f"{path} is a colour image, but labels have one class id per pixel: name its colours in a {FILE_NAME} "
+            "beside images/"
+        )
+    ids = _as_ids(path, pixels, IGNORE + 1)
+    if label_map is not None:
+        return label_map.of_ids(ids, path)
+    invalid = (ids > ROAD) & (ids != IGNORE)
+    if invalid.any():
+        raise DatasetError(
+            f"{path} holds {ids[invalid][0]}, but labels are 0 not road, 1 road, 255 ignore; a {FILE_NAME} beside "
+            "images/ can name other values"
+        )
+    return ids
+
+
+def check_size(path: Path, width: int, height: int, image: np.ndarray) -> None:
+    """Check that an annotation of `width` x `height` pixels fits its image, H x W x 3.
+
+    Raises:
+        DatasetError: it does not.
+    """
+    if (height, width) != image.shape[:2]:
+        raise DatasetError(f"{path} is {width}x{height}, but its image is {image.shape[1]}x{image.shape[0]}")
+
+
+def _as_ids(path: str | Path, pixels: np.ndarray, count: int, instances: int = 0) -> np.ndarray:
+    """`read_ids` of pixels that were read."""
+    if pixels.ndim != 2:
+        raise DatasetError(f"{path} is a colour image, but labels have one class id per pixel")
+    if instances and pixels.max() >= instances:
+        pixels = np.where(pixels >= instances, pixels // instances, pixels)
+    if pixels.max() >= count:
+        raise DatasetError(f"{path} holds the class id {pixels.max()}, but the highest valid one is {count - 1}")
+    return pixels.astype(np.uint8)
+
+
+def _pixels(path: str | Path, image: np.ndarray, colours: bool) -> np.ndarray:
+    """The pixels of a label image of the size of `image`: H x W as stored, or uint8 H x W x 3 RGB."""
     try:
         with Image.open(path) as file:
-            ids = np.array(file)
+            pixels = np.array(file.convert("RGB") if colours else file)
     except (OSError, SyntaxError, ValueError) as error:  # Pillow raises SyntaxError for a broken chunk
         raise DatasetError(f"{path} is missing or damaged ({str(error).splitlines()[0]})") from None
-    if ids.ndim != 2:
-        raise DatasetError(f"{path} is a colour image, but labels have one class id per pixel")
-    if ids.shape != image.shape[:2]:
-        size, expected = "x".join(map(str, ids.shape[::-1])), "x".join(map(str, image.shape[1::-1]))
-        raise DatasetError(f"{path} is {size}, but its image is {expected}")
-    if instances and ids.max() >= instances:
-        ids = np.where(ids >= instances, ids // instances, ids)
-    if ids.max() >= count:
-        raise DatasetError(f"{path} holds the class id {ids.max()}, but the highest valid one is {count - 1}")
-    return ids.astype(np.uint8)
+    check_size(Path(path), pixels.shape[1], pixels.shape[0], image)
+    return pixels

@@ -44,7 +44,7 @@ def weights_facts(segmenter: RoadSegmenter) -> dict[str, str]:
         "runs on": f"{segmenter.device_name} ({segmenter.device}, {segmenter.backend}), {segmenter.precision}, "
         f"network width {segmenter.network_width}",
         "trained on": ", ".join(
-            f"{name} ({data.get('frames', '?')} frames)" for name, data in metadata.data.items() if name != "validation"
+            f"{name} ({data.get('frames', '?')} frames)" for name, data in metadata.trained_on.items()
         )
         or "unknown",
         "recipe": f"{metadata.recipe.get('name', 'unknown')}, seed {metadata.seed}, revision {metadata.git_revision}",

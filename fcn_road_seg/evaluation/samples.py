@@ -3,7 +3,7 @@
 from fcn_road_seg.evaluation.inference_loop import Segment, Track, segmented
 from fcn_road_seg.evaluation.metrics import PixelCounts
 from fcn_road_seg.evaluation.temperature_scaling import expected_calibration_error
-from fcn_road_seg.frames.sample import ROAD, Samples
+from fcn_road_seg.frames.sample import Samples
 from fcn_road_seg.postprocess.threshold import threshold_level
 
 
@@ -33,12 +33,3 @@ def evaluate_samples(segment: Segment, dataset: Samples, threshold: float, track
         "recall": float(found / max(counts.road.sum(), 1)),
         "ece": expected_calibration_error(counts),
     }
-
-
-def recall_at(segment: Segment, dataset: Samples, threshold: float) -> float:
-    """Share, 0..1, of the pixels labelled road that reach `threshold`, a P(road) of 0..1."""
-    level, found, road = threshold_level(threshold), 0, 0
-    for sample, probability in segmented(segment, dataset):
-        inside = probability[sample.label == ROAD]
-        found, road = found + int((inside >= level).sum()), road + inside.size
-    return found / max(road, 1)

@@ -38,7 +38,10 @@ class Metadata:
             `evaluation.temperature_scaling`.
         colour_order, mean: the input's convention, 0..255 minus mean.
         recipe: every field of the training recipe. seed: of its random numbers.
-        data: per data set and split, the number of frames and the SHA-256 of their names and bytes.
+        data: the frames that it was trained on by data set, those that the weights it started from were trained on
+            ("origin/NAME"), and those that chose its best epoch ("validation/NAME", or "validation" in older files):
+            "frames" is their number, "sha256" that of their names and bytes, "names" (not in older files) their names,
+            "road" the share of road in their labelled pixels.
         figures: validation figures, fractions 0..1.
         teacher: SHA-256 of the weights that it was pruned from and learned from; empty if there were none.
         origin: SHA-256 of the weights that were fine-tuned or calibrated into these; empty if there were none.
@@ -61,6 +64,11 @@ class Metadata:
     teacher: str = ""
     origin: str = ""
     git_revision: str = "unknown"
+
+    @property
+    def trained_on(self) -> dict[str, dict]:
+        """The sets in `data` that it was trained on, as "NAME" and "origin/NAME"."""
+        return {name: frames for name, frames in self.data.items() if name.split("/")[0] != "validation"}
 
     @property
     def max_f(self) -> float | None:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 SHIPPED_WEIGHTS = {
     "": "models/road_fcn8s.safetensors",
+    "road": "models/road_fcn8s.safetensors",
     "full": "models/road_fcn8s.safetensors",
     "lite": "models/road_fcn8s_lite.safetensors",
 }
@@ -16,8 +17,8 @@ class SegmenterOptions:
     """What `RoadSegmenter.load` takes; "auto" and 0 leave a choice to the segmenter.
 
     Attributes:
-        weights: a safetensors file that this package wrote, or a name of shipped weights: "" or "full" for the
-            full network, "lite" for the one with fewer channels.
+        weights: a safetensors file that this package wrote, or a name of shipped weights: "", "road" or "full"
+            for the full network, "lite" for the one with fewer channels.
         device: "auto" (CUDA if available, else the CPU), "cpu", "cuda" or "cuda:N".
         precision: "auto" (on CUDA FP16; on the CPU INT8 if OpenVINO and the CPU support it and the weights have been
             quantised, see `road_seg quantize`, else BF16 if the CPU supports it, else FP32), "fp32", "bf16",

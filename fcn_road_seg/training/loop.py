@@ -1,6 +1,7 @@
 """The training loop."""
 
 import time
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
@@ -8,9 +9,6 @@ from pathlib import Path
 import torch
 from torch.utils.data import DataLoader
 
-from fcn_road_seg.datasets.kitti_road import KittiRoad
-from fcn_road_seg.evaluation.evaluate import evaluate
-from fcn_road_seg.evaluation.inference_loop import Segment
 from fcn_road_seg.frames.sample import Samples
 from fcn_road_seg.git_revision import git_revision
 from fcn_road_seg.inference import checkpoint
@@ -26,8 +24,9 @@ from fcn_road_seg.training.model import TrainingModel, set_learning_rate
 from fcn_road_seg.training.progress import TrainingProgress
 from fcn_road_seg.training.pruning import channel_importance, choose_channels, prune
 from fcn_road_seg.training.recipe import Recipe, RecipeError
-from fcn_road_seg.training.run_folder import RunFolder, frames_digest
+from fcn_road_seg.training.run_folder import RunFolder, check_road, frames_digest
 from fcn_road_seg.training.sample_pictures import sample_pictures
+from fcn_road_seg.training.validation import validate
 
 IMPORTANCE_BATCHES = 64
 
@@ -35,7 +34,7 @@ IMPORTANCE_BATCHES = 64
 def train(
     recipe: Recipe,
     sources: dict[str, Samples],
-    validation: KittiRoad,
+    validation: Mapping[str, Samples],
     folder: RunFolder,
     encoder_weights: str | Path | None = None,
     resume: bool = False,
@@ -51,7 +50,7 @@ def train(
 
     Args:
         sources: the training frames by data set, one for each of `recipe.samples`.
-        validation: labelled frames of scenes that no source has.
+        validation: labelled frames of scenes that no source has, by data set.
         encoder_weights: see `encoder.load_encoder`.
         resume: continue after the last complete epoch in `folder`; bit for bit on the CPU with as many processes.
         workers: number of processes that read and augment frames, per training process.
@@ -64,6 +63,7 @@ def train(
 
     Raises:
         RecipeError: the recipe needs a teacher, or its batches are too small for the processes.
+        DatasetError: a set shows no road, or a set for validation shows nothing else.
         KeyboardInterrupt: Ctrl-C; `last.safetensors` holds the weights trained so far.
         ProcessLostError: another process of the training was lost; likewise.
     """
@@ -80,11 +80,13 @@ def train(
         with TrainingProgress(folder.log_file if processes.main else None) as progress:
             torch.manual_seed(recipe.seed)
             mixture = Mixture(sources, recipe)
-            network, origin = None, start.sha256 if start else ""
+            network, origin, known = None, start.sha256 if start else "", dict[str, dict]()
             if begun:
                 network, origin = begun.network(), begun.metadata.origin
+                known = {name: before for name, before in begun.metadata.data.items() if name.startswith("origin/")}
             elif start:
                 network = start.network()
+                known = {f"origin/{name}": before for name, before in start.metadata.trained_on.items()}
             elif teacher and recipe.flops < 1:
                 network = cut_out(teacher, mixture, processes, workers)
             model = TrainingModel(recipe, network)
@@ -95,11 +97,12 @@ def train(
             first_epoch, best = 0, dict[str, float]()
             if resume:
                 first_epoch, best = folder.load_state(learner.parts, learner.optimizer)
-            frames = {**sources, "validation": validation}
+            frames = {**sources, **{f"validation/{name}": samples for name, samples in validation.items()}}
             data = {
                 name: frames_digest(source, partial(progress.track, description=f"reading {name}"))
                 for name, source in frames.items()
             }
+            check_road(data)
             if begun:
                 check_resumed(begun.metadata, data, teacher)
             processes.check_same({"run to resume": (first_epoch, best), **same_everywhere(data)})
@@ -112,7 +115,7 @@ def train(
                 network_width=recipe.network_width,
                 recipe=asdict(recipe),
                 seed=recipe.seed,
-                data=data,
+                data=data | known,
                 threshold=best.get("threshold", 0.5),
                 git_revision=git_revision(),
             )
@@ -130,7 +133,7 @@ def train(
 def train_epochs(
     learner: Learner,
     mixture: Mixture,
-    validation: KittiRoad,
+    validation: Mapping[str, Samples],
     folder: RunFolder,
     metadata: checkpoint.Metadata,
     first_epoch: int,
@@ -152,14 +155,14 @@ def train_epochs(
             if processes.main:
                 checkpoint.save(folder.last, learner.network, metadata)
                 segmenter = RoadSegmenter.load(SegmenterOptions(folder.last, processes.device, backend="torch"))
-                row |= validate(segmenter, validation, progress)
+                row |= validate(segmenter, validation, partial(progress.track, description="validation"))
                 metadata = replace(metadata, threshold=row["threshold"], figures={"validation": row})
                 checkpoint.save(folder.last, learner.network, metadata)
                 if not best or row["max_f"] > best["max_f"]:
                     best = row
                     checkpoint.save(folder.best, learner.network, metadata)
                 folder.log(row)
-                for name, picture in sample_pictures(segmenter, {"kitti_road": validation}, row["threshold"]):
+                for name, picture in sample_pictures(segmenter, validation, row["threshold"]):
                     folder.log_picture(name, picture, epoch + 1)
                 folder.save_state(learner.parts, learner.optimizer, epoch + 1, best)
                 progress.say("  ".join(f"{k} {v:.4g}" for k, v in row.items()))
@@ -207,14 +210,6 @@ def cut_out(teacher: checkpoint.Checkpoint, mixture: Mixture, processes: Process
     return prune(teacher.network(), processes.from_main(channels))
 
 
-def validate(segment: Segment, validation: KittiRoad, progress: TrainingProgress) -> dict[str, float]:
-    """MaxF, its threshold, AP and IoU at 0.5 in perspective, and MaxF in bird's-eye view."""
-    figures = evaluate(segment, validation, 0.5, partial(progress.track, description="validation"))
-    perspective, bev = figures["perspective"], figures["bev"]
-    row = {key: perspective[key] for key in ("max_f", "average_precision", "iou", "threshold")}
-    return row | ({"bev_max_f": bev["max_f"]} if bev else {})
-
-
 def opening_line(learner: Learner, mixture: Mixture, metadata: checkpoint.Metadata, first_epoch: int) -> str:
     """What the run is, for its log."""
     recipe, processes = learner.recipe, learner.processes
@@ -249,4 +244,6 @@ def check_resumed(begun: checkpoint.Metadata, data: dict[str, dict], teacher: ch
 
 def same_everywhere(data: dict[str, dict]) -> dict[str, dict]:
     """The parts of `frames_digest`s that all processes share: no labels by a teacher, whose rounding may differ."""
-    return {f"set of frames {name}": {**d, "sha256": ""} if "teacher" in d else d for name, d in data.items()}
+    return {
+        f"set of frames {name}": {**d, "sha256": "", "road": 0} if "teacher" in d else d for name, d in data.items()
+    }

@@ -60,10 +60,7 @@ class PseudoLabelled(Samples):
         self._samples = []
         for path in track(paths):
             image = read_rgb(path)
-            road = mean_probability(segmenters, image)
-            label = np.full(road.shape, IGNORE, np.uint8)
-            label[road >= confidence] = ROAD
-            label[road <= 1 - confidence] = NOT_ROAD
+            label = confident_label(mean_probability(segmenters, image), confidence, 1 - confidence)
             self._samples.append(Sample(image, label, path.stem))
 
     def __len__(self) -> int:
@@ -73,8 +70,23 @@ class PseudoLabelled(Samples):
         return self._samples[index]
 
 
-def mean_probability(segmenters: Sequence[Callable], image: np.ndarray) -> np.ndarray:
-    """Mean P(road), float32 H x W, of the segmenters' answers to a frame and to its mirror image."""
+def confident_label(probability: np.ndarray, road: float, not_road: float) -> np.ndarray:
+    """The label, uint8 H x W: road from one P(road) on, not road up to another, ignored between."""
+    label = np.full(probability.shape, IGNORE, np.uint8)
+    label[probability >= road] = ROAD
+    label[probability <= not_road] = NOT_ROAD
+    return label
+
+
+def mean_probability(
+    segmenters: Sequence[Callable], image: np.ndarray, votes: Sequence[float] | None = None
+) -> np.ndarray:
+    """Mean P(road), float32 H x W, of the segmenters' answers to a frame and to its mirror image.
+
+    Args:
+        votes: the segmenters' weights in the mean; None weights them evenly.
+    """
     mirrored = np.ascontiguousarray(image[:, ::-1])
     answers = [segment(image) for segment in segmenters] + [segment(mirrored)[:, ::-1] for segment in segmenters]
-    return np.mean(answers, axis=0, dtype=np.float32) / 255
+    weights = np.ones(len(answers)) if votes is None else np.tile(votes, 2)
+    return (np.tensordot(weights / weights.sum(), np.stack(answers), 1) / 255).astype(np.float32)

@@ -10,6 +10,8 @@ import yaml
 
 from fcn_road_seg.training.recipe_field import RecipeError, recipe_field, setting
 
+ALL = "all"
+"""In `samples`, stands for all data sets that the command line names; they share the frames evenly."""
 FOLDER = Path(__file__).parent / "recipes"
 
 
@@ -19,7 +21,10 @@ class Recipe:
 
     name: str = field(metadata={"text": "Of the recipe: its file's name."})
     samples: dict[str, int] = field(
-        metadata={"text": "Frames per epoch from each data set: how much it weighs. {kitti_road: 83, mine: 200}."}
+        metadata={
+            "text": "Frames per epoch from each data set: how much it weighs. {kitti_road: 83, mine: 200}; "
+            "or {all: 160}, shared evenly by all sets in --data."
+        }
     )
     fc: str = setting(
         "atrous",
@@ -100,6 +105,9 @@ class Recipe:
     )
     ignore_bottom: float = setting(
         0.0, "Share of the height at the lower edge that is ignored, except in kitti_road.", 0, 0.5
+    )
+    validation_frames: int = setting(
+        100, "Most frames, evenly spaced, of each data set on which an epoch is validated; all of kitti_road.", 1
     )
     seed: int = setting(0, "Seed of all random numbers.", 0, 2**31)
 

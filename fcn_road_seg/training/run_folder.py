@@ -17,7 +17,7 @@ from torch import nn
 from torch.utils.tensorboard import SummaryWriter
 
 from fcn_road_seg.evaluation.inference_loop import Track
-from fcn_road_seg.frames.sample import Samples
+from fcn_road_seg.frames.sample import IGNORE, ROAD, DatasetError, Samples
 from fcn_road_seg.inference import checkpoint
 from fcn_road_seg.inference.checkpoint import CheckpointError
 from fcn_road_seg.training.recipe import Recipe
@@ -152,13 +152,38 @@ class RunFolder:
 
 
 def frames_digest(frames: Samples, track: Track = iter) -> dict:
-    """Number of frames, SHA-256 of their names, pixels, labels and classes in order, and the teacher's, if any."""
-    sha, count = hashlib.sha256(), 0
+    """What the metadata says about a set of frames.
+
+    Returns:
+        {"frames": their number, "sha256": of their names, pixels, labels and classes in order, "road": share of road in
+        the labelled pixels, 0..1, "names": of the frames, if the set has them, "teacher": SHA-256 of the weights that
+        labelled them, if any}.
+    """
+    sha, count, road, labelled = hashlib.sha256(), 0, 0, 0
     for sample in track(frames):
         sha.update(sample.name.encode())
         for part in (sample.image, sample.label, sample.classes):
             if part is not None:
                 sha.update(part.data)
         count += 1
+        road += int((sample.label == ROAD).sum())
+        labelled += int((sample.label != IGNORE).sum())
+    names = {"names": list(frames.names)} if hasattr(frames, "names") else {}
     teacher = {"teacher": frames.teacher} if hasattr(frames, "teacher") else {}
-    return {"frames": count, "sha256": sha.hexdigest(), **teacher}
+    return {"frames": count, "sha256": sha.hexdigest(), "road": road / max(labelled, 1), **names, **teacher}
+
+
+def check_road(data: Mapping[str, dict]) -> None:
+    """Check that each set shows road, and sets for validation something else too; see `frames_digest`.
+
+    Raises:
+        DatasetError: one does not.
+    """
+    for name, facts in data.items():
+        if not facts["road"]:
+            raise DatasetError(
+                f"none of the {facts['frames']} frames of {name} shows road: in labels 1 is road and 255 is "
+                "ignored, or else a label_map.yaml beside images/ says what is road"
+            )
+        if facts["road"] == 1 and name.startswith("validation/"):
+            raise DatasetError(f"the {facts['frames']} frames of {name} show only road, so they measure nothing")

@@ -202,6 +202,7 @@ def test_the_names_of_shipped_weights(tmp_path, monkeypatch):
     monkeypatch.setattr("fcn_road_seg.inference.segmenter.share_path", lambda relative: tmp_path / relative)
     assert weights_path("") == tmp_path / "models/road_fcn8s.safetensors"
     assert weights_path("lite") == tmp_path / "models/road_fcn8s_lite.safetensors"
+    assert weights_path("road") == weights_path("")
 
 
 # --- OpenVINO --------------------------------------------------------------------------------------

@@ -61,7 +61,9 @@ def train(recipe: Recipe, folder: Path, name: str, **options) -> dict:
     sources, validation = frames(folder / "kitti")
     teacher = checkpoint.load(folder / "teacher.safetensors") if recipe.needs_teacher else None
     run = BegunRun(folder / name)  # its state is compared
-    return loop.train(recipe, sources, validation, run, folder / "vgg16.safetensors", teacher=teacher, **options)
+    return loop.train(
+        recipe, sources, {"kitti_road": validation}, run, folder / "vgg16.safetensors", teacher=teacher, **options
+    )
 
 
 def train_everything(folder: Path) -> None:

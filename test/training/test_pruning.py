@@ -13,6 +13,7 @@ from fcn_road_seg.inference.checkpoint import CheckpointError
 from fcn_road_seg.inference.network import CONV_NAMES, FCN8s
 from fcn_road_seg.training import loop, pruning
 from fcn_road_seg.training.blend import blend
+from fcn_road_seg.training.blend import main as blend_command
 from fcn_road_seg.training.pruning import PRUNED, choose_channels, prune, work
 from fcn_road_seg.training.recipe import check, load_recipe
 
@@ -153,7 +154,8 @@ def test_a_blend_lies_between_two_weights(tmp_path):
     for k, temperature in enumerate((2.0, 1.0)):
         torch.manual_seed(k)
         files.append(tmp_path / f"{k}.safetensors")
-        metadata = checkpoint.Metadata(fc="atrous", fc_width=16, temperature=temperature)
+        known = {f"set {k}": {"frames": 3}, "validation/kitti_road": {"frames": 1}}
+        metadata = checkpoint.Metadata(fc="atrous", fc_width=16, temperature=temperature, data=known)
         checkpoint.save(files[-1], FCN8s("atrous", 16), metadata)
     first, second = map(checkpoint.load, files)
     blend(first, second, 0.25, tmp_path / "blend.safetensors")
@@ -161,7 +163,24 @@ def test_a_blend_lies_between_two_weights(tmp_path):
     assert between.metadata.temperature == 1 and between.metadata.origin == first.sha256
     for ours, start, end in zip(*(c.network().parameters() for c in (between, first, second)), strict=True):
         torch.testing.assert_close(ours, 0.75 * start + 0.25 * end, rtol=2e-3, atol=1e-3)
+    assert set(between.metadata.trained_on) == {"set 1", "origin/set 0"}
     other = tmp_path / "other.safetensors"
     checkpoint.save(other, FCN8s("atrous", 32), checkpoint.Metadata(fc="atrous", fc_width=32))
     with pytest.raises(CheckpointError, match="different shapes"):
         blend(first, checkpoint.load(other), 0.5, tmp_path / "no.safetensors")
+
+
+def test_the_command_that_blends_refuses_bad_input(tmp_path, capsys):
+    weights = tmp_path / "w.safetensors"
+    checkpoint.save(weights, FCN8s("atrous", 16), checkpoint.Metadata(fc="atrous", fc_width=16))
+    out = str(tmp_path / "out.safetensors")
+    assert blend_command([out, str(weights), str(weights), "0.5"]) == 0 and checkpoint.load(out).metadata.origin
+    for words, message in (
+        ([out, str(weights), str(weights), "1.5"], "the share is 1.5, but must be within 0"),
+        ([out, str(weights), str(weights), "nan"], "the share is nan"),
+        ([out, str(weights), "missing.safetensors", "0.5"], "there is no weights file missing.safetensors"),
+        ([str(tmp_path / "none" / "out"), str(weights), str(weights), "0.5"], "its folder does not exist"),
+    ):
+        assert blend_command(words) == 2
+        error = capsys.readouterr().err
+        assert message in error and error.count("\n") == 1

@@ -16,7 +16,7 @@ from fcn_road_seg.inference import checkpoint
 from fcn_road_seg.inference.checkpoint import CheckpointError
 from fcn_road_seg.inference.network import FCN8s, torchvision_names
 from fcn_road_seg.inference.preprocess import network_size, normalise, to_input
-from fcn_road_seg.training import augmentation, loop
+from fcn_road_seg.training import augmentation, loop, validation
 from fcn_road_seg.training.encoder import load_encoder
 from fcn_road_seg.training.mixture import Mixture, MixtureBatches
 from fcn_road_seg.training.model import TrainingModel, build_optimizer, cross_entropy, set_learning_rate
@@ -81,8 +81,9 @@ class BegunRun(RunFolder):
 
 
 def run(recipe, data, folder, encoder_weights, kind=RunFolder, **options) -> dict:
-    train_set, validation = data
-    return loop.train(recipe, {"kitti_road": train_set}, validation, kind(folder), encoder_weights, **options)
+    train_set, held_out = data
+    sources, sets = {"kitti_road": train_set}, {"kitti_road": held_out}
+    return loop.train(recipe, sources, sets, kind(folder), encoder_weights, **options)
 
 
 # --- augmentation ------------------------------------------------------------------------------
@@ -295,14 +296,17 @@ def test_a_run_learns_and_writes_all_its_files(data, encoder_weights, tmp_path):
     assert list((tmp_path / "run").glob("events.out.tfevents.*"))
     assert load_recipe(str(tmp_path / "run" / "recipe.yaml")) == check(recipe, {"name": "tiny"})
     names = json.loads((tmp_path / "run" / "data.json").read_text())
-    assert names["validation"] == ["um_000006", "um_000007"]
+    assert names["validation/kitti_road"] == ["um_000006", "um_000007"]
 
     loaded = checkpoint.load(tmp_path / "run" / "best.safetensors")
     assert loaded.metadata.figures["validation"]["max_f"] == best["max_f"]
     assert loaded.metadata.threshold == best["threshold"]
     assert loaded.metadata.recipe["epochs"] == 5
     assert loaded.metadata.data["kitti_road"]["frames"] == 6
-    assert len(loaded.metadata.data["validation"]["sha256"]) == 64
+    held_out = loaded.metadata.data["validation/kitti_road"]
+    assert len(held_out["sha256"]) == 64 and held_out["names"] == names["validation/kitti_road"]
+    assert list(loaded.metadata.trained_on) == ["kitti_road"]
+    assert loaded.metadata.trained_on["kitti_road"]["names"] == [f"um_{i:06d}" for i in range(6)]
 
 
 @pytest.mark.parametrize("stop", [1, 4])  # the step, in the first or the second epoch
@@ -371,6 +375,7 @@ def test_fine_tuning_starts_from_unchanged_weights(data, encoder_weights, tmp_pa
     run(wider, data, tmp_path / "same", None, start=first)
     same = checkpoint.load(tmp_path / "same" / "last.safetensors")
     assert same.metadata.origin == first.sha256 and same.metadata.fc_width == 16 and not first.metadata.origin
+    assert same.metadata.trained_on["origin/kitti_road"] == first.metadata.data["kitti_road"]
     assert same.metadata.max_f == pytest.approx(first.metadata.max_f, abs=1e-6)
     for name, tensor in first.tensors.items():
         torch.testing.assert_close(same.tensors[name], tensor)
@@ -378,7 +383,50 @@ def test_fine_tuning_starts_from_unchanged_weights(data, encoder_weights, tmp_pa
     tuned = check(recipe, {"epochs": 2, "fc_width": 32})
     run(check(tuned, {"epochs": 1}), data, tmp_path / "tuned", None, BegunRun, start=first)
     run(tuned, data, tmp_path / "tuned", None, resume=True)  # with the widths of `first`
-    assert checkpoint.load(tmp_path / "tuned" / "last.safetensors").metadata.origin == first.sha256
+    resumed = checkpoint.load(tmp_path / "tuned" / "last.safetensors").metadata
+    assert resumed.origin == first.sha256 and set(resumed.trained_on) == {"kitti_road", "origin/kitti_road"}
+
+
+# --- validation --------------------------------------------------------------------------------
+
+
+def half_road(tops: list[int], grey: int) -> list[Sample]:
+    """Frames of 60 x 100 whose road, white, begins in these rows; a patch of `grey` in the sky looks like road."""
+    samples = []
+    for top in tops:
+        label = np.zeros((60, 100), np.uint8)
+        label[top:] = 1
+        image = np.repeat(label[..., None] * 250, 3, 2)
+        image[:10] = grey
+        samples.append(Sample(image, label, f"from_{top}"))
+    return samples
+
+
+def test_several_sets_are_validated_by_their_mean_and_one_threshold():
+    """The answer is the image's brightness. Frames with a sky of 100 are right above 100/255, others at any level."""
+    segment = lambda image: image[..., 0]  # noqa: E731
+    sets = {"clear": half_road([30, 40], 0), "hazy": half_road([30], 100), "white": half_road([30], 250)}
+    row = validation.validate(segment, sets)
+    wrong = 2 * 30 / (2 * 30 + 10)
+    assert row["clear_max_f"] == row["hazy_max_f"] == 1 and row["white_max_f"] == pytest.approx(wrong)
+    assert row["max_f"] == pytest.approx((2 + wrong) / 3) and 100 < 255 * row["threshold"] <= 250
+    assert row["iou"] == pytest.approx((2 + 30 / 40) / 3) and "bev_max_f" not in row
+    assert set(validation.validate(segment, {"hazy": sets["hazy"]})) == {
+        "max_f", "average_precision", "iou", "threshold"
+    }  # fmt: skip
+
+
+def test_sets_without_road_are_refused(data, encoder_weights, tmp_path):
+    frames = half_road([30], 0)
+    nothing = [Sample(frames[0].image, frames[0].label * 255, "0 and 255")]
+    everything = [Sample(frames[0].image, frames[0].label * 0 + 1, "all")]
+    for sources, sets, message in (
+        (nothing, frames, "none of the 1 frames of kitti_road shows road: in labels 1 is road"),
+        (frames, nothing, "none of the 1 frames of validation/mine shows road"),
+        (frames, everything, "the 1 frames of validation/mine show only road"),
+    ):
+        with pytest.raises(DatasetError, match=message):
+            loop.train(TINY, {"kitti_road": sources}, {"mine": sets}, RunFolder(tmp_path / "run"), encoder_weights)
 
 
 # --- self-training -----------------------------------------------------------------------------
@@ -404,7 +452,7 @@ def test_pseudo_labels_are_where_the_teacher_is_confident(data, encoder_weights,
 
     student = check(recipe, {"samples": {"kitti_road": 4, "unlabelled": 8}, "epochs": 1})
     sources = {"kitti_road": data[0], "unlabelled": frames}
-    loop.train(student, sources, data[1], RunFolder(tmp_path / "student"), encoder_weights)
+    loop.train(student, sources, {"kitti_road": data[1]}, RunFolder(tmp_path / "student"), encoder_weights)
     data_facts = checkpoint.load(tmp_path / "student" / "last.safetensors").metadata.data["unlabelled"]
     assert data_facts["frames"] == 16 and data_facts["teacher"] == frames.teacher
 

@@ -1,0 +1,51 @@
+"""Some frames of one data set, or those of several."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Protocol
+
+import numpy as np
+
+from fcn_road_seg.frames.sample import Sample, Samples
+
+
+class NamedSamples(Samples, Protocol):
+    """Labelled frames whose names are known without reading them."""
+
+    names: list[str]
+
+
+class Thinned(Samples):
+    """At most `most` frames of a data set, evenly spaced.
+
+    Args:
+        most: 1 or more.
+        prefix: goes before the frames' names, so that frames of several sets have different names.
+    """
+
+    def __init__(self, dataset: NamedSamples, most: int, prefix: str = ""):
+        self.dataset = dataset
+        count = min(most, len(dataset))
+        self.indices = [int(i) for i in np.linspace(0, len(dataset) - 1, count).round()] if count else []
+        self.names = [prefix + dataset.names[i] for i in self.indices]
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def __getitem__(self, index: int) -> Sample:
+        return replace(self.dataset[self.indices[index]], name=self.names[index])
+
+
+class Together(Samples):
+    """Several data sets, one after the other."""
+
+    def __init__(self, datasets: Sequence[NamedSamples]):
+        self.names = [name for dataset in datasets for name in dataset.names]
+        self.places = [(dataset, i) for dataset in datasets for i in range(len(dataset))]
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    def __getitem__(self, index: int) -> Sample:
+        dataset, i = self.places[index]
+        return dataset[i]

@@ -1,0 +1,134 @@
+"""Labels for a folder of images by the vote of several networks: a folder data set, and what made it."""
+
+import hashlib
+import json
+import shutil
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from fcn_road_seg import __version__
+from fcn_road_seg.datasets.folder import check_upright
+from fcn_road_seg.datasets.label_image import read_label
+from fcn_road_seg.errors import UserError
+from fcn_road_seg.evaluation.inference_loop import Segment
+from fcn_road_seg.frames.image_file import images_in, read_rgb, write_image
+from fcn_road_seg.frames.sample import IGNORE, NOT_ROAD, ROAD, DatasetError
+from fcn_road_seg.training.pseudo_labels import confident_label, mean_probability
+
+VAL_LIST = "# Networks made these labels, so they validate nothing: all frames are for training.\n"
+
+
+@dataclass(frozen=True)
+class Member:
+    """One network of an ensemble.
+
+    Attributes:
+        segment: the network.
+        votes: its weight in the mean, above 0.
+        facts: what `labels.json` says about it.
+    """
+
+    segment: Segment
+    votes: float
+    facts: Mapping[str, object]
+
+
+def label_folder(
+    members: Sequence[Member],
+    images: Sequence[Path],
+    out: Path,
+    road: float,
+    not_road: float,
+    kept: Path | None = None,
+    track: Callable[[Iterable], Iterable] = iter,
+) -> dict:
+    """Label images and write them as a folder data set, see `datasets.folder`.
+
+    Each network sees every image and its mirror image; a pixel's P(road) is the mean of all answers by the networks'
+    votes. Besides `images/` and `labels/` the folder gets `labels.json`, the figures below with what made the labels,
+    and an empty `val.txt`, because such labels should not validate anything.
+
+    Args:
+        images: from `images_to_label`.
+        out: the folder to write, without `labels/`.
+        road, not_road: P(road), 0..1, from which a pixel is road, and up to which it is not; it is ignored between.
+        kept: folder of labels, NAME.png, of some or all images, of which only ignored pixels are labelled.
+
+    Returns:
+        {"frames", "kept", "road", "not_road", "ignored"}: numbers of frames and of those with labels in `kept`, and
+        shares of all pixels, 0..1.
+
+    Raises:
+        UserError: the thresholds are not in order, or `out` has labels.
+        DatasetError: an image or a label cannot be read, or `kept` has no label of any image.
+    """
+    if not 0 <= not_road < road <= 1:
+        raise UserError(
+            f"P(road) up to {not_road} is not road and from {road} road, but 0 <= {not_road} < {road} <= 1 is false"
+        )
+    if (out / "labels").exists():
+        raise UserError(f"{out} already has labels: choose another folder")
+    known = [path for path in images if kept and (kept / f"{path.stem}.png").is_file()]
+    if kept and not known:
+        raise DatasetError(f"{kept} has no label of these images, such as {images[0].stem}.png")
+    for part in ("images", "labels"):
+        (out / part).mkdir(parents=True, exist_ok=True)
+    (out / "val.txt").write_text(VAL_LIST)
+    counts = np.zeros(256, np.int64)
+    votes = [member.votes for member in members]
+    for path in track(images):
+        check_upright(path)
+        image = read_rgb(path)
+        label = confident_label(mean_probability([m.segment for m in members], image, votes), road, not_road)
+        if kept and path in known:
+            before = read_label(kept / f"{path.stem}.png", image, None)
+            label = np.where(before == IGNORE, label, before)
+        write_image(out / "labels" / f"{path.stem}.png", label)
+        shutil.copyfile(path, out / "images" / path.name)
+        counts += np.bincount(label.ravel(), minlength=256)
+    shares = (counts / counts.sum()).tolist()
+    figures = {
+        "frames": len(images),
+        "kept": len(known),
+        "road": shares[ROAD],
+        "not_road": shares[NOT_ROAD],
+        "ignored": shares[IGNORE],
+    }
+    made_by = {
+        "made_by": f"road_seg pseudo-label {__version__}",
+        "members": [{**member.facts, "votes": member.votes} for member in members],
+        "mirrored": True,
+        "road_from": road,
+        "not_road_to": not_road,
+        "kept_labels": str(kept) if kept else None,
+    }
+    (out / "labels.json").write_text(json.dumps(made_by | figures, indent=1) + "\n")
+    return figures
+
+
+def images_to_label(folders: Sequence[Path]) -> list[Path]:
+    """The images of folders.
+
+    Raises:
+        DatasetError: a folder is missing or has no image, or two images have the same name.
+    """
+    images: dict[str, Path] = {}
+    for folder in folders:
+        found = images_in(folder) if folder.is_dir() else []
+        if not found:
+            raise DatasetError(f"{folder} is not a folder of images")
+        for path in found:
+            if images.setdefault(path.stem, path) != path:
+                raise DatasetError(f"{path} and {images[path.stem]} would have the same label: rename one")
+    return list(images.values())
+
+
+def files_sha256(paths: Iterable[Path]) -> str:
+    """SHA-256, in hex, of the contents of files, one after the other."""
+    sha = hashlib.sha256()
+    for path in paths:
+        sha.update(path.read_bytes())
+    return sha.hexdigest()
