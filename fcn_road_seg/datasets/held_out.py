@@ -18,7 +18,8 @@ def open_validation(
 ) -> dict[str, NamedSamples]:
     """The validation parts of data sets that training does not see, by their names; sets without one are left out.
 
-    CamVid is left out because training takes all of it.
+    CamVid is left out because training takes all of it, and Cityscapes' coarse labels because they have no part of
+    their own.
 
     Args:
         sets: name, kind (see `open_dataset`) and folder of each.
@@ -30,9 +31,11 @@ def open_validation(
     """
     parts: dict[str, NamedSamples] = {}
     for name, kind, root in sets:
-        family = kind.split("+")[0]
-        if family in ("camvid", "unlabelled") or (
-            family in VAL_IMAGES and not (Path(root) / VAL_IMAGES[family]).is_dir()
+        family, *variant = kind.split("+")
+        if (
+            "coarse" in variant
+            or family in ("camvid", "unlabelled")
+            or (family in VAL_IMAGES and not (Path(root) / VAL_IMAGES[family]).is_dir())
         ):
             continue
         try:

@@ -35,10 +35,12 @@ def validate(segment: Segment, sets: Mapping[str, Samples], track: Track = iter)
 def counted(segment: Segment, frames: Samples, bev: PixelCounts, track: Track = iter) -> PixelCounts:
     """The pixels of frames by P(road); those of calibrated KITTI frames, in bird's-eye view, are added to `bev`."""
     counts = PixelCounts()
-    calibrated = isinstance(frames, KittiRoad) and all(frames.calibration_path(name).exists() for name in frames.names)
+    calibrated = frames if isinstance(frames, KittiRoad) else None
+    if calibrated and not all(calibrated.calibration_path(name).exists() for name in calibrated.names):
+        calibrated = None
     for sample, probability in segmented(segment, track(frames)):
         counts.add(probability, sample.label)
         if calibrated:
-            view = BirdsEyeView(read_calibration(frames.calibration_path(sample.name)))
+            view = BirdsEyeView(read_calibration(calibrated.calibration_path(sample.name)))
             bev.add(view(probability), view(sample.label, outside=IGNORE))
     return counts
