@@ -11,7 +11,7 @@ from fcn_road_seg.cli.options import load_segmenter, progress, write_json
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from fcn_road_seg.datasets.held_out import NamedSamples
+    from fcn_road_seg.datasets.selection import NamedSamples
     from fcn_road_seg.evaluation.inference_loop import Segment
     from fcn_road_seg.inference.segmenter import RoadSegmenter
 
