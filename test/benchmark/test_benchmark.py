@@ -257,7 +257,7 @@ def test_peers_and_folding_variants_are_timed(small_weights):
 
 def test_ground_outputs_are_timed():
     times = time_outputs(view(Camera.of_size(124, 38)).tables, iterations=2, warm_up=1)
-    assert list(times) == ["points", "grid", "scan", "boundary"]
+    assert list(times) == ["min_region", "points", "grid", "scan", "boundary"]
     assert all(len(seconds) == 2 and min(seconds) > 0 for seconds in times.values())
 
 

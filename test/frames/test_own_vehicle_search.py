@@ -11,9 +11,11 @@ from fcn_road_seg.frames.own_vehicle_search import LEAST_MOVING, OwnVehicleSearc
 pytestmark = pytest.mark.slow  # because of the rendering
 
 
-@pytest.fixture(scope="module", params=[1, 2], ids=["country, wet", "residential, sun"])
+@pytest.fixture(scope="module", params=[(0, 60), (2, 30)], ids=["country", "residential"])
 def frames(request) -> list[np.ndarray]:
-    return drive(request.param, frames=150)
+    """A straight road needs more views than a street to tell the lane, which the camera follows, from the vehicle."""
+    seed, rendered = request.param
+    return drive(seed, rendered, frames=130)
 
 
 def search(frames) -> OwnVehicleSearch:
@@ -30,7 +32,7 @@ def test_a_vehicle_is_found_to_the_pixel(frames, kind):
     mask = found.mask()
     assert mask.shape == (HEIGHT, WIDTH) and mask.dtype == np.uint8 and set(np.unique(mask)) == {0, 255}
     assert iou(mask, truth) > 0.93
-    assert found.frames == 150 and found.moving >= LEAST_MOVING
+    assert found.frames == 130 and found.moving >= LEAST_MOVING
 
 
 def test_without_a_vehicle_the_mask_is_empty(frames):
@@ -46,7 +48,7 @@ def test_a_car_that_stands_first_changes_nothing(frames):
         frame[85:125, 5 * i : 5 * i + 40] = (150, 30, 30)
         standing.append(frame)
     found = search(paint(frame, truth, rng) for frame in [*standing, *frames])
-    assert found.frames == 210 and found.moving <= 152
+    assert found.frames == 190 and found.moving <= 132
     assert iou(found.mask(), truth) > 0.93
     with pytest.raises(UserError, match=r"the picture moves in \d of 60 frames, but at least 100 are needed"):
         search(standing).mask()
