@@ -44,7 +44,7 @@ def after_jpeg(sample: Sample) -> Sample:
 
 
 def measure(dataset: KittiRoad, answers: Iterable[tuple[Sample, np.ndarray]]) -> dict[str, float]:
-    """MaxF and IoU at its threshold, in perspective and in bird's-eye view, 0..1.
+    """MaxF and IoU at its threshold, in perspective and in bird's-eye view (the nearest pixels), 0..1.
 
     Args:
         dataset: has the frames' calibration.
@@ -52,7 +52,7 @@ def measure(dataset: KittiRoad, answers: Iterable[tuple[Sample, np.ndarray]]) ->
     """
     perspective, bev = PixelCounts(), PixelCounts()
     for sample, probability in answers:
-        view = BirdsEyeView(read_calibration(dataset.calibration_path(sample.name)))
+        view = BirdsEyeView(read_calibration(dataset.calibration_path(sample.name)), "exact")
         perspective.add(probability, sample.label)
         bev.add(view(probability), view(sample.label, outside=IGNORE))
     row: dict[str, float] = {}

@@ -9,8 +9,8 @@ from fcn_road_seg.inference.checkpoint import Metadata
 def trained_names(metadata: Metadata, name: str) -> frozenset[str] | None:
     """Names of the frames of a data set that the weights, or those that they started from, were trained on.
 
-    Older files have no names. For KITTI Road, which is always trained on this project's split, the split's names stand
-    for them if their number is right.
+    Older files have no names. For KITTI Road, whose training part is always this project's split, the split's names
+    stand for them if their number is right.
 
     Args:
         name: of the data set, as in `road_seg train --data`.
@@ -18,10 +18,10 @@ def trained_names(metadata: Metadata, name: str) -> frozenset[str] | None:
     Returns:
         None if the metadata does not say.
     """
-    if not metadata.data:
+    if not metadata.trained_on:
         return None
     names: set[str] = set()
-    for key, frames in metadata.data.items():
+    for key, frames in metadata.trained_on.items():
         while key.startswith("origin/"):
             key = key.removeprefix("origin/")
         if key.split("+")[0] != name.split("+")[0]:
