@@ -141,11 +141,6 @@ def run(args: argparse.Namespace) -> int:
     }
     named = [(name, kinds[name], folders[0]) for name, folders in paths.items()]
     validation = open_validation(named, recipe.validation_frames, maps)
-    if main_process:
-        for remark in [remark for samples in sources.values() for remark in getattr(samples, "remarks", ())]:
-            print(f"{remark}.", file=sys.stderr)
-        held_out = ", ".join(f"{name} ({len(samples)} frames)" for name, samples in validation.items())
-        print(f"Validation on {held_out}.", file=sys.stderr)
     began = time.monotonic()
     best = train(
         recipe,

@@ -145,7 +145,8 @@ def train_epochs(
     recipe, processes = learner.recipe, learner.processes
     steps_per_epoch = len(MixtureBatches(mixture, 0))
     progress.begin(recipe.epochs * steps_per_epoch, first_epoch * steps_per_epoch)
-    progress.say(opening_line(learner, mixture, metadata, first_epoch))
+    for line in opening_lines(learner, mixture, validation, metadata, first_epoch):
+        progress.say(line)
     try:
         for epoch in range(first_epoch, recipe.epochs):
             began = time.monotonic()
@@ -210,16 +211,25 @@ def cut_out(teacher: checkpoint.Checkpoint, mixture: Mixture, processes: Process
     return prune(teacher.network(), processes.from_main(channels))
 
 
-def opening_line(learner: Learner, mixture: Mixture, metadata: checkpoint.Metadata, first_epoch: int) -> str:
-    """What the run is, for its log."""
+def opening_lines(
+    learner: Learner,
+    mixture: Mixture,
+    validation: Mapping[str, Samples],
+    metadata: checkpoint.Metadata,
+    first_epoch: int,
+) -> list[str]:
+    """What the run is, and the remarks of its data sets."""
     recipe, processes = learner.recipe, learner.processes
-    frames = ", ".join(f"{count} of {len(mixture.sources[name])} {name}" for name, count in recipe.samples.items())
+    remarks = [f"{remark}." for frames in mixture.sources.values() for remark in getattr(frames, "remarks", ())]
+    drawn = ", ".join(f"{count} of {len(mixture.sources[name])} {name}" for name, count in recipe.samples.items())
+    held_out = ", ".join(f"{name} ({len(frames)} frames)" for name, frames in validation.items())
     where = processes.device if processes.world_size == 1 else f"{processes.world_size} processes"
     begin = f"continues after epoch {first_epoch} of" if first_epoch else "trains"
-    return (
-        f"Recipe {recipe.name} {begin} {recipe.epochs} epochs on {where}, revision {metadata.git_revision}; "
-        f"frames per epoch: {frames}."
-    )
+    return [
+        *remarks,
+        f"Recipe {recipe.name} {begin} {recipe.epochs} epochs on {where}, revision {metadata.git_revision}. "
+        f"Frames per epoch: {drawn}. Validation on {held_out}.",
+    ]
 
 
 def closing_line(folder: RunFolder, best: dict[str, float], next_step: str) -> str:

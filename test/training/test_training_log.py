@@ -146,7 +146,7 @@ def test_the_log_of_a_run(trained):
     begin = lines.index(
         next(line for line in lines if line.startswith("Recipe seed trains 2 epochs on cpu, revision "))
     )
-    assert lines[begin].endswith("frames per epoch: 2 of 2 kitti_road.")
+    assert lines[begin].endswith(". Frames per epoch: 2 of 2 kitti_road. Validation on kitti_road (5 frames).")
     assert re.fullmatch(r"epoch 1/2, loss \d+\.\d{4}, step 1/2, \d+ s left", lines[begin + 1])
     assert [line for line in lines if line.startswith("validation")][0] == "validation 0/5"
     figures = [line for line in lines if re.match(r"epoch \d  loss .*  max_f 0\.\d+ ", line)]
