@@ -5,6 +5,7 @@ import os
 import shlex
 import sys
 import time
+from collections.abc import Container
 from pathlib import Path
 
 from fcn_road_seg.cli.options import (
@@ -153,16 +154,25 @@ def run(args: argparse.Namespace) -> int:
         args.workers,
         checkpoint.load(args.teacher) if args.teacher else None,
         start,
-        next_step(folder.best, args.data, args.label_map),
+        next_step(folder.best, args, validation),
     )
     write_json(args.json if main_process else None, {"best": best, "seconds": time.monotonic() - began})
     return 0
 
 
-def next_step(weights: Path, data: list[str], label_maps: list[str]) -> str:
-    """The commands that use the weights: on the same data sets, and on a vehicle."""
-    held_out = [word for item in data if not item.startswith("unlabelled:") for word in ("--data", item)]
-    held_out += [word for item in label_maps for word in ("--label-map", item)]
-    evaluate = shlex.join(["road_seg", "evaluate", "--weights", str(weights), *held_out])
+def next_step(weights: Path, args: argparse.Namespace, validated: Container[str]) -> str:
+    """The commands that use the weights: on the sets that validated them, compared with `--weights`, and on a vehicle.
+
+    Args:
+        validated: the names of these sets.
+    """
+    options = ["--compare", args.weights, str(weights)] if args.weights else ["--weights", str(weights)]
+    for item in args.data:
+        if item.partition(":")[0].partition("=")[0] in validated:
+            options += ["--data", item]
+    for item in args.label_map:
+        if "=" not in item or item.partition("=")[0] in validated:
+            options += ["--label-map", item]
+    evaluate = shlex.join(["road_seg", "evaluate", *options])
     launch = shlex.join(["ros2", "launch", "fcn_road_seg", "road_seg.launch.py", f"weights:={weights.resolve()}"])
     return f"{evaluate}; or {launch}"

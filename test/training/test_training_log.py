@@ -1,5 +1,6 @@
 """What a training run leaves behind: its log file, sample pictures, closing line, and no state once it has finished."""
 
+import argparse
 import json
 import re
 import warnings
@@ -11,6 +12,7 @@ from safetensors.torch import save_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tiny_kitti import write_folder
 
+from fcn_road_seg.cli import train
 from fcn_road_seg.cli.main import main
 from fcn_road_seg.datasets import kitti_road
 from fcn_road_seg.errors import UserError
@@ -161,6 +163,19 @@ def test_the_closing_line_names_the_weights_and_the_next_commands(trained):
         f"Done: {weights} has MaxF {100 * best['max_f']:.2f} % on the validation frames after epoch {best['epoch']}. "
         f"Next: road_seg evaluate --weights {weights} --data kitti_road:{trained / 'kitti'}; "
         f"or ros2 launch fcn_road_seg road_seg.launch.py weights:={weights}"
+    )
+
+
+def test_fine_tuned_weights_are_compared_with_those_that_they_started_from():
+    args = argparse.Namespace(
+        weights="lite",
+        data=["mine=folder:/my frames", "kitti_road:K", "unlabelled:U"],
+        label_map=["mine=map.yaml", "other=o.yaml"],
+    )
+    said = train.next_step(Path("/runs/best.safetensors"), args, {"mine", "kitti_road"})
+    assert said.startswith(
+        "road_seg evaluate --compare lite /runs/best.safetensors --data 'mine=folder:/my frames' --data kitti_road:K "
+        "--label-map mine=map.yaml; or ros2 launch "
     )
 
 
