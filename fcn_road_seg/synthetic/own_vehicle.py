@@ -174,7 +174,7 @@ class OwnVehicle:
     def _place_wiper(self, rng: np.random.Generator) -> None:
         """Choose where the wiper turns: below the foot of the windscreen."""
         camera = self.camera
-        slope = rng.uniform(0.3, 0.4)
+        slope = rng.uniform(0.36, 0.44)
         row = camera.project([[1.0, 0.0, camera.camera_height - slope]])[0, 1]
         self.pivot = camera.width * rng.uniform(0.25, 0.4), float(row)
         self.length = camera.width * rng.uniform(0.48, 0.56)
