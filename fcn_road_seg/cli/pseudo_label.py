@@ -12,7 +12,7 @@ from fcn_road_seg.errors import UserError
 if TYPE_CHECKING:
     from fcn_road_seg.training.label_folder import Member
 
-MEMBER = re.compile(r"(?P<file>.+?)(?:@(?P<width>\d+))?(?:\*(?P<votes>\d+(?:\.\d+)?))?")
+MEMBER = re.compile(r"(?P<file>.+?)(?:@(?P<size>\d+(?:\.\d+)?))?(?:\*(?P<votes>\d+(?:\.\d+)?))?")
 
 
 def add_parser(subparsers: Subparsers) -> argparse.ArgumentParser:
@@ -34,8 +34,9 @@ def add_parser(subparsers: Subparsers) -> argparse.ArgumentParser:
         "--peer",
         action="append",
         default=[],
-        metavar="MODEL[:CONVENTIONS][*VOTES]",
-        help="another project's network, .onnx or .xml, as for benchmark; may be repeated",
+        metavar="MODEL[:CONVENTIONS][@SCALE][*VOTES]",
+        help="another project's network, .onnx or .xml, as for benchmark; @0.85 shows it the frame smaller, framed "
+        "in grey; may be repeated",
     )
     parser.add_argument(
         "--road", type=float, default=0.9, help="P(road) from which a pixel is road (default: %(default)s)"
@@ -88,9 +89,11 @@ def weights_member(text: str, device: str, threads: int) -> "Member":
     from fcn_road_seg.inference.segmenter import RoadSegmenter
     from fcn_road_seg.training.label_folder import Member
 
-    file, width, votes = parts(text, "--weights")
+    file, size, votes = parts(text, "--weights")
+    if size != int(size):
+        raise UserError(f"--weights is {text!r}, but a network width is a whole number of pixels")
     precision = fast_float_precision() if torch_device(device).type == "cpu" else "auto"
-    segmenter = RoadSegmenter.load(SegmenterOptions(file, device, precision, network_width=width, threads=threads))
+    segmenter = RoadSegmenter.load(SegmenterOptions(file, device, precision, network_width=int(size), threads=threads))
     facts = {
         "weights": segmenter.checkpoint.path.name,
         "sha256": segmenter.checkpoint.sha256,
@@ -101,15 +104,15 @@ def weights_member(text: str, device: str, threads: int) -> "Member":
 
 
 def peer_member(text: str, threads: int) -> "Member":
-    """Another project's network, from MODEL[:CONVENTIONS][*VOTES]."""
+    """Another project's network, from MODEL[:CONVENTIONS][@SCALE][*VOTES]."""
     from fcn_road_seg.benchmark.peer_conventions import find_peer, load_conventions
     from fcn_road_seg.benchmark.peer_model import PeerModel
     from fcn_road_seg.inference.backends.hardware import fast_float_precision
-    from fcn_road_seg.training.label_folder import Member, files_sha256
+    from fcn_road_seg.training.label_folder import Member, files_sha256, shown_smaller
 
-    file, width, votes = parts(text, "--peer")
-    if width:
-        raise UserError(f"--peer {text}: another project's network has the size of its conventions: leave out @{width}")
+    file, size, votes = parts(text, "--peer")
+    if size > 1:
+        raise UserError(f"--peer is {text!r}, but a scale is above 0 and at most 1: the input's size is fixed")
     path, conventions = find_peer(file)
     peer = PeerModel(path, load_conventions(conventions), fast_float_precision(), threads)
     files = [path, *([path.with_suffix(".bin")] if path.suffix == ".xml" else [])]
@@ -119,13 +122,14 @@ def peer_member(text: str, threads: int) -> "Member":
         "sha256": files_sha256(files),
         "conventions_sha256": files_sha256([conventions]),
         "input_size": peer.input_size,
+        "scale": size or 1.0,
         "precision": peer.precision,
     }
-    return Member(peer, votes, facts)
+    return Member(shown_smaller(peer, size, peer.conventions.pad) if size else peer, votes, facts)
 
 
-def parts(text: str, option: str) -> tuple[str, int, float]:
-    """File, width (0: none given) and votes of FILE[@WIDTH][*VOTES].
+def parts(text: str, option: str) -> tuple[str, float, float]:
+    """File, size (0: none given) and votes of FILE[@SIZE][*VOTES].
 
     Raises:
         UserError: it has another form, or no votes.
@@ -134,4 +138,4 @@ def parts(text: str, option: str) -> tuple[str, int, float]:
     votes = float(found["votes"] or 1) if found else 0.0
     if found is None or votes <= 0 or "*" in found["file"]:
         raise UserError(f"{option} is {text!r}, but must be FILE or FILE*VOTES, with a number of votes above 0")
-    return found["file"], int(found["width"] or 0), votes
+    return found["file"], float(found["size"] or 0), votes

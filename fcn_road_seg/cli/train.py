@@ -17,6 +17,7 @@ from fcn_road_seg.cli.options import (
     write_json,
 )
 from fcn_road_seg.cli.training_inputs import (
+    FINE_TUNING,
     check_named,
     chosen_recipe,
     fitted_recipe,
@@ -128,7 +129,9 @@ def run(args: argparse.Namespace) -> int:
     if args.weights and (args.encoder_weights or args.resume or recipe.flops < 1):
         raise RecipeError("training starts from --weights: leave out --encoder-weights, --resume and flops below 1")
     start = checkpoint.load(weights_path(args.weights)) if args.weights else None
-    if start and not args.recipe:
+    if recipe.name == FINE_TUNING and not (start or args.resume):
+        raise RecipeError(f"recipe {FINE_TUNING} starts from trained weights: give --weights road, lite or FILE")
+    if start and recipe.name == FINE_TUNING:
         recipe = fitted_recipe(recipe, start.metadata, given_fields(args))
     if start and start.metadata.fc != recipe.fc:
         raise RecipeError(f"{args.weights} has {start.metadata.fc} fc6 and fc7: give --fc {start.metadata.fc}")

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from fcn_road_seg.frames.sample import Samples
     from fcn_road_seg.inference.checkpoint import Metadata
 
+FINE_TUNING = "finetune"
+"""The recipe that takes the form and the size of the weights it starts from."""
+
 
 def chosen_recipe(args: argparse.Namespace) -> Recipe:
     """The recipe that the options name, with their changes; or that of the run to resume, unchanged."""
@@ -27,7 +30,7 @@ def chosen_recipe(args: argparse.Namespace) -> Recipe:
             raise RecipeError(f"there is no run to resume in {args.resume}")
         return load_recipe(str(args.resume / "recipe.yaml"))
     try:
-        name = args.recipe or ("finetune" if args.weights and not args.teacher else "road")
+        name = args.recipe or (FINE_TUNING if args.weights and not args.teacher else "road")
         return check(load_recipe(name), {name: yaml.safe_load(text) for name, text in given.items()})
     except yaml.YAMLError:
         raise RecipeError(

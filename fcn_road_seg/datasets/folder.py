@@ -9,6 +9,7 @@ In place of a PNG, labelme's NAME.json, in labels/ or beside the image; in place
 the only JSON file of annotations/.
 """
 
+import struct
 from pathlib import Path
 
 from PIL import Image
@@ -143,10 +144,13 @@ def check_upright(path: Path) -> None:
     labels fit neither.
 
     Raises:
-        DatasetError: the photo's EXIF orientation asks the viewer to turn or mirror it.
+        DatasetError: the photo's EXIF orientation asks the viewer to turn or mirror it. PNGs are not checked.
     """
-    with Image.open(path) as file:
-        orientation = file.getexif().get(EXIF_ORIENTATION, 1)
+    try:
+        with Image.open(path) as file:  # a PNG would be decoded to look for EXIF
+            orientation = 1 if file.format == "PNG" else file.getexif().get(EXIF_ORIENTATION, 1)
+    except (OSError, SyntaxError, ValueError, struct.error):  # Pillow raises these for EXIF that cannot be read
+        return
     if orientation not in (0, 1):
         raise DatasetError(
             f"{path} is stored turned or mirrored (EXIF orientation {orientation}), so its label may not fit: turn its "

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import cv2
 import numpy as np
 
 from fcn_road_seg import __version__
@@ -107,6 +108,18 @@ def label_folder(
     }
     (out / "labels.json").write_text(json.dumps(made_by | figures, indent=1) + "\n")
     return figures
+
+
+def shown_smaller(segment: Segment, scale: float, grey: int) -> Segment:
+    """The network as it sees frames that fill only the share `scale`, 0..1, of the sides, framed in grey (0..255)."""
+
+    def answer(image: np.ndarray) -> np.ndarray:
+        height, width = image.shape[:2]
+        rows, columns = (round(side * (1 / scale - 1) / 2) for side in (height, width))
+        framed = cv2.copyMakeBorder(image, rows, rows, columns, columns, cv2.BORDER_CONSTANT, value=(grey,) * 3)
+        return segment(framed)[rows : rows + height, columns : columns + width]
+
+    return answer
 
 
 def images_to_label(folders: Sequence[Path]) -> list[Path]:

@@ -295,5 +295,9 @@ def test_fine_tuning_on_ones_own_folder_needs_nothing_else(root, tmp_path, capsy
     (root / "val.txt").write_text("")
     assert main([*command[:-1], str(tmp_path / "other")]) == 2
     assert "nothing validates this training: give --data folder:DIR with frames in val.txt" in capsys.readouterr().err
+    assert main(["train", "--recipe", "finetune", "--data", f"folder:{root}", "--device", "cpu"]) == 2
+    assert "recipe finetune starts from trained weights: give --weights road" in capsys.readouterr().err
+    assert main([*command, "--samples", "{all: 4, mine: 2}"]) == 2
+    assert "all, which stands for every set, beside others" in capsys.readouterr().err
     assert main(["train", "--weights", str(start), "--device", "cpu"]) == 2
     assert "recipe finetune trains on the data sets that you name: give --data folder:DIR" in capsys.readouterr().err

@@ -15,7 +15,7 @@ from fcn_road_seg.frames.image_file import write_image
 from fcn_road_seg.frames.sample import DatasetError
 from fcn_road_seg.inference import checkpoint
 from fcn_road_seg.inference.network import FCN8s
-from fcn_road_seg.training.label_folder import Member, images_to_label, label_folder
+from fcn_road_seg.training.label_folder import Member, images_to_label, label_folder, shown_smaller
 
 GREYS = (0, 100, 200, 250)
 """Of the image's columns."""
@@ -96,10 +96,23 @@ def test_invalid_input_is_refused(images, tmp_path):
         label_folder([Member(brightness, 1, {})], images_to_label([images]), tmp_path / "out", 0.9, 0.1)
 
 
+def test_a_frame_shown_smaller_lies_in_the_middle_of_grey():
+    image = np.random.default_rng(0).integers(0, 200, (20, 40, 3), np.uint8)
+    seen = []
+
+    def segment(framed):
+        seen.append(framed)
+        return framed[..., 0]
+
+    assert (shown_smaller(segment, 0.8, 114)(image) == image[..., 0]).all()
+    assert seen[0].shape == (24, 50, 3) and (seen[0][:2] == 114).all() and (seen[0][:, -5:] == 114).all()
+    assert (seen[0][2:22, 5:45] == image).all()
+
+
 def test_members_are_a_file_a_width_and_votes():
     assert parts("a/b.safetensors", "--weights") == ("a/b.safetensors", 0, 1.0)
     assert parts("road@832*1.5", "--weights") == ("road", 832, 1.5)
-    assert parts("m.xml:letterbox*2", "--peer") == ("m.xml:letterbox", 0, 2.0)
+    assert parts("m.xml:letterbox@0.85*2", "--peer") == ("m.xml:letterbox", 0.85, 2.0)
     for text in ("", "road*0", "road*", "road*two", "road*1*2"):
         with pytest.raises(UserError, match="--weights is .* but must be FILE or FILE.VOTES"):
             parts(text, "--weights")
@@ -110,7 +123,10 @@ def test_the_command_records_the_weights(images, tmp_path, capsys):
     checkpoint.save(weights, FCN8s("atrous", 16), checkpoint.Metadata("atrous", 16, network_width=64))
     command = ["pseudo-label", str(images), "--out", str(tmp_path / "out"), "--device", "cpu", "--threads", "1"]
     assert main(command) == 2 and "no network votes: give --weights, --peer or both" in capsys.readouterr().err
-    assert main([*command, "--peer", "net.onnx@64"]) == 2 and "leave out @64" in capsys.readouterr().err
+    assert (
+        main([*command, "--peer", "net.onnx@64"]) == 2 and "a scale is above 0 and at most 1" in capsys.readouterr().err
+    )
+    assert main([*command, "--weights", f"{weights}@9.5"]) == 2 and "whole number of pixels" in capsys.readouterr().err
     figures = tmp_path / "figures.json"
     assert main([*command, "--weights", str(weights), "--weights", f"{weights}@96*2", "--json", str(figures)]) == 0
     made_by = json.loads((tmp_path / "out" / "labels.json").read_text())
@@ -139,7 +155,9 @@ def test_the_command_takes_another_projects_network(images, tmp_path):
         "size: [8, 4]\ncolour: rgb\nmean: 150\nscale: 10\nfit: stretch\nroad: 0\nactivation: none\n"
     )
     out = tmp_path / "out"
-    assert main(["pseudo-label", str(images), "--peer", f"{tmp_path / 'peer.onnx'}*3", "--out", str(out)]) == 0
+    assert main(["pseudo-label", str(images), "--peer", f"{tmp_path / 'peer.onnx'}@0.9*3", "--out", str(out)]) == 0
     assert Folder(out)[0].label[0].tolist()[::3] == [0, 1]
     (member,) = json.loads((out / "labels.json").read_text())["members"]
-    assert member["votes"] == 3 and member["sha256"] == sha256((tmp_path / "peer.onnx").read_bytes()).hexdigest()
+    assert (member["votes"], member["scale"]) == (3, 0.9) and member["sha256"] == sha256(
+        (tmp_path / "peer.onnx").read_bytes()
+    ).hexdigest()
