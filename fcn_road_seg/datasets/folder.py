@@ -9,6 +9,7 @@ In place of a PNG, labelme's NAME.json, in labels/ or beside the image; in place
 the only JSON file of annotations/.
 """
 
+import re
 import struct
 from pathlib import Path
 
@@ -25,7 +26,7 @@ from fcn_road_seg.frames.sample import DatasetError, Sample, Samples
 PARTS = ("train", "val", "all")
 SPLITS = Path(__file__).parent / "splits"
 HELD_OUT = 0.2
-"""Share of the frames, the last ones by name, that validates a folder without lists."""
+"""Share of the frames, the last ones by name (see `in_order`), that validates a folder without lists."""
 EXIF_ORIENTATION = 0x0112
 
 
@@ -173,6 +174,11 @@ def part_names(root: Path, part: str, names: list[str], name: str = "") -> tuple
     elif lists["train"].is_file() or len(names) < 2:
         held_out = set[str]()
     else:
-        held_out = set(sorted(names)[-max(1, round(HELD_OUT * len(names))) :])
+        held_out = set(sorted(names, key=in_order)[-max(1, round(HELD_OUT * len(names))) :])
         return [frame for frame in names if (frame in held_out) == (part == "val")], True
     return [frame for frame in names if (frame in held_out) == (part == "val")], False
+
+
+def in_order(name: str) -> list[tuple[int, str]]:
+    """A key that sorts names by the numbers in them, so that frame_9 comes before frame_10."""
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", name)]

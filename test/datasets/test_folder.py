@@ -57,6 +57,8 @@ def test_without_lists_the_last_fifth_validates(root):
     assert "mine has no val.txt: the last 1 of 4 frames by name validate" in frames.remarks[0]
     many = [f"{k:03d}" for k in range(52)]
     assert part_names(root, "val", many) == (many[42:], True) and part_names(root, "train", many) == (many[:42], True)
+    numbered = ["frame_10", "frame_9", "frame_8", "frame_100", "frame_11"]
+    assert part_names(root, "val", numbered) == (["frame_100"], True)
     (root / "val.txt").write_text("# all frames are for training\n")
     assert Folder(root).names == NAMES and not Folder(root).remarks
     with pytest.raises(EmptyPartError, match="has no val part"):
