@@ -58,6 +58,7 @@ def plot_side_by_side(figures: list[dict], title: str, path: Path) -> None:
 def _draw(marks: Sequence[Mark], label: str, title: str, path: Path) -> None:
     try:
         from matplotlib.figure import Figure
+        from matplotlib.ticker import LogLocator
     except ImportError:
         raise UserError("--plot needs matplotlib: pip install matplotlib") from None
     figure = Figure(figsize=(9, max(4.5, 0.35 * len(marks))), layout="constrained")
@@ -71,6 +72,7 @@ def _draw(marks: Sequence[Mark], label: str, title: str, path: Path) -> None:
     axes.set_xscale("log")
     axes.ticklabel_format(axis="y", useOffset=False)
     axes.xaxis.set_major_formatter("{x:g}")
+    axes.xaxis.set_minor_locator(LogLocator(subs=(1.5, 2, 3, 4, 5, 7)))  # more labels would overlap
     axes.xaxis.set_minor_formatter("{x:g}")
     axes.tick_params(axis="x", which="minor", labelsize=7)
     axes.set(xlabel="frame to mask, p50 (ms)", ylabel=label)
