@@ -27,7 +27,7 @@ def time_outputs(
         return None if found is None else found.polygon()
 
     crumbs = mask.copy()
-    crumbs[::12, ::30] ^= 255
+    crumbs[::60, ::150] ^= 255
 
     outputs: dict[str, Callable[[int], object]] = {
         "min_region": lambda _: without_small_regions(crumbs, 0.5, 0.002),
