@@ -210,9 +210,12 @@ def label_maps(items: list[str], kinds: dict[str, str]) -> "dict[str, LabelMap]"
 
 def held_out_sets(items: list[str], label_map_items: list[str], part: str = "val") -> "dict[str, NamedSamples]":
     """Open the validation parts, or another part, of the data sets in `--data`, by their names, see `named_paths`."""
-    from fcn_road_seg.datasets.open_dataset import open_dataset
+    from fcn_road_seg.datasets.open_dataset import KINDS, open_dataset
 
     paths, kinds = named_paths(items)
+    for kind in kinds.values():
+        if kind.split("+")[0] in ("synthetic", "unlabelled"):
+            raise DatasetError(f"{kind!r} has no validation part; {', '.join(KINDS)} have one")
     maps = label_maps(label_map_items, kinds)
     for name, folders in paths.items():
         if len(folders) > 1:
