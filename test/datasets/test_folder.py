@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 from tiny_kitti import write_folder as write_kitti
 
 from fcn_road_seg.cli.main import main
-from fcn_road_seg.cli.options import label_maps, named_paths
+from fcn_road_seg.cli.options import held_out_sets, label_maps, named_paths
 from fcn_road_seg.datasets import folder, kitti_road
 from fcn_road_seg.datasets.folder import SPLITS, EmptyPartError, Folder, part_names
 from fcn_road_seg.datasets.label_map import read_label_map
@@ -129,13 +129,11 @@ def test_a_folders_label_map_is_found_and_replaced(root):
         and (sample.label[30:, 20:70] == 0).all()
         and (sample.label[:, :5] == 0).all()
     )
-    other = read_label_map_of(root.parent, "ignore: [0, 1, 255]\n")
-    assert (Folder(root, label_map=other)[0].label == 255).all()
-
-
-def read_label_map_of(folder, text):
-    (folder / "other.yaml").write_text(text)
-    return read_label_map(folder / "other.yaml")
+    other = root.parent / "other.yaml"
+    other.write_text("ignore: [0, 1, 255]\n")
+    assert (Folder(root, label_map=read_label_map(other))[0].label == 255).all()
+    (held_out,) = held_out_sets([f"farm=folder:{root}"], [f"farm={other}"]).values()
+    assert held_out.names == ["b_2"] and (held_out[0].label == 255).all()
 
 
 def test_photos_that_exif_turns_are_refused(root):
