@@ -34,7 +34,7 @@ def test_a_folder_gives_a_mask_that_the_node_takes(painted, tmp_path, capsys):
     out, file = tmp_path / "own.png", tmp_path / "figures.json"
     assert main(["own-vehicle-mask", str(tmp_path / "drive"), "--out", str(out), "--json", str(file)]) == 0
     own, truth = OwnVehicle(out), vehicle("bonnet")
-    assert iou(own.hidden(HEIGHT, WIDTH), truth) > 0.93
+    assert iou(own.hidden(HEIGHT, WIDTH), truth) > 0.9
     figures = json.loads(file.read_text())
     assert figures == {"share": pytest.approx(own.share), "frames": 110, "moving": figures["moving"], "mask": str(out)}
     assert figures["moving"] >= 100
@@ -73,7 +73,7 @@ def test_a_bag(painted, tmp_path, compressed):
     out = tmp_path / "own.png"
     options = ["--out", str(out), "--image", "/camera/image_raw", "--preview", str(tmp_path / "shown.jpg")]
     assert main(["own-vehicle-mask", str(bag), *options]) == 0
-    assert iou(OwnVehicle(out).hidden(HEIGHT, WIDTH), vehicle("bonnet")) > 0.93
+    assert iou(OwnVehicle(out).hidden(HEIGHT, WIDTH), vehicle("bonnet")) > 0.9
     assert read_rgb(tmp_path / "shown.jpg").shape == (HEIGHT, WIDTH, 3)
 
 
