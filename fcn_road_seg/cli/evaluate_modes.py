@@ -68,7 +68,9 @@ def data(args: argparse.Namespace) -> int:
     table = Table("", *next(iter(figures.values())), title=f"at the weights' threshold {segmenter.threshold:.3f}")
     for name, row in figures.items():
         table.add_row(name, *(_cell(value) for value in row.values()))
-    Console().print(table)
+    console = Console()
+    needed = console.measure(table, options=console.options.update(max_width=1000)).maximum
+    Console(width=max(console.width, needed)).print(table)  # a narrow terminal would cut off the figures
     return 0
 
 

@@ -102,14 +102,17 @@ def test_options_of_one_mode_are_refused_elsewhere(refuses, kitti):
     assert "--data and --submission exclude each other" in refuses("--data", "camvid:a", "--submission", "out")
 
 
-def test_data_measures_other_parts_and_states_its_facts(kitti, small_weights, tmp_path):
+def test_data_measures_other_parts_and_states_its_facts(kitti, small_weights, tmp_path, capsys, monkeypatch):
     file, options = tmp_path / "figures.json", ["--weights", str(small_weights)]
+    monkeypatch.setenv("COLUMNS", "60")
     assert main(["evaluate", "--data", f"kitti_road:{kitti}", "--part", "all", "--json", str(file), *options]) == 0
+    printed = capsys.readouterr().out
     figures = json.loads(file.read_text())
     assert figures["part"] == "all" and figures["threshold"] == 0.5 and len(figures["weights_sha256"]) == 64
     assert {"device", "precision"} < set(figures)
     row = figures["sets"]["kitti_road"]
     assert row["frames"] == 2 and row["trained_on"] is None
+    assert "average_precision" in printed and f" {row['max_f']:.4f} " in printed
     assert main(["evaluate", "--root", str(kitti), "--json", str(file), *options]) == 0
     perspective = json.loads(file.read_text())
     assert perspective["weights_sha256"] == figures["weights_sha256"] and perspective["bev_sampling"] == "devkit"
