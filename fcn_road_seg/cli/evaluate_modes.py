@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     import numpy as np
+    from rich.table import Table
 
     from fcn_road_seg.datasets.kitti_road import KittiRoad
     from fcn_road_seg.evaluation.inference_loop import Clean, Segment
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 def metrics(args: argparse.Namespace) -> int:
     """KITTI Road's metrics in perspective and in bird's-eye view."""
     from rich.console import Console
-    from rich.table import Table
 
     from fcn_road_seg.evaluation.evaluate import evaluate
     from fcn_road_seg.evaluation.seen_frames import sentence, trained_names
@@ -33,20 +33,24 @@ def metrics(args: argparse.Namespace) -> int:
     write_json(args.json, figures)
 
     seen = None if names is None else figures["seen"]["frames"]
-    columns = {view: figures[view] for view in ("perspective", "bev")}
+    console = Console()
+    at = f"IoU at the weights' threshold {segmenter.threshold:.3f}"
+    console.print(_metrics_table(f"{figures['frames']} frames, {at}", figures))
     if seen and seen < figures["frames"]:
         for group, title in (("seen", "trained on"), ("unseen", "unseen")):
-            columns |= {f"{title}:\n{view}": figures[group][view] for view in ("perspective", "bev")}
-    columns = {title: metrics for title, metrics in columns.items() if metrics}
-    table = Table(
-        "", *columns, title=f"{figures['frames']} frames, IoU at the weights' threshold {segmenter.threshold:.3f}"
-    )
-    for metric in figures["perspective"]:
-        table.add_row(metric, *(f"{metrics[metric]:.4f}" for metrics in columns.values()))
-    console = Console()
-    console.print(table)
+            console.print(_metrics_table(f"{title}: {figures[group]['frames']} frames", figures[group]))
     console.print(sentence(figures["frames"], seen))
     return 0
+
+
+def _metrics_table(title: str, figures: dict) -> "Table":
+    from rich.table import Table
+
+    views = {view: figures[view] for view in ("perspective", "bev") if figures[view]}
+    table = Table("", *views, title=title)
+    for metric in next(iter(views.values()), {}):
+        table.add_row(metric, *(f"{metrics[metric]:.4f}" for metrics in views.values()))
+    return table
 
 
 def data(args: argparse.Namespace) -> int:
