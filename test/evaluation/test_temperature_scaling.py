@@ -245,4 +245,4 @@ def test_several_data_sets_calibrate_together(tmp_path, capsys, monkeypatch):
     assert "--split needs a KITTI Road folder" in capsys.readouterr().err
     assert main(["evaluate", *data, "--weights", str(out), "--json", str(json_file), "--backend", "torch"]) == 0
     figures = json.loads(json_file.read_text())
-    assert {name: row["frames"] for name, row in figures.items()} == {"kitti_road": 2, "mine": 3}
+    assert {name: row["frames"] for name, row in figures["sets"].items()} == {"kitti_road": 2, "mine": 3}

@@ -113,7 +113,7 @@ def check_planes_agree(calibration: dict, width: int, height: int) -> None:
     pixels = table.pixels(np.stack([ahead, -across], -1))
     seen = ~np.isnan(pixels[..., 0])
     columns, rows = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
-    bev = BirdsEyeView(calibration)
+    bev = BirdsEyeView(calibration, "exact")
     assert seen.shape == SHAPE and seen.mean() > 0.3
     for axis, image in enumerate((columns, rows)):
         assert np.abs(bev(image, outside=-1)[seen] - pixels[seen][:, axis]).max() < 0.6

@@ -5,7 +5,7 @@ from argparse import Namespace
 import pytest
 import torch
 
-from fcn_road_seg.cli.train import open_source
+from fcn_road_seg.cli.training_inputs import open_source
 from fcn_road_seg.frames.sample import DatasetError
 from fcn_road_seg.training.augmentation import training_size
 from fcn_road_seg.training.mixture import Mixture, MixtureBatches, collate
@@ -16,7 +16,7 @@ SAMPLES = {"synthetic": 2, "synthetic+16x9": 3, "synthetic+4x3": 2, "synthetic+5
 
 def test_every_variant_makes_batches_of_its_own_size():
     recipe = check(load_recipe("world"), {"samples": SAMPLES, "batch_size": 3})
-    sources = {name: open_source(name, name, [], recipe, Namespace()) for name in SAMPLES}
+    sources = {name: open_source(name, name, [], recipe, Namespace(), None) for name in SAMPLES}
     assert {name: len(frames) for name, frames in sources.items()} == SAMPLES
     mixture = Mixture(sources, recipe)
     sizes = {}
@@ -34,6 +34,6 @@ def test_every_variant_makes_batches_of_its_own_size():
 def test_an_unknown_variant_is_one_sentence(name):
     recipe = check(load_recipe("world"), {"samples": {name: 2}})
     with pytest.raises(DatasetError) as failure:
-        open_source(name, name, [], recipe, Namespace())
+        open_source(name, name, [], recipe, Namespace(), None)
     known = "there are synthetic, synthetic+16x9, synthetic+4x3, synthetic+5x4"
     assert str(failure.value) == f"there is no data set {name!r}; {known}"
