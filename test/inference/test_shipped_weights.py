@@ -33,9 +33,11 @@ def frames() -> list[np.ndarray]:
 
 def test_the_metadata(segmenter, name):
     metadata = segmenter.checkpoint.metadata
-    assert metadata.recipe["name"] == (name or "road")
-    assert {"kitti_road", "camvid", "unlabelled", "synthetic", "validation"} == set(metadata.data)
-    assert metadata.figures["validation"]["max_f"] > 0.935
+    assert metadata.recipe["name"] == ("world_lite" if name else "world")
+    sets = {"kitti_road", "kitti_pseudo", "cityscapes", "bdd", "idd", "ru", "lums", "camvid"}
+    assert sets | {"synthetic", "validation"} == set(metadata.data)
+    assert all(len(metadata.data[name]["names"]) == metadata.data[name]["frames"] for name in sets)
+    assert metadata.figures["validation"]["max_f"] > (0.93 if name else 0.935)
     assert metadata.temperature != 1 and metadata.figures["calibration"]["after"]["ece"] <= 0.02
     assert "dirty" not in metadata.git_revision and metadata.git_revision != "unknown"
     assert segmenter.checkpoint.path.stat().st_size < 45e6
@@ -46,15 +48,15 @@ def test_lite_needs_a_quarter_of_the_work_and_is_nearly_as_good(shipped_weights)
     flops = [count_work(weights.metadata, (576, 160)).flops for weights in (full, lite)]
     assert flops[1] <= flops[0] / 4
     assert full.metadata.max_f - lite.metadata.max_f <= 0.01
-    assert lite.metadata.teacher == full.metadata.origin  # both were calibrated after training
+    assert lite.metadata.teacher == full.metadata.origin  # before its calibration
 
 
-def test_they_find_roads_in_unseen_synthetic_scenes(segmenter):
+def test_they_find_roads_in_unseen_synthetic_scenes(segmenter, name):
     counts = PixelCounts()
     for seed in range(100, 106):
         frame = SyntheticDrive(seed=seed, frames=1, weather="sun")[0]
         counts.add(segmenter(frame.image), frame.road.astype(np.uint8))
-    assert counts.metrics(segmenter.threshold).iou > 0.85
+    assert counts.metrics(segmenter.threshold).iou > (0.8 if name else 0.85)
 
 
 def test_activations_stay_far_from_fp16s_limit(segmenter):
