@@ -4,9 +4,10 @@ import itertools
 import time
 
 import numpy as np
+from nav_msgs.msg import OccupancyGrid
 from node_harness import TIMEOUT, Client, frame_message, qos
 from rclpy.qos import ReliabilityPolicy
-from sensor_msgs.msg import CameraInfo, Image
+from sensor_msgs.msg import CameraInfo, Image, LaserScan, PointCloud2
 
 from fcn_road_seg.ros.synthetic_camera import camera_info
 from fcn_road_seg.synthetic import Camera
@@ -14,6 +15,17 @@ from fcn_road_seg.synthetic import Camera
 CAMERA = Camera.of_size(311, 94)
 FRAME = np.random.default_rng(3).integers(0, 256, (CAMERA.height, CAMERA.width, 3), np.uint8)
 FRAME_ID = "front_camera"
+KINDS = {
+    "points": PointCloud2,
+    "grid": OccupancyGrid,
+    "scan": LaserScan,
+    "labels": Image,
+    "confidence": Image,
+    "probability": Image,
+}
+"""Message types of outputs by topic."""
+POINT = np.dtype([("x", "<f4"), ("y", "<f4"), ("z", "<f4"), ("label", "u1"), ("confidence", "u1"), ("_", "<u2")])
+"""A point of ~/points."""
 
 
 class GroundClient:

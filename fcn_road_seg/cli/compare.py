@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
-from fcn_road_seg.cli.options import load_segmenter, progress, write_json
+from fcn_road_seg.cli.options import load_segmenter, progress, segmenter_facts, write_json
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -75,10 +75,8 @@ def weights_facts(name: str, segmenter: "RoadSegmenter", sets: "Mapping[str, Nam
     metadata = segmenter.checkpoint.metadata
     return {
         "weights": name,
-        "weights_sha256": segmenter.checkpoint.sha256,
+        **segmenter_facts(segmenter),
         "threshold": segmenter.threshold,
-        "device": segmenter.device_name,
-        "precision": segmenter.precision,
         "trained_on": {title: count_seen(metadata, title, frames.names) for title, frames in sets.items()},
     }
 

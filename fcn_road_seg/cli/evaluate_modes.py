@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fcn_road_seg.cli.options import held_out_sets, load_segmenter, progress, write_json
+from fcn_road_seg.cli.options import held_out_sets, load_segmenter, progress, segmenter_facts, write_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -29,7 +29,7 @@ def metrics(args: argparse.Namespace) -> int:
     dataset, segmenter = _kitti_road(args), load_segmenter(args)
     names = trained_names(segmenter.checkpoint.metadata, "kitti_road")
     figures = evaluate(_segment(args, segmenter), dataset, segmenter.threshold, _track, args.bev, names)
-    figures |= {"split": args.split, "bev_sampling": args.bev} | _facts(segmenter)
+    figures |= {"split": args.split, "bev_sampling": args.bev} | segmenter_facts(segmenter)
     write_json(args.json, figures)
 
     seen = None if names is None else figures["seen"]["frames"]
@@ -68,7 +68,8 @@ def data(args: argparse.Namespace) -> int:
         | {"trained_on": count_seen(metadata, name, frames.names)}
         for name, frames in sets.items()
     }
-    write_json(args.json, {"sets": figures, "part": args.part, "threshold": segmenter.threshold} | _facts(segmenter))
+    facts = {"part": args.part, "threshold": segmenter.threshold} | segmenter_facts(segmenter)
+    write_json(args.json, {"sets": figures} | facts)
     table = Table("", *next(iter(figures.values())), title=f"at the weights' threshold {segmenter.threshold:.3f}")
     for name, row in figures.items():
         table.add_row(name, *(_cell(value) for value in row.values()))
@@ -101,7 +102,7 @@ def submission(args: argparse.Namespace) -> int:
     segmenter = load_segmenter(args)
     files = write_submission(_segment(args, segmenter), args.root, args.submission, args.bev, _track)
     figures = {"frames": len(files), "files": [file.name for file in files], "bev_sampling": args.bev}
-    write_json(args.json, figures | _facts(segmenter))
+    write_json(args.json, figures | segmenter_facts(segmenter))
     print(
         f"{len(files)} files in {args.submission}; zip them without the folder: zip -j road.zip {args.submission}/*.png"
     )
@@ -120,7 +121,7 @@ def metres(args: argparse.Namespace) -> int:
     segmenter = load_segmenter(args)
     segment = _segment(args, segmenter)
     figures = measure_ground_errors(segment, segmenter.threshold, dataset=dataset, track=_track)
-    figures |= {"split": args.split} | _facts(segmenter)
+    figures |= {"split": args.split} | segmenter_facts(segmenter)
     write_json(args.json, figures)
     console = Console()
     for table in tables(figures):
@@ -138,7 +139,7 @@ def report(args: argparse.Namespace) -> int:
     command = shlex.join(["road_seg", *sys.argv[1:]])
     segmenter = load_segmenter(args)
     figures = write_report(args.report, segmenter, sets, command, _track)
-    figures |= {"split": args.split, "bev_sampling": args.bev} | _facts(segmenter)
+    figures |= {"split": args.split, "bev_sampling": args.bev} | segmenter_facts(segmenter)
     write_json(args.json, figures)
     print(args.report / "index.html")
     return 0
@@ -158,7 +159,7 @@ def flicker(args: argparse.Namespace) -> int:
     segmenter = load_segmenter(args)
     clean = _clean(args, segmenter)
     figures = measure_flicker(segmenter, frames, segmenter.threshold, period=1 / drive.rate, clean=clean)
-    figures |= {"drive": drive.name} | _facts(segmenter)
+    figures |= {"drive": drive.name} | segmenter_facts(segmenter)
     write_json(args.json, figures)
     Console().print(table(figures))
     return 0
@@ -170,7 +171,7 @@ def corruptions(args: argparse.Namespace) -> int:
 
     dataset, segmenter = _kitti_road(args), load_segmenter(args)
     figures = evaluate_corruptions(_segment(args, segmenter), dataset, segmenter.threshold, track=_track)
-    figures |= {"split": args.split} | _facts(segmenter)
+    figures |= {"split": args.split} | segmenter_facts(segmenter)
     write_json(args.json, figures)
     print(markdown(figures))
     return 0
@@ -195,14 +196,6 @@ def _kitti_road(args: argparse.Namespace) -> "KittiRoad":
     from fcn_road_seg.datasets.kitti_road import open_split
 
     return open_split(args.root, args.split)
-
-
-def _facts(segmenter: "RoadSegmenter") -> dict[str, str]:
-    return {
-        "device": segmenter.device_name,
-        "precision": segmenter.precision,
-        "weights_sha256": segmenter.checkpoint.sha256,
-    }
 
 
 def _track(items: "Iterable") -> "Iterable":

@@ -98,6 +98,15 @@ def load_segmenter(args: argparse.Namespace) -> "RoadSegmenter":
     return RoadSegmenter.load(segmenter_options(args))
 
 
+def segmenter_facts(segmenter: "RoadSegmenter") -> dict[str, str]:
+    """What every JSON file of measurements says about the weights and where they ran."""
+    return {
+        "device": segmenter.device_name,
+        "precision": segmenter.precision,
+        "weights_sha256": segmenter.checkpoint.sha256,
+    }
+
+
 def example_frames() -> "list[np.ndarray]":
     """Two synthetic road scenes, uint8 H x W x 3 RGB, on which an exported network is checked."""
     from fcn_road_seg.synthetic import SyntheticDrive

@@ -161,11 +161,12 @@ def check_upright(path: Path) -> None:
 
 def part_names(root: Path, part: str, names: list[str], name: str = "") -> tuple[list[str], bool]:
     """The names of a part's frames among all `names` of a folder, and whether the last fifth is the validation part."""
+    by_rule = False
     if part == "all":
-        return names, False
+        return names, by_rule
     lists = {p: root / f"{p}.txt" for p in ("train", "val")}
     if lists[part].is_file():
-        return read_names(lists[part]), False
+        return read_names(lists[part]), by_rule
     known = SPLITS / f"{Path(name).name}_val.txt"
     if lists["val"].is_file():
         held_out = set(read_names(lists["val"]))
@@ -174,9 +175,9 @@ def part_names(root: Path, part: str, names: list[str], name: str = "") -> tuple
     elif lists["train"].is_file() or len(names) < 2:
         held_out = set[str]()
     else:
+        by_rule = True
         held_out = set(sorted(names, key=in_order)[-max(1, round(HELD_OUT * len(names))) :])
-        return [frame for frame in names if (frame in held_out) == (part == "val")], True
-    return [frame for frame in names if (frame in held_out) == (part == "val")], False
+    return [frame for frame in names if (frame in held_out) == (part == "val")], by_rule
 
 
 def in_order(name: str) -> list[tuple[int, str]]:

@@ -14,7 +14,7 @@ from fcn_road_seg.evaluation.birds_eye import BirdsEyeView, Sampling
 from fcn_road_seg.evaluation.error_analysis import NEAR, ErrorAnalysis
 from fcn_road_seg.evaluation.html_page import prepare, weights_facts, write_page
 from fcn_road_seg.evaluation.inference_loop import Segment, Track, segmented
-from fcn_road_seg.evaluation.metrics import LEVELS, PixelCounts
+from fcn_road_seg.evaluation.metrics import LEVELS, PixelCounts, called_road
 from fcn_road_seg.evaluation.temperature_scaling import BINS, expected_calibration_error
 from fcn_road_seg.frames.image_file import write_image
 from fcn_road_seg.frames.sample import IGNORE, ROAD
@@ -156,7 +156,7 @@ def plot_curves(path: Path, perspective: PixelCounts, birds_eye: PixelCounts, th
     figure, axes = figure_of("recall", "precision")
     for name, counts in (("perspective", perspective), ("bird's-eye view", birds_eye)):
         if counts.road.any() and counts.other.any():
-            hits, called = (np.cumsum(c[::-1])[::-1] for c in (counts.road, counts.road + counts.other))
+            hits, called = (called_road(c) for c in (counts.road, counts.road + counts.other))
             recall, precision = hits / hits[0], hits / np.maximum(called, 1)
             shown = called > 0
             label = f"{name}, MaxF {100 * counts.metrics(threshold).max_f:.2f} %"

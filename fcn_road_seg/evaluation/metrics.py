@@ -34,6 +34,11 @@ class RoadMetrics:
         return asdict(self)
 
 
+def called_road(counts: np.ndarray) -> np.ndarray:
+    """Pixels whose probability is at least each level, ... x 256, from the pixels at each level, ... x 256."""
+    return np.cumsum(counts[..., ::-1], -1)[..., ::-1]
+
+
 class PixelCounts:
     """Numbers of road and other pixels by their probability; frames add up, in any order."""
 
@@ -65,8 +70,8 @@ class PixelCounts:
         """
         if not self.road.sum() or not self.other.sum():
             raise DatasetError("these frames show only road or no road at all: the metrics need both")
-        tp = np.cumsum(self.road[::-1])[::-1].astype(np.float64)  # tp[k]: road pixels with probability >= k
-        fp = np.cumsum(self.other[::-1])[::-1].astype(np.float64)
+        tp = called_road(self.road).astype(np.float64)
+        fp = called_road(self.other).astype(np.float64)
         recall = tp / tp[0]
         precision = np.divide(tp, tp + fp, out=np.zeros_like(tp), where=tp + fp > 0)
         f1 = 2 * tp / (tp + fp + tp[0])

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fcn_road_seg.evaluation.metrics import LEVELS, PixelCounts
+from fcn_road_seg.evaluation.metrics import LEVELS, PixelCounts, called_road
 from fcn_road_seg.postprocess.threshold import threshold_level
 
 DRAWS = 4000
@@ -97,7 +97,7 @@ def rates(counts: np.ndarray, level: int) -> dict[str, np.ndarray]:
     Returns:
         By metric, fractions 0..1, of the shape `...`.
     """
-    found, false = np.moveaxis(np.cumsum(counts[..., ::-1], -1)[..., ::-1], -2, 0)  # pixels called road, by threshold
+    found, false = np.moveaxis(called_road(counts), -2, 0)
     road, other = found[..., 0], false[..., 0]
     with np.errstate(invalid="ignore", divide="ignore"):
         f1 = 2 * found / (found + false + road[..., None])

@@ -1,10 +1,10 @@
 """Pixel metrics of a segmenter on any labelled frames."""
 
+from fcn_road_seg.evaluation.error_analysis import rates
 from fcn_road_seg.evaluation.inference_loop import Segment, Track, segmented
 from fcn_road_seg.evaluation.metrics import PixelCounts
 from fcn_road_seg.evaluation.temperature_scaling import expected_calibration_error
 from fcn_road_seg.frames.sample import Samples
-from fcn_road_seg.postprocess.threshold import threshold_level
 
 
 def evaluate_samples(segment: Segment, dataset: Samples, threshold: float, track: Track = iter) -> dict[str, float]:
@@ -20,16 +20,14 @@ def evaluate_samples(segment: Segment, dataset: Samples, threshold: float, track
     counts = PixelCounts()
     for sample, probability in segmented(segment, track(dataset)):
         counts.add(probability, sample.label)
-    best = counts.metrics(threshold)
-    level = threshold_level(threshold)
-    found, false = counts.road[level:].sum(), counts.other[level:].sum()
+    best, at_threshold = counts.metrics(threshold), rates(counts, threshold)
     return {
         "frames": len(dataset),
         "max_f": best.max_f,
         "threshold": best.threshold,
         "average_precision": best.average_precision,
         "iou": best.iou,
-        "precision": float(found / max(found + false, 1)),
-        "recall": float(found / max(counts.road.sum(), 1)),
+        "precision": at_threshold["precision"] or 0.0,  # also if nothing is called road
+        "recall": at_threshold["recall"] or 0.0,
         "ece": expected_calibration_error(counts),
     }

@@ -15,7 +15,7 @@ import torch
 
 from fcn_road_seg.datasets import kitti_road
 from fcn_road_seg.evaluation.inference_loop import Track, segmented
-from fcn_road_seg.evaluation.metrics import LEVELS, PixelCounts
+from fcn_road_seg.evaluation.metrics import LEVELS, PixelCounts, called_road
 from fcn_road_seg.frames.sample import Samples
 from fcn_road_seg.inference.network import FCN8s
 from fcn_road_seg.inference.preprocess import network_size, resize_probability, to_input
@@ -136,8 +136,7 @@ def common_threshold(sets: Sequence[PixelCounts]) -> float:
     """The threshold, 0..1, with the highest mean F1 over sets of frames; each set counts once, whatever its size."""
     total = np.zeros(LEVELS)
     for counts in sets:
-        found = np.cumsum(counts.road[::-1])[::-1]
-        false = np.cumsum(counts.other[::-1])[::-1]
+        found, false = called_road(counts.road), called_road(counts.other)
         total += 2 * found / np.maximum(found + false + counts.road.sum(), 1)
     return int(total[1:].argmax() + 1) / 255  # at level 0 everything is road
 

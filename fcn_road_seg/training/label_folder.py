@@ -72,7 +72,7 @@ def label_folder(
         )
     if (out / "labels").exists():
         raise UserError(f"{out} already has labels: choose another folder")
-    known = [path for path in images if kept and (kept / f"{path.stem}.png").is_file()]
+    known = {path for path in images if kept and (kept / f"{path.stem}.png").is_file()}
     if kept and not known:
         raise DatasetError(f"{kept} has no label of these images, such as {images[0].stem}.png")
     for part in ("images", "labels"):

@@ -7,12 +7,13 @@ import pytest
 
 pytest.importorskip("rclpy", reason="ROS 2 is not installed")
 
+import ground_client
 from geometry_msgs.msg import PolygonStamped, TransformStamped
-from ground_client import CAMERA, FRAME, FRAME_ID, GroundClient, calibration
+from ground_client import CAMERA, FRAME, FRAME_ID, POINT, GroundClient, calibration
 from nav_msgs.msg import OccupancyGrid
 from node_harness import Client, NodeProcess, mask_pixels, qos
 from rclpy.qos import DurabilityPolicy
-from sensor_msgs.msg import CameraInfo, Image, LaserScan, PointCloud2
+from sensor_msgs.msg import CameraInfo, LaserScan, PointCloud2
 
 from fcn_road_seg.ground import GroundPlane
 from fcn_road_seg.ground.lookup import GroundMaps
@@ -21,20 +22,8 @@ from fcn_road_seg.postprocess.labels import labels_and_confidence
 from fcn_road_seg.ros.parameters import NodeParameters
 from fcn_road_seg.ros.synthetic_camera import optical_pose
 
-KINDS = {
-    "points": PointCloud2,
-    "grid": OccupancyGrid,
-    "scan": LaserScan,
-    "boundary": PolygonStamped,
-    "camera_info": CameraInfo,
-    "labels": Image,
-    "confidence": Image,
-    "probability": Image,
-}
+KINDS = ground_client.KINDS | {"boundary": PolygonStamped, "camera_info": CameraInfo}
 HEIGHT, PITCH = 1.65, 0.02
-NAMES = {
-    "points": [("x", "<f4"), ("y", "<f4"), ("z", "<f4"), ("label", "u1"), ("confidence", "u1"), ("_", "<u2")],
-}
 
 
 def camera_model(**changes):
@@ -120,7 +109,7 @@ def test_the_cloud_is_the_ground_plane_pixel_for_pixel(answers, maps, probabilit
         False,
     )
     assert (cloud.point_step, cloud.row_step) == (16, 16 * CAMERA.width)
-    points = np.frombuffer(cloud.data, NAMES["points"]).reshape(CAMERA.height, CAMERA.width)
+    points = np.frombuffer(cloud.data, POINT).reshape(CAMERA.height, CAMERA.width)
     xyz = np.stack([points[axis] for axis in "xyz"], -1)
     np.testing.assert_array_equal(xyz, maps.tables.optical_points())
     assert 0.2 < np.isfinite(xyz).all(-1).mean() < 0.8
@@ -226,7 +215,7 @@ def test_parameters_apply_at_once_and_an_old_plane_is_never_used(listener, clien
     answers = listener.until_received(calibration(), "grid", "points")
     maps = maps_of(GroundPlane.from_mounting(1.0, PITCH), grid_mode="probability")
     np.testing.assert_array_equal(np.array(answers["grid"].data, np.int8), maps.grid(probability).ravel())
-    points = np.frombuffer(answers["points"].data, NAMES["points"])["y"].reshape(CAMERA.height, CAMERA.width)
+    points = np.frombuffer(answers["points"].data, POINT)["y"].reshape(CAMERA.height, CAMERA.width)
     np.testing.assert_array_equal(points, maps.tables.optical_points()[..., 1])
     assert client.set_parameter("camera_height", HEIGHT) == ""
     before = set(listener.received["points"])
@@ -234,7 +223,7 @@ def test_parameters_apply_at_once_and_an_old_plane_is_never_used(listener, clien
     new = [listener.received["points"][stamp] for stamp in listener.received["points"].keys() - before]
     at_height = maps_of(GroundPlane.from_mounting(HEIGHT, PITCH)).tables.optical_points()[..., 1]
     for cloud in new:
-        points = np.frombuffer(cloud.data, NAMES["points"])["y"].reshape(CAMERA.height, CAMERA.width)
+        points = np.frombuffer(cloud.data, POINT)["y"].reshape(CAMERA.height, CAMERA.width)
         np.testing.assert_array_equal(points, at_height)
     assert client.set_parameter("grid_mode", "binary") == ""
     assert "out of range" in client.set_parameter("camera_height", -1.0)
@@ -348,7 +337,7 @@ def test_the_plane_comes_from_a_chain_of_static_transforms(other_domain_id, smal
         answers = listener.until_received(calibration(), "points", "grid")
         matrix_plane = GroundPlane.from_quaternion((2, 0, 1.7), pose.rotation, -0.25)
         expected = maps_of(matrix_plane).tables.optical_points()
-        points = np.frombuffer(answers["points"].data, NAMES["points"]).reshape(CAMERA.height, CAMERA.width)
+        points = np.frombuffer(answers["points"].data, POINT).reshape(CAMERA.height, CAMERA.width)
         np.testing.assert_allclose(np.stack([points[axis] for axis in "xyz"], -1), expected, rtol=1e-4, atol=1e-4)
         assert answers["grid"].header.frame_id == "base_footprint"
         assert answers["grid"].info.origin.position.z == -0.25

@@ -6,12 +6,12 @@ import pytest
 
 pytest.importorskip("rclpy", reason="ROS 2 is not installed")
 
-from ground_client import CAMERA, FRAME, GroundClient, calibration
+import ground_client
+from ground_client import CAMERA, FRAME, POINT, GroundClient, calibration
 from in_process_node import InProcessNode
-from nav_msgs.msg import OccupancyGrid
 from node_harness import NodeProcess, frame_message, mask_pixels
 from rclpy.lifecycle import TransitionCallbackReturn
-from sensor_msgs.msg import Image, LaserScan, PointCloud2
+from sensor_msgs.msg import Image
 
 from fcn_road_seg.frames.image_file import write_image
 from fcn_road_seg.frames.own_vehicle import OwnVehicle
@@ -24,17 +24,8 @@ from fcn_road_seg.postprocess.small_regions import without_small_regions
 from fcn_road_seg.postprocess.threshold import threshold_mask
 from fcn_road_seg.ros.parameters import NodeParameters
 
-KINDS = {
-    "points": PointCloud2,
-    "grid": OccupancyGrid,
-    "scan": LaserScan,
-    "labels": Image,
-    "confidence": Image,
-    "probability": Image,
-    "overlay": Image,
-}
+KINDS = ground_client.KINDS | {"overlay": Image}
 HEIGHT, MIN_REGION = 1.65, 0.01
-POINT = np.dtype([("x", "<f4"), ("y", "<f4"), ("z", "<f4"), ("label", "u1"), ("confidence", "u1"), ("_", "<u2")])
 
 
 @pytest.fixture(scope="module")
