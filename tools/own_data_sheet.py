@@ -42,7 +42,7 @@ def labelled(folder: Path, part: str) -> list[np.ndarray]:
     pictures = []
     for name in listed(folder, part):
         label = cv2.imread(str(folder / "labels" / f"{name}.png"), cv2.IMREAD_GRAYSCALE)
-        pictures.append(overlay(read_rgb(folder / "images" / f"{name}.jpg"), label, alpha=0.35))
+        pictures.append(overlay(read_rgb(folder / "images" / f"{name}.jpg"), label))
     return pictures
 
 

@@ -24,7 +24,7 @@ from fcn_road_seg.bags.writer import add_connection, check_out, new_bag, offered
 from fcn_road_seg.errors import DeviceLostError, UserError
 from fcn_road_seg.frames.image_message import compressed_to_rgb, fill_image, image_to_rgb
 from fcn_road_seg.frames.video import VideoWriter
-from fcn_road_seg.postprocess.overlay import overlay
+from fcn_road_seg.postprocess.overlay import ALPHA, overlay
 from fcn_road_seg.postprocess.small_regions import without_small_regions
 from fcn_road_seg.postprocess.threshold import threshold_mask
 
@@ -56,7 +56,7 @@ class Job:
     """P(road), 0..1; 0 for the threshold of the weights."""
     min_region: float = 0.0
     """Share of the image, 0..1; smaller islands of road are dropped, and smaller holes in it filled."""
-    alpha: float = 0.5
+    alpha: float = ALPHA
     video: Path | None = None
     storage: str = "mcap"
     resume: bool = False

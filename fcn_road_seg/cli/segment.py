@@ -27,7 +27,7 @@ def add_parser(subparsers: Subparsers) -> argparse.ArgumentParser:
         help="P(road), 0..1, from which a pixel is road (default: the one stored with the weights)",
     )
     add_min_region_option(parser)
-    parser.add_argument("--alpha", type=float, default=0.5, help="opacity of the overlay (default: %(default)s)")
+    parser.add_argument("--alpha", type=float, default=0.35, help="opacity of the overlay (default: %(default)s)")
     add_segmenter_options(parser)
     return parser
 

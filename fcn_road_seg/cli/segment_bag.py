@@ -48,7 +48,7 @@ def add_parser(subparsers: Subparsers) -> argparse.ArgumentParser:
         help="P(road), 0..1, from which a pixel is road (default: the one stored with the weights)",
     )
     add_min_region_option(parser)
-    parser.add_argument("--alpha", type=float, default=0.5, help="opacity of the overlay (default: %(default)s)")
+    parser.add_argument("--alpha", type=float, default=0.35, help="opacity of the overlay (default: %(default)s)")
     parser.add_argument("--video", type=Path, metavar="OUT.mp4", help="also write the overlay as a video")
     parser.add_argument(
         "--storage", choices=("mcap", "sqlite3"), default="mcap", help="storage format (default: %(default)s)"

@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import Any, Final
 
 from fcn_road_seg.ground.lookup import MapOptions
+from fcn_road_seg.postprocess.overlay import ALPHA
 from fcn_road_seg.ros.parameter import ParameterError, parameter, table
 
 RUNNING: Final = "while running"
@@ -89,8 +90,8 @@ class NodeParameters:
         maximum=0.1,
     )
     overlay_alpha: float = parameter(
-        0.5,
-        "How strongly ~/overlay tints the road: 0.0 not at all, 1.0 opaque.",
+        ALPHA,
+        "Opacity of the road's tint in ~/overlay; its outline is twice as opaque. 0.0: the frame is unchanged.",
         changes=RUNNING,
         minimum=0.0,
         maximum=1.0,

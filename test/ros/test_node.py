@@ -84,7 +84,7 @@ def test_the_overlay_follows_the_mask_while_it_is_subscribed_to(client, camera, 
     client.node.destroy_subscription(subscription)
     assert overlays[0].header == mask.header
     assert overlays[0].encoding == "bgr8"
-    expected = overlay(FRAME, threshold_mask(segmenter(FRAME), threshold), 0.5)
+    expected = overlay(FRAME, threshold_mask(segmenter(FRAME), threshold))
     np.testing.assert_array_equal(np.frombuffer(overlays[0].data, np.uint8), expected[:, :, ::-1].ravel())
     assert client.mask_sent[client.masks.index(mask)] < sent[0]
 

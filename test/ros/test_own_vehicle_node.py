@@ -98,7 +98,7 @@ def test_the_vehicle_is_never_road_and_unknown_in_the_labels(answers, raw, proba
     np.testing.assert_array_equal(labels[~own] == 1, mask[~own] == 255)
     assert set(np.unique(labels[~own])) == {0, 1}
     picture = np.frombuffer(answers["overlay"].data, np.uint8).reshape(FRAME.shape)[..., ::-1]
-    np.testing.assert_array_equal(picture, overlay(FRAME, mask, 0.5))
+    np.testing.assert_array_equal(picture, overlay(FRAME, mask))
     np.testing.assert_array_equal(picture[own], FRAME[own])
 
 
