@@ -3,7 +3,8 @@
 import argparse
 import sys
 import tempfile
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ from fcn_road_seg.cli.options import (
     Subparsers,
     add_json_option,
     add_segmenter_options,
+    json_path,
     load_segmenter,
     resolved_options,
     write_json,
@@ -19,6 +21,9 @@ from fcn_road_seg.errors import UserError
 
 if TYPE_CHECKING:
     import numpy as np
+
+    from fcn_road_seg.datasets.drive import Drive
+    from fcn_road_seg.inference.segmenter import RoadSegmenter
 
 
 def add_parser(subparsers: Subparsers) -> argparse.ArgumentParser:
@@ -30,23 +35,42 @@ def add_parser(subparsers: Subparsers) -> argparse.ArgumentParser:
     parser.add_argument(
         "--out", type=Path, default=Path("demo_out"), help="folder for the results (default: %(default)s)"
     )
-    parser.add_argument("--rate", type=float, default=10.0, help="frames per second (default: %(default)s)")
+    parser.add_argument(
+        "--rate",
+        type=float,
+        help="frames per second; 0: each frame when the one before has its mask (default: 10, or what this machine "
+        "keeps up with; 0 for images and videos)",
+    )
     parser.add_argument(
         "--frames",
         type=int,
         default=0,
-        help="maximum number of frames (default: 100 of a synthetic drive, 600 of others)",
+        help="maximum number of frames (default: 40 of a synthetic drive, 600 of others)",
     )
     parser.add_argument("--seed", type=int, default=0, help="random seed of the synthetic drive (default: %(default)s)")
+    parser.add_argument(
+        "--animation",
+        type=animation_path,
+        metavar="FILE",
+        help="write the pictures of the video as an animated .webp, .gif or .png as well",
+    )
     add_segmenter_options(parser)
     add_json_option(parser)
     return parser
 
 
+def animation_path(text: str) -> Path:
+    """The path of an animated picture, in an existing folder."""
+    path = Path(text)
+    if path.suffix.lower() not in (".webp", ".gif", ".png"):
+        raise argparse.ArgumentTypeError(f"{text} is not a .webp, .gif or .png file")
+    return json_path(text)
+
+
 def run(args: argparse.Namespace) -> int:
     """Return 1 if no frame was answered or a mask differs from the one that `road_seg segment` computes, else 0."""
-    if not 0 < args.rate <= 1000:
-        raise UserError(f"--rate is {args.rate}, but must be more than 0 and at most 1000")
+    if args.rate is not None and not 0 <= args.rate <= 1000:
+        raise UserError(f"--rate is {args.rate:g}, but must be from 0 to 1000")
     if args.seed < 0:
         raise UserError(f"--seed is {args.seed}, but must be at least 0")
     if args.frames < 0:
@@ -56,67 +80,111 @@ def run(args: argparse.Namespace) -> int:
     from rich.progress import Progress, track
 
     from fcn_road_seg.datasets.drive import open_drive
-    from fcn_road_seg.demo.bag import write_drive
     from fcn_road_seg.demo.run import run_drive
     from fcn_road_seg.demo.summary import figures, write_pictures
     from fcn_road_seg.postprocess.threshold import threshold_mask
 
-    drive = open_drive(args.drive, args.frames, args.rate, args.seed)
+    drive = open_drive(args.drive, args.frames, args.rate or 10.0, args.seed)
+    frames = iter(drive.frames)
+    first = next(frames, None)
+    if first is None:
+        raise UserError(f"{drive.name} has no frames")
+    drive = replace(drive, frames=chain([first], frames))
     args.out.mkdir(parents=True, exist_ok=True)
-    options = asdict(resolved_options(args))
-    parameters = {name: value for name, value in options.items() if value != ""}  # ROS takes no empty value
+    segmenter, rate = choose(args, drive, first.image)
+    height, width = first.image.shape[:2]
+    parameters = asdict(resolved_options(args)) | {"warm_up_width": width, "warm_up_height": height}
+    parameters = {name: value for name, value in parameters.items() if value != ""}  # ROS takes no empty value
     console = Console(stderr=True)
     with tempfile.TemporaryDirectory(prefix="road_seg_demo_") as folder:
-        in_bag = write_drive(
-            drive,
-            Path(folder) / "drive",
-            args.rate,
-            lambda frames: track(frames, "preparing", drive.count, console=console),
-        )
-        total = len(in_bag.stamps)
         with Progress(console=console, refresh_per_second=4) as bar:
-            task = bar.add_task("driving", total=total)
-            recording = run_drive(
-                in_bag, args.rate, parameters, args.out, lambda answered: bar.update(task, completed=answered)
+            preparing = bar.add_task("preparing", total=drive.count)
+            driving = bar.add_task("driving", total=drive.count, start=False)
+
+            def advance(done: int) -> None:
+                bar.start_task(driving)
+                bar.update(driving, completed=done)
+
+            in_bag, recording = run_drive(
+                drive,
+                rate,
+                parameters,
+                Path(folder) / "drive",
+                args.out,
+                lambda frames: bar.track(frames, drive.count, task_id=preparing),
+                advance,
             )
-        segmenter = load_segmenter(args)
+            bar.update(driving, total=len(recording.stamps))
         with Progress(console=console, refresh_per_second=4) as bar:
-            task = bar.add_task("comparing", total=total)
+            task = bar.add_task("comparing", total=sum(latency is not None for latency in recording.latencies))
 
             def segment(frame: "np.ndarray") -> "np.ndarray":
                 bar.advance(task)
                 return threshold_mask(segmenter(frame), segmenter.threshold)
 
-            result = figures(in_bag, args.rate, recording, segment)
+            result = figures(in_bag, rate, recording, segment)
         video, sheet = write_pictures(
-            in_bag, args.rate, recording, args.out, lambda pairs: track(pairs, "drawing", total, console=console)
+            in_bag,
+            rate or drive.rate,
+            recording,
+            args.out,
+            args.animation,
+            lambda frames: track(frames, "drawing", len(recording.stamps), console=console),
         )
     write_json(args.json, result)
     print(summary(result))
     print(f"video           {video}\ncontact sheet   {sheet}\nrecorded masks  {recording.bag}")
-    unanswered = result["frames_sent"] - result["frames_answered"]
     different = result["frames_answered"] - result["frames_equal"]
-    if unanswered:
-        sent, rate = result["frames_sent"], f"{args.rate:g} Hz"
-        print(f"{sent - unanswered} of {sent} frames answered at {rate}; newer frames replaced the others")
     if different:
         print(f"road_seg demo: {different} masks differ from those of road_seg segment", file=sys.stderr)
     if not result["frames_answered"]:
-        print("road_seg demo: no frame was answered: node.log has the reason", file=sys.stderr)
+        print(f"road_seg demo: no frame was answered: {args.out / 'node.log'} has the reason", file=sys.stderr)
     return 1 if different or not result["frames_answered"] else 0
+
+
+def choose(args: argparse.Namespace, drive: "Drive", frame: "np.ndarray") -> "tuple[RoadSegmenter, float]":
+    """The segmenter and the rate: as the options say, else what this machine keeps up with; sets args.weights.
+
+    Drives that a camera recorded at a rate are played at one; images and videos go as fast as they are answered.
+    """
+    from fcn_road_seg.demo.pace import RATES, seconds_per_frame, sustained_rate
+
+    live = drive.kitti is not None or drive.camera is not None
+    segmenter = load_segmenter(args)
+    seconds = seconds_per_frame(segmenter, frame)
+    wanted = RATES[0] if args.rate is None else args.rate
+    if not args.weights and live and sustained_rate(seconds) < wanted:
+        args.weights = "lite"
+        segmenter, full = load_segmenter(args), seconds
+        seconds = seconds_per_frame(segmenter, frame)
+        print(f"The full weights take {1000 * full:.0f} ms a frame on this machine now: taking lite.", file=sys.stderr)
+    rate = args.rate
+    if rate is None:
+        rate = sustained_rate(seconds) if live else 0.0
+    pace = f"at {rate:g} Hz" if rate else "each as soon as the one before has its mask"
+    print(f"A frame takes {1000 * seconds:.0f} ms: sending them {pace}.", file=sys.stderr)
+    return segmenter, rate
 
 
 def summary(result: dict[str, Any]) -> str:
     """The figures of a drive as text, one per line."""
-    iou = "unknown: the drive has no ground truth" if result["iou"] is None else f"{result['iou']:.4f}"
-    lines = {
-        "drive": result["drive"],
-        "frames": f"{result['frames_sent']} sent, {result['frames_answered']} answered",
-        "masks": f"{result['frames_equal']} are identical to those of road_seg segment",
-        "latency": f"p50 {result['latency_p50_ms']} ms, p99 {result['latency_p99_ms']} ms, from frame to mask",
-        "rate": f"{result['fps']} masks per second at {result['rate']:g} frames per second",
+    sent, answered, rate = result["frames_sent"], result["frames_answered"], result["rate"]
+    pace = f"at {rate:g} Hz" if rate else "one by one"
+    frames = f"{answered} of {sent} frames answered {pace}"
+    if answered < sent:
+        frames += "; newer frames replaced the others" if rate else "; the others are lost"
+    lines = {"drive": result["drive"], "frames": frames}
+    if answered:
+        lines |= {
+            "masks": f"{result['frames_equal']} are identical to those of road_seg segment",
+            "latency": f"p50 {result['latency_p50_ms']} ms, p99 {result['latency_p99_ms']} ms, from frame to mask",
+        }
+    if result["fps"] is not None:
+        lines["rate"] = f"{result['fps']} masks per second"
+    lines |= {
         "device": f"{result['device_name']} ({result['device']}, {result['backend']}), {result['precision']}",
         "weights": result["weights"],
-        "IoU": iou,
     }
+    if result["iou"] is not None:
+        lines["IoU"] = f"{result['iou']:.4f} with the true road"
     return "\n".join(f"{name:15} {text}" for name, text in lines.items())

@@ -1,8 +1,11 @@
 """Opens a drive as frames: a synthetic drive, a folder of images, a KITTI raw drive or a video."""
 
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from functools import cache, partial
 from itertools import islice
+from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -13,11 +16,12 @@ from fcn_road_seg.frames.image_file import SUFFIXES, images_in, read_rgb
 from fcn_road_seg.frames.video import VideoReader
 
 if TYPE_CHECKING:
-    from fcn_road_seg.synthetic import Camera
+    from fcn_road_seg.synthetic import Camera, SyntheticDrive
 
 KITTI_CAMERAS = ("image_02", "image_03", "image_00", "image_01")
 """Folders of a KITTI raw drive in order of preference: colour before grey, left before right."""
-SYNTHETIC_FRAMES = 100
+SYNTHETIC_FRAMES = 40
+"""Rendering them takes most of the demo's time."""
 MAX_FRAMES = 600
 
 
@@ -56,7 +60,7 @@ def open_drive(path: Path | None, frames: int = 0, rate: float = 10.0, seed: int
 
     Args:
         path: a folder of images, a KITTI raw drive (the ..._sync folder) or a video; None renders a synthetic drive.
-        frames: most frames; 0 takes 100 of a synthetic drive, or the first 600 of any other.
+        frames: most frames; 0 takes 40 of a synthetic drive, or the first 600 of any other.
         rate: frames per second of the synthetic drive.
         seed: of the synthetic drive.
 
@@ -77,11 +81,30 @@ def open_drive(path: Path | None, frames: int = 0, rate: float = 10.0, seed: int
 
 
 def _synthetic(count: int, rate: float, seed: int) -> Drive:
+    drive = _synthetic_drive(seed, count, rate)
+    return Drive(f"synthetic drive {seed}", count, _rendered(seed, count, rate), camera=drive.camera, rate=rate)
+
+
+@cache
+def _synthetic_drive(seed: int, count: int, rate: float) -> "SyntheticDrive":
     from fcn_road_seg.synthetic import SyntheticDrive
 
-    drive = SyntheticDrive(seed=seed, frames=count, rate=rate, scene="residential", weather="sun")
-    frames = (DriveFrame(drive[i].image, drive[i].road) for i in range(count))
-    return Drive(f"synthetic drive {seed}", count, frames, camera=drive.camera, rate=rate)
+    return SyntheticDrive(seed=seed, frames=count, rate=rate, scene="residential", weather="sun")
+
+
+def _rendered(seed: int, count: int, rate: float) -> Iterator[DriveFrame]:
+    """Render the first frame here, and the others on all cores when the second is asked for."""
+    render = partial(_render, seed, count, rate)
+    yield render(0)
+    if count > 1:
+        # Spawned, because a fork of a process that has threads may hang.
+        with ProcessPoolExecutor(mp_context=get_context("spawn")) as pool:
+            yield from pool.map(render, range(1, count))
+
+
+def _render(seed: int, count: int, rate: float, index: int) -> DriveFrame:
+    frame = _synthetic_drive(seed, count, rate)[index]
+    return DriveFrame(frame.image, frame.road)
 
 
 def _kitti(path: Path) -> tuple[int, Path] | None:

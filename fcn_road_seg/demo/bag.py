@@ -33,8 +33,11 @@ class DriveInBag(NamedTuple):
     """Ground truth per frame, bool H x W, or None."""
     camera_info: str = ""
     """Topic of the camera's calibration; empty if unknown."""
-    camera_height: float = 0.0
-    """Metres above the road; 0 if unknown."""
+
+    @property
+    def remapped(self) -> dict[str, str]:
+        """The names under which the node gets the camera's topics."""
+        return {self.topic: "/image"} | ({self.camera_info: "/camera_info"} if self.camera_info else {})
 
     @property
     def rate(self) -> float:
@@ -46,6 +49,13 @@ class DriveInBag(NamedTuple):
         with open_bag(self.path) as bag:
             for connection, _, data in bag.messages([self.topic]):
                 yield image_to_rgb(bag.deserialize(data, connection.msgtype))
+
+
+def camera_height(drive: Drive) -> float:
+    """Metres of a drive's camera above the road; 0 if its calibration is unknown."""
+    if drive.kitti is not None:
+        return kitti_messages.CAMERA_HEIGHT
+    return drive.camera.camera_height if drive.camera is not None else 0.0
 
 
 def write_drive(drive: Drive, out: Path, rate: float, progress: Callable[[Iterable], Iterable]) -> DriveInBag:
@@ -66,8 +76,7 @@ def write_drive(drive: Drive, out: Path, rate: float, progress: Callable[[Iterab
         topic = f"/kitti/{kitti_to_bag.CAMERAS[camera]}"
         stamps = [reading.stamp for reading in recorded.images[camera]]
         unknown: list[np.ndarray | None] = [None] * len(stamps)
-        calibration = f"{topic}/camera_info", kitti_messages.CAMERA_HEIGHT
-        return DriveInBag(drive.name, out, f"{topic}/image_raw", stamps, unknown, *calibration)
+        return DriveInBag(drive.name, out, f"{topic}/image_raw", stamps, unknown, f"{topic}/camera_info")
     store = get_typestore(Stores.LATEST)
     message_type, header_type = store.types[IMAGE], store.types["std_msgs/msg/Header"]
     stamps, roads = [], []
@@ -89,8 +98,7 @@ def write_drive(drive: Drive, out: Path, rate: float, progress: Callable[[Iterab
             roads.append(frame.road)
         if not stamps:
             raise UserError(f"{drive.name} has no frames")
-    known = ("/camera_info", drive.camera.camera_height) if drive.camera is not None else ("", 0.0)
-    return DriveInBag(drive.name, out, "/image", stamps, roads, *known)
+    return DriveInBag(drive.name, out, "/image", stamps, roads, "/camera_info" if drive.camera is not None else "")
 
 
 def _camera_info(store: Typestore, header: Any, camera: Camera) -> Any:

@@ -1,7 +1,8 @@
 """Records the node's outputs in a bag, and the times at which frames were published and masks received."""
 
 import struct
-from collections.abc import Callable
+from collections.abc import Collection
+from functools import partial
 from typing import TYPE_CHECKING
 
 from diagnostic_msgs.msg import DiagnosticArray
@@ -22,7 +23,8 @@ from fcn_road_seg.ros.child_process import node_listens
 if TYPE_CHECKING:
     from rclpy.subscription import MessageInfo
 
-GROUND_OUTPUTS = {"/road_seg/grid": OccupancyGrid, "/road_seg/scan": LaserScan, "/road_seg/boundary": PolygonStamped}
+GRID = "/road_seg/grid"
+GROUND_OUTPUTS = {GRID: OccupancyGrid, "/road_seg/scan": LaserScan, "/road_seg/boundary": PolygonStamped}
 """Recorded topics besides the mask, with their types; ~/points would take 7.5 MB per frame."""
 
 
@@ -36,6 +38,8 @@ class Recorder(Node):
     Attributes:
         sent: publication time of each frame, nanoseconds since the epoch, by its stamp.
         received: reception time of each frame's mask, nanoseconds since the epoch, by the frame's stamp.
+        stamps: of the frames whose outputs are recorded, nanoseconds.
+        warm: whether the node has answered with its last output: a grid if ground outputs are recorded, else a mask.
         device: the values of the node's status "device"; empty until received.
     """
 
@@ -44,6 +48,9 @@ class Recorder(Node):
         self.sent: dict[int, int] = {}
         self.received: dict[int, int] = {}
         self.device: dict[str, str] = {}
+        self.stamps: Collection[int] = ()
+        self.warm = False
+        self._last_output = GRID if ground_outputs else MASK
         self._writer = writer
         self._masks = self._connection(MASK, Image)
         qos = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=100, reliability=ReliabilityPolicy.RELIABLE)
@@ -51,22 +58,27 @@ class Recorder(Node):
         self.create_subscription(Image, MASK, self._on_mask, qos, raw=True)
         self.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, 10, raw=True)
         for topic, kind in GROUND_OUTPUTS.items() if ground_outputs else ():
-            self.create_subscription(kind, topic, self._record(self._connection(topic, kind)), qos, raw=True)
+            record = partial(self._record, self._connection(topic, kind))
+            self.create_subscription(kind, topic, record, qos, raw=True)
 
     def _connection(self, topic: str, kind: type) -> Connection:
         name = f"{kind.__module__.partition('.')[0]}/msg/{kind.__name__}"
         store = get_typestore(Stores.LATEST)
         return self._writer.add_connection(topic, name, typestore=store, offered_qos_profiles=offered_qos(1))
 
-    def _record(self, connection: Connection) -> Callable[[bytes], None]:
-        return lambda data: self._writer.write(connection, stamp_of(data), data)
+    def _record(self, connection: Connection, data: bytes) -> None:
+        self.warm |= connection.topic == self._last_output
+        if stamp_of(data) in self.stamps:
+            self._writer.write(connection, stamp_of(data), data)
 
     def _on_image(self, data: bytes, info: "MessageInfo") -> None:
-        self.sent[stamp_of(data)] = info["source_timestamp"]
+        if stamp_of(data) in self.stamps:
+            self.sent[stamp_of(data)] = info["source_timestamp"]
 
     def _on_mask(self, data: bytes, info: "MessageInfo") -> None:
-        self.received[stamp_of(data)] = info["received_timestamp"]
-        self._writer.write(self._masks, stamp_of(data), data)
+        if stamp_of(data) in self.stamps:
+            self.received[stamp_of(data)] = info["received_timestamp"]
+        self._record(self._masks, data)
 
     def _on_diagnostics(self, data: bytes) -> None:
         for status in deserialize_message(data, DiagnosticArray).status:

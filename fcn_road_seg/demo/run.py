@@ -1,28 +1,33 @@
-"""Runs a drive through the node: bag -> player -> node -> recorded bag, with player and node in their own processes."""
+"""Runs a drive through the node: bag -> player -> node -> recorded bag, with the node in its own process."""
 
 import json
 import os
 import time
-from collections.abc import Callable, Collection, Iterator
-from functools import partial
+from collections.abc import Callable, Collection, Iterable, Iterator
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from fcn_road_seg.bags.reader import open_bag
 from fcn_road_seg.bags.writer import new_bag
-from fcn_road_seg.demo.bag import DriveInBag
-from fcn_road_seg.demo.player import player_process
+from fcn_road_seg.datasets.drive import Drive
+from fcn_road_seg.demo.bag import DriveInBag, camera_height, write_drive
+from fcn_road_seg.demo.player import player_process, step_player
 from fcn_road_seg.demo.topics import MASK
 from fcn_road_seg.errors import UserError
 from fcn_road_seg.ros.child_process import node_process, wait_until
 from fcn_road_seg.ros.domain import DomainReservation
 
-LAST_MASK_SECONDS = 3
-"""Maximum wait for another mask after the player has exited."""
+if TYPE_CHECKING:
+    from fcn_road_seg.demo.recorder import Recorder
+
+PATIENCE = 60.0
+"""Seconds without an answer after which a frame counts as lost; a busy machine may take many."""
+AGAIN = 1.0
+"""Seconds until the first frame is sent again while the node makes its lookup tables."""
 
 
 class Recording(NamedTuple):
@@ -67,22 +72,30 @@ class Recording(NamedTuple):
 
 
 def run_drive(
-    drive: DriveInBag,
+    drive: Drive,
     rate: float,
     parameters: dict[str, object],
+    folder: Path,
     out: Path,
-    progress: Callable[[int], None] = lambda answered: None,
-) -> Recording:
-    """Play a drive to the node over ROS 2, on this machine only, and record its outputs in the bag `out`/recording.
+    prepare: Callable[[Iterable], Iterable],
+    progress: Callable[[int], None],
+) -> tuple[DriveInBag, Recording]:
+    """Send a drive to the node over ROS 2, on this machine only, and record its outputs in the bag `out`/recording.
+
+    The drive is written to a bag while the node starts. Before the drive begins, the node has answered its first frame
+    with all outputs.
 
     Args:
-        rate: frames per second.
+        rate: frames per second; 0 sends each frame when the node has answered the one before.
         parameters: of the node.
+        folder: a new folder for the drive's bag.
         out: folder for the recording, which is replaced, and for node.log and player.log.
-        progress: called with the number of masks received, about ten times a second.
+        prepare: wraps the drive's frames while they are written, for a progress bar.
+        progress: called with the number of frames that are done, about ten times a second: with masks, or passed.
 
     Raises:
-        UserError: ROS 2 is not installed, the node cannot be configured, or a process exits too early.
+        UserError: the drive cannot be read, ROS 2 is not installed, the node cannot be configured, or a process exits
+            too early.
     """
     domain = DomainReservation()
     domain.isolate_process()
@@ -93,30 +106,28 @@ def run_drive(
         raise UserError(f"this needs ROS 2 ({error}): use make demo, or source a ROS 2 installation first") from None
     from fcn_road_seg.demo.recorder import Recorder
 
-    height, width = next(drive.frames()).shape[:2]
-    parameters = parameters | {"warm_up_width": width, "warm_up_height": height, "camera_height": drive.camera_height}
     environment = dict(os.environ)
     recording = out / "recording"
     rclpy.init(args=[], signal_handler_options=SignalHandlerOptions.NO)
     try:
         with new_bag(recording, force=True) as writer:
-            recorder = Recorder(writer, ground_outputs=bool(drive.camera_info))
-            with node_process(parameters, out / "node.log", environment) as node:
-                spin = partial(rclpy.spin_once, recorder, timeout_sec=0.1)
-                wait_until(recorder.node_listens, node, spin, "the node is not active")
-                with player_process(drive, rate, out, environment) as player:
-                    while not player.ended():
-                        node.ended()
-                        spin()
-                        progress(len(recorder.received))
-                played = json.loads((out / "player.json").read_text())["messages"].get(drive.topic, 0)
-                quiet_since, answered = time.monotonic(), -1
-                while len(recorder.received) < played and time.monotonic() - quiet_since < LAST_MASK_SECONDS:
+            height = camera_height(drive)
+            recorder = Recorder(writer, ground_outputs=height > 0)
+            with node_process(parameters | {"camera_height": height}, out / "node.log", environment) as node:
+                in_bag = write_drive(drive, folder, rate or drive.rate, prepare)
+
+                def spin() -> None:
                     node.ended()
-                    spin()
-                    if len(recorder.received) > answered:
-                        quiet_since, answered = time.monotonic(), len(recorder.received)
-                progress(len(recorder.received))
+                    rclpy.spin_once(recorder, timeout_sec=0.1)
+
+                wait_until(recorder.node_listens, node, spin, "the node is not active")
+                _warm_up(in_bag, recorder, spin)
+                recorder.stamps = frozenset(in_bag.stamps)
+                if rate:
+                    played = _play_at_rate(in_bag, rate, recorder, out, environment, spin, progress)
+                else:
+                    played = _play_in_step(in_bag, recorder, spin, progress)
+                progress(played)
                 code = node.stop()
                 if code:
                     raise UserError(f"the node did not exit cleanly after SIGINT: its exit code is {code}")
@@ -124,12 +135,61 @@ def run_drive(
     finally:
         rclpy.try_shutdown()
     sent, received = recorder.sent, recorder.received
-    return Recording(
+    stamps = in_bag.stamps[:played]
+    return in_bag, Recording(
         recording,
-        stamps=drive.stamps[:played],
-        latencies=[
-            (received[s] - sent[s]) / 1e9 if s in received and s in sent else None for s in drive.stamps[:played]
-        ],
+        stamps=stamps,
+        latencies=[(received[s] - sent[s]) / 1e9 if s in received and s in sent else None for s in stamps],
         arrivals=sorted(received.values()),
         node=recorder.device,
     )
+
+
+def _warm_up(drive: DriveInBag, recorder: "Recorder", spin: Callable[[], None]) -> None:
+    """Send the first frame until the node has answered with all its outputs, for which it makes lookup tables."""
+    give_up = time.monotonic() + PATIENCE
+    with step_player(drive, recorder) as player:
+        while not recorder.warm and time.monotonic() < give_up:
+            player.send_first()
+            again = time.monotonic() + AGAIN
+            while not recorder.warm and time.monotonic() < again:
+                spin()
+
+
+def _play_at_rate(
+    drive: DriveInBag,
+    rate: float,
+    recorder: "Recorder",
+    out: Path,
+    environment: dict[str, str],
+    spin: Callable[[], None],
+    progress: Callable[[int], None],
+) -> int:
+    """Play the drive from another process, like a camera; returns how many frames it has sent."""
+    with player_process(drive, rate, out, environment) as player:
+        while not player.ended():
+            spin()
+            progress(len(recorder.received))
+    played: int = json.loads((out / "player.json").read_text())["messages"].get(drive.topic, 0)
+    _wait_for_answer(drive.stamps[played - 1] if played else 0, recorder, spin)
+    return played
+
+
+def _play_in_step(
+    drive: DriveInBag, recorder: "Recorder", spin: Callable[[], None], progress: Callable[[int], None]
+) -> int:
+    """Send each frame when the node has answered the one before; returns how many frames there were."""
+    with step_player(drive, recorder) as player:
+        for index, stamp in enumerate(player.frames()):
+            _wait_for_answer(stamp, recorder, spin)
+            progress(index + 1)
+    return len(drive.stamps)
+
+
+def _wait_for_answer(stamp: int, recorder: "Recorder", spin: Callable[[], None]) -> None:
+    """Wait for the mask of a frame that no newer one has replaced, until none has come for `PATIENCE` seconds."""
+    give_up, answered = time.monotonic() + PATIENCE, len(recorder.received)
+    while stamp not in recorder.received and time.monotonic() < give_up:
+        spin()
+        if len(recorder.received) > answered:
+            give_up, answered = time.monotonic() + PATIENCE, len(recorder.received)

@@ -8,17 +8,15 @@ import cv2
 import numpy as np
 
 from fcn_road_seg.demo.bag import DriveInBag
-from fcn_road_seg.demo.birds_eye import birds_eye
+from fcn_road_seg.demo.panel import panel
 from fcn_road_seg.demo.run import Recording
 from fcn_road_seg.evaluation.metrics import PixelCounts
 from fcn_road_seg.frames.image_file import write_image
 from fcn_road_seg.frames.video import VideoWriter
-from fcn_road_seg.postprocess.overlay import overlay
 
 NODE_FIGURES = "weights", "device", "device name", "backend", "precision"
-SHEET_COLUMNS, SHEET_ROWS = 3, 4
-SHEET_WIDTH = 480
-"""Width in pixels of each picture on the contact sheet."""
+SHEET_COLUMNS, SHEET_ROWS = 2, 3
+WEBP_QUALITY = 60
 
 
 def figures(
@@ -58,11 +56,18 @@ def figures(
 
 
 def write_pictures(
-    drive: DriveInBag, rate: float, recording: Recording, out: Path, progress: Callable[[Iterable], Iterable]
+    drive: DriveInBag,
+    rate: float,
+    recording: Recording,
+    out: Path,
+    animation: Path | None,
+    progress: Callable[[Iterable], Iterable],
 ) -> tuple[Path, Path]:
-    """Write the overlay video and the contact sheet; a frame without a mask is shown untinted.
+    """Write a video of every frame's `panel`, and a contact sheet of some.
 
-    If the drive has a calibration, the sheet also shows the bird's-eye view of each frame, see `birds_eye`.
+    Args:
+        rate: frames per second of the video.
+        animation: a file to write the panels to as an animated picture as well, see `write_animation`.
 
     Returns:
         The paths of the video (MP4) and of the sheet (PNG).
@@ -70,24 +75,38 @@ def write_pictures(
     video, sheet = out / "overlay.mp4", out / "contact_sheet.png"
     count = len(recording.stamps)
     chosen = set(np.linspace(0, count - 1, min(count, SHEET_COLUMNS * SHEET_ROWS)).round().astype(int).tolist())
-    pictures = []
+    sheet_pictures, animated = [], []
     with VideoWriter(video, rate) as writer:
-        frames = zip(drive.frames(), recording.masks(), recording.ground_outputs(), strict=False)
-        for index, (frame, mask, outputs) in enumerate(progress(frames)):
+        frames = zip(drive.frames(), recording.masks(), recording.ground_outputs(), recording.latencies, strict=False)
+        for index, (frame, mask, outputs, latency) in enumerate(progress(frames)):
+            took = "" if latency is None else f", mask after {1000 * latency:.0f} ms"
+            caption = f"frame {index + 1} of {count}{took}"
+            picture = panel(frame, mask, outputs, caption, ground=bool(drive.camera_info))
             if index == 0:
-                size = frame.shape[1], frame.shape[0]
-            if mask is not None:
-                frame = overlay(frame, mask)
-            frame = cv2.resize(frame, size)  # all frames of a video have the same size
-            writer.write(frame)
+                size = picture.shape[1], picture.shape[0]
+            picture = cv2.resize(picture, size)  # all frames of a video have the same size
+            writer.write(picture)
             if index in chosen:
-                height = max(1, round(SHEET_WIDTH * size[1] / size[0]))
-                picture = cv2.resize(frame, (SHEET_WIDTH, height), interpolation=cv2.INTER_AREA)
-                if drive.camera_info:
-                    picture = np.vstack([picture, birds_eye(outputs, SHEET_WIDTH)])
-                pictures.append(picture)
-    write_image(sheet, contact_sheet(pictures))
+                sheet_pictures.append(picture)
+            if animation:
+                animated.append(picture)
+    write_image(sheet, contact_sheet(sheet_pictures))
+    if animation:
+        write_animation(animation, animated, rate)
     return video, sheet
+
+
+def write_animation(path: Path, pictures: list[np.ndarray], rate: float) -> None:
+    """Write pictures of equal size, uint8 H x W x 3 RGB, as an endless animation at `rate` pictures per second.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    animation = cv2.Animation(0)
+    animation.frames = [cv2.cvtColor(picture, cv2.COLOR_RGB2BGR) for picture in pictures]
+    animation.durations = np.full(len(pictures), round(1000 / rate), np.int32)
+    if not cv2.imwriteanimation(str(path), animation, [cv2.IMWRITE_WEBP_QUALITY, WEBP_QUALITY]):
+        raise OSError(f"cannot write the animation {path}")
 
 
 def contact_sheet(pictures: list[np.ndarray]) -> np.ndarray:

@@ -14,8 +14,8 @@ from fcn_road_seg.errors import UserError
 if TYPE_CHECKING:
     from rclpy.node import Node
 
-START_SECONDS = 120
-"""Longest wait for a process to be ready, in which the node loads its weights."""
+START_SECONDS = 600
+"""Longest wait for a process to be ready, in which the node loads its weights; on a busy machine that takes minutes."""
 STOP_SECONDS = 60
 """Longest wait for a process to exit after SIGINT, before SIGKILL; on a busy machine the node needs over 10 s."""
 PLAIN_LOG = {
