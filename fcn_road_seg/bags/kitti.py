@@ -1,16 +1,20 @@
-"""Reads KITTI's files: a KITTI raw drive (Geiger et al., "Vision meets Robotics", IJRR 2013) or a KITTI Road folder.
+"""Reads KITTI's files: a drive of KITTI raw (Geiger et al., "Vision meets Robotics", IJRR 2013), a sequence of KITTI
+odometry or a KITTI Road folder.
 
     2011_09_26/calib_cam_to_cam.txt, calib_velo_to_cam.txt, calib_imu_to_velo.txt
     2011_09_26/2011_09_26_drive_0001_sync/image_0N/timestamps.txt, image_0N/data/0000000000.png         N = 0..3
     2011_09_26/2011_09_26_drive_0001_sync/velodyne_points/timestamps.txt, velodyne_points/data/0000000000.bin
     2011_09_26/2011_09_26_drive_0001_sync/oxts/timestamps.txt, oxts/data/0000000000.txt
 
+    sequences/00/calib.txt, times.txt, image_N/000000.png, velodyne/000000.bin
+
     KITTI_ROAD/training/image_2/um_000000.png, calib/um_000000.txt
 
-The stamp of file number n is in line n + 1 of its timestamps.txt.
+The stamp of file number n is in line n + 1 of its timestamps.txt or times.txt.
 """
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
@@ -23,18 +27,22 @@ from fcn_road_seg.bags.kitti_calibration import (
     Calibration,
     KittiError,
     numbers,
+    odometry_calibration,
     raw_calibration,
     road_calibration,
     text_of,
 )
+from fcn_road_seg.datasets.kitti_drive import CALIBRATION, TIMES, date_folder, image_folders, is_odometry
+from fcn_road_seg.frames.files import read_bytes, visible
+from fcn_road_seg.frames.image_file import SUFFIXES, images_in
 
 ROAD_RATE = 10
 """Hz, nominal: KITTI Road's frames have no timestamps."""
 ROAD_START = 1317042000 * 10**9
-"""Nominal stamp of a KITTI Road folder's first frame: 2011-09-26 13:00:00 UTC, in nanoseconds."""
+"""Nominal stamp at which KITTI Road and odometry begin: 2011-09-26 13:00:00 UTC, in nanoseconds."""
 OXTS_VALUES = 30
+STAMPS = "timestamps.txt"
 _STAMP = re.compile(r"(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d)(?:\.(\d{1,9}))?$")
-_IMAGES = (".png", ".jpg", ".jpeg")
 
 
 class Reading(NamedTuple):
@@ -61,16 +69,18 @@ class Drive:
 
 
 def open_drive(path: str | Path, cameras: list[int] | None = None) -> Drive:
-    """List a KITTI raw drive (the ..._sync folder) or a KITTI Road folder, with its calibrations and stamps.
+    """List a KITTI raw drive (the ..._sync folder), a sequence of KITTI odometry or a KITTI Road folder.
 
     Args:
         path: the folder.
         cameras: numbers, 0 to 3, of the cameras to use; None for all in the folder.
 
     Raises:
-        KittiError: the folder is neither, or one of its files is missing, too short or malformed.
+        KittiError: the folder is none of these, or one of its files is missing, too short or malformed.
     """
     path = Path(path)
+    if is_odometry(path):
+        return _open_odometry(path, cameras)
     for road in (path / "training", path):
         if (road / "image_2").is_dir():
             return _open_road(road, path.resolve().name, cameras)
@@ -80,7 +90,8 @@ def open_drive(path: str | Path, cameras: list[int] | None = None) -> Drive:
         raise KittiError(
             f"{path} is the folder of a date: give one of its drives, such as {path / drives[0]}"
             if drives
-            else f"{path} has neither image_00 to image_03 of a KITTI raw drive nor training/image_2 of KITTI Road"
+            else f"{path} has neither image_00 to image_03 of a KITTI raw drive, nor calib.txt and times.txt of KITTI "
+            "odometry, nor training/image_2 of KITTI Road"
         )
     return _open_raw(path, _chosen(path, found, cameras))
 
@@ -91,14 +102,34 @@ def read_stamps(path: Path) -> list[int]:
     Raises:
         KittiError: the file is missing or a line is not a time; the message names file and line.
     """
+    return _stamps(path, _nanoseconds, "2011-09-26 13:02:25.964389445")
+
+
+def read_times(path: Path) -> list[int]:
+    """Read the lines of a times.txt as seconds after `ROAD_START`; returns nanoseconds since 1970.
+
+    Raises:
+        KittiError: as in `read_stamps`.
+    """
+    return _stamps(path, _nanoseconds_after_start, "1.036224e-01 seconds")
+
+
+def _stamps(path: Path, parse: Callable[[str], int | None], example: str) -> list[int]:
     stamps = []
     for number, line in enumerate(text_of(path).rstrip().splitlines(), 1):
-        stamp = _nanoseconds(line.strip())
+        stamp = parse(line.strip())
         if stamp is None:
-            example = "2011-09-26 13:02:25.964389445"
             raise KittiError(f"{path}, line {number}: {line.strip()!r} is not a time such as {example}")
         stamps.append(stamp)
     return stamps
+
+
+def _nanoseconds_after_start(text: str) -> int | None:
+    """Nanoseconds since 1970 of seconds after `ROAD_START`; None if they are not a number of seconds in 0 to a day."""
+    seconds = numbers(text)
+    if seconds is None or len(seconds) != 1 or not 0 <= seconds[0] <= 86400:
+        return None
+    return ROAD_START + round(float(seconds[0]) * 1e9)
 
 
 def _nanoseconds(text: str) -> int | None:
@@ -118,7 +149,7 @@ def read_points(path: Path) -> np.ndarray:
     Raises:
         KittiError: the file is truncated.
     """
-    content = path.read_bytes()
+    content = read_bytes(path)
     if len(content) % 16:
         raise KittiError(f"{path} is truncated: {len(content)} bytes are not a multiple of 16, the size of a point")
     return np.frombuffer(content, "<f4").reshape(-1, 4)
@@ -137,39 +168,66 @@ def read_oxts(path: Path) -> np.ndarray:
 
 
 def _open_raw(path: Path, cameras: list[int]) -> Drive:
-    date = path.resolve().parent
+    date = date_folder(path)
     calibration = raw_calibration(date, cameras)
     drive = Drive(path.resolve().name, calibration, {})
     for n in cameras:
-        readings, missing = _readings(path / f"image_0{n}", _IMAGES)
-        if missing:
-            raise _missing(path / f"image_0{n}", "image", missing)
-        drive.images[n] = [r._replace(projection=calibration.projections[n]) for r in readings]
+        folder = path / f"image_0{n}"
+        drive.images[n] = _images(folder / "data", folder / STAMPS, read_stamps, calibration.projections[n])
     if (path / "velodyne_points").is_dir():
         if calibration.velo_to_rect is None:
             raise KittiError(f"{date / 'calib_velo_to_cam.txt'} is missing: {path / 'velodyne_points'} needs it")
-        drive.velodyne, missing = _readings(path / "velodyne_points", (".bin",))
-        if missing:  # the published 2011_09_26_drive_0009_sync lacks four scans
-            drive.notes.append(f"{_missing(path / 'velodyne_points', 'scan', missing)}; the bag has a gap there")
+        _add_scans(drive, path / "velodyne_points" / "data", path / "velodyne_points" / STAMPS, read_stamps)
     if (path / "oxts").is_dir():
         if calibration.imu_to_velo is None or calibration.velo_to_rect is None:
             name = "calib_velo_to_cam.txt" if calibration.velo_to_rect is None else "calib_imu_to_velo.txt"
             raise KittiError(f"{date / name} is missing: {path / 'oxts'} needs it")
-        drive.oxts, missing = _readings(path / "oxts", (".txt",))
+        folder = path / "oxts"
+        drive.oxts, missing = _readings(folder / "data", folder / STAMPS, read_stamps, "packet", (".txt",))
         if missing:
-            raise _missing(path / "oxts", "packet", missing)
+            raise KittiError(missing)
     return drive
+
+
+def _open_odometry(path: Path, cameras: list[int] | None) -> Drive:
+    folders, times = image_folders(path), path / TIMES
+    if not folders:
+        raise KittiError(f"{path} has no image_0 to image_3")
+    chosen = _chosen(path, sorted(folders), cameras)
+    calibration = odometry_calibration(path / CALIBRATION, chosen)
+    drive = Drive(path.resolve().name, calibration, {})
+    for n in chosen:
+        drive.images[n] = _images(folders[n], times, read_times, calibration.projections[n])
+    if (path / "velodyne").is_dir():
+        if calibration.velo_to_rect is None:
+            raise KittiError(f"{path / CALIBRATION} has no Tr: {path / 'velodyne'} needs it")
+        _add_scans(drive, path / "velodyne", times, read_times)
+    drive.notes.append("KITTI odometry has no dates: the stamps are those of times.txt after 2011-09-26 13:00:00 UTC")
+    return drive
+
+
+def _images(folder: Path, stamps: Path, read: Callable[[Path], list[int]], projection: np.ndarray) -> list[Reading]:
+    readings, missing = _readings(folder, stamps, read, "image", SUFFIXES)
+    if missing:
+        raise KittiError(missing)
+    return [reading._replace(projection=projection) for reading in readings]
+
+
+def _add_scans(drive: Drive, folder: Path, stamps: Path, read: Callable[[Path], list[int]]) -> None:
+    drive.velodyne, missing = _readings(folder, stamps, read, "scan", (".bin",))
+    if missing:  # the published 2011_09_26_drive_0009_sync lacks four scans
+        drive.notes.append(f"{missing}; the bag has a gap there")
 
 
 def _open_road(folder: Path, name: str, cameras: list[int] | None) -> Drive:
     _chosen(folder, [ROAD_CAMERA], cameras)
     readings, calibration = [], None
-    for i, image in enumerate(sorted(p for p in (folder / "image_2").iterdir() if p.suffix.lower() in _IMAGES)):
+    for i, image in enumerate(images_in(folder / "image_2")):
         own = road_calibration(folder / "calib" / f"{image.stem}.txt")
         calibration = calibration or own
         readings.append(Reading(ROAD_START + i * 10**9 // ROAD_RATE, image, own.projections[ROAD_CAMERA]))
     if calibration is None:
-        raise KittiError(f"{folder / 'image_2'} has no image (.png or .jpg)")
+        raise KittiError(f"{folder / 'image_2'} has no image ({', '.join(SUFFIXES)})")
     note = f"KITTI Road has no timestamps: the frames get {ROAD_RATE} Hz, from 2011-09-26 13:00:00 UTC, ordered by name"
     return Drive(name, calibration, {ROAD_CAMERA: readings}, notes=[note])
 
@@ -181,14 +239,15 @@ def _chosen(path: Path, found: list[int], cameras: list[int] | None) -> list[int
     return sorted(set(cameras)) if cameras else found
 
 
-def _readings(folder: Path, suffixes: tuple[str, ...]) -> tuple[list[Reading], list[int]]:
-    """The numbered files of `folder`/data with their stamps, and the numbers with a stamp but no file."""
-    stamps = read_stamps(folder / "timestamps.txt")
-    data = folder / "data"
+def _readings(
+    data: Path, stamp_file: Path, read: Callable[[Path], list[int]], what: str, suffixes: tuple[str, ...]
+) -> tuple[list[Reading], str]:
+    """The numbered files of a folder with their stamps, and a sentence about stamps without a file, if any."""
+    stamps = read(stamp_file)
     if not data.is_dir():
         raise KittiError(f"{data} is missing")
     files: dict[int, Path] = {}
-    for path in sorted(data.iterdir()):
+    for path in visible(data):
         if path.suffix.lower() in suffixes and path.stem.isdecimal():
             if int(path.stem) in files:
                 raise KittiError(f"{path} and {files[int(path.stem)].name} have the same number: remove one")
@@ -197,13 +256,12 @@ def _readings(folder: Path, suffixes: tuple[str, ...]) -> tuple[list[Reading], l
         raise KittiError(f"{data} has no numbered file ({', '.join(suffixes)})")
     if (last := max(files)) >= len(stamps):
         raise KittiError(
-            f"{folder / 'timestamps.txt'} is too short: it ends with line {len(stamps)}, "
-            f"but {files[last].name} needs line {last + 1}"
+            f"{stamp_file} is too short: it ends with line {len(stamps)}, but {files[last].name} needs line {last + 1}"
         )
     missing = [n for n in range(len(stamps)) if n not in files]
-    return [Reading(stamps[n], files[n]) for n in sorted(files)], missing
-
-
-def _missing(folder: Path, what: str, numbers: list[int]) -> KittiError:
-    more = f" ({len(numbers)} are missing in total)" if len(numbers) > 1 else ""
-    return KittiError(f"{folder / 'data'} has no {what} {numbers[0]:010d}, but timestamps.txt has a stamp for it{more}")
+    readings = [Reading(stamps[n], files[n]) for n in sorted(files)]
+    if not missing:
+        return readings, ""
+    first = f"{missing[0]:0{len(files[last].stem)}d}"
+    more = f" ({len(missing)} are missing in total)" if len(missing) > 1 else ""
+    return readings, f"{data} has no {what} {first}, but {stamp_file.name} has a stamp for it{more}"

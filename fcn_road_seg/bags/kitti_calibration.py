@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from fcn_road_seg.errors import UserError
+from fcn_road_seg.frames.files import read_text
 
 ROAD_CAMERA = 2
 """The camera of KITTI Road; its projection is P2."""
@@ -67,6 +68,21 @@ def road_calibration(path: Path) -> Calibration:
     return Calibration({ROAD_CAMERA: _projection(values, path, "P2")}, {}, velo_to_rect, imu_to_velo)
 
 
+def odometry_calibration(path: Path, cameras: list[int]) -> Calibration:
+    """Read the calibration of a sequence of KITTI odometry, calib.txt.
+
+    Args:
+        path: of the file.
+        cameras: numbers of the cameras, 0 to 3.
+
+    Raises:
+        KittiError: the file is missing or malformed.
+    """
+    values = _read_calibration(path)
+    velo_to_rect = _rigid(_matrix(values, path, "Tr", 4), path) if "Tr" in values else None
+    return Calibration({n: _projection(values, path, f"P{n}") for n in cameras}, {}, velo_to_rect, None)
+
+
 def numbers(text: str) -> np.ndarray | None:
     """Parse finite numbers, float64; None if there are none or the text contains anything else."""
     try:
@@ -79,7 +95,7 @@ def numbers(text: str) -> np.ndarray | None:
 def text_of(path: Path) -> str:
     """Read a text file; raises KittiError if it is missing or not text."""
     try:
-        return path.read_text()
+        return read_text(path)
     except FileNotFoundError:
         raise KittiError(f"{path} is missing") from None
     except (OSError, UnicodeDecodeError) as error:

@@ -20,11 +20,14 @@ from rosbags.typesys import Stores, get_typestore
 
 from fcn_road_seg.bags.kitti import Reading, read_oxts, read_points
 from fcn_road_seg.bags.kitti_calibration import Calibration, KittiError
+from fcn_road_seg.frames.files import read_bytes
 from fcn_road_seg.frames.image_file import ImageFileError, decode_rgb
 
 CAMERAS = ("camera_gray_left", "camera_gray_right", "camera_color_left", "camera_color_right")
 """kitti2bag's names of cameras 0 to 3."""
 LEFT_OF = {1: 0, 3: 2}
+FORMATS = {b"\x89PNG": "png", b"\xff\xd8": "jpeg"}
+"""The formats of a CompressedImage by the first bytes of a file."""
 CAMERA_HEIGHT = 1.65
 """Metres above the road, for every camera; from KITTI's sensor setup."""
 CAMERA_AHEAD = 0.27
@@ -57,7 +60,7 @@ class KittiMessages:
         Raises:
             KittiError: the file is not an image, or not of the rectified images' size.
         """
-        content = reading.path.read_bytes()
+        content = read_bytes(reading.path)
         try:
             pixels = decode_rgb(content)
         except ImageFileError as error:
@@ -71,7 +74,9 @@ class KittiMessages:
             )
         info = self._camera_info(camera, reading, width, height)
         if compressed:
-            form = "png" if content.startswith(b"\x89PNG") else "jpeg"
+            form = next((form for start, form in FORMATS.items() if content.startswith(start)), None)
+            if form is None:
+                raise KittiError(f"{reading.path} is neither PNG nor JPEG: leave out --compressed")
             data = np.frombuffer(content, np.uint8)
             return self._message(
                 "sensor_msgs/msg/CompressedImage", self._camera_header(camera, reading), form, data

@@ -19,6 +19,7 @@ from rosbags.serde import SerdeError
 from fcn_road_seg.bags.cut_off import McapRecords, Ros1Records, SqliteRows
 from fcn_road_seg.bags.types import bag_types, ros1_converters, ros2_name, typestore
 from fcn_road_seg.errors import UserError
+from fcn_road_seg.frames.files import read_text, visible
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -165,12 +166,12 @@ class BagReader:
             raise BagError(f"there is no bag {self.path}")
         if self.path.is_file():
             return [self.path]
-        files = [f for f in self.path.iterdir() if f.name.endswith(STORAGE)]
+        files = [f for f in visible(self.path) if f.name.endswith(STORAGE)]
         files.sort(key=lambda file: [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", file.name)])
         metadata = self.path / "metadata.yaml"
         if metadata.is_file():
             try:
-                names = yaml.safe_load(metadata.read_text())["rosbag2_bagfile_information"]["relative_file_paths"]
+                names = yaml.safe_load(read_text(metadata))["rosbag2_bagfile_information"]["relative_file_paths"]
                 named = [self.path / Path(name).name for name in names]
             except (yaml.YAMLError, KeyError, TypeError, UnicodeDecodeError):
                 self.cut_off = f"{metadata} cannot be read: the recorder was interrupted"
@@ -186,6 +187,8 @@ class BagReader:
 
     def _open(self, file: Path, stack: ExitStack) -> Any:
         """A reader of one data file: one of rosbags if the file is intact, else one of `cut_off`."""
+        if file.exists() and not file.is_file():
+            raise BagError(f"{file} is a folder, a pipe or a device, not a file")
         with file.open("rb") as stream:
             magic = stream.read(16)
         if magic.startswith(_ZSTD):  # compression_mode: file

@@ -22,6 +22,7 @@ from fcn_road_seg.bags.reader import BagError, BagReader, Connection, open_bag
 from fcn_road_seg.bags.resume import ProbabilityLog
 from fcn_road_seg.bags.writer import add_connection, check_out, new_bag, offered_qos
 from fcn_road_seg.errors import DeviceLostError, UserError
+from fcn_road_seg.frames.files import visible
 from fcn_road_seg.frames.image_message import compressed_to_rgb, fill_image, image_to_rgb
 from fcn_road_seg.frames.video import VideoWriter
 from fcn_road_seg.postprocess.overlay import ALPHA, overlay
@@ -203,7 +204,7 @@ class Outputs:
 
 def _source(bag: BagReader, topics: list[str], segmenter: "RoadSegmenter") -> dict[str, Any]:
     """Everything that the probabilities depend on."""
-    files = sorted(bag.path.iterdir()) if bag.path.is_dir() else [bag.path]
+    files = visible(bag.path) if bag.path.is_dir() else [bag.path]
     return {
         "bag": [[str(file.resolve()), file.stat().st_size, file.stat().st_mtime_ns] for file in files],
         "topics": topics,

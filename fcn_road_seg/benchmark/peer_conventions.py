@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import yaml
 
 from fcn_road_seg.errors import UserError
+from fcn_road_seg.frames.files import read_text
 from fcn_road_seg.share import share_path
 
 SHIPPED = "config/peers"
@@ -148,7 +149,7 @@ def load_conventions(path: Path) -> Conventions:
         UserError: it is not valid YAML, or a key is unknown, missing or has an invalid value.
     """
     try:
-        values = yaml.safe_load(path.read_text())
+        values = yaml.safe_load(read_text(path))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise UserError(f"{path} is not valid YAML: {str(error).splitlines()[0]}") from None
     if not isinstance(values, dict):

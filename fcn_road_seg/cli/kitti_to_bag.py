@@ -9,10 +9,14 @@ from fcn_road_seg.cli.options import Subparsers, add_json_option, write_json
 def add_parser(subparsers: Subparsers) -> argparse.ArgumentParser:
     """Add the verb's parser."""
     parser = subparsers.add_parser(
-        "kitti-to-bag", help="convert KITTI raw drives or KITTI Road folders to rosbag2 bags"
+        "kitti-to-bag", help="convert drives of KITTI raw or odometry, or KITTI Road folders, to rosbag2 bags"
     )
     parser.add_argument(
-        "drives", type=Path, nargs="+", metavar="DRIVE", help="a ..._sync folder of KITTI raw, or a KITTI Road folder"
+        "drives",
+        type=Path,
+        nargs="+",
+        metavar="DRIVE",
+        help="a ..._sync folder of KITTI raw, a sequences/NN folder of KITTI odometry, or a KITTI Road folder",
     )
     parser.add_argument(
         "--out", type=Path, required=True, help="the bag to write; for several drives, a folder for their bags"

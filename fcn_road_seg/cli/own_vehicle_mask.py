@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from fcn_road_seg.cli.options import Subparsers, add_json_option, progress, write_json
 from fcn_road_seg.errors import UserError
+from fcn_road_seg.frames.files import visible
 
 if TYPE_CHECKING:
     import numpy as np
@@ -83,7 +84,7 @@ def drive_frames(args: argparse.Namespace) -> "Iterable[np.ndarray]":
     Raises:
         UserError: there is no readable drive.
     """
-    folder_of_bag = args.input.is_dir() and any(file.name.endswith(BAG_SUFFIXES) for file in args.input.iterdir())
+    folder_of_bag = args.input.is_dir() and any(file.name.endswith(BAG_SUFFIXES) for file in visible(args.input))
     if folder_of_bag or args.input.name.endswith(BAG_SUFFIXES):
         return bag_frames(args.input, args.image, args.frames)
     if args.image:

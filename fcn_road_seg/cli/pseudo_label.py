@@ -79,6 +79,8 @@ def run(args: argparse.Namespace) -> int:
         f"{args.out}: {figures['frames']} frames, {100 * figures['road']:.1f} % of the pixels are road, "
         f"{100 * figures['not_road']:.1f} % are not, {100 * figures['ignored']:.1f} % are ignored"
     )
+    if figures["left_out"]:
+        print(f"{figures['left_out']} images are left out: the networks are sure of none of their pixels")
     return 0
 
 

@@ -1,6 +1,6 @@
 """BDD100K's drivable areas (Yu et al., CVPR 2020), in the current layout and in that of the first release.
 
-    ROOT/images/100k/train/0000f77c-6257be58.jpg
+    ROOT/images/100k/train/0000f77c-6257be58.jpg                         (or another image format)
     ROOT/labels/drivable/masks/train/0000f77c-6257be58.png               0 direct, 1 alternative, 2 background
     ROOT/drivable_maps/labels/train/0000f77c-6257be58_drivable_id.png    0 background, 1 direct, 2 alternative
 
@@ -14,12 +14,12 @@ from pathlib import Path
 import numpy as np
 
 from fcn_road_seg.datasets.label_image import read_ids
-from fcn_road_seg.frames.image_file import read_rgb
+from fcn_road_seg.frames.image_file import LABEL_SUFFIXES, SUFFIXES, by_name, read_rgb
 from fcn_road_seg.frames.sample import NOT_ROAD, ROAD, DatasetError, Sample, Samples
 
 AREAS = ("direct", "alternative")
-# The labels' folder, the suffix of their file names, and the ids of AREAS.
-LAYOUTS = (("labels/drivable/masks", ".png", (0, 1)), ("drivable_maps/labels", "_drivable_id.png", (1, 2)))
+# The labels' folder, what their names have behind the images', and the ids of AREAS.
+LAYOUTS = (("labels/drivable/masks", "", (0, 1)), ("drivable_maps/labels", "_drivable_id", (1, 2)))
 IDS = 3
 
 
@@ -45,15 +45,15 @@ class Bdd100k(Samples):
         if not there:
             folders = " nor ".join(f"{folder}/{part}" for folder, _, _ in LAYOUTS)
             raise DatasetError(f"{root} has no drivable areas for {part}: neither {folders}")
-        folder, suffix, ids = there[0]
+        folder, ending, ids = there[0]
+        labels = by_name(Path(root) / folder / part, LABEL_SUFFIXES)
         self.frames: list[tuple[Path, Path]] = []
-        for image in sorted(images.glob("*.jpg")):
-            label = Path(root) / folder / part / f"{image.stem}{suffix}"
-            if not label.is_file():
-                raise DatasetError(f"{image} has no label {label}")
-            self.frames.append((image, label))
+        for name, image in by_name(images).items():
+            if name + ending not in labels:
+                raise DatasetError(f"{image} has no label {Path(root) / folder / part / name}{ending}.png")
+            self.frames.append((image, labels[name + ending]))
         if not self.frames:
-            raise DatasetError(f"{images} has no *.jpg")
+            raise DatasetError(f"{images} has no images ({', '.join(SUFFIXES)})")
         self.names = [image.stem for image, _ in self.frames]
         self._labels = np.full(IDS, NOT_ROAD, np.uint8)
         self._labels[[ids[AREAS.index(area)] for area in road]] = ROAD

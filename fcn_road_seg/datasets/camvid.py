@@ -1,16 +1,16 @@
 """CamVid (Brostow, Fauqueur, Cipolla 2009) in SegNet's layout and eleven classes.
 
-ROOT/train/0001TP_006690.png       (.jpg is read as well)
+ROOT/train/0001TP_006690.png       (or another image format)
 ROOT/trainannot/0001TP_006690.png  uint8 class ids, 11 = void
 """
 
 from collections.abc import Sequence
 from pathlib import Path
 
-import cv2
 import numpy as np
 
-from fcn_road_seg.frames.image_file import read_rgb
+from fcn_road_seg.datasets.label_image import check_labelled, read_ids
+from fcn_road_seg.frames.image_file import LABEL_SUFFIXES, by_name, read_rgb
 from fcn_road_seg.frames.sample import IGNORE, NOT_ROAD, ROAD, DatasetError, Sample, Samples
 
 CLASSES = (
@@ -46,12 +46,11 @@ class CamVid(Samples):
             folder = Path(root) / part
             if not folder.is_dir():
                 raise DatasetError(f"{root} is not a CamVid folder in SegNet's layout: it has no {part}/")
-            for path in sorted(folder.iterdir()):
-                if path.suffix in (".png", ".jpg"):
-                    annotation = Path(root) / f"{part}annot" / f"{path.stem}.png"
-                    if not annotation.exists():
-                        raise DatasetError(f"{path} has no annotation {annotation}")
-                    self.frames.append((path, annotation))
+            annotations = by_name(Path(root) / f"{part}annot", LABEL_SUFFIXES)
+            for name, path in by_name(folder).items():
+                if name not in annotations:
+                    raise DatasetError(f"{path} has no annotation {Path(root) / f'{part}annot' / name}.png")
+                self.frames.append((path, annotations[name]))
         self.names = [path.stem for path, _ in self.frames]
 
     def __len__(self) -> int:
@@ -60,10 +59,9 @@ class CamVid(Samples):
     def __getitem__(self, index: int) -> Sample:
         path, annotation = self.frames[index]
         image = read_rgb(path)
-        ids = cv2.imread(str(annotation), cv2.IMREAD_UNCHANGED)
-        if ids is None or ids.shape != image.shape[:2]:
-            raise DatasetError(f"{annotation} is not a single-channel image of the size of {path}")
-        classes = np.where(ids >= VOID, np.uint8(IGNORE), ids)
+        ids = read_ids(annotation, image, VOID + 1)
+        classes = np.where(ids == VOID, np.uint8(IGNORE), ids)
         label = np.where(ids == CLASSES.index("road"), np.uint8(ROAD), np.uint8(NOT_ROAD))
         label[classes == IGNORE] = IGNORE
+        check_labelled(label, annotation)
         return Sample(image, label, path.stem, classes)

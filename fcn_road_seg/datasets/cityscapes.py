@@ -1,6 +1,6 @@
-"""Cityscapes (Cordts et al., CVPR 2016), in its official layout, indexed by torchvision.datasets.Cityscapes.
+"""Cityscapes (Cordts et al., CVPR 2016), in its official layout.
 
-ROOT/leftImg8bit/train/aachen/aachen_000000_000019_leftImg8bit.png         (train, val, train_extra; .jpg as well)
+ROOT/leftImg8bit/train/aachen/aachen_000000_000019_leftImg8bit.png         (train, val, train_extra; or another format)
 ROOT/gtFine/train/aachen/aachen_000000_000019_gtFine_labelIds.png          uint8 class ids 0..33
 ROOT/gtFine/train/aachen/aachen_000000_000019_gtFine_instanceIds.png       uint16, read where labelIds are missing:
                                                                            class ids, or class id * 1000 + instance
@@ -14,8 +14,9 @@ from zipfile import BadZipFile
 
 import numpy as np
 
-from fcn_road_seg.datasets.label_image import read_ids
-from fcn_road_seg.frames.image_file import read_rgb
+from fcn_road_seg.datasets.label_image import check_labelled, read_ids
+from fcn_road_seg.frames.files import visible
+from fcn_road_seg.frames.image_file import LABEL_SUFFIXES, by_name, read_rgb
 from fcn_road_seg.frames.sample import IGNORE, NOT_ROAD, ROAD, DatasetError, Sample, Samples
 
 IGNORED = ("unlabeled", "rectification border", "out of roi", "ground")  # ground: of unknown kind
@@ -25,6 +26,7 @@ CLASSES = (
     "sky", "person", "rider", "car", "truck", "bus", "train", "motorcycle", "bicycle",
 )  # fmt: skip
 """The 19 that Cityscapes trains and evaluates on, in the order of their train ids."""
+IMAGES = "leftImg8bit"
 INSTANCES = 1000  # instanceIds from here up are class id * 1000 + instance
 
 
@@ -45,34 +47,29 @@ class Cityscapes(Samples):
     """
 
     def __init__(self, root: str | Path, part: str = "train", mode: str = "fine", also_road: Sequence[str] = ()):
-        from torchvision import datasets
-
         for name in also_road:
             if name not in OPTIONAL_ROAD:
                 raise DatasetError(
                     f"Cityscapes can count {' and '.join(OPTIONAL_ROAD)} as road besides road, but not {name!r}"
                 )
-        try:
-            index = datasets.Cityscapes(str(root), part, mode, "semantic")
-        except RuntimeError:
-            labels = "gtFine" if mode == "fine" else "gtCoarse"
-            raise DatasetError(
-                f"{root} is not a Cityscapes folder: it needs leftImg8bit/{part} and {labels}/{part}"
-            ) from None
-        except (OSError, ValueError, BadZipFile) as error:
-            raise DatasetError(f"cannot read {root} as Cityscapes: {error}") from None
-        pairs = zip(index.images, index.targets, strict=True)
-        self.frames = sorted(
-            (Path(image), label_file(Path(label)))
-            for image, (label,) in pairs
-            if image.endswith(("_leftImg8bit.png", "_leftImg8bit.jpg"))
-        )
+        kind = f"gt{mode.capitalize()}"
+        images, labels = (Path(root) / folder / part for folder in (IMAGES, kind))
+        if not (images.is_dir() and labels.is_dir()):
+            _extract(root, part, mode, kind)
+        self.frames: list[tuple[Path, Path]] = []
+        self.names: list[str] = []
+        for city in filter(Path.is_dir, visible(images)):
+            files = by_name(labels / city.name, LABEL_SUFFIXES)
+            for name, image in by_name(city).items():
+                if name.endswith(f"_{IMAGES}"):
+                    self.names.append(name.removesuffix(f"_{IMAGES}"))
+                    stem = f"{self.names[-1]}_{kind}_"
+                    label = files.get(f"{stem}labelIds") or files.get(f"{stem}instanceIds")
+                    if label is None:
+                        raise DatasetError(f"{image} has no label {labels / city.name / stem}labelIds.png")
+                    self.frames.append((image, label))
         if not self.frames:
-            raise DatasetError(f"{index.images_dir} has no CITY/*_leftImg8bit.png")
-        for image, label in self.frames:
-            if not label.is_file():
-                raise DatasetError(f"{image} has no label {label}")
-        self.names = [image.stem.removesuffix("_leftImg8bit") for image, _ in self.frames]
+            raise DatasetError(f"{images} has no CITY/*_{IMAGES}.png")
         self._labels, self._classes = tables(also_road)
 
     def __len__(self) -> int:
@@ -82,13 +79,25 @@ class Cityscapes(Samples):
         path, annotation = self.frames[index]
         image = read_rgb(path)
         ids = read_ids(annotation, image, len(self._labels), INSTANCES)
-        return Sample(image, self._labels[ids], self.names[index], self._classes[ids])
+        label = self._labels[ids]
+        check_labelled(label, annotation)
+        return Sample(image, label, self.names[index], self._classes[ids])
 
 
-def label_file(label: Path) -> Path:
-    """A file of labelIds, or the instanceIds of the same frame if only those are there."""
-    instances = label.with_name(label.name.replace("_labelIds", "_instanceIds"))
-    return instances if instances.is_file() and not label.is_file() else label
+def _extract(root: str | Path, part: str, mode: str, kind: str) -> None:
+    """Have torchvision extract Cityscapes' zip files in `root`.
+
+    Raises:
+        DatasetError: they are missing or damaged, or `part` or `mode` is unknown.
+    """
+    from torchvision import datasets
+
+    try:
+        datasets.Cityscapes(str(root), part, mode, "semantic")
+    except RuntimeError:
+        raise DatasetError(f"{root} is not a Cityscapes folder: it needs {IMAGES}/{part} and {kind}/{part}") from None
+    except (OSError, ValueError, BadZipFile) as error:
+        raise DatasetError(f"cannot read {root} as Cityscapes: {error}") from None
 
 
 @cache

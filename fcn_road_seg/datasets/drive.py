@@ -1,4 +1,4 @@
-"""Opens a drive as frames: a synthetic drive, a folder of images, a KITTI raw drive or a video."""
+"""Opens a drive as frames: a synthetic drive, a folder of images, a drive of KITTI raw or odometry, or a video."""
 
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from fcn_road_seg.datasets.kitti_drive import image_folders, stamped
 from fcn_road_seg.errors import UserError
 from fcn_road_seg.frames.image_file import SUFFIXES, images_in, read_rgb
 from fcn_road_seg.frames.video import VideoReader
@@ -18,8 +19,6 @@ from fcn_road_seg.frames.video import VideoReader
 if TYPE_CHECKING:
     from fcn_road_seg.synthetic import Camera, SyntheticDrive
 
-KITTI_CAMERAS = ("image_02", "image_03", "image_00", "image_01")
-"""Folders of a KITTI raw drive in order of preference: colour before grey, left before right."""
 SYNTHETIC_FRAMES = 40
 """Rendering them takes most of the demo's time."""
 MAX_FRAMES = 600
@@ -42,7 +41,7 @@ class Drive:
         name: of the folder, file or synthetic drive.
         count: expected number of frames, for a progress bar.
         frames: in order; they can be read once.
-        kitti: camera and folder of a KITTI raw drive with stamps and a calibration.
+        kitti: camera and folder of a drive of KITTI raw or odometry with stamps and a calibration.
         camera: of a synthetic drive.
         rate: frames per second; images without stamps get KITTI's.
     """
@@ -59,7 +58,8 @@ def open_drive(path: Path | None, frames: int = 0, rate: float = 10.0, seed: int
     """Open a drive; its frames are read or rendered one at a time, on demand.
 
     Args:
-        path: a folder of images, a KITTI raw drive (the ..._sync folder) or a video; None renders a synthetic drive.
+        path: a folder of images, a KITTI raw drive (the ..._sync folder), a sequence of KITTI odometry or a video; None
+            renders a synthetic drive.
         frames: most frames; 0 takes 40 of a synthetic drive, or the first 600 of any other.
         rate: frames per second of the synthetic drive.
         seed: of the synthetic drive.
@@ -73,7 +73,7 @@ def open_drive(path: Path | None, frames: int = 0, rate: float = 10.0, seed: int
     if path.is_dir():
         images = _images(path)[:limit]
         pictures = (DriveFrame(read_rgb(image), None) for image in images)
-        return Drive(path.resolve().name, len(images), pictures, _kitti(path))
+        return Drive(path.resolve().name, len(images), pictures, stamped(path))
     if not path.exists():
         raise UserError(f"there is no drive {path}: name a folder of images, a KITTI raw drive or a video")
     video = VideoReader(path)
@@ -107,18 +107,8 @@ def _render(seed: int, count: int, rate: float, index: int) -> DriveFrame:
     return DriveFrame(frame.image, frame.road)
 
 
-def _kitti(path: Path) -> tuple[int, Path] | None:
-    if not (path.resolve().parent / "calib_cam_to_cam.txt").is_file():
-        return None
-    cameras = [name for name in KITTI_CAMERAS if (path / name / "timestamps.txt").is_file()]
-    return (int(cameras[0][-1]), path) if cameras else None
-
-
 def _images(folder: Path) -> list[Path]:
-    for camera in (folder / name / "data" for name in KITTI_CAMERAS):
-        if camera.is_dir():
-            folder = camera
-            break
+    folder = next(iter(image_folders(folder).values()), folder)
     images = images_in(folder)
     if not images:
         raise UserError(f"{folder} has neither images ({', '.join(SUFFIXES)}) nor a KITTI raw drive's image_02/data")

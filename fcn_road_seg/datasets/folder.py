@@ -17,10 +17,10 @@ from PIL import Image
 
 from fcn_road_seg.datasets.coco import CocoLabels
 from fcn_road_seg.datasets.kitti_road import read_names
-from fcn_road_seg.datasets.label_image import read_label
-from fcn_road_seg.datasets.label_map import FILE_NAME, NAMES, LabelMap, read_label_map
+from fcn_road_seg.datasets.label_image import check_labelled, read_label
+from fcn_road_seg.datasets.label_map import FILE_NAME, NAMES, LabelMap, listed, read_label_map
 from fcn_road_seg.datasets.labelme import read_shapes
-from fcn_road_seg.frames.image_file import images_in, read_rgb
+from fcn_road_seg.frames.image_file import LABEL_SUFFIXES, LOSSY_SUFFIXES, by_name, read_rgb
 from fcn_road_seg.frames.sample import DatasetError, Sample, Samples
 
 PARTS = ("train", "val", "all")
@@ -66,7 +66,12 @@ class Folder(Samples):
         if label_map is None and (self.root / FILE_NAME).is_file():
             label_map = read_label_map(self.root / FILE_NAME)
         self.label_map = label_map
-        self._images = {path.stem: path for path in images_in(self.root / "images")}
+        self._images = by_name(self.root / "images")
+        self._labels = {
+            **by_name(self.root / "images", (".json",)),
+            **by_name(self.root / "labels", (".json",)),
+            **by_name(self.root / "labels", LABEL_SUFFIXES),
+        }
         coco = None if (self.root / "labels").is_dir() else coco_file(self.root)
         self._coco = CocoLabels(coco, label_map or NAMES) if coco else None
         frames = list(self._images)
@@ -91,8 +96,10 @@ class Folder(Samples):
                 raise DatasetError(f"{self.root / 'images'} has no image of {name}")
             if self._coco and name not in self._coco.names:
                 raise DatasetError(f"{self._coco.path} has no annotation of {name}")
-            if not self._coco and self.label_path(name) is None:
-                missing = sum(self.label_path(frame) is None for frame in frames if frame in self._images)
+            if not self._coco and name not in self._labels:
+                missing = len(self._images.keys() - self._labels.keys())
+                if lossy := by_name(self.root / "labels", LOSSY_SUFFIXES).get(name):
+                    raise DatasetError(f"{lossy} is a JPEG, whose pixels are not exact: save labels as PNG")
                 raise DatasetError(
                     f"{self._images[name]} has no label {self.root / 'labels' / name}.png or .json ({missing} of "
                     f"{len(frames)} images have none): label it, or list the labelled frames in train.txt and val.txt"
@@ -105,20 +112,15 @@ class Folder(Samples):
         name = self.names[index]
         image = read_rgb(self._images[name])
         check_upright(self._images[name])
+        path = self._coco.path if self._coco else self._labels[name]
         if self._coco:
-            return Sample(image, self._coco.read(name, image), name)
-        path = self.label_path(name)
-        if path is None:
-            raise DatasetError(f"the label of {self._images[name]} has gone")
-        if path.suffix == ".json":
-            return Sample(image, read_shapes(path, image, self.label_map or NAMES), name)
-        return Sample(image, read_label(path, image, self.label_map), name)
-
-    def label_path(self, name: str) -> Path | None:
-        """The file of a frame's own label; None if there is none."""
-        stems = self.root / "labels" / name, self.root / "images" / name
-        candidates = Path(f"{stems[0]}.png"), Path(f"{stems[0]}.json"), Path(f"{stems[1]}.json")
-        return next((path for path in candidates if path.is_file()), None)
+            label = self._coco.read(name, image)
+        elif path.suffix.lower() == ".json":
+            label = read_shapes(path, image, self.label_map or NAMES)
+        else:
+            label = read_label(path, image, self.label_map)
+        check_labelled(label, f"{path}, image {name}," if self._coco else path)
+        return Sample(image, label, name)
 
 
 def coco_file(root: Path) -> Path | None:
@@ -129,7 +131,7 @@ def coco_file(root: Path) -> Path | None:
     """
     if (root / "annotations.json").is_file():
         return root / "annotations.json"
-    files = sorted((root / "annotations").glob("*.json"))
+    files = list(by_name(root / "annotations", (".json",)).values())
     if len(files) > 1:
         raise DatasetError(
             f"{root / 'annotations'} has {len(files)} JSON files ({files[0].name}, {files[1].name}, ...): keep the one "
@@ -165,6 +167,12 @@ def part_names(root: Path, part: str, names: list[str], name: str = "") -> tuple
     if part == "all":
         return names, by_rule
     lists = {p: root / f"{p}.txt" for p in ("train", "val")}
+    if all(file.is_file() for file in lists.values()):
+        train, val = map(read_names, lists.values())
+        if both := [frame for frame in train if frame in set(val)]:
+            raise DatasetError(
+                f"{lists['train']} and {lists['val']} both name {listed(both)}: a frame trains or validates"
+            )
     if lists[part].is_file():
         return read_names(lists[part]), by_rule
     known = SPLITS / f"{Path(name).name}_val.txt"

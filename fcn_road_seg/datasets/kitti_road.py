@@ -1,6 +1,6 @@
 """KITTI Road (Fritsch, Kuehnl, Geiger 2013), in its official layout and colours.
 
-    ROOT/training/image_2/um_000000.png        (.jpg is read as well)
+    ROOT/training/image_2/um_000000.png        (or another image format)
     ROOT/training/gt_image_2/um_road_000000.png
     ROOT/training/calib/um_000000.txt
 
@@ -13,7 +13,9 @@ from pathlib import Path
 
 import numpy as np
 
-from fcn_road_seg.frames.image_file import read_rgb
+from fcn_road_seg.datasets.label_image import check_labelled, check_size, listed_colours
+from fcn_road_seg.frames.files import read_text
+from fcn_road_seg.frames.image_file import LABEL_SUFFIXES, by_name, read_rgb
 from fcn_road_seg.frames.sample import IGNORE, NOT_ROAD, ROAD, DatasetError, Sample, Samples
 
 _NAME = re.compile(r"(um|umm|uu)_(\d{6})$")
@@ -37,8 +39,10 @@ class KittiRoad(Samples):
         if not images.is_dir():
             raise DatasetError(f"{root} is not a KITTI Road folder: it has no training/image_2")
         self._images = frame_images(images)
-        self.names = [n for n in self._images if self.label_path(n).exists()] if names is None else list(names)
-        missing = [n for n in self.names if n not in self._images or not self.label_path(n).exists()]
+        self._labels = by_name(self.root / "training" / "gt_image_2", LABEL_SUFFIXES)
+        labelled = [name for name in self._images if Path(road_file(name)).stem in self._labels]
+        self.names = labelled if names is None else list(names)
+        missing = [name for name in self.names if name not in labelled]
         if missing:
             raise DatasetError(
                 f"{root} lacks the image or the ground truth of {missing[0]} ({len(missing)} frames in all)"
@@ -52,16 +56,16 @@ class KittiRoad(Samples):
     def __getitem__(self, index: int) -> Sample:
         name = self.names[index]
         image = read_rgb(self._images[name])
-        label = decode_label(read_rgb(self.label_path(name)))
-        if label.shape != image.shape[:2]:
-            raise DatasetError(
-                f"{self.label_path(name)} is {label.shape[1]}x{label.shape[0]}, "
-                f"but its image is {image.shape[1]}x{image.shape[0]}"
-            )
+        path = self.label_path(name)
+        colours = read_rgb(path)
+        check_size(path, colours.shape[1], colours.shape[0], image)
+        label = decode_label(colours, path)
+        check_labelled(label, path)
         return Sample(image, label, name)
 
     def label_path(self, name: str) -> Path:
-        return self.root / "training" / "gt_image_2" / road_file(name)
+        """The file of a frame's ground truth."""
+        return self._labels[Path(road_file(name)).stem]
 
     def calibration_path(self, name: str) -> Path:
         return self.root / "training" / "calib" / f"{name}.txt"
@@ -81,11 +85,7 @@ class KittiRoad(Samples):
 
 def frame_images(folder: Path) -> dict[str, Path]:
     """The images of an image_2 folder by the frames' names, such as "um_000012", in their order."""
-    return {
-        path.stem: path
-        for path in sorted(folder.iterdir())
-        if path.suffix in (".png", ".jpg") and _NAME.match(path.stem)
-    }
+    return {name: path for name, path in by_name(folder).items() if _NAME.match(name)}
 
 
 def road_file(name: str) -> str:
@@ -94,12 +94,24 @@ def road_file(name: str) -> str:
     return f"{category}_road_{number}.png"
 
 
-def decode_label(colours: np.ndarray) -> np.ndarray:
-    """KITTI Road's ground-truth colours, uint8 H x W x 3 RGB -> labels, uint8 H x W."""
-    red, blue = colours[..., 0] > 127, colours[..., 2] > 127
+def decode_label(colours: np.ndarray, file: str | Path) -> np.ndarray:
+    """KITTI Road's ground-truth colours, uint8 H x W x 3 RGB, which were read from `file` -> labels, uint8 H x W.
+
+    Raises:
+        DatasetError: a pixel has another colour.
+    """
+    red, green, blue = np.moveaxis(colours, 2, 0)
+    road, not_road = (red == 255) & (blue == 255), (red == 255) & (blue == 0)
+    ignored = (red == 0) & (blue == 0)
+    other = (green > 0) | ~(road | not_road | ignored)
+    if other.any():
+        raise DatasetError(
+            f"{file} has the {listed_colours(colours[other])}, but KITTI Road's labels have only #ff00ff (road), "
+            "#ff0000 (not road) and #000000 (ignored): save them as PNG, and resize them without interpolation"
+        )
     label = np.full(colours.shape[:2], IGNORE, np.uint8)
-    label[red] = NOT_ROAD
-    label[red & blue] = ROAD
+    label[not_road] = NOT_ROAD
+    label[road] = ROAD
     return label
 
 
@@ -144,8 +156,17 @@ def read_streets(path: str | Path) -> list[tuple[str, list[str]]]:
 
 
 def read_names(path: str | Path) -> list[str]:
-    """The frame names of a split file: one per line, `#` starts a comment."""
-    return [name for line in _lines(path) if (name := line.split("#")[0].strip())]
+    """The frame names of a split file: one per line, `#` starts a comment.
+
+    Raises:
+        DatasetError: the file cannot be read, or names a frame twice.
+    """
+    lines: dict[str, int] = {}
+    for number, line in enumerate(_lines(path), 1):
+        name = line.split("#")[0].strip()
+        if name and lines.setdefault(name, number) != number:
+            raise DatasetError(f"{path} names {name} twice, in lines {lines[name]} and {number}: leave one out")
+    return list(lines)
 
 
 def read_calibration(path: str | Path) -> dict[str, np.ndarray]:
@@ -167,7 +188,7 @@ def read_calibration(path: str | Path) -> dict[str, np.ndarray]:
 
 def _lines(path: str | Path) -> list[str]:
     try:
-        return Path(path).read_text().splitlines()
+        return read_text(path).splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise DatasetError(
             f"cannot read {path}: {getattr(error, 'strerror', None) or 'it is not a text file'}"

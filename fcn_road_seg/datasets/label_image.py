@@ -1,12 +1,16 @@
 """Label images: one class id, palette entry or colour per pixel."""
 
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
-from fcn_road_seg.datasets.label_map import FILE_NAME, LabelMap
+from fcn_road_seg.datasets.label_map import FILE_NAME, LabelMap, listed
+from fcn_road_seg.frames.files import read_bytes
 from fcn_road_seg.frames.sample import IGNORE, ROAD, DatasetError
+
+LOSSY = ("JPEG", "MPO")
+"""Pillow's names of the formats of JPEG files."""
 
 
 def read_ids(path: str | Path, image: np.ndarray, count: int, instances: int = 0) -> np.ndarray:
@@ -39,8 +43,8 @@ def read_label(path: Path, image: np.ndarray, label_map: LabelMap | None) -> np.
     pixels = _pixels(path, image, colours=False)
     if pixels.ndim != 2:
         raise DatasetError(
-            f"{path} is a colour image, but labels have one class id per pixel: name its colours in a {FILE_NAME} "
-            "beside images/"
+            f"{path} is a colour image with the {listed_colours(pixels)}, but labels have one class id per pixel: name "
+            f"its colours in a {FILE_NAME} beside images/"
         )
     ids = _as_ids(path, pixels, IGNORE + 1)
     if label_map is not None:
@@ -48,10 +52,26 @@ def read_label(path: Path, image: np.ndarray, label_map: LabelMap | None) -> np.
     invalid = (ids > ROAD) & (ids != IGNORE)
     if invalid.any():
         raise DatasetError(
-            f"{path} holds {ids[invalid][0]}, but labels are 0 not road, 1 road, 255 ignore; a {FILE_NAME} beside "
-            "images/ can name other values"
+            f"{path} holds {listed(np.unique(ids[invalid]))}, but labels are 0 not road, 1 road, 255 ignore; a "
+            f"{FILE_NAME} beside images/ can name other values"
         )
     return ids
+
+
+def listed_colours(pixels: np.ndarray) -> str:
+    """The colours of pixels, uint8 ... x C, for a message: "colours #000000, #ff00ff"."""
+    colours = np.unique(pixels.reshape(-1, pixels.shape[-1]), axis=0)
+    return listed([f"#{bytes(colour.tolist()).hex()}" for colour in colours], "colour")
+
+
+def check_labelled(label: np.ndarray, path: str | Path) -> None:
+    """Check that a label, uint8 H x W, that was read from `path` says anything.
+
+    Raises:
+        DatasetError: it ignores every pixel.
+    """
+    if label.min() == IGNORE:
+        raise DatasetError(f"{path} labels no pixel: all of them are ignored, so leave the frame out or label it")
 
 
 def check_size(path: Path, width: int, height: int, image: np.ndarray) -> None:
@@ -67,20 +87,32 @@ def check_size(path: Path, width: int, height: int, image: np.ndarray) -> None:
 def _as_ids(path: str | Path, pixels: np.ndarray, count: int, instances: int = 0) -> np.ndarray:
     """`read_ids` of pixels that were read."""
     if pixels.ndim != 2:
-        raise DatasetError(f"{path} is a colour image, but labels have one class id per pixel")
+        raise DatasetError(
+            f"{path} is a colour image with the {listed_colours(pixels)}, but labels have one class id per pixel"
+        )
     if instances and pixels.max() >= instances:
         pixels = np.where(pixels >= instances, pixels // instances, pixels)
-    if pixels.max() >= count:
-        raise DatasetError(f"{path} holds the class id {pixels.max()}, but the highest valid one is {count - 1}")
+    valid = np.isin(pixels, range(count)) if pixels.dtype.kind == "f" else (pixels >= 0) & (pixels < count)
+    if not valid.all():
+        invalid = listed(np.unique(pixels[~valid]), "class id")
+        raise DatasetError(f"{path} holds the {invalid}, but the highest valid one is {count - 1}")
     return pixels.astype(np.uint8)
 
 
 def _pixels(path: str | Path, image: np.ndarray, colours: bool) -> np.ndarray:
     """The pixels of a label image of the size of `image`: H x W as stored, or uint8 H x W x 3 RGB."""
+    from PIL import Image, UnidentifiedImageError  # KITTI Road's frames are read without it
+
     try:
-        with Image.open(path) as file:
+        with Image.open(BytesIO(read_bytes(path))) as file:
+            lossy = file.format in LOSSY
             pixels = np.array(file.convert("RGB") if colours else file)
+    except UnidentifiedImageError:
+        raise DatasetError(f"{path} is missing or damaged (it is no image)") from None
     except (OSError, SyntaxError, ValueError) as error:  # Pillow raises SyntaxError for a broken chunk
-        raise DatasetError(f"{path} is missing or damaged ({str(error).splitlines()[0]})") from None
+        reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
+        raise DatasetError(f"{path} is missing or damaged ({reason})") from None
+    if lossy:
+        raise DatasetError(f"{path} is a JPEG, whose pixels are not exact: save labels as PNG")
     check_size(Path(path), pixels.shape[1], pixels.shape[0], image)
     return pixels

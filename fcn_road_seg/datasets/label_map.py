@@ -11,16 +11,20 @@ Colours are "#804080" or [128, 64, 128], both RGB. One file has ids or colours, 
 """
 
 import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import yaml
 
+from fcn_road_seg.frames.files import read_text
 from fcn_road_seg.frames.sample import IGNORE, NOT_ROAD, ROAD, DatasetError
 
 MEANINGS = {"road": ROAD, "not_road": NOT_ROAD, "ignore": IGNORE}
 FILE_NAME = "label_map.yaml"
+MOST_LISTED = 6
 _COLOUR = re.compile(r"#([0-9a-fA-F]{6})")
 
 
@@ -48,33 +52,32 @@ class LabelMap:
         Raises:
             DatasetError: an id is not named and there is no default; so for the other methods.
         """
+        found = np.flatnonzero(np.bincount(ids.ravel(), minlength=256)).tolist()
         table = np.zeros(256, np.uint8)
-        for value in np.flatnonzero(np.bincount(ids.ravel(), minlength=256)):
-            table[value] = self._label(self.ids, int(value), f"the id {value}", file)
+        table[found] = self._labels(self.ids, {value: str(value) for value in found}, "id", file)
         return table[ids]
 
     def of_colours(self, image: np.ndarray, file: Path) -> np.ndarray:
         """The labels, uint8 H x W, of colours, uint8 H x W x 3 RGB, that were read from `file`."""
         red, green, blue = np.moveaxis(image.astype(np.uint32), 2, 0)
         values, places = np.unique(red << 16 | green << 8 | blue, return_inverse=True)
-        labels = [
-            self._label(self.colours, (v >> 16, v >> 8 & 255, v & 255), f"the colour #{v:06x}", file)
-            for v in values.tolist()
-        ]
+        found = {(value >> 16, value >> 8 & 255, value & 255): f"#{value:06x}" for value in values.tolist()}
+        labels = self._labels(self.colours, found, "colour", file)
         return np.array(labels, np.uint8)[places].reshape(image.shape[:2])
 
     def of_name(self, name: str, file: Path) -> int:
         """The label of a category that occurs in `file`."""
-        return self._label(self.names, plain(name), f"the category {name!r}", file)
+        return self._labels(self.names, {plain(name): repr(name)}, "category", file)[0]
 
-    def _label(self, known: dict, value: object, text: str, file: Path) -> int:
-        label = known.get(value, self.default)
-        if label is None:
+    def _labels(self, known: Mapping, found: Mapping[Any, str], kind: str, file: Path) -> list[int]:
+        """The label of each value that was found in `file`; the values of `found` are what to call them."""
+        labels = {value: known.get(value, self.default) for value in found}
+        if unknown := [found[value] for value, label in labels.items() if label is None]:
             raise DatasetError(
-                f"{file} has {text}, which {self.source} does not name: add it to road, not_road or ignore there, or "
-                "write `default: not_road`"
+                f"{file} has the {listed(unknown, kind)}, which {self.source} does not name: add it to road, not_road "
+                "or ignore there, or write `default: not_road`"
             )
-        return label
+        return [label for label in labels.values() if label is not None]
 
 
 NAMES = LabelMap(
@@ -95,6 +98,17 @@ NAMES = LabelMap(
 """The meaning of category names without a label map."""
 
 
+def listed(values: Iterable[object], kind: str = "") -> str:
+    """Values for a message, at most `MOST_LISTED` of them: "ids 3, 7, 9" with the kind "id"."""
+    texts = [str(value) for value in values]
+    more = len(texts) - MOST_LISTED
+    return (
+        f"{kind}{'s' if len(texts) > 1 else ''} " * bool(kind)
+        + ", ".join(texts[:MOST_LISTED])
+        + (f" and {more} more" if more > 0 else "")
+    )
+
+
 def plain(name: str) -> str:
     """A category's name without capitals, hyphens, underscores and outer spaces, so that Not_Road is "not road"."""
     return re.sub(r"[\s_-]+", " ", name).strip().casefold()
@@ -107,7 +121,7 @@ def read_label_map(path: str | Path) -> LabelMap:
         DatasetError: it is missing, not YAML, or has an invalid key or value; the message names it.
     """
     try:
-        content = yaml.safe_load(Path(path).read_text())
+        content = yaml.safe_load(read_text(path))
     except OSError as error:
         raise DatasetError(f"cannot read the label map {path}: {error.strerror}") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:

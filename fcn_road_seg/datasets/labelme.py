@@ -9,6 +9,7 @@ import numpy as np
 
 from fcn_road_seg.datasets.label_image import check_size
 from fcn_road_seg.datasets.label_map import LabelMap
+from fcn_road_seg.frames.files import read_text
 from fcn_road_seg.frames.sample import DatasetError
 
 FRACTION_BITS = 4
@@ -75,7 +76,7 @@ def read_json(path: Path) -> object:
         DatasetError: it is missing or not valid JSON.
     """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return json.loads(read_text(path))
     except OSError as error:
         raise DatasetError(f"cannot read {path}: {error.strerror}") from None
     except (ValueError, RecursionError) as error:  # json.JSONDecodeError and UnicodeDecodeError are ValueErrors

@@ -7,6 +7,7 @@ from fcn_road_seg.datasets.kitti_road import frame_images, read_calibration, roa
 from fcn_road_seg.errors import UserError
 from fcn_road_seg.evaluation.birds_eye import BirdsEyeView, Sampling
 from fcn_road_seg.evaluation.inference_loop import Segment, Track
+from fcn_road_seg.frames.files import visible
 from fcn_road_seg.frames.image_file import read_rgb, write_image
 from fcn_road_seg.frames.sample import DatasetError
 
@@ -78,7 +79,7 @@ def empty_folder(folder: str | Path, files: set[str]) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"cannot create the folder {folder} for the submission: {error.strerror}") from None
-    others = sorted(path.name for path in folder.iterdir() if path.name not in files)
+    others = [path.name for path in visible(folder) if path.name not in files]
     if others:
         raise UserError(f"{folder} holds {others[0]}, which is not part of this submission: name an empty folder")
     return folder

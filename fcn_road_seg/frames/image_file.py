@@ -7,8 +7,12 @@ import cv2
 import numpy as np
 
 from fcn_road_seg.errors import UserError
+from fcn_road_seg.frames.files import read_bytes, visible
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
+LABEL_SUFFIXES = (".png", ".bmp", ".tif", ".tiff")
+"""Of images whose pixels are stored exactly."""
+LOSSY_SUFFIXES = (".jpg", ".jpeg")
 _PNG = b"\x89PNG\r\n\x1a\n"
 
 
@@ -22,8 +26,23 @@ def is_image(path: Path) -> bool:
 
 
 def images_in(folder: Path) -> list[Path]:
-    """The images in a folder, sorted by name; the list may be empty."""
-    return sorted(path for path in folder.iterdir() if is_image(path))
+    """The images in a folder, sorted by name; the list may be empty. Hidden files are left out."""
+    return [path for path in visible(folder) if is_image(path)]
+
+
+def by_name(folder: Path, suffixes: tuple[str, ...] = SUFFIXES) -> dict[str, Path]:
+    """The files of a folder that have one of these suffixes, in small letters or capitals, by their name without it.
+
+    Hidden files are left out; a missing folder has none.
+
+    Raises:
+        ImageFileError: two files differ only in the suffix.
+    """
+    found: dict[str, Path] = {}
+    for path in visible(folder) if folder.is_dir() else ():
+        if path.suffix.lower() in suffixes and found.setdefault(path.stem, path) != path:
+            raise ImageFileError(f"{found[path.stem]} and {path.name} have the same name: remove one")
+    return found
 
 
 def read_rgb(path: str | Path) -> np.ndarray:
@@ -33,7 +52,7 @@ def read_rgb(path: str | Path) -> np.ndarray:
         ImageFileError: it is missing or cut off, or OpenCV cannot read it.
     """
     try:
-        content = Path(path).read_bytes()
+        content = read_bytes(path)
     except OSError:
         content = b""
     try:

@@ -16,10 +16,10 @@ import numpy as np
 import yaml
 
 from fcn_road_seg.errors import FrameError, UserError
-from fcn_road_seg.frames.image_file import ImageFileError, decode_rgb
+from fcn_road_seg.frames.files import read_bytes
+from fcn_road_seg.frames.image_file import LOSSY_SUFFIXES, ImageFileError, decode_rgb
 
 POLYGON_SUFFIXES = (".yaml", ".yml", ".json")
-LOSSY_SUFFIXES = (".jpg", ".jpeg")
 SAME_SHAPE = 0.01
 """Relative difference up to which two aspect ratios count as equal: a scaled size is rounded to whole pixels."""
 EXAMPLE_SIZE = 1000, 1000
@@ -104,7 +104,7 @@ class OwnVehicle:
 
 def _content(path: Path) -> bytes:
     try:
-        content = path.read_bytes()
+        content = read_bytes(path)
     except FileNotFoundError:
         raise UserError(f"there is no own-vehicle mask {path}: name an image, or polygons in YAML") from None
     except OSError as error:

@@ -15,7 +15,7 @@ from fcn_road_seg.datasets.folder import check_upright
 from fcn_road_seg.datasets.label_image import read_label
 from fcn_road_seg.errors import UserError
 from fcn_road_seg.evaluation.inference_loop import Segment
-from fcn_road_seg.frames.image_file import images_in, read_rgb, write_image
+from fcn_road_seg.frames.image_file import LABEL_SUFFIXES, by_name, images_in, read_rgb, write_image
 from fcn_road_seg.frames.sample import IGNORE, NOT_ROAD, ROAD, DatasetError
 from fcn_road_seg.training.pseudo_labels import confident_label, mean_probability
 
@@ -59,12 +59,13 @@ def label_folder(
         kept: folder of labels, NAME.png, of some or all images, of which only ignored pixels are labelled.
 
     Returns:
-        {"frames", "kept", "road", "not_road", "ignored"}: numbers of frames and of those with labels in `kept`, and
-        shares of all pixels, 0..1.
+        {"frames", "left_out", "kept", "road", "not_road", "ignored"}: numbers of frames, of images without a pixel of
+        which the networks are sure, and of frames with labels in `kept`; and shares of all pixels, 0..1.
 
     Raises:
         UserError: the thresholds are not in order, or `out` has labels.
-        DatasetError: an image or a label cannot be read, or `kept` has no label of any image.
+        DatasetError: an image or a label cannot be read, `kept` has no label of any image, or the networks are sure of
+            no pixel.
     """
     if not 0 <= not_road < road <= 1:
         raise UserError(
@@ -72,27 +73,34 @@ def label_folder(
         )
     if (out / "labels").exists():
         raise UserError(f"{out} already has labels: choose another folder")
-    known = {path for path in images if kept and (kept / f"{path.stem}.png").is_file()}
+    kept_labels = by_name(kept, LABEL_SUFFIXES) if kept else {}
+    known = [path for path in images if path.stem in kept_labels]
     if kept and not known:
         raise DatasetError(f"{kept} has no label of these images, such as {images[0].stem}.png")
     for part in ("images", "labels"):
         (out / part).mkdir(parents=True, exist_ok=True)
     (out / "val.txt").write_text(VAL_LIST)
-    counts = np.zeros(256, np.int64)
+    counts, unsure = np.zeros(256, np.int64), 0
     votes = [member.votes for member in members]
     for path in track(images):
-        check_upright(path)
         image = read_rgb(path)
+        check_upright(path)
         label = confident_label(mean_probability([m.segment for m in members], image, votes), road, not_road)
-        if kept and path in known:
-            before = read_label(kept / f"{path.stem}.png", image, None)
+        if path.stem in kept_labels:
+            before = read_label(kept_labels[path.stem], image, None)
             label = np.where(before == IGNORE, label, before)
+        if label.min() == IGNORE:
+            unsure += 1
+            continue
         write_image(out / "labels" / f"{path.stem}.png", label)
         shutil.copyfile(path, out / "images" / path.name)
         counts += np.bincount(label.ravel(), minlength=256)
+    if unsure == len(images):
+        raise DatasetError("the networks are sure of no pixel of these images: bring --road and --not-road closer")
     shares = (counts / counts.sum()).tolist()
     figures = {
-        "frames": len(images),
+        "frames": len(images) - unsure,
+        "left_out": unsure,
         "kept": len(known),
         "road": shares[ROAD],
         "not_road": shares[NOT_ROAD],

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import yaml
 
+from fcn_road_seg.frames.files import read_text
 from fcn_road_seg.training.recipe_field import RecipeError, recipe_field, setting
 
 ALL = "all"
@@ -138,7 +139,7 @@ def load_recipe(name: str) -> Recipe:
     if not path.is_file():
         raise RecipeError(f"there is no recipe {name!r}; there are {', '.join(recipe_names())}, or give a YAML file")
     try:
-        values = yaml.safe_load(path.read_text())
+        values = yaml.safe_load(read_text(path))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise RecipeError(f"{path} is not valid YAML: {str(error).splitlines()[0]}") from None
     if not isinstance(values, dict):

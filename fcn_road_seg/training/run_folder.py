@@ -17,6 +17,7 @@ from torch import nn
 from torch.utils.tensorboard import SummaryWriter
 
 from fcn_road_seg.evaluation.inference_loop import Track
+from fcn_road_seg.frames.files import read_text
 from fcn_road_seg.frames.sample import IGNORE, ROAD, DatasetError, Samples
 from fcn_road_seg.inference import checkpoint
 from fcn_road_seg.inference.checkpoint import CheckpointError
@@ -110,11 +111,10 @@ class RunFolder:
         """The CSV's rows."""
         if not self._table.exists():
             return []
-        with open(self._table, newline="") as handle:
-            return [
-                {name: int(value) if name == "epoch" else float(value) for name, value in row.items()}
-                for row in csv.DictReader(handle)
-            ]
+        return [
+            {name: int(value) if name == "epoch" else float(value) for name, value in row.items()}
+            for row in csv.DictReader(read_text(self._table).splitlines())
+        ]
 
     def save_state(self, parts: list[nn.Module], optimizer: torch.optim.Optimizer, epoch: int, best: dict) -> None:
         """Write everything that the next epoch depends on, atomically."""

@@ -1,5 +1,6 @@
 """Reading and writing bags: every storage, truncated files, and no incomplete output."""
 
+import os
 import shutil
 import sqlite3
 import struct
@@ -233,6 +234,19 @@ def test_files_that_are_not_bags_are_refused(tmp_path):
         with pytest.raises(BagError, match=name) as error, open_bag(tmp_path / name):
             pass
         assert "\n" not in str(error.value)
+
+
+def test_hidden_files_are_no_part_of_a_bag(tmp_path, expected):
+    bag = write_ros2(tmp_path / "bag")
+    (bag / "metadata.yaml").unlink()
+    (bag / f"._{data_file(bag).name}").write_bytes(b"Mac OS X")
+    assert read(bag) == (expected, "")
+
+
+def test_a_pipe_named_like_a_bag_is_refused(tmp_path):
+    os.mkfifo(tmp_path / "a.mcap")
+    with pytest.raises(BagError, match="a.mcap is a folder, a pipe or a device, not a file"), open_bag(tmp_path):
+        pass
 
 
 def test_invalid_messages_are_refused(tmp_path, expected):

@@ -12,9 +12,10 @@ import pytest
 import yaml
 from rosbags.highlevel import AnyReader
 
-from fcn_road_seg.bags.kitti import open_drive, read_points, read_stamps
+from fcn_road_seg.bags.kitti import KittiError, open_drive, read_points, read_stamps
 from fcn_road_seg.bags.kitti_to_bag import count, write_bag
 from fcn_road_seg.cli import main
+from fcn_road_seg.datasets.drive import open_drive as frames_of
 
 SHARED = Path(__file__).parents[3] / "shared" / "data"
 CLIP = SHARED / "kitti_raw" / "2011_09_26" / "2011_09_26_drive_0000_sync"
@@ -364,6 +365,91 @@ def test_kitti_road_folder(road, tmp_path, monkeypatch, capsys):
     u, v, w = np.array(P_RECT[2]) @ rigid(R_RECT) @ rigid(R_VELO, T_VELO) @ [10, 2, -1, 1]
     x, y, z = infos[0].p.reshape(3, 4) @ in_camera
     assert np.allclose([x / z, y / z], [u / w, v / w], atol=1e-3)
+
+
+def test_calibration_beside_a_link_to_a_drive(drive, tmp_path):
+    disk = tmp_path / "disk" / "sync"
+    disk.parent.mkdir()
+    drive.rename(disk)
+    drive.symlink_to(disk)
+    found = open_drive(drive)
+    assert found.calibration.projections[2].tolist() == P_RECT[2] and len(found.images[2]) == 3
+    assert frames_of(drive).kitti == (2, drive)
+    for file in drive.parent.glob("calib*"):  # a link from elsewhere: beside the target
+        file.rename(disk.parent / file.name)
+    assert open_drive(drive).calibration.projections.keys() == {0, 2, 3} and frames_of(drive).kitti == (2, drive)
+
+
+@pytest.fixture
+def sequence(drive) -> Path:
+    """A sequence of KITTI odometry with the files of the drive's cameras 0, 2 and 3 and of its Velodyne."""
+    path = drive.parent / "sequences" / "00"
+    (path / "velodyne").mkdir(parents=True)
+    for camera in P_RECT:
+        (path / f"image_{camera}").mkdir()
+        for file in (drive / f"image_0{camera}" / "data").iterdir():
+            shutil.copy(file, path / f"image_{camera}" / f"{file.stem[4:]}{file.suffix.upper()}")
+        (path / f"image_{camera}" / "._000000.PNG").write_bytes(b"")
+    for file in (drive / "velodyne_points" / "data").iterdir():
+        shutil.copy(file, path / "velodyne" / f"{file.stem[4:]}.bin")
+    velo_to_rect = rigid(R_RECT) @ rigid(R_VELO, T_VELO)
+    text = "".join(line(f"P{camera}", projection) for camera, projection in P_RECT.items())
+    (path / "calib.txt").write_text(text + line("Tr", velo_to_rect[:3]))
+    (path / "times.txt").write_text("0.000000e+00\n1.036224e-01\n2.5\n")
+    return path
+
+
+def test_a_sequence_of_kitti_odometry(sequence, drive, tmp_path, monkeypatch, capsys):
+    assert road_seg(monkeypatch, sequence, "--out", tmp_path / "bag", "--camera", 2, "--camera", 3) == 0
+    assert "stamps are those of times.txt after 2011-09-26 13:00:00" in capsys.readouterr().out
+    messages = read(tmp_path / "bag")
+    write_bag(open_drive(drive, [2, 3]), tmp_path / "raw")
+    raw = read(tmp_path / "raw")
+    images = of(messages, "/kitti/camera_color_left/image_raw")
+    start = 1317042000 * 10**9
+    assert [stamp_of(image) for image in images] == [start, start + 103622400, start + 2500000000]
+    for topic in ("/kitti/camera_color_left/image_raw", "/kitti/velo/pointcloud"):
+        pairs = zip(of(messages, topic), of(raw, topic), strict=True)
+        assert all(np.array_equal(mine.data, theirs.data) for mine, theirs in pairs)
+    right = "/kitti/camera_color_right/camera_info"
+    assert np.array_equal(of(messages, right)[0].p, of(raw, right)[0].p)
+    poses, expected = poses_in_base_link(messages), poses_in_base_link(raw)
+    assert np.allclose(poses["velo_link"], expected["velo_link"], atol=1e-5) and "imu_link" not in poses
+    frames = frames_of(sequence)
+    assert frames.kitti == (2, sequence) and frames.count == 3
+    assert np.array_equal(next(iter(frames.frames)).image[..., ::-1], picture(2, 0))
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "sentence"),
+    [
+        ("calib.txt", None, "calib.txt is missing"),
+        ("times.txt", None, "times.txt is missing"),
+        ("times.txt", "0\nnan\n", "times.txt, line 2: 'nan' is not a time such as 1.036224e-01 seconds"),
+        ("times.txt", "0\n1\n", "times.txt is too short: it ends with line 2, but 000002.PNG needs line 3"),
+        ("times.txt", "0\n1\n2\n3\n", "image_0 has no image 000003, but times.txt has a stamp for it"),
+        ("calib.txt", f"P0: {'1 ' * 11}\n", "calib.txt has no P0 of 12 numbers"),
+        ("calib.txt", "".join(line(f"P{n}", p) for n, p in P_RECT.items()), "calib.txt has no Tr: .*velodyne needs"),
+    ],
+)
+def test_invalid_sequences_are_refused(sequence, name, content, sentence):
+    if content is None:
+        (sequence / name).unlink()
+    else:
+        (sequence / name).write_text(content)
+    with pytest.raises(KittiError, match=sentence):
+        open_drive(sequence)
+
+
+def test_hidden_and_other_files_of_a_kitti_road_folder(road, tmp_path):
+    images = road / "training" / "image_2"
+    (images / "._um_000000.png").write_bytes(b"")
+    (images / "um_000000.png").rename(images / "um_000000.PNG")
+    assert [reading.path.name for reading in open_drive(road).images[2]] == ["um_000000.PNG", "uu_000007.png"]
+    cv2.imwrite(str(images / "uu_000007.bmp"), picture(2, 1))
+    (images / "uu_000007.png").unlink()
+    with pytest.raises(KittiError, match="uu_000007.bmp is neither PNG nor JPEG: leave out --compressed"):
+        write_bag(open_drive(road), tmp_path / "bag", compressed=True)
 
 
 def test_several_drives(drive, road, tmp_path, monkeypatch, capsys):

@@ -42,13 +42,22 @@ def test_invalid_bdd100k_folders_are_refused(tmp_path):
     with pytest.raises(DatasetError, match="neither labels/drivable/masks/train nor drivable_maps/labels/train"):
         Bdd100k(tmp_path)
     (tmp_path / "labels" / "drivable" / "masks" / "train").mkdir(parents=True)
-    with pytest.raises(DatasetError, match=r"has no \*.jpg"):
+    with pytest.raises(DatasetError, match="has no images"):
         Bdd100k(tmp_path)
     with pytest.raises(DatasetError, match="no images/100k/val"):
         Bdd100k(write_folder(tmp_path), "val")
     for road, message in ((["oncoming"], "not oncoming"), ([], "not none")):
         with pytest.raises(DatasetError, match=message):
             Bdd100k(tmp_path, road=road)
+
+
+def test_suffixes_in_capitals_and_hidden_files(tmp_path):
+    root = write_folder(tmp_path)
+    images, labels = root / "images/100k/train", root / "labels/drivable/masks/train"
+    (images / f"{NAMES[0]}.jpg").rename(images / f"{NAMES[0]}.JPEG")
+    (labels / f"{NAMES[1]}.png").rename(labels / f"{NAMES[1]}.PNG")
+    (images / f"._{NAMES[0]}.jpg").write_bytes(b"")
+    assert Bdd100k(root).names == list(NAMES) and Bdd100k(root)[1].label.any()
 
 
 def test_an_image_without_label_is_named(tmp_path):

@@ -24,11 +24,12 @@ NAMES = ["um_000000", "um_000001", "umm_000000", "uu_000003"]
 
 def test_kitti_colours():
     colours = np.array([[(255, 0, 255), (255, 0, 0), (0, 0, 0)]], np.uint8)
-    assert decode_label(colours).tolist() == [[1, 0, 255]]
-    assert np.array_equal(encode_label(decode_label(colours)), colours)
+    label = decode_label(colours, "um_road_000000.png")
+    assert label.tolist() == [[1, 0, 255]]
+    assert np.array_equal(encode_label(label), colours)
 
 
-@pytest.mark.parametrize("suffix", [".png", ".jpg"])
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".PNG", ".jpeg"])
 def test_kitti_road(tmp_path, suffix):
     dataset = KittiRoad(write_folder(tmp_path, NAMES, suffix))
     assert dataset.names == NAMES
@@ -36,7 +37,7 @@ def test_kitti_road(tmp_path, suffix):
         image, label = draw(seed)
         assert sample.name == NAMES[seed]
         assert np.array_equal(sample.label, label)
-        assert np.abs(sample.image.astype(int) - image).mean() < (1e-9 if suffix == ".png" else 10)
+        assert np.abs(sample.image.astype(int) - image).mean() < (1e-9 if suffix.lower() == ".png" else 10)
     assert read_calibration(dataset.calibration_path("um_000000"))["P2"].shape == (3, 4)
 
 
@@ -60,6 +61,42 @@ def test_label_of_another_size(tmp_path):
     write_image(dataset.label_path("um_000000"), np.zeros((10, 10, 3), np.uint8))
     with pytest.raises(DatasetError, match="10x10"):
         dataset[0]
+
+
+WHITE, YELLOW = (255, 255, 255), (255, 255, 0)
+
+
+@pytest.mark.parametrize(
+    ("colours", "message"),
+    [
+        (
+            [WHITE, (0, 0, 0)],
+            "um_road_000001.png has the colour #ffffff, but .* #ff00ff .road., #ff0000 .not road",
+        ),
+        ([(255, 0, 255), (0, 0, 255)], "um_road_000001.png has the colour #0000ff"),
+        ([(255, 0, 254), YELLOW], "um_road_000001.png has the colours #ff00fe, #ffff00"),
+        ([(0, 0, 0), (0, 0, 0)], "um_road_000001.png labels no pixel"),
+    ],
+)
+def test_kitti_labels_in_other_colours_are_refused(tmp_path, colours, message):
+    dataset = KittiRoad(write_folder(tmp_path, ["um_000000", "um_000001"]))
+    write_image(dataset.label_path("um_000001"), np.tile(np.array(colours, np.uint8), (60, 96, 1)))
+    assert dataset[0].name == "um_000000"
+    with pytest.raises(DatasetError, match=message):
+        dataset[1]
+
+
+def test_labels_whose_suffix_is_in_capitals(tmp_path):
+    dataset = KittiRoad(write_folder(tmp_path, ["um_000000"]))
+    dataset.label_path("um_000000").rename(tmp_path / "training" / "gt_image_2" / "um_road_000000.PNG")
+    (tmp_path / "training" / "image_2" / "._um_000000.png").write_bytes(b"")
+    assert np.array_equal(KittiRoad(tmp_path)[0].label, draw(0)[1])
+
+
+def test_a_frame_named_twice_is_refused(tmp_path):
+    (tmp_path / "split.txt").write_text("um_000000\n\n# a street\num_000001\num_000000\n")
+    with pytest.raises(DatasetError, match="split.txt names um_000000 twice, in lines 1 and 5: leave one out"):
+        read_names(tmp_path / "split.txt")
 
 
 def test_a_malformed_calibration_is_refused(tmp_path):
@@ -108,6 +145,16 @@ def test_camvid(tmp_path):
     assert np.array_equal(sample.label == 1, ids == 3)
     assert np.array_equal(sample.label == 255, ids == 11)
     assert np.array_equal(sample.classes, np.where(ids == 11, 255, ids))
+
+    for name in ("b.PNG", "c.jpeg", "._b.PNG"):
+        write_image(tmp_path / "train" / name, image)
+    write_image(tmp_path / "trainannot" / "b.png", ids)
+    write_image(tmp_path / "trainannot" / "c.PNG", ids)
+    assert CamVid(tmp_path, ["train"]).names == ["a", "b", "c"]
+    for value, message in ((12, "a.png holds the class id 12, but the highest valid one is 11"), (11, "labels no")):
+        write_image(tmp_path / "trainannot" / "a.png", np.full_like(ids, value))
+        with pytest.raises(DatasetError, match=message):
+            CamVid(tmp_path, ["train"])[0]
 
     write_image(tmp_path / "val" / "b.png", image)
     with pytest.raises(DatasetError, match="b.png has no annotation"):

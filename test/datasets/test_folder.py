@@ -19,6 +19,7 @@ from fcn_road_seg.datasets.folder import SPLITS, EmptyPartError, Folder, part_na
 from fcn_road_seg.datasets.label_map import read_label_map
 from fcn_road_seg.errors import missing_package
 from fcn_road_seg.evaluation.samples import evaluate_samples
+from fcn_road_seg.frames.image_file import ImageFileError
 from fcn_road_seg.frames.sample import DatasetError
 from fcn_road_seg.inference import checkpoint
 from fcn_road_seg.inference.network import FCN8s, torchvision_names
@@ -96,7 +97,7 @@ def test_invalid_folders_are_refused(root, tmp_path):
         Folder(tmp_path)
     with pytest.raises(DatasetError, match="train, val, all, not 'test'"):
         Folder(root, "test")
-    (root / "val.txt").write_text("c_1\n")
+    (root / "val.txt").write_text("b_1\n")
     with pytest.raises(DatasetError, match="has no image of c_1"):
         (root / "train.txt").write_text("c_1\n")
         Folder(root)
@@ -109,9 +110,13 @@ def test_invalid_folders_are_refused(root, tmp_path):
 def test_invalid_labels_are_refused(root):
     file = root / "labels" / "a_1.png"
     for label, message in (
-        (np.full((60, 100), 7, np.uint8), "a_1.png holds 7, but labels are 0 not road, 1 road, 255 ignore"),
+        (
+            np.tile(np.uint8([7, 1, 9, 128]), (60, 25)),
+            "a_1.png holds 7, 9, 128, but labels are 0 not road, 1 road",
+        ),
         (np.zeros((6, 10), np.uint8), "a_1.png is 10x6, but its image is 100x60"),
-        (np.zeros((60, 100, 3), np.uint8), "a_1.png is a colour image"),
+        (np.zeros((60, 100, 3), np.uint8), "a_1.png is a colour image with the colour #000000"),
+        (np.full((60, 100), 255, np.uint8), "a_1.png labels no pixel"),
     ):
         cv2.imwrite(str(file), label)
         with pytest.raises(DatasetError, match=message):
@@ -119,6 +124,32 @@ def test_invalid_labels_are_refused(root):
     file.write_bytes(b"")
     with pytest.raises(DatasetError, match="a_1.png is missing or damaged"):
         Folder(root)[0]
+    file.write_bytes(cv2.imencode(".jpg", np.zeros((60, 100), np.uint8))[1].tobytes())
+    with pytest.raises(DatasetError, match="a_1.png is a JPEG, whose pixels are not exact: save labels as PNG"):
+        Folder(root)[0]
+    file.rename(root / "labels" / "a_1.jpg")
+    with pytest.raises(DatasetError, match="a_1.jpg is a JPEG, whose pixels are not exact"):
+        Folder(root)
+
+
+def test_suffixes_in_capitals_and_hidden_files(root):
+    for old, new in (("images/a_1.png", "images/a_1.PNG"), ("images/a_2.jpg", "images/a_2.JPEG")):
+        (root / old).rename(root / new)
+    (root / "labels/a_2.png").rename(root / "labels/a_2.Png")
+    (root / "images/._a_1.PNG").write_bytes(b"")
+    (root / "labels/._a_1.png").write_bytes(b"")
+    frames = Folder(root, "all")
+    assert frames.names == NAMES and all((sample.label == 1).any() for sample in frames)
+    cv2.imwrite(str(root / "images" / "a_1.jpg"), frames[0].image)
+    with pytest.raises(ImageFileError, match="a_1.PNG and a_1.jpg have the same name: remove one"):
+        Folder(root)
+
+
+def test_a_frame_in_both_lists_is_refused(root):
+    (root / "train.txt").write_text("a_1\nb_1\n")
+    (root / "val.txt").write_text("b_1\nb_2\n")
+    with pytest.raises(DatasetError, match="train.txt and .*val.txt both name b_1: a frame trains or validates"):
+        Folder(root)
 
 
 def test_a_folders_label_map_is_found_and_replaced(root):
@@ -130,10 +161,13 @@ def test_a_folders_label_map_is_found_and_replaced(root):
         and (sample.label[:, :5] == 0).all()
     )
     other = root.parent / "other.yaml"
-    other.write_text("ignore: [0, 1, 255]\n")
-    assert (Folder(root, label_map=read_label_map(other))[0].label == 255).all()
+    other.write_text("ignore: [0, 255]\nnot_road: 1\n")
+    assert set(np.unique(Folder(root, label_map=read_label_map(other))[0].label)) == {0, 255}
     (held_out,) = held_out_sets([f"farm=folder:{root}"], [f"farm={other}"]).values()
-    assert held_out.names == ["b_2"] and (held_out[0].label == 255).all()
+    assert held_out.names == ["b_2"] and set(np.unique(held_out[0].label)) == {0, 255}
+    other.write_text("ignore: [0, 1, 255]\n")
+    with pytest.raises(DatasetError, match="a_1.png labels no pixel: all of them are ignored"):
+        Folder(root, label_map=read_label_map(other))[0]
 
 
 def test_photos_that_exif_turns_are_refused(root):

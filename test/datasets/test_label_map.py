@@ -49,9 +49,9 @@ def test_colours_of_pixels_and_of_palettes(tmp_path):
 def test_values_that_are_not_named(tmp_path):
     Image.fromarray(IDS).save(tmp_path / "grey.png")
     with pytest.raises(
-        DatasetError, match=r"grey.png has the id 11, which .*map.yaml does not name.*default: not_road"
+        DatasetError, match=r"grey.png has the ids 11, 255, which .*map.yaml does not name.*default: not_road"
     ):
-        read_label(tmp_path / "grey.png", IMAGE, read_label_map(write(tmp_path, "road: [7, 8]\nignore: [0, 255]")))
+        read_label(tmp_path / "grey.png", IMAGE, read_label_map(write(tmp_path, "road: [7, 8]\nignore: 0")))
     mapped = read_label_map(write(tmp_path, "road: 7\ndefault: ignore"))
     assert read_label(tmp_path / "grey.png", IMAGE, mapped).tolist() == [[1, 255, 255], [255, 1, 255]]
     Image.fromarray(IMAGE + 9).save(tmp_path / "colour.png")

@@ -52,7 +52,7 @@ def test_votes_thresholds_and_mirror_images(images, tmp_path):
     assert frames.names == ["a", "b"]
     assert frames[0].label.tolist() == [expected] * 2 and frames[1].label.tolist() == [expected[::-1]] * 2
     assert (frames[0].image[..., 0] == GREYS).all()
-    assert figures == {"frames": 2, "kept": 0, "road": 0.5, "not_road": 0.25, "ignored": 0.25}
+    assert figures == {"frames": 2, "left_out": 0, "kept": 0, "road": 0.5, "not_road": 0.25, "ignored": 0.25}
     made_by = json.loads((tmp_path / "out" / "labels.json").read_text())
     assert made_by["members"] == [{"weights": "one", "votes": 2}, {"peer": "two", "votes": 1}]
     assert (made_by["road_from"], made_by["not_road_to"], made_by["mirrored"]) == (0.64, 0.4, True)
@@ -77,6 +77,15 @@ def test_kept_labels_are_filled_where_they_are_unknown(images, tmp_path):
     (tmp_path / "none").mkdir()
     with pytest.raises(DatasetError, match="none has no label of these images, such as a.png"):
         label_folder([], images_to_label([images]), tmp_path / "other", 0.7, 0.5, tmp_path / "none")
+
+
+def test_images_of_which_the_networks_know_nothing_are_left_out(images, tmp_path):
+    write_image(images / "b.png", np.full((2, 4, 3), 128, np.uint8))
+    figures = label_folder([Member(brightness, 1, {})], images_to_label([images]), tmp_path / "out", 0.7, 0.3)
+    assert (figures["frames"], figures["left_out"], figures["ignored"]) == (1, 1, 0.25)
+    assert Folder(tmp_path / "out").names == ["a"]
+    with pytest.raises(DatasetError, match="sure of no pixel"):
+        label_folder([Member(brightness, 1, {})], [images / "b.png"], tmp_path / "other", 0.7, 0.3)
 
 
 def test_invalid_input_is_refused(images, tmp_path):

@@ -1,0 +1,37 @@
+"""Files as people have them: hidden ones beside the data, text with a byte order mark, pipes with a file's name."""
+
+import codecs
+import errno
+from pathlib import Path
+
+STREAMS = Path("/dev")
+"""Holds `/dev/stdin` and the pipes of a shell's `<(command)`, which end and so may be read like files."""
+
+
+def visible(folder: Path) -> list[Path]:
+    """What a folder holds, sorted by name, without hidden entries such as macOS's `._*` and `.DS_Store`."""
+    return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+
+
+def read_bytes(path: str | Path) -> bytes:
+    """Read a file.
+
+    Raises:
+        OSError: it cannot be read, or it is a pipe, a socket or a device, which may never end.
+    """
+    path = Path(path)
+    if path.exists() and not path.is_file() and not path.is_dir() and STREAMS not in path.absolute().parents:
+        raise OSError(errno.EINVAL, "it is a pipe or a device, not a file", str(path))
+    return path.read_bytes()
+
+
+def read_text(path: str | Path) -> str:
+    """Read a text file in UTF-8, or in UTF-16 with a byte order mark, as Windows writes it; the mark is left out.
+
+    Raises:
+        OSError: as in `read_bytes`.
+        UnicodeDecodeError: it is in another encoding, or not text.
+    """
+    content = read_bytes(path)
+    wide = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    return content.decode("utf-16" if wide else "utf-8-sig")
