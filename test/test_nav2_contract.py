@@ -59,6 +59,71 @@ def test_the_example_names_our_classes_and_topics(semantic, obstacle):
     assert source["topic"] == "/road_seg/scan" and source["data_type"] == "LaserScan" and source["inf_is_valid"]
 
 
+def test_the_obstacle_layer_takes_obstacles_from_slopes(obstacle):
+    """Nav2 drops points by their height in the costmap's frame, in the source's buffer and again in the layer."""
+    source = obstacle[obstacle["observation_sources"]]
+    for pitch in (-0.2, 0.2):
+        z = source["obstacle_max_range"] * np.sin(pitch)
+        for limits in (obstacle, source):
+            assert limits["min_obstacle_height"] < z < limits["max_obstacle_height"]
+
+
+def test_an_obstacle_on_what_was_road_is_marked_at_once(semantic):
+    """The layer's queues: a class with priority takes the tile; another must outnumber the class that has it."""
+    kinds, rate = semantic["camera"], 10
+    decay = round(semantic["camera"]["tile_map_decay_time"] * rate)
+
+    def cost_after(count: int, kind: str, other: str) -> int:
+        """The cost of a tile that showed the other class throughout, after `count` observations of this one."""
+        dominant = kinds[kind]["dominant_priority"] or count > decay - count
+        if not dominant:
+            return kinds[other]["max_cost"]
+        return kinds[kind]["max_cost" if count >= kinds[kind]["samples_to_max_cost"] else "base_cost"]
+
+    assert [cost_after(n, "blocked", "free") for n in (1, 2, 3)] == [100, 100, 254]
+    assert [cost_after(n, "free", "blocked") for n in (1, 10, 11)] == [254, 254, 0]
+
+
+KEYS = {
+    "local_costmap": {"global_frame", "robot_base_frame", "rolling_window", "width", "height", "resolution"}
+    | {"track_unknown_space", "plugins"},
+    "nav2_costmap_2d::ObstacleLayer": {"plugin", "enabled", "observation_sources", "min_obstacle_height"}
+    | {"max_obstacle_height", "combination_method", "footprint_clearing_enabled"},
+    "obstacle source": {"topic", "data_type", "marking", "clearing", "inf_is_valid", "obstacle_max_range"}
+    | {"obstacle_min_range", "raytrace_max_range", "raytrace_min_range", "min_obstacle_height", "max_obstacle_height"}
+    | {"sensor_frame", "observation_persistence", "expected_update_rate"},
+    "nav2_costmap_2d::InflationLayer": {"plugin", "enabled", "inflation_radius", "cost_scaling_factor"},
+    "semantic_segmentation_layer::SemanticSegmentationLayer": {"plugin", "enabled", "combination_method"}
+    | {"observation_sources", "use_approximate_time_sync", "sensor_data_depth"},
+    "semantic source": {"segmentation_topic", "confidence_topic", "labels_topic", "pointcloud_topic", "class_types"}
+    | {"max_obstacle_distance", "min_obstacle_distance", "tile_map_decay_time", "use_cost_selection"},
+    "collision_monitor": {"base_frame_id", "odom_frame_id", "source_timeout", "polygons", "observation_sources"},
+    "polygon": {"type", "points", "action_type", "slowdown_ratio", "min_points", "visualize", "polygon_pub_topic"},
+    "monitor source": {"type", "topic", "enabled", "source_timeout"},
+}
+"""Parameters that the sources of Nav2 (Jazzy, Kilted, Lyrical) and of the semantic layer declare, of those that fit."""
+
+
+@pytest.mark.parametrize("file", ["nav2_obstacle_layer.yaml", "nav2_semantic_layer.yaml"])
+def test_nav2_knows_every_key_of_the_examples(repository, file):
+    """Nav2 ignores a parameter that no plugin declares, without a word."""
+    example = yaml.safe_load((repository / "config" / file).read_text())
+    costmap = example["local_costmap"]["local_costmap"]["ros__parameters"]
+    assert costmap.keys() - set(costmap["plugins"]) <= KEYS["local_costmap"]
+    for name in costmap["plugins"]:
+        layer = dict(costmap[name])
+        for source in layer.get("observation_sources", "").split():
+            settings, kind = layer.pop(source), "obstacle" if "Obstacle" in layer["plugin"] else "semantic"
+            assert settings.keys() - set(settings.get("class_types", ())) <= KEYS[f"{kind} source"]
+        assert layer.keys() <= KEYS[layer["plugin"]]
+    if "collision_monitor" in example:
+        monitor = dict(example["collision_monitor"]["ros__parameters"])
+        for names, kind in (("polygons", "polygon"), ("observation_sources", "monitor source")):
+            for name in monitor[names]:
+                assert monitor.pop(name).keys() <= KEYS[kind]
+        assert monitor.keys() <= KEYS["collision_monitor"]
+
+
 # Over DDS
 
 

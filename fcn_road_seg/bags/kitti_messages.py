@@ -22,6 +22,7 @@ from fcn_road_seg.bags.kitti import Reading, read_oxts, read_points
 from fcn_road_seg.bags.kitti_calibration import Calibration, KittiError
 from fcn_road_seg.frames.files import read_bytes
 from fcn_road_seg.frames.image_file import ImageFileError, decode_rgb
+from fcn_road_seg.ground.plausibility import fault_of_intrinsics
 
 CAMERAS = ("camera_gray_left", "camera_gray_right", "camera_color_left", "camera_color_right")
 """kitti2bag's names of cameras 0 to 3."""
@@ -58,7 +59,7 @@ class KittiMessages:
         """The Image (bgr8, or mono8 for cameras 0 and 1) or CompressedImage (the file's bytes), and its CameraInfo.
 
         Raises:
-            KittiError: the file is not an image, or not of the rectified images' size.
+            KittiError: the file is not an image, or not of the rectified images' size, or the projection is impossible.
         """
         content = read_bytes(reading.path)
         try:
@@ -147,6 +148,10 @@ class KittiMessages:
         if reading.projection is None:
             raise ValueError(f"{reading.path} has no projection")
         intrinsics = reading.projection[:, :3]
+        if fault := fault_of_intrinsics(
+            "the calibration", f"projection of camera {camera}", intrinsics, (width, height)
+        ):
+            raise KittiError(f"{reading.path}: {fault}")
         projection = np.column_stack([intrinsics, np.zeros(3)])
         if (left := self.frame_camera(camera)) != camera:
             baseline = _shift(self.calibration.projections[camera]) - _shift(self.calibration.projections[left])

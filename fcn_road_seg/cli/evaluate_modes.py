@@ -39,6 +39,8 @@ def metrics(args: argparse.Namespace) -> int:
     if seen and seen < figures["frames"]:
         for group, title in (("seen", "trained on"), ("unseen", "unseen")):
             console.print(_metrics_table(f"{title}: {figures[group]['frames']} frames", figures[group]))
+    if figures["bev"] is None:
+        console.print(f"There is no bird's-eye view: the frames have no calibration in {args.root}/training/calib.")
     console.print(sentence(figures["frames"], seen))
     return 0
 
@@ -98,7 +100,7 @@ def submission(args: argparse.Namespace) -> int:
     """`--submission`: files for KITTI's server."""
     from fcn_road_seg.evaluation.submission import frames_to_submit, missing, write_submission
 
-    frames_to_submit(args.root, args.bev)  # raises before the network is loaded
+    frames_to_submit(args.root)  # raises before the network is loaded
     segmenter = load_segmenter(args)
     files = write_submission(_segment(args, segmenter), args.root, args.submission, args.bev, _track)
     figures = {"frames": len(files), "files": [file.name for file in files], "bev_sampling": args.bev}

@@ -183,6 +183,8 @@ def read_calibration(path: str | Path) -> dict[str, np.ndarray]:
                 matrices[name] = np.array(numbers.split(), np.float64).reshape(3, -1)
             except ValueError:
                 raise DatasetError(f"{path}: {name} is not a matrix of three rows of numbers") from None
+            if not np.isfinite(matrices[name]).all():
+                raise DatasetError(f"{path}: {name} contains a number that is not finite")
     return matrices
 
 

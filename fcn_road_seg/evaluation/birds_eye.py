@@ -4,12 +4,13 @@ Fritsch, Kuehnl, Geiger, "A New Performance Measure and Evaluation Benchmark for
 Algorithms", ITSC 2013. Road coordinates are KITTI's: x right, y down, z forward, in metres.
 """
 
+from pathlib import Path
 from typing import Literal, get_args
 
 import cv2
 import numpy as np
 
-from fcn_road_seg.frames.sample import DatasetError
+from fcn_road_seg.evaluation.kitti_camera import Matrices, check_shapes, read_checked
 
 X_RANGE = (-10.0, 10.0)
 Z_RANGE = (6.0, 46.0)
@@ -36,18 +37,14 @@ class BirdsEyeView:
         sampling: which pixel a cell takes. KITTI's own figures are those of "devkit".
 
     Raises:
-        DatasetError: a matrix is missing or unusable.
+        DatasetError: a matrix is missing.
     """
 
-    def __init__(self, calibration: dict[str, np.ndarray], sampling: Sampling = "devkit"):
-        for name, columns in (("P2", 4), ("R0_rect", 3), ("Tr_cam_to_road", 4)):
-            if calibration.get(name, np.empty(0)).shape != (3, columns):
-                raise DatasetError(f"the calibration has no {name} of 3 x {columns} numbers")
+    def __init__(self, calibration: Matrices, sampling: Sampling = "devkit"):
+        check_shapes(calibration)
         rectify, camera_to_road = np.eye(4), np.eye(4)
         rectify[:3, :3] = calibration["R0_rect"]
         camera_to_road[:3] = calibration["Tr_cam_to_road"]
-        if abs(np.linalg.det(camera_to_road)) < 1e-6:
-            raise DatasetError("the calibration's Tr_cam_to_road is not a rigid motion: its determinant is 0")
         to_image = calibration["P2"] @ rectify @ np.linalg.inv(camera_to_road)
         x = np.arange(X_RANGE[0] + RESOLUTION / 2, X_RANGE[1], RESOLUTION)
         z = np.arange(Z_RANGE[1] - RESOLUTION / 2, Z_RANGE[0], -RESOLUTION)  # far cells are in the top rows
@@ -58,6 +55,18 @@ class BirdsEyeView:
         u, v, w = np.tensordot(to_image, points, axes=1)
         self.sampling = sampling
         self._u, self._v = u / w, v / w
+
+    @classmethod
+    def read(cls, path: Path, size: tuple[int, int], sampling: Sampling = "devkit") -> "BirdsEyeView":
+        """The view of a frame, from its calibration file.
+
+        Args:
+            size: the frame's width and height in pixels.
+
+        Raises:
+            DatasetError: as `kitti_camera.read_checked`.
+        """
+        return cls(read_checked(path, size), sampling)
 
     def pixels(self, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
         """Columns and rows, float32 800 x 400, that the cells take in an image of this size.

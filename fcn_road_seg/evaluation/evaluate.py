@@ -2,9 +2,10 @@
 
 from collections.abc import Container
 
-from fcn_road_seg.datasets.kitti_road import KittiRoad, read_calibration
+from fcn_road_seg.datasets.kitti_road import KittiRoad
 from fcn_road_seg.evaluation.birds_eye import BirdsEyeView, Sampling
 from fcn_road_seg.evaluation.inference_loop import Segment, Track, segmented
+from fcn_road_seg.evaluation.kitti_camera import calibrated
 from fcn_road_seg.evaluation.metrics import PixelCounts
 from fcn_road_seg.frames.sample import IGNORE
 
@@ -29,8 +30,11 @@ def evaluate(
         "max_f", "iou"}]}, see `metrics.RoadMetrics`; "bev" is None where frames have no calibration. With `trained_on`
         also "seen" and "unseen", the frames that the weights were trained on and the others: {"frames", "perspective",
         "bev"}, the last two None where they are undefined; and "seen" for each frame.
+
+    Raises:
+        DatasetError: some frames have a calibration and others none, or one is unusable.
     """
-    calibrated = all(dataset.calibration_path(name).exists() for name in dataset.names)
+    has_views = calibrated(dataset)
     groups = {"seen": _Group(), "unseen": _Group()}
     per_frame = []
     for sample, probability in segmented(segment, track(dataset)):
@@ -43,8 +47,9 @@ def evaluate(
             metrics = frame.metrics(threshold)
             row = {"name": sample.name, "max_f": metrics.max_f, "iou": metrics.iou}
             per_frame.append(row if trained_on is None else row | {"seen": seen})
-        if calibrated:
-            view = BirdsEyeView(read_calibration(dataset.calibration_path(sample.name)), sampling)
+        if has_views:
+            size = sample.label.shape[1], sample.label.shape[0]
+            view = BirdsEyeView.read(dataset.calibration_path(sample.name), size, sampling)
             group.bev.add(view(probability), view(sample.label, outside=IGNORE))
     total = _Group()
     for group in groups.values():
@@ -53,7 +58,7 @@ def evaluate(
         "frames": total.frames,
         "checkpoint_threshold": threshold,
         "perspective": total.perspective.metrics(threshold).as_dict(),
-        "bev": total.bev.metrics(threshold).as_dict() if calibrated else None,
+        "bev": total.bev.metrics(threshold).as_dict() if has_views else None,
         "per_frame": per_frame,
         **({} if trained_on is None else {name: group.figures(threshold) for name, group in groups.items()}),
     }

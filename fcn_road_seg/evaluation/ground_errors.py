@@ -5,13 +5,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fcn_road_seg.datasets.kitti_road import KittiRoad, read_calibration
-from fcn_road_seg.evaluation.birds_eye import BirdsEyeView
+from fcn_road_seg.datasets.kitti_road import KittiRoad
 from fcn_road_seg.evaluation.ground_truth import GroundTruth, View
 from fcn_road_seg.evaluation.inference_loop import Segment, Track, segmented
+from fcn_road_seg.evaluation.kitti_camera import camera_model, check_files, read_checked, road_plane
 from fcn_road_seg.frames.sample import IGNORE, ROAD
 from fcn_road_seg.ground import CameraModel, GroundPlane, GroundTables, RoadGrid
-from fcn_road_seg.ground.plane import BODY_FROM_OPTICAL
 from fcn_road_seg.postprocess.threshold import threshold_mask
 from fcn_road_seg.synthetic import Camera, SyntheticDrive, SyntheticFrame
 
@@ -51,6 +50,7 @@ def measure_ground_errors(
     """
     if dataset is not None:
         dataset.require_calibrations()
+        check_files([dataset.calibration_path(name) for name in dataset.names])
     camera = Camera()
     exact, tilted = view(camera), view(camera, PITCH_ERROR)
     errors = {name: Errors() for name in ("true", "segmenter", "pitch +0.5 deg")}
@@ -134,11 +134,11 @@ def kitti_grid(segment: Segment, threshold: float, dataset: KittiRoad, track: Tr
     grids: dict[tuple, RoadGrid] = {}
     both = either = 0
     for sample, probability in segmented(segment, track(dataset)):
-        calibration = read_calibration(dataset.calibration_path(sample.name))
-        size = sample.label.shape[::-1]
+        size = sample.label.shape[1], sample.label.shape[0]
+        calibration = read_checked(dataset.calibration_path(sample.name), size)
         key = (size, *(calibration[name].tobytes() for name in sorted(calibration)))
         if key not in grids:
-            grids[key] = RoadGrid(kitti_tables(calibration, *size))
+            grids[key] = RoadGrid(GroundTables(camera_model(calibration, *size), road_plane(calibration)))
         grid = grids[key]
         answer = grid(probability, threshold)
         label = grid((sample.label == ROAD).view(np.uint8) * np.uint8(255))
@@ -147,25 +147,6 @@ def kitti_grid(segment: Segment, threshold: float, dataset: KittiRoad, track: Tr
         both += int(((answer == 0) & (label == 0) & counted).sum())
         either += int((((answer == 0) | (label == 0)) & counted).sum())
     return {"frames": len(dataset), "grid_iou": both / either if either else None}
-
-
-def kitti_tables(calibration: dict[str, np.ndarray], width: int, height: int) -> GroundTables:
-    """The tables of KITTI Road's left colour camera, from its frame's calibration (P2, R0_rect, Tr_cam_to_road).
-
-    Raises:
-        DatasetError: a matrix is missing.
-        GroundError: the matrices are unusable.
-    """
-    BirdsEyeView(calibration)  # checks that the matrices are there
-    to_road, rectify = np.eye(4), np.eye(4)
-    to_road[:3], rectify[:3, :3] = calibration["Tr_cam_to_road"], calibration["R0_rect"]
-    body = np.eye(4)
-    body[:3, :3] = BODY_FROM_OPTICAL  # KITTI's road axes are x right, y down, z forward
-    plane = GroundPlane.from_transform(body @ to_road @ np.linalg.inv(rectify))
-    p = calibration["P2"]
-    k = p[:, :3].ravel().tolist()
-    model = CameraModel.from_camera_info(width, height, k, [], "", IDENTITY, p.ravel().tolist())
-    return GroundTables(model, plane)
 
 
 def tables(figures: dict) -> "list[Table]":

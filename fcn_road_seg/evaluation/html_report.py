@@ -9,15 +9,16 @@ import numpy as np
 
 from fcn_road_seg.datasets import camvid, kitti_road
 from fcn_road_seg.datasets.camvid import CamVid
-from fcn_road_seg.datasets.kitti_road import KittiRoad, read_calibration
+from fcn_road_seg.datasets.kitti_road import KittiRoad
 from fcn_road_seg.evaluation.birds_eye import BirdsEyeView, Sampling
 from fcn_road_seg.evaluation.error_analysis import NEAR, ErrorAnalysis
 from fcn_road_seg.evaluation.html_page import prepare, weights_facts, write_page
 from fcn_road_seg.evaluation.inference_loop import Segment, Track, segmented
+from fcn_road_seg.evaluation.kitti_camera import calibrated
 from fcn_road_seg.evaluation.metrics import LEVELS, PixelCounts, called_road
 from fcn_road_seg.evaluation.temperature_scaling import BINS, expected_calibration_error
 from fcn_road_seg.frames.image_file import write_image
-from fcn_road_seg.frames.sample import IGNORE, ROAD
+from fcn_road_seg.frames.sample import IGNORE, ROAD, Sample
 from fcn_road_seg.inference.segmenter import RoadSegmenter
 from fcn_road_seg.postprocess.threshold import threshold_level
 
@@ -38,7 +39,7 @@ class LabelledSet(NamedTuple):
     dataset: KittiRoad | CamVid
     scene: Callable[[str], str]
     """The frame's scene."""
-    view: Callable[[str], BirdsEyeView | None]
+    view: Callable[[Sample], BirdsEyeView | None]
     """The frame's bird's-eye view; None if it has no calibration."""
     class_names: Sequence[str] = ()
 
@@ -48,19 +49,22 @@ def kitti_set(dataset: KittiRoad, title: str = "KITTI Road", sampling: Sampling 
 
     Args:
         sampling: of the bird's-eye view, see `birds_eye.Sampling`.
-    """
-    scenes = kitti_scenes()
 
-    def view(name: str) -> BirdsEyeView | None:
-        path = dataset.calibration_path(name)
-        return BirdsEyeView(read_calibration(path), sampling) if path.exists() else None
+    Raises:
+        DatasetError: some frames have a calibration and others none, or one is unusable.
+    """
+    scenes, has_views = kitti_scenes(), calibrated(dataset)
+
+    def view(sample: Sample) -> BirdsEyeView | None:
+        size = sample.label.shape[1], sample.label.shape[0]
+        return BirdsEyeView.read(dataset.calibration_path(sample.name), size, sampling) if has_views else None
 
     return LabelledSet(title, dataset, lambda name: scenes.get(name, name.split("_")[0]), view)
 
 
 def camvid_set(dataset: CamVid, title: str = "CamVid") -> LabelledSet:
     """CamVid; scenes are the drives, which the frames' names begin with."""
-    return LabelledSet(title, dataset, lambda name: name.split("_")[0], lambda name: None, camvid.CLASSES)
+    return LabelledSet(title, dataset, lambda name: name.split("_")[0], lambda sample: None, camvid.CLASSES)
 
 
 def kitti_scenes() -> dict[str, str]:
@@ -120,7 +124,7 @@ def _section(
 ) -> dict:
     analysis = ErrorAnalysis(threshold, labelled.class_names)
     for sample, probability in segmented(segment, track(labelled.dataset)):
-        analysis.add(sample, probability, labelled.scene(sample.name), labelled.view(sample.name))
+        analysis.add(sample, probability, labelled.scene(sample.name), labelled.view(sample))
     figures = analysis.figures() | {"ece": expected_calibration_error(analysis.counts)}
     plot_curves(folder / f"curves_{key}.svg", analysis.counts, analysis.birds_eye, threshold)
     plot_reliability(folder / f"reliability_{key}.svg", analysis.counts)

@@ -6,7 +6,7 @@ from dataclasses import replace
 import cv2
 import numpy as np
 
-from fcn_road_seg.datasets.kitti_road import KittiRoad, read_calibration
+from fcn_road_seg.datasets.kitti_road import KittiRoad
 from fcn_road_seg.evaluation.birds_eye import BirdsEyeView
 from fcn_road_seg.evaluation.corruptions import through_jpeg
 from fcn_road_seg.evaluation.inference_loop import Segment, Track, segmented
@@ -52,7 +52,8 @@ def measure(dataset: KittiRoad, answers: Iterable[tuple[Sample, np.ndarray]]) ->
     """
     perspective, bev = PixelCounts(), PixelCounts()
     for sample, probability in answers:
-        view = BirdsEyeView(read_calibration(dataset.calibration_path(sample.name)), "exact")
+        size = sample.label.shape[1], sample.label.shape[0]
+        view = BirdsEyeView.read(dataset.calibration_path(sample.name), size, "exact")
         perspective.add(probability, sample.label)
         bev.add(view(probability), view(sample.label, outside=IGNORE))
     row: dict[str, float] = {}

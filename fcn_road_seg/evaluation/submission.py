@@ -3,10 +3,11 @@
 from collections import Counter
 from pathlib import Path
 
-from fcn_road_seg.datasets.kitti_road import frame_images, read_calibration, road_file
+from fcn_road_seg.datasets.kitti_road import frame_images, road_file
 from fcn_road_seg.errors import UserError
 from fcn_road_seg.evaluation.birds_eye import BirdsEyeView, Sampling
 from fcn_road_seg.evaluation.inference_loop import Segment, Track
+from fcn_road_seg.evaluation.kitti_camera import check_files
 from fcn_road_seg.frames.files import visible
 from fcn_road_seg.frames.image_file import read_rgb, write_image
 from fcn_road_seg.frames.sample import DatasetError
@@ -34,17 +35,18 @@ def write_submission(
         DatasetError: a test frame or its calibration is missing or unusable.
         UserError: the folder cannot be created, or holds anything else.
     """
-    frames = frames_to_submit(root, sampling)
+    frames = frames_to_submit(root)
     folder = empty_folder(folder, {road_file(name) for name in frames})
     files = []
     for name, (image, calibration) in track(frames.items()):
-        view = BirdsEyeView(read_calibration(calibration), sampling)
+        pixels = read_rgb(image)
+        view = BirdsEyeView.read(calibration, (pixels.shape[1], pixels.shape[0]), sampling)
         files.append(folder / road_file(name))
-        write_image(files[-1], view(segment(read_rgb(image))))
+        write_image(files[-1], view(segment(pixels)))
     return files
 
 
-def frames_to_submit(root: str | Path, sampling: Sampling = "devkit") -> dict[str, tuple[Path, Path]]:
+def frames_to_submit(root: str | Path) -> dict[str, tuple[Path, Path]]:
     """Image and calibration file of every frame in `root`/testing, by the frame's name; the calibrations are checked.
 
     Raises:
@@ -56,15 +58,7 @@ def frames_to_submit(root: str | Path, sampling: Sampling = "devkit") -> dict[st
     frames = {name: (path, images.parent / "calib" / f"{name}.txt") for name, path in frame_images(images).items()}
     if not frames:
         raise DatasetError(f"{images} has no frames such as um_000000.png")
-    faults = []
-    for _, calibration in frames.values():
-        try:
-            BirdsEyeView(read_calibration(calibration), sampling)
-        except DatasetError as error:
-            faults.append(str(error) if str(calibration) in str(error) else f"{calibration}: {error}")
-    if faults:
-        others = f" ({len(faults)} of {len(frames)} frames have no usable calibration)" if len(faults) > 1 else ""
-        raise DatasetError(faults[0] + others)
+    check_files([calibration for _, calibration in frames.values()])
     return frames
 
 

@@ -6,8 +6,9 @@ Frames are REP-103's: the optical frame has z forward, x right, y down; the grou
 """
 
 from fcn_road_seg.ground.boundary import Boundary, RoadBoundary
-from fcn_road_seg.ground.camera_model import CameraModel, GroundError
+from fcn_road_seg.ground.camera_model import CameraModel
 from fcn_road_seg.ground.grid import GRID_MODES, RoadGrid
+from fcn_road_seg.ground.ground_error import GroundError
 from fcn_road_seg.ground.plane import GroundPlane
 from fcn_road_seg.ground.points import FIELDS, POINT_STEP, PointCloud
 from fcn_road_seg.ground.scan import RoadScan

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fcn_road_seg.ground.camera_model import GroundError
+from fcn_road_seg.ground.ground_error import GroundError
 from fcn_road_seg.ground.tables import GroundTables
 
 Run = tuple[int, int]

@@ -6,17 +6,14 @@ import cv2
 import numpy as np
 from numpy.typing import ArrayLike
 
-from fcn_road_seg.errors import UserError
+from fcn_road_seg.ground.ground_error import GroundError
+from fcn_road_seg.ground.plausibility import OFFSET, fault_of_intrinsics
 
 COEFFICIENTS = {"plumb_bob": (4, 5), "rational_polynomial": (8, 12, 14), "equidistant": (4,)}
 """How many coefficients each distortion model of REP-104 and sensor_msgs may have; 0 is always allowed."""
 ROUND_TRIP = 0.1
 """Largest error in pixels after undistorting and distorting a pixel; where it is larger, the model is not valid."""
 _CRITERIA = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 100, 1e-10)
-
-
-class GroundError(UserError):
-    """A calibration, pose or size that does not allow ground outputs; the message is one sentence."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,25 +83,34 @@ class CameraModel:
                 f"camera_info is for images of {expected[0]}x{expected[1]}, but the image has {size[0]}x{size[1]}: "
                 "publish the camera_info of this image (with binning and roi if it is part of the sensor)"
             )
-        intrinsics = projection[:, :3] if rectified else camera_matrix
-        name = "P" if rectified else "K"
-        if not intrinsics.any():
-            raise GroundError(f"camera_info's {name} is all zero: the camera is not calibrated")
-        if min(intrinsics[0, 0], intrinsics[1, 1]) <= 0:
+        if x + (roi_width or width) > width or y + (roi_height or height) > height:
             raise GroundError(
-                f"camera_info's focal lengths in {name} are {intrinsics[0, 0]:g} and {intrinsics[1, 1]:g}, "
-                "but must be above 0: the camera is not calibrated"
+                f"camera_info's roi, {roi_width}x{roi_height} at {x}, {y}, is not within its sensor of {width}x{height}"
             )
-        if not np.allclose(intrinsics[2], (0, 0, 1)) or abs(intrinsics[1, 0]) > 1e-9:
-            raise GroundError(f"camera_info's {name} is not a camera matrix: it ends with {intrinsics[1:].tolist()}")
+        fisheye = not rectified and distortion_model == "equidistant" and bool(coefficients.any())
+        intrinsics = projection[:, :3] if rectified else camera_matrix
+        used, other = ("P", "K") if rectified else ("K", "P")
+        if fault := fault_of_intrinsics("camera_info", used, intrinsics, (width, height), fisheye):
+            unused = camera_matrix if rectified else projection[:, :3]
+            if not fault_of_intrinsics("camera_info", other, unused, (width, height)):
+                kind, value = ("raw", "false") if rectified else ("rectified", "true")
+                fault += f"; its {other} is good, so set rectified to {value} if the images are {kind}"
+            raise GroundError(fault)
         scale = np.diag([1 / step_x, 1 / step_y, 1.0]) @ np.array([[1.0, 0, -x], [0, 1, -y], [0, 0, 1]])
-        distortion, fisheye, rotation, centre = np.empty(0), False, np.eye(3), np.zeros(3)
+        distortion, rotation, centre = np.empty(0), np.eye(3), np.zeros(3)
         if not rectified:
-            distortion, fisheye = _distortion(coefficients, distortion_model)
+            distortion = _distortion(coefficients, distortion_model)
             if rectification.any():
                 rotation = checked_rotation("camera_info's R", rectification)
-        if projection.diagonal().all():
+        if projection[:, 3].any():
+            if fault := fault_of_intrinsics("camera_info", "P", projection[:, :3], (width, height)):
+                raise GroundError(fault)
             centre = -np.linalg.solve(projection[:, :3], projection[:, 3])
+            if np.linalg.norm(centre) > OFFSET:
+                raise GroundError(
+                    f"camera_info's P puts the optical centre {np.linalg.norm(centre):.4g} m from the optical frame, "
+                    f"but must be within {OFFSET:g} m: its fourth column is -focal length x baseline, pixels x metres"
+                )
         return cls(size[0], size[1], scale @ intrinsics, distortion, fisheye, rotation, centre)
 
     def rays(self) -> np.ndarray:
@@ -173,16 +179,16 @@ def _matrix(name: str, values: ArrayLike, rows: int, columns: int) -> np.ndarray
     return array.reshape(rows, columns)
 
 
-def _distortion(d: np.ndarray, model: str) -> tuple[np.ndarray, bool]:
+def _distortion(d: np.ndarray, model: str) -> np.ndarray:
     if not d.any():
-        return np.empty(0), False
+        return np.empty(0)
     if model not in COEFFICIENTS:
         known = ", ".join(COEFFICIENTS)
         raise GroundError(f"camera_info's distortion_model is {model!r}; supported models are {known}")
     if len(d) not in COEFFICIENTS[model]:
         counts = " or ".join(map(str, COEFFICIENTS[model]))
         raise GroundError(f"camera_info's D has {len(d)} numbers, but {model} has {counts}")
-    return d, model == "equidistant"
+    return d
 
 
 def checked_rotation(name: str, matrix: np.ndarray) -> np.ndarray:

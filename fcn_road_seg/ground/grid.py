@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from fcn_road_seg.ground.camera_model import GroundError
+from fcn_road_seg.ground.ground_error import GroundError
 from fcn_road_seg.ground.tables import GroundTables
 from fcn_road_seg.postprocess.threshold import threshold_level
 

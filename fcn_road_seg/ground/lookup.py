@@ -37,6 +37,7 @@ class MapOptions:
     grid_mode: str
     scan_angle_increment: float
     scan_min_obstacle: float
+    max_camera_height: float
 
 
 class GroundMaps:
@@ -53,7 +54,9 @@ class GroundMaps:
 
     def __init__(self, camera: CameraModel, plane: GroundPlane, options: MapOptions, hidden: np.ndarray | None = None):
         began = time.perf_counter()
-        self.tables = GroundTables(camera, plane, options.max_range, options.bottom_margin, hidden)
+        self.tables = GroundTables(
+            camera, plane, options.max_range, options.bottom_margin, hidden, options.max_camera_height
+        )
         self.cloud = PointCloud(self.tables.optical_points())
         self.grid = RoadGrid(
             self.tables, options.grid_resolution, options.grid_length, options.grid_width, options.grid_mode

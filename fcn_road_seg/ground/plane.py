@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fcn_road_seg.ground.camera_model import GroundError, checked_rotation
+from fcn_road_seg.ground.camera_model import checked_rotation
+from fcn_road_seg.ground.ground_error import GroundError
 
 BODY_FROM_OPTICAL = np.array([[0.0, 0, 1], [-1, 0, 0], [0, -1, 0]])
 """REP-103: from the optical frame (x right, y down, z forward) to a body frame (x forward, y left, z up)."""

@@ -4,11 +4,13 @@ import math
 
 import numpy as np
 
-from fcn_road_seg.ground.camera_model import GroundError
+from fcn_road_seg.ground.ground_error import GroundError
 from fcn_road_seg.ground.tables import GroundTables
 
 SAMPLES_PER_PIXEL = 2
 MAX_SAMPLES = 1000
+MAX_LOOKUPS = 1_000_000
+"""Most samples of all bearings together; on two cores they take about 10 ms of each frame."""
 MIN_ROWS = 2
 """Pixels that an obstacle must have along its bearing: a single one may be noise, however many metres it covers."""
 
@@ -30,7 +32,7 @@ class RoadScan:
         range_min, range_max: limits of every finite range, metres.
 
     Raises:
-        GroundError: an argument is out of range.
+        GroundError: an argument is out of range, there are too many bearings, or none sees the road.
     """
 
     def __init__(self, tables: GroundTables, angle_increment: float = math.radians(0.5), min_obstacle: float = 0.3):
@@ -51,11 +53,18 @@ class RoadScan:
         self.angle_increment = float(angle_increment)
 
         ranges = _ranges(tables, distance.min(), distance.max())
+        if (lookups := len(steps) * len(ranges)) > MAX_LOOKUPS:
+            raise GroundError(
+                f"scan_angle_increment is {angle_increment:g}, but {len(steps)} bearings of {len(ranges)} samples take "
+                f"too long for every frame: set at least {angle_increment * lookups / MAX_LOOKUPS * 1.01:.3g}"
+            )
         bearings = middle + steps * angle_increment
         rays = np.stack([np.cos(bearings), np.sin(bearings)], -1)
         pixels = tables.pixel_indices(rays[:, None] * ranges[:, None])
         self._unseen, self._pixels = pixels < 0, np.maximum(pixels, 0)
         nothing = self._unseen.all(1)
+        if nothing.all():
+            raise GroundError("no bearing of the scan sees the road: check the camera's pose and the own-vehicle mask")
         # The edge lies between the last sample of road and the first sample of something else.
         self._edges = np.concatenate([ranges[:1], (ranges[1:] + ranges[:-1]) / 2]).astype(np.float32)
         self._clear = np.where(nothing, np.nan, np.inf).astype(np.float32)

@@ -4,8 +4,10 @@ import math
 
 import numpy as np
 
-from fcn_road_seg.ground.camera_model import CameraModel, GroundError
+from fcn_road_seg.ground.camera_model import CameraModel
+from fcn_road_seg.ground.ground_error import GroundError
 from fcn_road_seg.ground.plane import GroundPlane
+from fcn_road_seg.ground.plausibility import HEIGHT, check_height
 
 
 class GroundTables:
@@ -17,6 +19,7 @@ class GroundTables:
         bottom_margin: share of the image's height at its lower edge that is unknown. The masks' last rows are often
             not road although the road continues (KITTI's labels end there).
         hidden: uint8 height x width, not 0 where the camera sees its own vehicle, which is unknown; None if nowhere.
+        max_camera_height: what is plausible, metres.
 
     Attributes:
         xy: float32 height x width x 2, x and y of each pixel's point on the road in the ground frame, metres; NaN
@@ -28,8 +31,8 @@ class GroundTables:
         height_above_road: of the optical centre, metres.
 
     Raises:
-        GroundError: the range is not above 0, the margin is outside 0..0.5, or no pixel sees the road, or only hidden
-            ones do.
+        GroundError: the range is not above 0, the margin is outside 0..0.5, the camera is lower than 0.05 m or higher
+            than `max_camera_height`, or no pixel sees the road, or only hidden ones do.
     """
 
     def __init__(
@@ -39,6 +42,7 @@ class GroundTables:
         max_range: float = 50.0,
         bottom_margin: float = 0.03,
         hidden: np.ndarray | None = None,
+        max_camera_height: float = HEIGHT[1],
     ):
         if not (math.isfinite(max_range) and max_range > 0):
             raise GroundError(f"max_range is {max_range:g} m, but must be above 0")
@@ -47,10 +51,8 @@ class GroundTables:
         self.camera, self.plane, self.max_range = camera, plane, max_range
         self.origin = plane.to_ground(camera.centre)
         self.height_above_road = float(self.origin[2] - plane.z)
-        if self.height_above_road <= 0:
-            raise GroundError(
-                f"the optical centre is {abs(self.height_above_road):.2f} m below the road, but must be above it"
-            )
+        why = "check camera_height, or the transform and ground_z; max_camera_height changes the upper limit"
+        check_height(self.height_above_road, max_camera_height, why)
         optical_rays = camera.rays()
         rays = optical_rays @ plane.rotation.T
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):

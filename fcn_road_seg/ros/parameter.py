@@ -4,6 +4,7 @@ A class of parameters is a frozen dataclass whose fields are made by `parameter`
 descriptors, checks and documentation are made, an instance holds the values at one moment.
 """
 
+import re
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal, TypeVar
 
@@ -14,6 +15,7 @@ Changes = Literal["while running", "while unconfigured", "at start"]
 T = TypeVar("T", bool, int, float, str)
 Parameters = TypeVar("Parameters")
 
+FRAME = re.compile(r"[^/\s]\S*")
 TYPE_NAMES = {bool: "bool", int: "integer", float: "double", str: "string"}
 
 
@@ -34,6 +36,8 @@ class Parameter:
     multiple_of: int = 1
     """For an integer: values are ``minimum`` plus a multiple of this."""
     choices: tuple[str, ...] = ()
+    frame: bool = False
+    """For a string: it names a frame of TF."""
 
     @property
     def type_name(self) -> str:
@@ -45,6 +49,8 @@ class Parameter:
         """The values that it takes, for people; empty if it takes any value of its type."""
         if self.choices:
             return ", ".join(self.choices)
+        if self.frame:
+            return "a name without spaces or a leading /"
         if self.minimum is None:
             return ""
         steps = f", a multiple of {self.multiple_of}" if self.multiple_of > 1 else ""
@@ -57,7 +63,8 @@ class Parameter:
         if type(value) is not type(self.default):
             hint = ", written with a decimal point" if isinstance(self.default, float) and type(value) is int else ""
             raise ParameterError(f"{expected}{hint}, not {value!r}")
-        if (self.choices and value not in self.choices) or not self._in_range(value):
+        wrong = (self.choices and value not in self.choices) or (self.frame and not FRAME.fullmatch(str(value)))
+        if wrong or not self._in_range(value):
             raise ParameterError(f"{expected} and cannot be {value!r}")
 
     def _in_range(self, value: Any) -> bool:
@@ -75,9 +82,10 @@ def parameter(
     maximum: int | float | None = None,
     multiple_of: int = 1,
     choices: tuple[str, ...] = (),
+    frame: bool = False,
 ) -> T:
     """A field of a class of parameters; the arguments are those of `Parameter`."""
-    unnamed = Parameter("", default, text, changes, minimum, maximum, multiple_of, choices)
+    unnamed = Parameter("", default, text, changes, minimum, maximum, multiple_of, choices, frame)
     return field(default=default, metadata={"parameter": unnamed})
 
 
@@ -99,6 +107,8 @@ def descriptor(parameter: Parameter) -> Any:
     )
     if parameter.choices:
         result.additional_constraints = f"one of {parameter.range_text}"
+    elif parameter.frame:
+        result.additional_constraints = parameter.range_text
     elif isinstance(parameter.minimum, float):
         result.floating_point_range = [FloatingPointRange(from_value=parameter.minimum, to_value=parameter.maximum)]
     elif parameter.minimum is not None:

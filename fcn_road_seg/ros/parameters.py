@@ -141,12 +141,21 @@ class NodeParameters:
         "Frame of ~/grid, ~/scan and ~/boundary. Taken from TF; with camera_height, the name of the point on "
         "the road below the camera.",
         changes=RUNNING,
+        frame=True,
     )
     ground_z: float = parameter(
         0.0,
         "Without camera_height: height of the road in ground_frame in metres, negative for a frame above the road.",
         changes=RUNNING,
         minimum=-1000.0,
+        maximum=1000.0,
+    )
+    max_camera_height: float = parameter(
+        10.0,
+        "Largest plausible height of the camera above the road in metres; above it, as below 0.05 m, the ground "
+        "outputs are not published.",
+        changes=RUNNING,
+        minimum=0.05,
         maximum=1000.0,
     )
     rectified: bool = parameter(
@@ -198,7 +207,7 @@ class NodeParameters:
     )
     scan_angle_increment: float = parameter(
         0.0087,
-        "Angle between the rays of ~/scan in radians.",
+        "Angle between the rays of ~/scan in radians; at most a million samples of all rays together.",
         changes=RUNNING,
         minimum=0.0001,
         maximum=1.0,

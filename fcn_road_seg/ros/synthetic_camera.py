@@ -36,7 +36,9 @@ class CameraParameters:
     camera: str = parameter("kitti", "Camera: its place, field of view and image size.", choices=tuple(CAMERAS))
     width: int = parameter(0, "Width of the images in pixels; 0 = the camera's own.", minimum=0, maximum=4096)
     height: int = parameter(0, "Height of the images in pixels; 0 = the camera's own.", minimum=0, maximum=4096)
-    frame_id: str = parameter("camera_optical_frame", "Frame of the images: x right, y down, z forward (REP-103).")
+    frame_id: str = parameter(
+        "camera_optical_frame", "Frame of the images: x right, y down, z forward (REP-103).", frame=True
+    )
 
 
 class SyntheticCamera(Node):

@@ -26,7 +26,7 @@ from fcn_road_seg.training.pruning import channel_importance, choose_channels, p
 from fcn_road_seg.training.recipe import Recipe, RecipeError
 from fcn_road_seg.training.run_folder import RunFolder, check_road, frames_digest
 from fcn_road_seg.training.sample_pictures import sample_pictures
-from fcn_road_seg.training.validation import validate
+from fcn_road_seg.training.validation import check_calibrations, validate
 
 IMPORTANCE_BATCHES = 64
 
@@ -63,12 +63,13 @@ def train(
 
     Raises:
         RecipeError: the recipe needs a teacher, or its batches are too small for the processes.
-        DatasetError: a set shows no road, or a set for validation shows nothing else.
+        DatasetError: a set shows no road, or a set for validation shows nothing else; a calibration is unusable.
         KeyboardInterrupt: Ctrl-C; `last.safetensors` holds the weights trained so far.
         ProcessLostError: another process of the training was lost; likewise.
     """
     if teacher is None and (recipe.flops < 1 or recipe.distillation):
         raise RecipeError(f"recipe {recipe.name} prunes or distils trained weights, so it needs a teacher")
+    check_calibrations(validation)
     with distributed.join(device) as processes:
         least = processes.world_size * recipe.accumulate
         if recipe.batch_size < least:

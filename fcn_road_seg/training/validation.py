@@ -2,9 +2,10 @@
 
 from collections.abc import Mapping
 
-from fcn_road_seg.datasets.kitti_road import KittiRoad, read_calibration
+from fcn_road_seg.datasets.kitti_road import KittiRoad
 from fcn_road_seg.evaluation.birds_eye import BirdsEyeView
 from fcn_road_seg.evaluation.inference_loop import Segment, Track, segmented
+from fcn_road_seg.evaluation.kitti_camera import calibrated
 from fcn_road_seg.evaluation.metrics import PixelCounts
 from fcn_road_seg.evaluation.temperature_scaling import common_threshold
 from fcn_road_seg.frames.sample import IGNORE, Samples
@@ -32,15 +33,25 @@ def validate(segment: Segment, sets: Mapping[str, Samples], track: Track = iter)
     return row | ({"bev_max_f": bev.metrics().max_f} if bev.road.any() else {})
 
 
+def check_calibrations(sets: Mapping[str, Samples]) -> None:
+    """Check KITTI Road's calibrations before the first epoch.
+
+    Raises:
+        DatasetError: some frames have one and others none, or one is unusable.
+    """
+    for frames in sets.values():
+        if isinstance(frames, KittiRoad):
+            calibrated(frames)
+
+
 def counted(segment: Segment, frames: Samples, bev: PixelCounts, track: Track = iter) -> PixelCounts:
     """The pixels of frames by P(road); those of calibrated KITTI frames, in bird's-eye view, are added to `bev`."""
     counts = PixelCounts()
-    calibrated = frames if isinstance(frames, KittiRoad) else None
-    if calibrated and not all(calibrated.calibration_path(name).exists() for name in calibrated.names):
-        calibrated = None
+    with_views = frames if isinstance(frames, KittiRoad) and calibrated(frames) else None
     for sample, probability in segmented(segment, track(frames)):
         counts.add(probability, sample.label)
-        if calibrated:
-            view = BirdsEyeView(read_calibration(calibrated.calibration_path(sample.name)))
+        if with_views:
+            size = sample.label.shape[1], sample.label.shape[0]
+            view = BirdsEyeView.read(with_views.calibration_path(sample.name), size)
             bev.add(view(probability), view(sample.label, outside=IGNORE))
     return counts

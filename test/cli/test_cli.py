@@ -141,12 +141,13 @@ def test_evaluate_takes_a_split_file(tmp_path, weights):
     assert json.loads(file.read_text())["frames"] == 1
 
 
-def test_evaluate_without_calibration_has_no_birds_eye_view(tmp_path, weights):
+def test_evaluate_without_calibration_has_no_birds_eye_view(tmp_path, weights, capsys):
     root = write_folder(tmp_path / "kitti", ["um_000000"])
     (root / "training" / "calib" / "um_000000.txt").unlink()
     file = tmp_path / "figures.json"
     assert main(["evaluate", "--root", str(root), "--json", str(file), "--weights", weights]) == 0
     assert json.loads(file.read_text())["bev"] is None
+    assert "There is no bird's-eye view: the frames have no calibration in" in capsys.readouterr().out
 
 
 def test_evaluate_bad_input(tmp_path, weights, capsys):

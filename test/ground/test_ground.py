@@ -22,6 +22,16 @@ def camera(**changes) -> CameraModel:
     return CameraModel.from_camera_info(**{**values, "r": np.eye(3), "p": P, **changes})
 
 
+def projection(focal, column=CX, row=CY, focal_y=None, shift=0.0) -> list[float]:
+    """P of a camera."""
+    return [focal, 0, column, shift, 0, focal_y or focal, row, 0, 0, 0, 1, 0]
+
+
+FISHEYE = {"distortion_model": "equidistant", "d": EQUIDISTANT}
+K_OF_FISHEYE = [70.0, 0, CX, 0, 70.0, CY, 0, 0, 1]
+"""196 degrees from top to bottom, more from side to side."""
+
+
 def tables(model=None, plane=None, **options) -> GroundTables:
     return GroundTables(model or camera(), plane or GroundPlane.from_mounting(1.2, 0.1), **options)
 
@@ -182,12 +192,65 @@ def test_the_pixel_size_follows_the_formula():
         ({"r": np.ones((3, 3)), "rectified": False}, "R is not a rotation"),
         ({"p": [FOCAL, 0, CX, 0, 0, FOCAL, CY, 0, 0, 0, 0, 0]}, "not a camera matrix"),
         ({"width": 0, "height": 0}, "images of 0x0: the driver left the size out"),
+        ({"roi": (100, 0, 240, 240)}, "roi, 240x240 at 100, 0, is not within its sensor of 320x240"),
+        ({"roi": (0, 10, 0, 0)}, "is not within its sensor"),
+        ({"p": np.eye(3, 4)}, "P is impossible for 320x240 pixels: the principal point is at column 0, not 32 to 288"),
+        ({"p": projection(1.0)}, "the focal length 1 means a field of view of 179.3 x 179 degrees, not 10 to 170"),
+        ({"p": projection(0.58, 0.5, 0.5)}, "P is impossible for 320x240 pixels"),
+        ({"p": projection(1e-3)}, "a field of view of 180 x 180 degrees"),
+        ({"p": projection(1e9)}, "a field of view of 1.833e-05 x 1.375e-05 degrees, not 10 to 170"),
+        ({"p": projection(FOCAL, CX, CY, FOCAL * 5)}, "no lens has the focal lengths 200 and 1000"),
+        ({"p": [FOCAL, 50, CX, 0, 0, FOCAL, CY, 0, 0, 0, 1, 0]}, "no lens has the skew 50"),
+        ({"p": projection(FOCAL, 2 * CX, 2 * CY)}, "the principal point is at column 316.6, not 32 to 288"),
+        ({"p": projection(FOCAL, CX, -121)}, "the principal point is at row -121, not -120 to 360"),
+        ({"p": projection(FOCAL, CX, CY, shift=-FOCAL * 11)}, "puts the optical centre 11 m from the optical frame"),
+        ({"k": np.eye(3), "p": [0.0] * 12, "rectified": False}, "K is impossible"),
+        ({"p": np.ones((3, 4)), "rectified": False}, "P is not a camera matrix"),
+        (
+            {"k": [60.0, 0, CX, 0, 60, CY, 0, 0, 1], **FISHEYE, "rectified": False},
+            "305.6 x 229.2 degrees, not 10 to 200",
+        ),
     ],
 )
 def test_an_unusable_calibration_raises_one_sentence(changes, message):
     with pytest.raises(GroundError, match="^[^\n]+$") as error:
         camera(**changes)
     assert message in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"p": projection(1800.0)},  # 10.2 degrees
+        {"p": projection(16.0)},  # 168.6
+        {"p": projection(FOCAL, 32, -120)},
+        {"p": projection(FOCAL, 288, 360)},
+        {"p": projection(FOCAL, focal_y=FOCAL * 4)},
+        {"p": projection(FOCAL, shift=-FOCAL * 10)},
+        {"p": projection(FOCAL), "roi": (300, 230, 20, 10), "image_size": (20, 10)},  # the lens is the sensor's
+        {"k": K_OF_FISHEYE, **FISHEYE, "rectified": False},
+        {"k": K, "p": [0.0] * 12, "rectified": False},
+    ],
+)
+def test_unusual_cameras_are_possible(changes):
+    camera(**changes)
+
+
+@pytest.mark.parametrize(
+    "changes, advice",
+    [
+        ({"p": [0.0] * 12}, "its K is good, so set rectified to false if the images are raw"),
+        ({"p": np.eye(3, 4)}, "its K is good, so set rectified to false"),
+        ({"k": [0.0] * 9, "rectified": False}, "its P is good, so set rectified to true if the images are rectified"),
+    ],
+)
+def test_a_good_matrix_of_the_other_kind_of_images_is_pointed_out(changes, advice):
+    with pytest.raises(GroundError) as error:
+        camera(**changes)
+    assert advice in str(error.value)
+    with pytest.raises(GroundError) as error:
+        camera(k=[0.0] * 9, p=[0.0] * 12)
+    assert "good" not in str(error.value)
 
 
 @pytest.mark.parametrize(
@@ -201,6 +264,9 @@ def test_an_unusable_calibration_raises_one_sentence(changes, message):
         (lambda: GroundPlane.from_transform(np.zeros((4, 4))), "is not a rotation"),
         (lambda: GroundPlane.from_transform(np.eye(4)), "0.00 m above the road"),
         (lambda: GroundPlane.from_quaternion((0, 0, 1), (0, 0, 0, 0)), "length 0"),
+        (lambda: tables(plane=GroundPlane.from_mounting(165.0, 0.1)), "165 m above the road, but must be 0.05 to 10 m"),
+        (lambda: tables(plane=GroundPlane.from_mounting(0.04, 0.1)), "0.04 m above the road"),
+        (lambda: tables(plane=GroundPlane.from_mounting(0.5), max_camera_height=0.4), "but must be 0.05 to 0.4 m"),
         (lambda: tables(max_range=0.0), "max_range is 0 m"),
         (lambda: tables(bottom_margin=0.9), "bottom_margin is 0.9"),
         (lambda: tables(plane=GroundPlane.from_mounting(1.2, -1.2)), "no pixel sees the road"),

@@ -9,10 +9,12 @@ from tiny_kitti import write_folder
 
 from fcn_road_seg.datasets.kitti_road import KittiRoad, encode_label, read_calibration
 from fcn_road_seg.evaluation.birds_eye import RESOLUTION, SHAPE, X_RANGE, Z_RANGE, BirdsEyeView
-from fcn_road_seg.evaluation.ground_errors import Errors, kitti_grid, kitti_tables, measure_ground_errors, tables, view
+from fcn_road_seg.evaluation.ground_errors import Errors, kitti_grid, measure_ground_errors, tables, view
 from fcn_road_seg.evaluation.ground_truth import GroundTruth
+from fcn_road_seg.evaluation.kitti_camera import camera_model, road_plane
 from fcn_road_seg.frames.image_file import write_image
 from fcn_road_seg.frames.sample import IGNORE, NOT_ROAD, ROAD
+from fcn_road_seg.ground import GroundTables
 from fcn_road_seg.synthetic import Camera, SyntheticDrive
 
 
@@ -106,7 +108,7 @@ def test_ignored_cells_do_not_count(tmp_path):
 
 def check_planes_agree(calibration: dict, width: int, height: int) -> None:
     """Check that KITTI's bird's-eye view and the tables look up the same pixels."""
-    table = kitti_tables(calibration, width, height)
+    table = GroundTables(camera_model(calibration, width, height), road_plane(calibration))
     z = np.arange(Z_RANGE[1] - RESOLUTION / 2, Z_RANGE[0], -RESOLUTION)
     x = np.arange(X_RANGE[0] + RESOLUTION / 2, X_RANGE[1], RESOLUTION)
     across, ahead = np.meshgrid(x, z)

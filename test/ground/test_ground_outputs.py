@@ -324,6 +324,7 @@ def test_the_boundary_begins_with_the_road_ahead(tables):
         (lambda t: RoadGrid(t, max_pixel_size=-1), "max_pixel_size is -1"),
         (lambda t: RoadGrid(t, resolution=0.001), "too large"),
         (lambda t: RoadScan(t, angle_increment=0), "in radians"),
+        (lambda t: RoadScan(t, angle_increment=1e-4), "take too long for every frame: set at least 0.0"),
         (lambda t: RoadScan(t, min_obstacle=-1), "min_obstacle is -1"),
         (lambda t: RoadBoundary(t, max_points=2), "max_points is 2"),
         (lambda t: RoadBoundary(t, min_gap=-1), "min_gap is -1"),
@@ -336,6 +337,21 @@ def test_invalid_arguments_raise_one_sentence(tables, make, text):
     with pytest.raises(GroundError, match="^[^\n]+$") as error:
         make(tables)
     assert text in str(error.value)
+
+
+def test_the_advised_angle_increment_is_accepted(tables):
+    with pytest.raises(GroundError) as error:
+        RoadScan(tables, angle_increment=1e-4)
+    advised = float(str(error.value).rpartition(" ")[2])
+    scan = RoadScan(tables, angle_increment=advised)
+    assert 0.9e6 < scan._pixels.size <= 1e6
+
+
+def test_a_scan_whose_bearings_all_miss_the_road_is_refused():
+    hidden = np.full((HEIGHT, WIDTH), 255, np.uint8)
+    hidden[200, [100, 540]] = 0  # the only bearing lies between them
+    with pytest.raises(GroundError, match="no bearing of the scan sees the road"):
+        RoadScan(make_tables(hidden=hidden), angle_increment=1)
 
 
 def test_the_vehicle_itself_is_unknown(road):

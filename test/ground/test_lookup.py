@@ -93,6 +93,18 @@ def test_an_error_is_raised_every_time_until_the_plane_changes():
     assert maker.maps(CAMERA, PLANE, OPTIONS) is None
 
 
+def test_changes_of_the_calibration_do_not_add_up():
+    """One calibration's tables are kept, and one thread and the tables of the one before are gone."""
+    maker, threads, earlier = MapMaker(), threading.active_count(), []
+    for i in range(20):
+        maps = wait(maker, camera(124 + i, 38), PLANE, OPTIONS)
+        earlier.append(weakref.ref(maps.tables))
+        del maps
+    gc.collect()
+    assert [tables() is not None for tables in earlier] == [False] * 19 + [True]
+    assert threading.active_count() <= threads + 1
+
+
 def test_a_temporary_fault_is_retried(monkeypatch):
     faults = [MemoryError("out of memory")]
 

@@ -1,5 +1,6 @@
 """The node's outputs besides the mask, over DDS, and what it reports when it cannot publish them."""
 
+import time
 from dataclasses import replace
 
 import numpy as np
@@ -11,7 +12,7 @@ import ground_client
 from geometry_msgs.msg import PolygonStamped, TransformStamped
 from ground_client import CAMERA, FRAME, FRAME_ID, POINT, GroundClient, calibration
 from nav_msgs.msg import OccupancyGrid
-from node_harness import Client, NodeProcess, mask_pixels, qos
+from node_harness import TIMEOUT, Client, NodeProcess, mask_pixels, qos
 from rclpy.qos import DurabilityPolicy
 from sensor_msgs.msg import CameraInfo, LaserScan, PointCloud2
 
@@ -184,7 +185,12 @@ BAD = {
         dict(k=[0.0] * 9, p=[0.0, 0.0, 155.0, 0.0, 0.0, 180.0, 47.0, 0.0, 0.0, 0.0, 1.0, 0.0]),
         "focal lengths in P are 0 and 180",
     ),
-    "P": (dict(p=[0.0] * 12), "camera_info's P is all zero: the camera is not calibrated"),
+    "P": (
+        dict(p=[0.0] * 12),
+        "camera_info's P is all zero: the camera is not calibrated; its K is good, so set rectified to false",
+    ),
+    "identity": (dict(k=[0.0] * 9, p=[1.0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1, 0]), "P is impossible for 311x94 pixels"),
+    "telescope": (dict(p=[1e9, 0, 155, 0, 0, 1e9, 47, 0, 0, 0, 1, 0]), "means a field of view of 1.782e-05 x"),
 }
 
 
@@ -227,18 +233,25 @@ def test_parameters_apply_at_once_and_an_old_plane_is_never_used(listener, clien
         np.testing.assert_array_equal(points, at_height)
     assert client.set_parameter("grid_mode", "binary") == ""
     assert "out of range" in client.set_parameter("camera_height", -1.0)
+    assert "cannot be ''" in client.set_parameter("ground_frame", "")
 
 
-def test_a_plane_that_the_camera_does_not_see_is_a_sentence(listener, client):
-    assert client.set_parameter("camera_pitch", -1.0) == ""
-    client.spin_for(0.1)
-    for _ in range(3):
+@pytest.mark.parametrize(
+    "name, value, usual, text",
+    [
+        ("camera_pitch", -1.0, PITCH, "no pixel sees the road"),
+        ("camera_height", 165.0, HEIGHT, "165 m above the road, but must be 0.05 to 10 m"),  # in centimetres
+        ("scan_angle_increment", 1e-4, 0.0087, "take too long for every frame"),
+    ],
+)
+def test_what_the_camera_cannot_see_is_a_sentence(listener, client, name, value, usual, text):
+    assert client.set_parameter(name, value) == ""
+    deadline = time.monotonic() + TIMEOUT
+    while text not in (ground := client.diagnostics()["ground"]).message:
+        assert time.monotonic() < deadline, ground.message
         stamp = listener.send(calibration()).header.stamp.sec
-        client.spin_for(0.5)
-    assert stamp not in listener.received["points"]
-    ground = client.diagnostics()["ground"]
-    assert ground.level == ground.WARN and "no pixel sees the road" in ground.message
-    assert client.set_parameter("camera_pitch", PITCH) == ""
+    assert ground.level == ground.WARN and stamp not in listener.received["points"]
+    assert client.set_parameter(name, usual) == ""
     listener.until_received(calibration(), *KINDS)
 
 

@@ -35,6 +35,9 @@ def test_every_default_is_in_its_range():
         ("network_width", -32, "cannot be -32"),
         ("require_cuda", 1, "'require_cuda' is a bool, not 1"),
         ("weights", None, "'weights' is a string, not None"),
+        ("ground_frame", "", "'ground_frame' is a string (a name without spaces or a leading /) and cannot be ''"),
+        ("ground_frame", "/base_link", "cannot be '/base_link'"),
+        ("ground_frame", "base link", "cannot be 'base link'"),
     ],
 )
 def test_an_invalid_value_is_refused_in_a_sentence(name, value, text):
