@@ -63,7 +63,7 @@ def test_calibrations_are_checked_before_the_first_frame(root, tmp_path):
         pytest.fail("work began")
 
     calibration = root / "testing" / "calib"
-    (calibration / "uu_000099.txt").write_bytes(b"\xff\xfe" * 50)
+    (calibration / "uu_000099.txt").write_bytes(b"\x8f\xfe" * 50)
     with pytest.raises(DatasetError, match="uu_000099.txt: it is not a text file"):
         write_submission(fails, root, tmp_path / "out")
     (calibration / "umm_000007.txt").write_text("P2: 1 2 3\n")
