@@ -166,7 +166,7 @@ class BagReader:
             raise BagError(f"there is no bag {self.path}")
         if self.path.is_file():
             return [self.path]
-        files = [f for f in visible(self.path) if f.name.endswith(STORAGE)]
+        files = [f for f in visible(self.path) if f.name.lower().endswith(STORAGE)]
         files.sort(key=lambda file: [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", file.name)])
         metadata = self.path / "metadata.yaml"
         if metadata.is_file():
@@ -179,7 +179,7 @@ class BagReader:
                 files = [file for file in named if file.is_file()]
                 if lost := [file.name for file in named if not file.is_file()]:
                     self.cut_off = f"{self.path} lacks {', '.join(lost)}"
-        elif any(file.name.endswith((".db3", ".zstd")) for file in files):
+        elif any(file.name.lower().endswith((".db3", ".zstd")) for file in files):
             self.cut_off = f"{self.path} has no metadata.yaml: the recorder was interrupted"
         if not files:
             raise BagError(f"the folder {self.path} is not a bag: it has no .mcap or .db3 file")

@@ -84,14 +84,19 @@ def drive_frames(args: argparse.Namespace) -> "Iterable[np.ndarray]":
     Raises:
         UserError: there is no readable drive.
     """
-    folder_of_bag = args.input.is_dir() and any(file.name.endswith(BAG_SUFFIXES) for file in visible(args.input))
-    if folder_of_bag or args.input.name.endswith(BAG_SUFFIXES):
+    folder_of_bag = args.input.is_dir() and any(map(is_bag, visible(args.input)))
+    if folder_of_bag or is_bag(args.input):
         return bag_frames(args.input, args.image, args.frames)
     if args.image:
         raise UserError(f"--image names a topic of a bag, but {args.input} is none")
     from fcn_road_seg.datasets.drive import open_drive
 
     return (frame.image for frame in open_drive(args.input, args.frames).frames)
+
+
+def is_bag(path: Path) -> bool:
+    """Whether the file's suffix is that of a bag."""
+    return path.name.lower().endswith(BAG_SUFFIXES)
 
 
 def bag_frames(path: Path, topic: str | None, most: int) -> "Iterator[np.ndarray]":

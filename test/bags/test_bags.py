@@ -239,7 +239,9 @@ def test_files_that_are_not_bags_are_refused(tmp_path):
 def test_hidden_files_are_no_part_of_a_bag(tmp_path, expected):
     bag = write_ros2(tmp_path / "bag")
     (bag / "metadata.yaml").unlink()
-    (bag / f"._{data_file(bag).name}").write_bytes(b"Mac OS X")
+    data = data_file(bag)
+    data.rename(bag / data.name.upper())
+    (bag / f"._{data.name}").write_bytes(b"Mac OS X")
     assert read(bag) == (expected, "")
 
 
