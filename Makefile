@@ -2,6 +2,7 @@
 # make demo DRIVE=path      a folder of images, a video or a KITTI raw drive instead
 # make test                 the complete suite; ARGS go to pytest
 # make lint                 ruff's checks, its formatting, and mypy
+# make docs                 the documentation as a site, in site/
 # PYTHON=python3.12 picks the interpreter that .venv is made with
 # ACCELERATOR=cuda or cpu   with or without CUDA's libraries (default: as .venv was made, else cuda if there is an NVIDIA GPU)
 
@@ -16,7 +17,9 @@ ARGS ?=
 READY := $(VENV)/.ready-$(ACCELERATOR)
 PIP := $(VENV)/bin/python -m pip install --disable-pip-version-check --no-compile --no-deps
 
-.PHONY: demo test lint clean venv
+DOCS := .venv-docs
+
+.PHONY: demo test lint docs clean venv
 
 demo: $(READY)
 	@$(VENV)/bin/road_seg demo $(if $(DRIVE),--drive "$(DRIVE)") --out "$(OUT)" $(ARGS)
@@ -29,9 +32,21 @@ lint: $(READY)
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
 
+# A warning, such as for a link that leads nowhere, is an error. The variable silences the theme's notice about MkDocs 2.
+docs: $(DOCS)/.ready
+	NO_MKDOCS_2_WARNING=1 $(DOCS)/bin/mkdocs build --strict --quiet
+	@echo "The site is in site/. To read it: python3 -m http.server --directory site"
+
+$(DOCS)/.ready: requirements-docs.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "$(PYTHON) is `$(PYTHON) -V`, but make docs needs 3.11 or newer: name one, such as make docs PYTHON=python3.12."; exit 1; }
+	$(PYTHON) -m venv $(DOCS)
+	$(DOCS)/bin/python -m pip install --disable-pip-version-check --no-deps --quiet -r $<
+	@touch $@
+
 clean:
-	rm -rf build install log dist *.egg-info .pytest_cache .ruff_cache .mypy_cache demo_out
-	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
+	rm -rf build install log dist site *.egg-info .pytest_cache .ruff_cache .mypy_cache demo_out
+	find . -name __pycache__ -not -path './.venv*' -prune -exec rm -rf {} +
 
 venv: $(READY)
 

@@ -147,18 +147,31 @@ def imports_of(repository: Path, *folders: str) -> set[str]:
 PINS = "requirements.txt", "requirements-cuda.txt"
 
 
+def requirements_of(repository: Path, *files: str) -> list[Requirement]:
+    """The pins in some files."""
+    lines = [line for file in files for line in (repository / file).read_text().splitlines()]
+    return [Requirement(line) for line in lines if line and not line.startswith("#")]
+
+
 def pinned(repository: Path) -> dict[str, str]:
     """The pins for this interpreter: {name: version}."""
-    lines = [line for file in PINS for line in (repository / file).read_text().splitlines()]
-    requirements = [Requirement(line) for line in lines if line and not line.startswith("#")]
+    requirements = requirements_of(repository, *PINS)
     return {r.name: str(r.specifier)[2:] for r in requirements if not r.marker or r.marker.evaluate()}
 
 
-@pytest.mark.parametrize("file", PINS)
+@pytest.mark.parametrize("file", [*PINS, "requirements-docs.txt"])
 def test_every_pin_is_exact(repository, file):
     for line in (repository / file).read_text().splitlines():
         if line and not line.startswith("#"):
             assert re.fullmatch(r"[a-z0-9-]+==[\w.+]+(; python_version [<>=]+ '3\.\d+'( and .*)?)?", line), line
+
+
+def test_make_docs_installs_the_versions_of_make_venv(repository):
+    docs = {(r.name, str(r.specifier)) for r in requirements_of(repository, "requirements-docs.txt")}
+    venv = {(r.name, str(r.specifier)) for r in requirements_of(repository, *PINS)}
+    shared = {name for name, _ in docs} & {name for name, _ in venv}
+    assert {"ruff", "pyyaml"} <= shared
+    assert {pin for pin in docs if pin[0] in shared} <= venv
 
 
 def test_the_pins_are_complete(repository):

@@ -1,4 +1,4 @@
-"""The public API: its names, that they load lazily, and the README's example."""
+"""The public API: its names, that they load lazily, and the documentation's example."""
 
 import re
 import subprocess
@@ -38,8 +38,9 @@ def test_the_public_names_can_be_imported():
         fcn_road_seg.Segmenter  # noqa: B018
 
 
-def test_the_example_of_the_readme_runs(repository, small_weights, tmp_path, monkeypatch):
-    (example,) = re.findall(r"^```python\n(.*?)^```", (repository / "README.md").read_text(), re.MULTILINE | re.DOTALL)
+def test_the_example_of_the_documentation_runs(repository, small_weights, tmp_path, monkeypatch):
+    page = (repository / "docs" / "api.md").read_text()
+    (example,) = re.findall(r"^```python\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
     frame = np.random.default_rng(0).integers(0, 256, (60, 100, 3), dtype=np.uint8)
     cv2.imwrite(str(tmp_path / "frame.png"), frame)
     monkeypatch.chdir(tmp_path)

@@ -80,9 +80,9 @@ def test_the_params_file_has_every_parameter_at_its_default(repository):
         assert type(value) is type(BY_NAME[name].default)
 
 
-def test_the_readme_has_the_table(repository):
-    readme = (repository / "README.md").read_text()
-    (table,) = re.findall(r"<!-- parameters -->\n(.*?)\n<!-- /parameters -->", readme, re.DOTALL)
+def test_the_documentation_has_the_table(repository):
+    page = (repository / "docs" / "parameters.md").read_text()
+    (table,) = re.findall(r"<!-- parameters -->\n(.*?)\n<!-- /parameters -->", page, re.DOTALL)
     assert table.strip() == markdown_table(), "put the output of `python -m fcn_road_seg.ros.parameters` there"
 
 
