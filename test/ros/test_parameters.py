@@ -83,7 +83,8 @@ def test_the_params_file_has_every_parameter_at_its_default(repository):
 def test_the_documentation_has_the_table(repository):
     page = (repository / "docs" / "parameters.md").read_text()
     (table,) = re.findall(r"<!-- parameters -->\n(.*?)\n<!-- /parameters -->", page, re.DOTALL)
-    assert table.strip() == markdown_table(), "put the output of `python -m fcn_road_seg.ros.parameters` there"
+    message = "put the output of `python -m fcn_road_seg.ros.parameters` into docs/parameters.md"
+    assert table.strip() == markdown_table(), message
 
 
 def test_descriptors_match_the_table():
