@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from fcn_road_seg.ground.ground_error import GroundError
-from fcn_road_seg.ground.plausibility import OFFSET, fault_of_intrinsics
+from fcn_road_seg.ground.plausibility import LEAST_KNOWN, LEAST_SPREAD, OFFSET, fault_of_intrinsics
 
 COEFFICIENTS = {"plumb_bob": (4, 5), "rational_polynomial": (8, 12, 14), "equidistant": (4,)}
 """How many coefficients each distortion model of REP-104 and sensor_msgs may have; 0 is always allowed."""
@@ -111,7 +111,10 @@ class CameraModel:
                     f"camera_info's P puts the optical centre {np.linalg.norm(centre):.4g} m from the optical frame, "
                     f"but must be within {OFFSET:g} m: its fourth column is -focal length x baseline, pixels x metres"
                 )
-        return cls(size[0], size[1], scale @ intrinsics, distortion, fisheye, rotation, centre)
+        model = cls(size[0], size[1], scale @ intrinsics, distortion, fisheye, rotation, centre)
+        if fault := model._fault_of_distortion():
+            raise GroundError(f"camera_info's D cannot be that of a lens: {fault}; calibrate the camera")
+        return model
 
     def rays(self) -> np.ndarray:
         """The direction of each pixel in the optical frame, float64 height x width x 3, of any length.
@@ -124,11 +127,32 @@ class CameraModel:
             homogeneous = np.concatenate([pixels[:, 0], np.ones((len(pixels), 1))], 1)
             directions = homogeneous @ np.linalg.inv(self.intrinsics).T
         else:
-            flat = self._undistort(pixels)[:, 0]
-            missed = np.abs(self._distort(flat) - pixels[:, 0]).max(-1)
-            flat[~(missed < ROUND_TRIP)] = np.nan
+            flat = self._invertible(pixels)
             directions = np.concatenate([flat, np.ones((len(flat), 1))], 1)
         return (directions @ self.rotation.T).reshape(self.height, self.width, 3)
+
+    def _fault_of_distortion(self) -> str:
+        """Why the coefficients are absurd; empty if they are not. Tested on a few pixels of the image."""
+        if not self.distortion.size:
+            return ""
+        u, v = np.meshgrid(np.linspace(0, self.width - 1, 24), np.linspace(0, self.height - 1, 24))
+        pixels = np.stack([u, v], -1).reshape(-1, 1, 2)
+        radius = np.hypot(*self._invertible(pixels).T)
+        straight = np.hypot(*((pixels[:, 0] - self.intrinsics[:2, 2]) / self.intrinsics.diagonal()[:2]).T)
+        known = np.isfinite(radius)
+        if known.mean() < LEAST_KNOWN:
+            return f"only {100 * known.mean():.0f} % of the pixels have a ray"
+        squeezed = float(np.median(radius[known] / np.maximum(straight[known], 1e-9)))
+        if squeezed < LEAST_SPREAD:
+            return f"the rays spread only {100 * squeezed:.2g} % as far as without distortion"
+        return ""
+
+    def _invertible(self, pixels: np.ndarray) -> np.ndarray:
+        """Pixels, N x 1 x 2 -> points at depth 1, N x 2; NaN where the distortion cannot be inverted to 0.1 pixel."""
+        flat = self._undistort(pixels)[:, 0]
+        missed = np.abs(self._distort(flat) - pixels[:, 0]).max(-1)
+        flat[~(missed < ROUND_TRIP)] = np.nan
+        return flat
 
     def _undistort(self, pixels: np.ndarray) -> np.ndarray:
         if self.fisheye:

@@ -80,12 +80,12 @@ class GroundPlane:
         """The plane from a geometry_msgs/Transform: x, y, z in metres, and a quaternion x, y, z, w.
 
         Raises:
-            GroundError: as in `from_transform`, or the quaternion has length 0.
+            GroundError: as in `from_transform`, or the quaternion's length is not 1.
         """
         quaternion = np.asarray(rotation, np.float64)
         length = np.linalg.norm(quaternion)
-        if quaternion.shape != (4,) or not (np.isfinite(length) and length > 1e-6):
-            raise GroundError(f"{_TRANSFORM} has a quaternion of length 0")
+        if quaternion.shape != (4,) or not abs(length - 1) < 0.1:
+            raise GroundError(f"{_TRANSFORM} has a quaternion of length {length:.3g}, not 1")
         x, y, z_, w = quaternion / length
         matrix = np.eye(4)
         matrix[:3, :3] = [
