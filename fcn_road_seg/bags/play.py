@@ -13,7 +13,6 @@ from rclpy.duration import Duration
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.publisher import Publisher
 from rclpy.qos import QoSProfile
-from rclpy.signals import SignalHandlerOptions
 from rosgraph_msgs.msg import Clock
 
 from fcn_road_seg.bags.keys import PAUSE, Keys
@@ -22,7 +21,7 @@ from fcn_road_seg.bags.read_ahead import Message, ReadAhead
 from fcn_road_seg.bags.reader import open_bag
 from fcn_road_seg.bags.schedule import SECOND, Schedule, played_range
 from fcn_road_seg.errors import UserError
-from fcn_road_seg.ros.environment import set_ros_defaults
+from fcn_road_seg.ros.start import refusals, start_ros
 
 DISCOVERY_SECONDS = 1.0
 """Time from the first matched subscriber to the first message, for other subscribers and for both sides of a match."""
@@ -93,12 +92,11 @@ def play(
         interrupted.
 
     Raises:
-        UserError: the bag cannot be read or has nothing to play, or the options do not fit it.
+        UserError: the bag cannot be read or has nothing to play, the options do not fit it, or ROS 2 does not start.
     """
-    set_ros_defaults()
     context = Context()
     with ReadAhead(open_bag(path)) as bag:
-        rclpy.init(args=[], context=context, signal_handler_options=SignalHandlerOptions.NO)
+        start_ros(context=context)
         try:
             return {"bag": str(path)} | Player(bag, options, context, notify, on_position).play()
         finally:
@@ -119,9 +117,10 @@ class Player:
         self._bag, self._options, self._notify, self._on_position = bag, options, notify, on_position
         self._start, self._stop, self._end = played_range(bag.start_ns, bag.end_ns, options.start, options.duration)
         self._schedule = Schedule(options.rate)
-        self._node = rclpy.create_node(
-            "road_seg_play", context=context, start_parameter_services=False, enable_rosout=False
-        )
+        with refusals():
+            self._node = rclpy.create_node(
+                "road_seg_play", context=context, start_parameter_services=False, enable_rosout=False
+            )
         self._executor = SingleThreadedExecutor(context=context)
         self._executor.add_node(self._node)
         chosen = choose(bag.connections, options.topics, options.remap)

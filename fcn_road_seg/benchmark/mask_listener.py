@@ -7,10 +7,10 @@ from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
-from rclpy.signals import SignalHandlerOptions
 from sensor_msgs.msg import Image
 
 from fcn_road_seg.ros.child_process import node_listens
+from fcn_road_seg.ros.start import refusals, start_ros
 
 PREFIX = "/road_seg: "
 
@@ -24,8 +24,9 @@ class MaskListener(Node):
     """
 
     def __init__(self) -> None:
-        rclpy.init(args=[], signal_handler_options=SignalHandlerOptions.NO)
-        super().__init__("mask_listener")
+        start_ros()
+        with refusals():
+            super().__init__("mask_listener")
         self.ages: list[tuple[int, float]] = []
         self.statuses: dict[str, dict[str, str]] = {}
         qos = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=10, reliability=ReliabilityPolicy.RELIABLE)

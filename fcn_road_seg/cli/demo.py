@@ -83,7 +83,12 @@ def run(args: argparse.Namespace) -> int:
     from fcn_road_seg.demo.run import run_drive
     from fcn_road_seg.demo.summary import figures, write_pictures
     from fcn_road_seg.postprocess.threshold import threshold_mask
+    from fcn_road_seg.ros.domain import DomainReservation
+    from fcn_road_seg.ros.start import check_start
 
+    domain = DomainReservation()  # until the end
+    domain.isolate_process()
+    check_start()
     drive = open_drive(args.drive, args.frames, args.rate or 10.0, args.seed)
     frames = iter(drive.frames)
     first = next(frames, None)

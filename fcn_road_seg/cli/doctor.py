@@ -4,6 +4,7 @@ import argparse
 import os
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from fcn_road_seg.cli.options import ROS_NAME, Subparsers, add_json_option, write_json
@@ -62,8 +63,7 @@ def run(args: argparse.Namespace) -> int:
 def examine(args: argparse.Namespace) -> "Iterator[Finding]":
     """Run the checks; yields each finding as soon as it is made."""
     from fcn_road_seg.doctor import environment, ros_settings
-    from fcn_road_seg.doctor.finding import warning
-    from fcn_road_seg.ros.environment import set_ros_defaults
+    from fcn_road_seg.doctor.finding import error, warning
 
     variables = dict(os.environ)
     yield from environment.examine(args.weights)
@@ -77,10 +77,14 @@ def examine(args: argparse.Namespace) -> "Iterator[Finding]":
     if not connected:
         yield warning("graph", "The running nodes were not examined.", "fix the errors above and run this again")
         return
-    set_ros_defaults()
 
     from fcn_road_seg.doctor.graph import Graph
     from fcn_road_seg.doctor.running import examine as examine_running
 
-    with Graph() as graph:
+    with ExitStack() as stack:
+        try:
+            graph = stack.enter_context(Graph())
+        except UserError as fault:
+            yield error("graph", f"{fault}.", "correct that and run this again; the running nodes were not examined")
+            return
         yield from examine_running(graph, args.node, args.image, args.seconds)

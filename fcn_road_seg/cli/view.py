@@ -48,12 +48,13 @@ def run(args: argparse.Namespace) -> int:
     for number in signal.SIGINT, signal.SIGTERM:
         signal.signal(number, lambda *_: stop.set())
 
-    from fcn_road_seg.ros.environment import set_ros_defaults
+    from fcn_road_seg.ros.start import check_start
     from fcn_road_seg.view.figures import Figures
     from fcn_road_seg.view.foxglove import FoxgloveServer
     from fcn_road_seg.view.latest_overlay import LatestOverlay
     from fcn_road_seg.view.page import PageServer
 
+    check_start()
     node = f"/{args.node.lstrip('/')}"
     figures, newest = Figures(node), LatestOverlay()
     foxglove: FoxgloveServer | None = None
@@ -65,7 +66,6 @@ def run(args: argparse.Namespace) -> int:
             servers.callback(foxglove.close)
         except ImportError:
             pass
-        set_ros_defaults()
 
         from fcn_road_seg.view.listener import listen
 

@@ -19,7 +19,7 @@ from fcn_road_seg.demo.player import player_process, step_player
 from fcn_road_seg.demo.topics import MASK
 from fcn_road_seg.errors import UserError
 from fcn_road_seg.ros.child_process import node_process, wait_until
-from fcn_road_seg.ros.domain import DomainReservation
+from fcn_road_seg.ros.start import refusals, start_ros
 
 if TYPE_CHECKING:
     from fcn_road_seg.demo.recorder import Recorder
@@ -94,25 +94,21 @@ def run_drive(
         progress: called with the number of frames that are done, about ten times a second: with masks, or passed.
 
     Raises:
-        UserError: the drive cannot be read, ROS 2 is not installed, the node cannot be configured, or a process exits
-            too early.
+        UserError: the drive cannot be read, ROS 2 does not start, the node cannot be configured, or a process exits too
+            early.
     """
-    domain = DomainReservation()
-    domain.isolate_process()
-    try:
-        import rclpy
-        from rclpy.signals import SignalHandlerOptions
-    except ImportError as error:
-        raise UserError(f"this needs ROS 2 ({error}): use make demo, or source a ROS 2 installation first") from None
+    import rclpy
+
     from fcn_road_seg.demo.recorder import Recorder
 
     environment = dict(os.environ)
     recording = out / "recording"
-    rclpy.init(args=[], signal_handler_options=SignalHandlerOptions.NO)
+    start_ros()
     try:
         with new_bag(recording, force=True) as writer:
             height = camera_height(drive)
-            recorder = Recorder(writer, ground_outputs=height > 0)
+            with refusals():
+                recorder = Recorder(writer, ground_outputs=height > 0)
             with node_process(parameters | {"camera_height": height}, out / "node.log", environment) as node:
                 in_bag = write_drive(drive, folder, rate or drive.rate, prepare)
 

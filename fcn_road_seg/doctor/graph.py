@@ -13,13 +13,14 @@ from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import NodeNameNonExistentError
 from rclpy.parameter import Parameter
 from rclpy.qos import HistoryPolicy, QoSProfile
-from rclpy.signals import SignalHandlerOptions
 from rclpy.subscription import Subscription
 from rclpy.topic_endpoint_info import TopicEndpointInfo
 from sensor_msgs.msg import CompressedImage, Image
 
 from fcn_road_seg.doctor.traffic import Stream
+from fcn_road_seg.ros.fault_log import FaultLog
 from fcn_road_seg.ros.qos import offered_reliability
+from fcn_road_seg.ros.start import refusals, start_ros
 
 NAME = "road_seg_doctor"
 MESSAGES = {"sensor_msgs/msg/Image": Image, "sensor_msgs/msg/CompressedImage": CompressedImage}
@@ -41,15 +42,22 @@ class Endpoint(NamedTuple):
 class Graph:
     """A node that inspects the graph; a context manager.
 
-    Call `set_ros_defaults` first. It has its own context, so other ROS nodes can run in the same process.
+    It has its own context, so other ROS nodes can run in the same process.
+
+    Raises:
+        UserError: ROS 2 does not start.
     """
 
     def __enter__(self) -> "Graph":
         self._context = Context()
-        rclpy.init(args=[], context=self._context, signal_handler_options=SignalHandlerOptions.NO)
-        self._node = rclpy.create_node(NAME, context=self._context, enable_rosout=False, start_parameter_services=False)
+        start_ros(context=self._context)
+        with refusals():
+            self._node = rclpy.create_node(
+                NAME, context=self._context, enable_rosout=False, start_parameter_services=False
+            )
         self._executor = SingleThreadedExecutor(context=self._context)
         self._executor.add_node(self._node)
+        self._faults = FaultLog(self._node)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -136,7 +144,8 @@ class Graph:
         while not until():
             if time.monotonic() >= end:
                 return False
-            self._executor.spin_once(timeout_sec=0.05)
+            with self._faults.survived("A callback failed"):
+                self._executor.spin_once(timeout_sec=0.05)
         return True
 
     def _settle(self) -> None:

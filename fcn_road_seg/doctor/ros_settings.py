@@ -10,12 +10,19 @@ from pathlib import Path
 from fcn_road_seg.doctor.finding import Finding, error, ok, warning
 from fcn_road_seg.errors import first_line
 from fcn_road_seg.ros.domain import DOMAINS
-from fcn_road_seg.ros.environment import FAST_DDS_2_PROFILE, FAST_DDS_PROFILE
+from fcn_road_seg.ros.environment import (
+    FAST_DDS_2_PROFILE,
+    FAST_DDS_PROFILE,
+    FAST_DDS_TRANSPORTS,
+    domain_problem,
+    foreign_shared_memory,
+    foreign_shared_memory_sentence,
+    log_folder_problem,
+    rmw_problem,
+)
 from fcn_road_seg.share import share_path
 
 PROFILE_VARIABLES = (FAST_DDS_PROFILE, FAST_DDS_2_PROFILE)
-LARGEST_DOMAIN = 232
-"""The largest domain with valid DDS ports."""
 RANGES = ("SUBNET", "LOCALHOST", "OFF", "SYSTEM_DEFAULT")
 MIN_SHARED_MEMORY = 64
 """MB; each process takes 32 with the shipped profile."""
@@ -33,6 +40,7 @@ def examine(variables: Mapping[str, str]) -> Iterator[Finding]:
     if rmw.status == "ok":
         yield rmw
     yield check_domain(variables)
+    yield check_log_folder(variables)
     yield from check_discovery(variables)
 
 
@@ -40,6 +48,7 @@ def examine_transport(variables: Mapping[str, str], shared_memory: Path = Path("
     """Check the conditions for transporting full camera frames."""
     if "fastrtps" in (variables.get("RMW_IMPLEMENTATION") or "fastrtps"):
         yield check_profile(variables)
+        yield from check_owners(variables, shared_memory)
     yield check_shared_memory(shared_memory)
 
 
@@ -61,13 +70,9 @@ def check_rmw(variables: Mapping[str, str]) -> Finding:
     name = variables.get("RMW_IMPLEMENTATION", "")
     if not name:
         return ok("rmw", "RMW_IMPLEMENTATION is not set: ROS 2 uses its default.")
-    prefixes = [*variables.get("AMENT_PREFIX_PATH", "").split(os.pathsep), sys.prefix]
-    indices = [Path(prefix) / "share/ament_index/resource_index/rmw_typesupport" for prefix in prefixes if prefix]
-    if not any((index / name).is_file() for index in indices):
-        found = {file.name for index in indices if index.is_dir() for file in index.iterdir()} - {"rmw_implementation"}
-        installed = ", ".join(sorted(found)) or "none"
-        advice = f"install it, unset RMW_IMPLEMENTATION, or use an installed one: {installed}"
-        return error("rmw", f"RMW_IMPLEMENTATION is {name}, which is not installed.", advice)
+    problem, advice = rmw_problem(variables)
+    if problem:
+        return error("rmw", f"{problem}.", advice)
     if "fastrtps" in name:
         return ok("rmw", f"RMW_IMPLEMENTATION is {name}.")
     return ok("rmw", f"RMW_IMPLEMENTATION is {name}: the shipped Fast DDS profile does not apply.")
@@ -78,17 +83,22 @@ def check_domain(variables: Mapping[str, str]) -> Finding:
     text = variables.get("ROS_DOMAIN_ID", "")
     if not text:
         return ok("domain", "ROS_DOMAIN_ID is not set: the domain is 0.")
-    try:
-        domain = int(text)
-    except ValueError:
-        domain = -1
     advice = "set the same number, 0 to 101, for the camera, the node and this terminal, or unset it everywhere"
-    if not 0 <= domain <= LARGEST_DOMAIN:
-        return error("domain", f"ROS_DOMAIN_ID is '{text}', which is not a number in 0..{LARGEST_DOMAIN}.", advice)
+    if problem := domain_problem(variables):
+        return error("domain", f"{problem}.", advice)
+    domain = int(text)
     if domain not in (0, *DOMAINS):
         text = f"ROS_DOMAIN_ID is {domain}: in the domains 102 to 214 other programs may use its ports."
         return warning("domain", text, advice)
     return ok("domain", f"ROS_DOMAIN_ID is {domain}: only processes with the same value communicate.")
+
+
+def check_log_folder(variables: Mapping[str, str]) -> Finding:
+    """Check that ROS 2 can write log files, without which ROS programs refuse to start."""
+    if problem := log_folder_problem(variables):
+        text = f"{problem}. Our commands and nodes then run without a log file, but other ROS programs do not start."
+        return warning("log folder", text, "set ROS_LOG_DIR to a folder that this user can write to")
+    return ok("log folder", "ROS 2's log files can be written.")
 
 
 def check_discovery(variables: Mapping[str, str]) -> Iterator[Finding]:
@@ -124,6 +134,8 @@ def check_profile(variables: Mapping[str, str]) -> Finding:
                 return ok("profile", f"{variable} is {file}.")
             advice = f"unset it, or set {FAST_DDS_PROFILE}={shipped_profile()}"
             return error("profile", f"{variable} is {file}, which does not exist.", advice)
+    if transports := variables.get(FAST_DDS_TRANSPORTS):
+        return ok("profile", f"{FAST_DDS_TRANSPORTS} is {transports}: the node does not set {FAST_DDS_PROFILE}.")
     text = f"{FAST_DDS_PROFILE} is not set: the node sets it for itself; a camera that loses frames needs"
     return ok("profile", f"{text} {FAST_DDS_PROFILE}={shipped_profile()}.")
 
@@ -134,6 +146,13 @@ def shipped_profile() -> str:
         return str(share_path("config/fastdds_profile.xml"))
     except FileNotFoundError:
         return "config/fastdds_profile.xml of this package's sources"
+
+
+def check_owners(variables: Mapping[str, str], folder: Path) -> Iterator[Finding]:
+    """Check that no other user has processes in this domain, to which shared memory does not lead."""
+    if owners := foreign_shared_memory(variables, os.getuid(), folder):
+        text, advice = foreign_shared_memory_sentence(owners)
+        yield warning("users", f"{text[0].upper()}{text[1:]}.", advice)
 
 
 def check_shared_memory(folder: Path) -> Finding:

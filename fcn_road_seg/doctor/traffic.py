@@ -63,7 +63,10 @@ class Stream:
 def check_frames(topic: str, stream: Stream, seconds: float) -> Iterator[Finding]:
     """Check the camera's frames: rate, unusable images, latency and losses."""
     if not stream.stamps:
-        advice = "check the camera's log; if it publishes, the network drops its frames (firewall, Wi-Fi, multicast)"
+        advice = (
+            "check the camera's log; if it publishes, the network drops its frames (firewall, Wi-Fi, multicast), or on "
+            "one machine another user runs it (then there is a finding users)"
+        )
         yield error("frames", f"No frames were received on {topic} in {seconds:g} s.", advice)
         return
     count = len(stream.stamps)

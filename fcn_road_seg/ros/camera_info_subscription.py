@@ -10,7 +10,7 @@ from rclpy.subscription import Subscription
 from sensor_msgs.msg import CameraInfo
 
 from fcn_road_seg.ground import CameraModel, GroundError
-from fcn_road_seg.ros.qos import OVERRIDABLE, SubscriptionEventCallbacks, clash_reporter
+from fcn_road_seg.ros.qos import OVERRIDABLE, SubscriptionEventCallbacks, clash_reporter, other_types, type_name
 
 TOPIC = "camera_info"
 KEPT = 4
@@ -72,9 +72,14 @@ class CameraInfoSubscription:
 
         Raises:
             NotYetError: none has arrived.
-            GroundError: those that arrived are for images of another size.
+            GroundError: those that arrived are for images of another size, or the topic has another type.
         """
         if not self._kept:
+            if others := other_types(self._node, self.topic, CameraInfo):
+                raise GroundError(
+                    f"{self.topic} is published as {others[0]}, not as {type_name(CameraInfo)}: remap camera_info to "
+                    "the topic of the camera's calibration"
+                )
             raise NotYetError(
                 f"no camera_info has arrived on {self.topic}: if the camera publishes it elsewhere, remap camera_info"
             )

@@ -1,5 +1,7 @@
 """A subscription to a camera that takes the reliability the camera offers."""
 
+import os
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -9,13 +11,17 @@ from rclpy.qos_overriding_options import QoSOverridingOptions
 from rclpy.subscription import Subscription
 from rclpy.timer import Timer
 
+from fcn_road_seg.ros.environment import foreign_shared_memory, foreign_shared_memory_sentence
 from fcn_road_seg.ros.fault_log import FaultLog
+from fcn_road_seg.ros.frame_handler import TRANSPORTS
 from fcn_road_seg.ros.parameter import Parameter, declare
 from fcn_road_seg.ros.qos import (
     OVERRIDABLE,
     SubscriptionEventCallbacks,
     clash_reporter,
     offered_reliability,
+    other_types,
+    type_name,
     with_message_info,
 )
 from fcn_road_seg.ros.steady_clock import STEADY
@@ -23,18 +29,25 @@ from fcn_road_seg.ros.steady_clock import STEADY
 TOPIC = "image"
 CHECK_PERIOD = 0.5
 """Seconds between checks of the camera's QoS; a camera that changed it may go unreceived that long."""
+SILENCE = 3.0
+"""Seconds without an image, although the topic has a publisher, after which the node looks for a reason."""
+TRANSPORT_OF = {type_name(kind): transport for transport, (kind, _) in TRANSPORTS.items()}
 
 
 class CameraSubscription:
     """The node's subscription to ``image``, KEEP_LAST 1, with the reliability of `offered_reliability`.
 
-    It subscribes again when the publishers change, from a slow timer that never runs between a frame and its mask.
+    It subscribes again when the publishers change, from a slow timer that never runs between a frame and its mask, and
+    logs why nothing arrives, if it can find out.
 
     The parameter ``qos_overrides.<topic>.subscription.reliability`` set to ``reliable`` or ``best_effort`` fixes the
     reliability instead.
 
     Args:
         callback: gets each message with its rclpy MessageInfo.
+
+    Attributes:
+        problem: why nothing arrives, in a sentence; empty if something does, or the reason is unknown.
     """
 
     def __init__(self, node: Node, faults: FaultLog, callback: Callable[[Any, Any], None]):
@@ -45,6 +58,8 @@ class CameraSubscription:
         self._subscription: Subscription | None = None
         self._reliability: ReliabilityPolicy | None = None
         self._timer: Timer | None = None
+        self.problem = ""
+        self._alive = 0.0  # when the last image arrived, or when there was no publisher
         self._override = str(
             declare(
                 node,
@@ -61,6 +76,7 @@ class CameraSubscription:
     def start(self, message_type: type) -> None:
         """Subscribe to messages of a type."""
         self._message_type = message_type
+        self.problem, self._alive = "", time.monotonic()
         self._subscribe(self._required())
         follow = self._faults.guard("The check of the camera's QoS failed", self._follow, None)
         self._timer = self._node.create_timer(CHECK_PERIOD, follow, clock=STEADY)
@@ -82,6 +98,26 @@ class CameraSubscription:
         if required != self._reliability:
             self._unsubscribe()
             self._subscribe(required)
+        problem = self._find_problem()
+        if problem and problem != self.problem:
+            self._node.get_logger().warning(f"No image arrives: {problem}")
+        self.problem = problem
+
+    def _find_problem(self) -> str:
+        if others := other_types(self._node, self._topic, self._message_type):
+            transport = TRANSPORT_OF.get(others[0])
+            remedy = f"set image_transport to {transport}" if transport else "remap image to the topic of a camera"
+            return f"{self._topic} is published as {others[0]}, not as {type_name(self._message_type)}: {remedy}"
+        if not self._node.count_publishers(self._topic):
+            self._alive = time.monotonic()
+        if time.monotonic() - self._alive < SILENCE:
+            return ""
+        owners = foreign_shared_memory(os.environ, os.getuid())
+        return ": ".join(foreign_shared_memory_sentence(owners)) if owners else ""
+
+    def _on_message(self, message: Any, info: Any) -> None:
+        self._alive = time.monotonic()
+        self._callback(message, info)
 
     def _required(self) -> ReliabilityPolicy:
         if self._override != "follow":
@@ -101,7 +137,7 @@ class CameraSubscription:
         subscription = self._node.create_subscription(
             self._message_type,
             TOPIC,
-            with_message_info(self._callback),
+            with_message_info(self._on_message),
             QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=1, reliability=reliability),
             qos_overriding_options=QoSOverridingOptions(policy_kinds=policies),
             event_callbacks=SubscriptionEventCallbacks(

@@ -104,8 +104,12 @@ class FrameStatistics:
         self._last_event = self._clock()
         self._answers.append(Answer(self._last_event, seconds, age_at_arrival, age, road_fraction, alarm))
 
-    def reports(self) -> list[Report]:
-        """The statuses frames, latency, road and scene of an active node, judged now."""
+    def reports(self, problem: str = "") -> list[Report]:
+        """The statuses frames, latency, road and scene of an active node, judged now.
+
+        Args:
+            problem: why no image arrives, if that is known.
+        """
         now = self._clock()
         _forget(self._arrivals, lambda arrival: arrival[0], now - WINDOW)
         _forget(self._drops, float, now - WINDOW)
@@ -113,15 +117,16 @@ class FrameStatistics:
         seconds = min(WINDOW, max(now - self._started, 1e-9))
         rate_in = sum(count for _, count in self._arrivals) / seconds
         silence = now - self._last_event
-        frames = self._frames(silence, rate_in, len(self._answers) / seconds)
+        frames = self._frames(silence, rate_in, len(self._answers) / seconds, problem)
         return [frames, self._latency(rate_in), self._road(), self._scene(now)]
 
-    def _frames(self, silence: float, rate_in: float, rate_out: float) -> Report:
+    def _frames(self, silence: float, rate_in: float, rate_out: float, problem: str) -> Report:
         level, sentence = OK, f"{rate_in:.1f} frames arrive per second, {rate_out:.1f} masks are published"
         if silence > NO_IMAGE:
             level = WARN if silence < STALE_AFTER else STALE
             none = f"no image has arrived for {silence:.0f} s" if self._image_arrived else "no image has arrived yet"
-            sentence = f"{none}: is the camera running, and is the topic right? road_seg doctor checks both"
+            question = "is the camera running, and is the topic right? road_seg doctor checks both"
+            sentence = f"{none}: {problem or question}"
         elif self._drops:
             level = WARN if self._answers else ERROR
             sentence = (

@@ -12,6 +12,7 @@ from rclpy.parameter import Parameter
 from sensor_msgs.msg import CompressedImage, Image
 
 from fcn_road_seg.errors import DeviceLostError, UserError, first_line, missing_package
+from fcn_road_seg.ros import camera_info_subscription, camera_subscription
 from fcn_road_seg.ros.camera_subscription import CameraSubscription
 from fcn_road_seg.ros.diagnostics import ERROR, OK, Report, device_report, diagnostic_array
 from fcn_road_seg.ros.fault_log import FaultLog
@@ -20,10 +21,11 @@ from fcn_road_seg.ros.frame_statistics import FrameStatistics
 from fcn_road_seg.ros.ground_outputs import GroundOutputs
 from fcn_road_seg.ros.load_segmenter import load_segmenter
 from fcn_road_seg.ros.log import log_to
-from fcn_road_seg.ros.parameter import ParameterError, declare_all, read_all
+from fcn_road_seg.ros.parameter import ParameterError, declare_all, read_all, warn_undeclared
 from fcn_road_seg.ros.parameters import NodeParameters, check_change
 from fcn_road_seg.ros.pixel_outputs import PixelOutputs
-from fcn_road_seg.ros.qos import create_overridable_publisher
+from fcn_road_seg.ros.qos import create_overridable_publisher, overrides
+from fcn_road_seg.ros.services import answer_always
 from fcn_road_seg.ros.steady_clock import STEADY
 
 if TYPE_CHECKING:
@@ -100,6 +102,9 @@ class RoadSegNode(LifecycleNode):
         self.add_on_set_parameters_callback(
             self.faults.guard("Setting parameters failed", self._on_set_parameters, refusal)
         )
+        answer_always(self, self.faults)
+        topics = map(self.resolve_topic_name, (camera_subscription.TOPIC, camera_info_subscription.TOPIC))
+        warn_undeclared(self, [name for topic in topics for name in overrides(topic, "subscription")])
 
     # Lifecycle
 
@@ -227,7 +232,7 @@ class RoadSegNode(LifecycleNode):
         if self._segmenter is not None:
             reports.append(device_report(self._segmenter))
         if state == "active":
-            reports += [*self._statistics.reports(), self._ground_outputs.report()]
+            reports += [*self._statistics.reports(self._camera.problem), self._ground_outputs.report()]
         stamp = self.get_clock().now().to_msg()
         self._diagnostics_publisher.publish(diagnostic_array(stamp, self.get_fully_qualified_name(), reports))
 

@@ -7,6 +7,7 @@ from fcn_road_seg.ros.run_node import run
 
 if TYPE_CHECKING:
     from fcn_road_seg.ros.node import RoadSegNode
+    from fcn_road_seg.ros.usage import Usage
 
 
 def make() -> "RoadSegNode":
@@ -16,9 +17,17 @@ def make() -> "RoadSegNode":
     return RoadSegNode()
 
 
+def usage() -> "Usage":
+    """What --help prints."""
+    from fcn_road_seg.ros.parameters import PARAMETERS
+    from fcn_road_seg.ros.usage import NODE_TOPICS, Usage
+
+    return Usage("Publishes a mask of the road for each camera image, and the road in metres.", NODE_TOPICS, PARAMETERS)
+
+
 def main() -> int:
-    """Run the node; the exit code is 0, 1 if the device no longer answers, 2 for an invalid parameter."""
-    return run("road_seg_node", make)
+    """Run the node; the exit code is 0, 1 if the device no longer answers, 2 for an invalid argument or parameter."""
+    return run("road_seg_node", make, usage)
 
 
 if __name__ == "__main__":

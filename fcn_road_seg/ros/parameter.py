@@ -5,10 +5,12 @@ descriptors, checks and documentation are made, an instance holds the values at 
 """
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal, TypeVar
 
 from fcn_road_seg.errors import UserError
+from fcn_road_seg.ros.arguments import no_such_parameter
 
 Value = bool | int | float | str
 Changes = Literal["while running", "while unconfigured", "at start"]
@@ -143,6 +145,17 @@ def declare_all(node: Any, kind: type[Parameters]) -> Parameters:
         ParameterError: as `declare`.
     """
     return kind(**{item.name: declare(node, item) for item in table(kind)})
+
+
+def warn_undeclared(node: Any, later: Iterable[str] = ()) -> None:
+    """Log a warning for every parameter that an rclpy node was started with and does not have.
+
+    Args:
+        later: names of parameters that it declares later.
+    """
+    known = {*node.get_parameters_by_prefix(""), *later}
+    for name in sorted(node._parameter_overrides.keys() - known):  # rclpy offers no public way
+        node.get_logger().warning(f"A parameter has no effect: {no_such_parameter(name, known)}")
 
 
 def read_all(node: Any, kind: type[Parameters]) -> Parameters:

@@ -239,6 +239,8 @@ def check_change(name: str, value: Any, configured: bool) -> None:
         value: its new value.
         configured: whether the node has loaded its weights.
     """
+    if not name:
+        raise ParameterError("a parameter needs a name")
     row = BY_NAME.get(name)
     if row is None:
         return

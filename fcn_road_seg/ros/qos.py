@@ -36,10 +36,23 @@ __all__ = [
     "clash_reporter",
     "create_overridable_publisher",
     "offered_reliability",
+    "other_types",
+    "overrides",
+    "type_name",
     "with_message_info",
 ]
 
 OVERRIDABLE = (QoSPolicyKind.HISTORY, QoSPolicyKind.DEPTH, QoSPolicyKind.RELIABILITY, QoSPolicyKind.DURABILITY)
+
+
+def overrides(topic: str, side: str) -> list[str]:
+    """The parameters that override the QoS of an endpoint.
+
+    Args:
+        topic: its full name.
+        side: "publisher" or "subscription".
+    """
+    return [f"qos_overrides.{topic}.{side}.{kind.name.lower()}" for kind in OVERRIDABLE]
 
 
 def create_overridable_publisher(
@@ -85,6 +98,17 @@ def offered_reliability(node: Node, topic: str) -> ReliabilityPolicy:
     publishers = node.get_publishers_info_by_topic(topic)
     reliable = all(publisher.qos_profile.reliability == ReliabilityPolicy.RELIABLE for publisher in publishers)
     return ReliabilityPolicy.RELIABLE if reliable else ReliabilityPolicy.BEST_EFFORT
+
+
+def type_name(kind: type) -> str:
+    """ROS's name of a message class, such as sensor_msgs/msg/Image."""
+    return f"{kind.__module__.partition('.')[0]}/msg/{kind.__name__}"
+
+
+def other_types(node: Node, topic: str, kind: type) -> list[str]:
+    """The types as which a topic is published, if nobody publishes it as `kind`; DDS does not report that."""
+    published = {info.topic_type for info in node.get_publishers_info_by_topic(topic)}
+    return [] if type_name(kind) in published else sorted(published)
 
 
 def with_message_info(callback: Callable[[Any, Any], None]) -> Callable[[Any, Any], None] | Callable[[Any], None]:

@@ -5,29 +5,35 @@ import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from fcn_road_seg.errors import missing_package
+from fcn_road_seg.errors import UserError, missing_package
 
 if TYPE_CHECKING:
     from fcn_road_seg.ros.node import RoadSegNode
     from fcn_road_seg.ros.synthetic_camera import SyntheticCamera
+    from fcn_road_seg.ros.usage import Usage
 
 SIGNALS = signal.SIGINT, signal.SIGTERM
 
 
-def run(name: str, make: "Callable[[], RoadSegNode | SyntheticCamera]") -> int:
-    """Run a node until SIGINT or SIGTERM.
+def run(name: str, make: "Callable[[], RoadSegNode | SyntheticCamera]", usage: "Callable[[], Usage]") -> int:
+    """Run a node until SIGINT or SIGTERM, with the arguments of this process.
 
     Args:
-        name: of the executable, for its error messages.
+        name: of the executable, for its messages.
         make: imports the node's class and creates the node.
+        usage: what the node does, its topics and its parameters.
 
     Returns:
-        0, or 2 for an invalid parameter or a missing package. A SystemExit of the node ends the process with its code.
+        0, or 2 for an invalid argument, setting or parameter or a missing package. A SystemExit of the node ends the
+        process with its code.
     """
     for number in SIGNALS:
         signal.signal(number, lambda *_: sys.exit(0))  # until rclpy, which takes a second to import, handles them
     try:
-        return _run(name, make)
+        return _run(name, make, usage)
+    except UserError as error:
+        print(f"{name}: {error}", file=sys.stderr)
+        return 2
     except ModuleNotFoundError as error:
         if sentence := missing_package(error):
             print(f"{name}: {sentence}", file=sys.stderr)
@@ -35,28 +41,39 @@ def run(name: str, make: "Callable[[], RoadSegNode | SyntheticCamera]") -> int:
         raise
 
 
-def _run(name: str, make: "Callable[[], RoadSegNode | SyntheticCamera]") -> int:
+def _run(name: str, make: "Callable[[], RoadSegNode | SyntheticCamera]", usage: "Callable[[], Usage]") -> int:
+    from fcn_road_seg.ros.arguments import RosArguments
+
+    arguments = RosArguments.of(sys.argv[1:])
+    if {"-h", "--help"} & set(arguments.others):
+        print(usage().help(name))
+        return 0
+    arguments.check(name)
+
+    from fcn_road_seg.ros.start import refusals, start_ros
+
+    start_ros(sys.argv, handle_signals=True)
+
     import rclpy
     from rclpy.exceptions import ParameterException
     from rclpy.executors import SingleThreadedExecutor
 
-    from fcn_road_seg.ros.environment import set_ros_defaults
-    from fcn_road_seg.ros.parameter import ParameterError
-
-    set_ros_defaults()
-    rclpy.init()
     node = None
     try:
-        node = make()
+        with refusals():
+            node = make()
+        for sentence in arguments.without_effect(
+            node.get_fully_qualified_name(), [topic.name for topic in usage().topics], _names(node)
+        ):
+            node.get_logger().warning(sentence)
         executor = SingleThreadedExecutor()
         executor.add_node(node)
         node.start()
         while rclpy.ok():
             with node.faults.survived("A callback failed"):
                 executor.spin()
-    except (ParameterError, ParameterException) as error:
-        print(f"{name}: {error}", file=sys.stderr)
-        return 2
+    except ParameterException as error:
+        raise UserError(str(error)) from None
     except KeyboardInterrupt:
         pass
     except Exception:
@@ -70,3 +87,9 @@ def _run(name: str, make: "Callable[[], RoadSegNode | SyntheticCamera]") -> int:
             node.destroy_node()
         rclpy.try_shutdown()
     return 0
+
+
+def _names(node: "RoadSegNode | SyntheticCamera") -> set[str]:
+    """The names of a node's topics and services."""
+    topics = {publisher.topic_name for publisher in node.publishers} | {s.topic_name for s in node.subscriptions}
+    return topics | {service.srv_name for service in node.services}

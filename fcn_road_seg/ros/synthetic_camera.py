@@ -13,7 +13,8 @@ from std_msgs.msg import Header
 
 from fcn_road_seg.frames.image_message import fill_image
 from fcn_road_seg.ros.fault_log import FaultLog
-from fcn_road_seg.ros.parameter import declare_all, parameter
+from fcn_road_seg.ros.parameter import declare_all, parameter, warn_undeclared
+from fcn_road_seg.ros.services import answer_always
 from fcn_road_seg.ros.steady_clock import STEADY
 from fcn_road_seg.synthetic import CAMERAS, SCENES, WEATHERS, Camera, SyntheticDrive
 
@@ -78,6 +79,8 @@ class SyntheticCamera(Node):
         self._info_publisher = self.create_publisher(CameraInfo, "camera/camera_info", qos)
         self._image_publisher = self.create_publisher(Image, "camera/image_raw", qos)
         self._truth_publisher = self.create_publisher(Image, "camera/truth", qos)
+        answer_always(self, self.faults)
+        warn_undeclared(self)
 
     def start(self) -> None:
         """Render the drive, which takes a while and stops early at a signal, then start publishing it."""

@@ -13,14 +13,15 @@ from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
-from rclpy.signals import SignalHandlerOptions
 from rclpy.subscription import Subscription
 from rclpy.time import Time
 from sensor_msgs.msg import Image
 
 from fcn_road_seg.errors import FrameError
 from fcn_road_seg.frames.image_message import image_to_rgb
+from fcn_road_seg.ros.fault_log import FaultLog
 from fcn_road_seg.ros.qos import offered_reliability, with_message_info
+from fcn_road_seg.ros.start import refusals, start_ros
 from fcn_road_seg.ros.steady_clock import STEADY
 from fcn_road_seg.view.figures import Figures, Status
 from fcn_road_seg.view.foxglove import FoxgloveServer
@@ -128,15 +129,22 @@ class Listener(Node):
 def listen(
     observed: str, figures: Figures, latest: LatestOverlay, foxglove: FoxgloveServer | None, stop: Event
 ) -> None:
-    """Run a Listener until `stop` is set. Call `set_ros_defaults` first."""
+    """Run a Listener until `stop` is set; an exception in a callback is logged and does not end it.
+
+    Raises:
+        UserError: ROS 2 does not start.
+    """
     context = Context()
-    rclpy.init(args=[], context=context, signal_handler_options=SignalHandlerOptions.NO)
+    start_ros(context=context)
     try:
-        node = Listener(observed, figures, latest, foxglove, context)
+        with refusals():
+            node = Listener(observed, figures, latest, foxglove, context)
+        faults = FaultLog(node)
         executor = SingleThreadedExecutor(context=context)
         executor.add_node(node)
         while not stop.is_set():
-            executor.spin_once(timeout_sec=0.1)
+            with faults.survived("A callback failed"):
+                executor.spin_once(timeout_sec=0.1)
         executor.shutdown()
         node.destroy_node()
     finally:

@@ -171,6 +171,35 @@ def test_rmw(tmp_path):
     check(finding, "error", "rmw_cyclonedds_cpp, which is not installed", "rmw_fastrtps_cpp, rmw_zenoh_cpp")
 
 
+def test_log_folder(tmp_path):
+    check(ros_settings.check_log_folder({"ROS_LOG_DIR": str(tmp_path)}), "ok", "can be written")
+    check(ros_settings.check_log_folder({}), "warning", "HOME is not set, so there is no folder", "set ROS_LOG_DIR")
+    (tmp_path / "file").touch()
+    text = f"ROS 2's log files cannot be written to {tmp_path}/file: "
+    check(ros_settings.check_log_folder({"ROS_LOG_DIR": f"{tmp_path}/file"}), "warning", text, "set ROS_LOG_DIR")
+
+
+def test_another_user_in_the_same_domain(tmp_path, monkeypatch):
+    (tmp_path / "fastdds_port7411").touch(0o644)
+    assert not list(ros_settings.check_owners({}, tmp_path))
+    monkeypatch.setattr(ros_settings.os, "getuid", lambda: 4242)
+    text = "Processes of another user ("
+    advice = "as the same user, or start the node with FASTDDS_BUILTIN_TRANSPORTS=UDPv4"
+    check(ros_settings.check_owners({}, tmp_path), "warning", text, advice)
+    assert not list(ros_settings.check_owners({"ROS_DOMAIN_ID": "5"}, tmp_path))
+    variables = {"FASTDDS_BUILTIN_TRANSPORTS": "UDPv4"}
+    check(ros_settings.check_profile(variables), "ok", "FASTDDS_BUILTIN_TRANSPORTS is UDPv4: the node does not set")
+
+
+def test_ros_that_does_not_start_is_a_finding(monkeypatch, small_weights, capsys):
+    pytest.importorskip("rclpy", reason="ROS 2 is not installed")
+    sentence = "ROS 2 does not start: SECURITY ERROR: directory '/none/enclaves' does not exist"
+    for name, value in {"ENABLE": "true", "STRATEGY": "Enforce", "KEYSTORE": "/none"}.items():
+        monkeypatch.setenv(f"ROS_SECURITY_{name}", value)
+    assert main(["doctor", "--weights", str(small_weights)]) == 1
+    assert f"error   graph: {sentence}.\n        -> correct that" in capsys.readouterr().out
+
+
 def test_profile_and_shared_memory(tmp_path, monkeypatch):
     profile, memory = ros_settings.examine_transport({})
     check(profile, "ok", "is not set")

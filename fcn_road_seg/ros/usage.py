@@ -1,0 +1,71 @@
+"""The text that --help of an executable prints: its topics and parameters; imports without ROS."""
+
+import textwrap
+from typing import NamedTuple
+
+from fcn_road_seg.ros.parameter import Parameter
+
+WIDTH = 100
+
+
+class Topic(NamedTuple):
+    """A topic of a node, by the name before it is remapped."""
+
+    name: str
+    type: str
+    text: str
+
+
+NODE_TOPICS = (
+    Topic("image", "sensor_msgs/Image or CompressedImage", "In: the camera."),
+    Topic("camera_info", "sensor_msgs/CameraInfo", "In: its calibration, for the ground outputs."),
+    Topic("~/mask", "sensor_msgs/Image mono8", "255 = road, 0 = not road. Published first."),
+    Topic("~/overlay", "sensor_msgs/Image bgr8", "The frame with the road tinted."),
+    Topic("~/probability", "sensor_msgs/Image mono8", "P(road) x 255."),
+    Topic("~/labels", "sensor_msgs/Image mono8", "0 = not road, 1 = road, 255 = unknown."),
+    Topic("~/confidence", "sensor_msgs/Image mono8", "Probability of the label x 255."),
+    Topic("~/label_info", "vision_msgs/LabelInfo", "The names of the labels."),
+    Topic("~/points", "sensor_msgs/PointCloud2", "The road plane, pixel for pixel."),
+    Topic("~/grid", "nav_msgs/OccupancyGrid", "0 = road, 100 = not road, -1 = unseen."),
+    Topic("~/scan", "sensor_msgs/LaserScan", "Range to the edge of the road."),
+    Topic("~/boundary", "geometry_msgs/PolygonStamped", "The edge of the road."),
+    Topic("~/camera_info", "sensor_msgs/CameraInfo", "The camera's, with the mask's header."),
+    Topic("/diagnostics", "diagnostic_msgs/DiagnosticArray", "Once a second."),
+)
+CAMERA_TOPICS = (
+    Topic("camera/camera_info", "sensor_msgs/CameraInfo", "The calibration; published first."),
+    Topic("camera/image_raw", "sensor_msgs/Image bgr8", "The frame."),
+    Topic("camera/truth", "sensor_msgs/Image mono8", "255 = road, 0 = not road, exact."),
+    Topic("/tf_static", "tf2_msgs/TFMessage", "base_link, on the road below the camera, to the camera."),
+)
+
+
+class Usage(NamedTuple):
+    """What an executable does, in a sentence, and the topics and parameters of its node."""
+
+    text: str
+    topics: tuple[Topic, ...]
+    parameters: tuple[Parameter, ...]
+
+    def help(self, program: str) -> str:
+        """The text of --help of an executable."""
+        lines = [
+            f"usage: {program} [--help] [--ros-args [-p NAME:=VALUE] [-r TOPIC:=TOPIC] [--params-file FILE] ...]",
+            "",
+            self.text,
+            "",
+            "Topics (rename with -r):",
+            *(_entry(f"{topic.name} ({topic.type})", topic.text) for topic in self.topics),
+            "",
+            "Parameters (set with -p):",
+        ]
+        for item in self.parameters:
+            default = str(item.default).lower() if isinstance(item.default, bool) else item.default
+            default = '""' if default == "" else default
+            allowed = f"; {item.range_text}" if item.range_text else ""
+            lines.append(_entry(f"{item.name} ({item.type_name}, default {default}{allowed})", item.text))
+        return "\n".join(lines)
+
+
+def _entry(head: str, text: str) -> str:
+    return f"  {head}\n" + textwrap.indent(textwrap.fill(text, WIDTH), "      ")
