@@ -1,7 +1,9 @@
-"""Readers for truncated bag files, which rosbags refuses; they read from the start as far as possible.
+"""Readers for truncated and damaged bag files, which rosbags refuses; they read all that can be read.
 
 Each class has the interface of rosbags' readers: `path`, `connections`, `message_count`, `start_time`, `end_time` (one
-past the last message), `messages()`; also `cut_off`, one sentence, or "" if the file turns out to be complete.
+past the last message), `messages()`; also `cut_off`, one sentence, or "" if the file turns out to be complete, and
+`lost_chunks`, the number of damaged chunks, which are skipped. Counts of messages include those that the file's own
+indexes promise.
 """
 
 import bz2
@@ -11,6 +13,7 @@ import sqlite3
 import struct
 import sys
 from abc import ABC, abstractmethod
+from binascii import crc32
 from collections import Counter
 from collections.abc import Collection, Iterator
 from contextlib import closing
@@ -47,6 +50,8 @@ class CutOffFile(ABC):
     def __init__(self, path: Path):
         self.path = path
         self.cut_off = ""
+        self.lost_chunks = 0
+        self._promised: Counter[int] = Counter()
         self._found: dict[int, Connection] = {}
 
     def __enter__(self) -> "CutOffFile":
@@ -62,6 +67,7 @@ class CutOffFile(ABC):
             self.start_time, self.end_time = min(self.start_time, time), max(self.end_time, time + 1)
         if not self._found:
             raise ValueError("it ends before its first message")
+        counts |= self._promised
         self.message_count = counts.total()
         self.connections = [c._replace(msgcount=counts[c.id]) for c in self._found.values()]
         return self
@@ -74,22 +80,47 @@ class CutOffFile(ABC):
     ) -> Iterator[tuple[Connection, int, bytes]]:
         """Connection, time (ns) and bytes of the messages, in the order of recording."""
         wanted = {connection.id: connection for connection in connections}
+        self.lost_chunks = 0
         for at, time, data in self._scan():
             if at in wanted and (start is None or time >= start) and (stop is None or time < stop):
                 yield wanted[at], time, data
 
     @abstractmethod
     def _scan(self) -> Iterator[tuple[int, int, bytes]]:
-        """Connection id, time and bytes of every message; also fills `_found` and `cut_off`."""
+        """Connection id, time and bytes of every message; also fills all attributes but the counts and times."""
 
     def _stop(self, what: str = "ends in the middle of a record") -> None:
         self.cut_off = f"{self.path} {what}: the recorder was interrupted, or the file is damaged"
 
+    def _skip_chunk(self) -> None:
+        self.lost_chunks += 1
+        self.cut_off = f"{self.path} is damaged"
+
 
 class McapRecords(CutOffFile):
-    """MCAP (https://mcap.dev/spec) without its footer, summary and index."""
+    """MCAP (https://mcap.dev/spec) in the order of its records, without its summary and index."""
+
+    @staticmethod
+    def has_sound_index(reader: Any) -> bool:
+        """Whether rosbags, which follows the index of an open MCAP, finds every message that the file counts.
+
+        Without chunks, rosbags skips messages that are not in the order of time.
+        """
+        mcap = reader.storage
+        indexed: Counter[int] = Counter()
+        for chunk in mcap.chunks:
+            indexed.update(chunk.channel_count)
+        counted = mcap.statistics.channel_message_counts or indexed
+        if indexed.total() != mcap.statistics.message_count or indexed != Counter(counted):
+            return False
+        with reader.path.open("rb") as stream:
+            stream.seek(-28, os.SEEK_END)  # the end of the footer
+            start, _, crc = _unpack("<QQI", stream)
+            stream.seek(start)
+            return not crc or crc32(stream.read()[:-12]) == crc
 
     def _scan(self) -> Iterator[tuple[int, int, bytes]]:
+        self._promised.clear()
         with self.path.open("rb") as stream:
             stream.seek(8)  # the magic
             yield from self._records(stream)
@@ -98,36 +129,55 @@ class McapRecords(CutOffFile):
         self, stream: BinaryIO, schemas: dict[int, tuple[str, MessageDefinition]] | None = None
     ) -> Iterator[tuple[int, int, bytes]]:
         in_chunk, schemas = schemas is not None, {} if schemas is None else schemas
+        in_summary = False
         while head := stream.read(9):
             op, size = struct.unpack("<BQ", head) if len(head) == 9 else (0, 0)
             data = stream.read(min(size, MAX_RECORD))
             fields = BytesIO(data)
             try:
-                if op == 0x06:  # a chunk, possibly incomplete
-                    fields.seek(28)
-                    compression = _string(fields)
-                    fields.seek(8, 1)
-                    yield from self._records(BytesIO(_unpacked(compression, fields.read())), schemas)
+                if op == 0x06:
+                    yield from self._chunk(fields, len(data) == size, schemas)
                 if op == 0 or len(data) < size:
                     return self._stop()
                 if op == 0x01 and (profile := _string(fields)) not in ("ros2", ""):
                     raise ValueError(f"it is an MCAP of {profile}, not of ROS 2")
-                if op == 0x03:
+                if op == 0x03 and not in_summary:
                     at, name, encoding = *_unpack("<H", fields), _string(fields), _string(fields)
                     form = _FORMATS.get(encoding, MessageDefinitionFormat.NONE)
                     text = _string(fields) if encoding in _FORMATS else ""  # other encodings may be binary
                     schemas[at] = name, MessageDefinition(form, text)
-                elif op == 0x04:
+                elif op == 0x04 and not in_summary:
                     at, schema = _unpack("<HH", fields)
                     self._add(at, schema, fields, schemas)
                 elif op == 0x05:
                     at, _, time, _ = _unpack("<HIQQ", fields)
                     yield at, time, fields.read()
+                elif op == 0x07:  # the index of a channel's messages in the chunk before
+                    at, length = _unpack("<HI", fields)
+                    if length == size - 6:
+                        self._promised[at] += length // 16
+                elif op == 0x0F:
+                    in_summary = True
                 elif op == 0x02:  # the footer: the file is complete
                     return None
             except (struct.error, UnicodeDecodeError, KeyError, EOFError):
                 return self._stop("is damaged")
         return None if in_chunk else self._stop()
+
+    def _chunk(
+        self, fields: BinaryIO, whole: bool, schemas: dict[int, tuple[str, MessageDefinition]]
+    ) -> Iterator[tuple[int, int, bytes]]:
+        """The messages of a chunk, also of the beginning of one; none if a whole chunk is damaged."""
+        _, _, size, crc = _unpack("<QQQI", fields)
+        compression = _string(fields)
+        try:
+            content = _unpacked(compression, fields.read(*_unpack("<Q", fields)))
+        except EOFError:
+            content = b""
+        if whole and (len(content) != size or (crc and crc32(content) != crc)):
+            self._skip_chunk()
+        else:
+            yield from self._records(BytesIO(content), schemas)
 
     def _add(self, at: int, schema: int, fields: BinaryIO, schemas: dict[int, tuple[str, MessageDefinition]]) -> None:
         topic, encoding = _string(fields), _string(fields)
@@ -143,9 +193,10 @@ class McapRecords(CutOffFile):
 
 
 class Ros1Records(CutOffFile):
-    """A ROS 1 bag, version 2.0 (http://wiki.ros.org/Bags/Format/2.0), without its index."""
+    """A ROS 1 bag, version 2.0 (http://wiki.ros.org/Bags/Format/2.0), in the order of its records."""
 
     def _scan(self) -> Iterator[tuple[int, int, bytes]]:
+        self._promised.clear()
         with self.path.open("rb") as stream:
             stream.readline()
             yield from self._records(stream)
@@ -157,12 +208,14 @@ class Ros1Records(CutOffFile):
                 (size,) = _unpack("<I", stream)
                 data = stream.read(min(size, MAX_RECORD))
                 op = header["op"][0]
-                if op == 5:  # a chunk, possibly incomplete
-                    yield from self._records(BytesIO(_unpacked(header["compression"].decode(), data)))
+                if op == 5:
+                    yield from self._chunk(header, data, len(data) == size)
                 if len(data) < size:
                     return self._stop()
                 if op == 7:
                     self._add(struct.unpack("<I", header["conn"])[0], header["topic"].decode(), _ros1_fields(data))
+                elif op == 4:  # the index of a connection's messages in the chunk before
+                    self._promised[struct.unpack("<I", header["conn"])[0]] += struct.unpack("<I", header["count"])[0]
                 elif op == 2:
                     seconds, nanoseconds = struct.unpack("<II", header["time"])
                     yield struct.unpack("<I", header["conn"])[0], seconds * 10**9 + nanoseconds, data
@@ -171,6 +224,17 @@ class Ros1Records(CutOffFile):
         if stream.seekable() and not isinstance(stream, BytesIO):
             self._stop("has no index")
         return None
+
+    def _chunk(self, header: dict[str, bytes], data: bytes, whole: bool) -> Iterator[tuple[int, int, bytes]]:
+        """The messages of a chunk, also of the beginning of one; none if a whole chunk is damaged."""
+        try:
+            content = _unpacked(header["compression"].decode(), data)
+        except EOFError:
+            content = b""
+        if whole and len(content) != struct.unpack("<I", header["size"])[0]:
+            self._skip_chunk()
+        else:
+            yield from self._records(BytesIO(content))
 
     def _add(self, at: int, topic: str, fields: dict[str, bytes]) -> None:
         extension = ConnectionExtRosbag1(None, int(fields.get("latching") == b"1"))
@@ -221,14 +285,26 @@ class SqliteRows(CutOffFile):
         mode = "mode=rw" if self._folder else "immutable=1"
         with closing(sqlite3.connect(f"{self._file.resolve().as_uri()}?{mode}", uri=True)) as database:
             database.row_factory = sqlite3.Row
+            at, last = 0, -1
             try:
                 database.execute("PRAGMA writable_schema=ON")  # lets SQLite open a file whose end is missing
                 self._find(database)
-                yield from (
-                    tuple(r) for r in database.execute("SELECT topic_id,timestamp,data FROM messages ORDER BY id")
-                )
+                (last,) = database.execute("SELECT max(id) FROM messages").fetchone()
             except sqlite3.Error as fault:
                 self._stop(f"cannot be read to its end ({fault})")
+            while self._found:
+                try:
+                    for row in database.execute(
+                        "SELECT id,topic_id,timestamp,data FROM messages WHERE id>? ORDER BY id", (at,)
+                    ):
+                        at = row[0]
+                        yield tuple(row)[1:]
+                    return
+                except sqlite3.Error as fault:
+                    self._stop(f"cannot be read to its end ({fault})")
+                at += 1  # the next row is on a damaged page, or its data are
+                if at >= last:
+                    return
 
     def _find(self, database: sqlite3.Connection) -> None:
         definitions: dict[str, Any] = {}

@@ -19,7 +19,7 @@ from fcn_road_seg.bags.keys import PAUSE, Keys
 from fcn_road_seg.bags.publishers import choose, create_publisher, create_publishers, is_latched, left_out
 from fcn_road_seg.bags.read_ahead import Message, ReadAhead
 from fcn_road_seg.bags.reader import open_bag
-from fcn_road_seg.bags.schedule import SECOND, Schedule, played_range
+from fcn_road_seg.bags.schedule import SECOND, Schedule, words
 from fcn_road_seg.errors import UserError
 from fcn_road_seg.ros.start import refusals, start_ros
 
@@ -28,6 +28,7 @@ DISCOVERY_SECONDS = 1.0
 DELIVERY_SECONDS = 0.5
 """Time to deliver the last messages before the publishers are destroyed."""
 MIN_LAP = SECOND // 10
+LONG_GAP = 60 * SECOND
 FINE = SECOND // 1000
 """This long before a deadline the sleeps get short, because timer slack and other programs make sleeps late."""
 CHORES_PERIOD = SECOND // 20
@@ -45,7 +46,7 @@ class PlayOptions:
     """Seconds of the bag per second of real time."""
     loop: bool = False
     start: float = 0.0
-    """Relative to the first message."""
+    """Relative to the first message on the played topics."""
     duration: float | None = None
     topics: Sequence[str] | None = None
     """Names in the bag; None for all."""
@@ -55,6 +56,8 @@ class PlayOptions:
     """Start paused."""
     remap: dict[str, str] = field(default_factory=dict)
     """New names by the names in the bag, or by /clock."""
+    skip_gaps: bool = False
+    """Go on at once where the bag has no message for more than a minute."""
     wait: float = 3.0
     """Maximum seconds to wait for the first subscriber: discovery takes time, and so does the road_seg node, which
     adapts to the publisher's QoS. 0 starts immediately."""
@@ -89,7 +92,7 @@ def play(
     Returns:
         Figures: bag, messages (published, by topic), laps, seconds, lateness_ms (p50, p99 and max of the delay from
         the due time to the publish call), slips (how often the schedule was delayed), left_out (reasons by topic),
-        interrupted.
+        lost (messages that a damaged bag promises but does not have), interrupted.
 
     Raises:
         UserError: the bag cannot be read or has nothing to play, the options do not fit it, or ROS 2 does not start.
@@ -115,7 +118,6 @@ class Player:
         on_position: Callable[[Position], None],
     ):
         self._bag, self._options, self._notify, self._on_position = bag, options, notify, on_position
-        self._start, self._stop, self._end = played_range(bag.start_ns, bag.end_ns, options.start, options.duration)
         self._schedule = Schedule(options.rate)
         with refusals():
             self._node = rclpy.create_node(
@@ -136,7 +138,7 @@ class Player:
             self._clock = create_publisher(self._node, Clock, "/clock", QoSProfile(depth=1), options.remap)
         self._pressed: deque[str] = deque()
         self._sent: Counter[str] = Counter()
-        self._lap = 0
+        self._start = self._end = self._lap = 0
         self._last_tick = self._next_chores = self._next_events = 0
 
     def play(self) -> dict[str, Any]:
@@ -159,16 +161,19 @@ class Player:
             "lateness_ms": self._schedule.lateness_ms(),
             "slips": self._schedule.slips,
             "left_out": self._left_out,
+            "lost": self._bag.lost,
             "interrupted": interrupted,
         }
 
     def _play(self) -> None:
         topics = {connection.topic for connection in self._publishers}
         latched = {connection.topic for connection in self._publishers if is_latched(connection)}
-        self._bag.begin(topics, latched, self._start, self._stop, self._options.loop)
+        self._bag.begin(topics, latched, self._options.start, self._options.duration, self._options.loop)
         message = self._bag.take()
         if message is None:
-            raise UserError("nothing to play: the bag has no messages on these topics in that period")
+            why = self._bag.cut_off if self._bag.lost else "the bag has no messages on these topics in that period"
+            raise UserError(f"nothing to play: {why}")
+        self._start, self._end = self._bag.start_ns, self._bag.end_ns
         self._connect()
         while message and message.lap < 0:
             self._publish(message)
@@ -176,11 +181,15 @@ class Player:
         self._schedule.anchor(self._start)
         if self._options.paused:
             self._schedule.toggle()
+        latest = self._start
         while message:
             if message.lap != self._lap:
+                self._cross_gap(latest, self._end)
                 self._wait(max(self._end, self._start + MIN_LAP))
                 self._schedule.anchor(self._start)
-                self._lap = message.lap
+                self._lap, latest = message.lap, self._start
+            self._cross_gap(latest, message.time_ns)
+            latest = message.time_ns
             stepped = self._wait(message.time_ns)
             self._tick(message.time_ns, FINE)
             if stepped:
@@ -193,6 +202,17 @@ class Player:
         for publisher in set(self._publishers.values()):
             publisher.wait_for_all_acked(Duration(seconds=DELIVERY_SECONDS))
         time.sleep(DELIVERY_SECONDS)  # BEST_EFFORT has no acknowledgements
+
+    def _cross_gap(self, begin: int, end: int) -> None:
+        """Report a long time without messages, once, and skip it if the options say so."""
+        if end - begin <= LONG_GAP:
+            return
+        if self._options.skip_gaps:
+            self._schedule.anchor(end)
+        if self._lap == 0:
+            gap = f"{words(end - begin)} without messages, {(begin - self._start) / SECOND:.1f} s after the start"
+            skip = self._options.skip_gaps
+            self._notify(f"skipped {gap}" if skip else f"the bag has {gap}: --skip-gaps skips such gaps")
 
     def _wait(self, bag_ns: int) -> bool:
         """Wait until a bag time is due, serving clock, keys and events; True if the user has requested a step."""

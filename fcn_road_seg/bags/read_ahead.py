@@ -7,6 +7,7 @@ from itertools import count
 from typing import NamedTuple
 
 from fcn_road_seg.bags.reader import BagReader, Connection
+from fcn_road_seg.bags.schedule import played_range
 
 BUFFER_BYTES = 64 << 20
 BUFFER_MESSAGES = 2000
@@ -33,7 +34,8 @@ class ReadAhead:
         reader: of the bag, not opened yet.
 
     Attributes:
-        connections, start_ns, end_ns, cut_off: see `BagReader`.
+        connections, cut_off, lost: see `BagReader`.
+        start_ns, end_ns: the part that is played, ns since the epoch; known once `take` has returned a message.
 
     Raises:
         UserError, OSError: opening the bag failed.
@@ -47,6 +49,7 @@ class ReadAhead:
         self._opened = self._finished = self._stopped = False
         self._plan: Callable[[], Iterable[Message]] | None = None
         self._error: BaseException | None = None
+        self.lost = 0
         self._thread = threading.Thread(target=self._run, name="read_ahead", daemon=True)
         self._thread.start()
         with self._changed:
@@ -64,24 +67,30 @@ class ReadAhead:
         self._thread.join()
 
     def begin(
-        self, topics: Collection[str], latched: Collection[str], start: int, stop: int | None, loop: bool
+        self, topics: Collection[str], latched: Collection[str], start: float, duration: float | None, loop: bool
     ) -> None:
         """Start reading; call it once.
 
         Args:
             topics: the topics to read.
-            latched: those whose messages from before `start` are also read, with lap -1.
-            start, stop: bag time in nanoseconds; `stop` is exclusive, None for the end.
+            latched: those whose messages from before the start are also read, with lap -1.
+            start: seconds from the first message on these topics.
+            duration: seconds from the start; None for the rest of the bag.
             loop: repeat forever.
         """
 
         def messages() -> Iterator[Message]:
-            if latched and start > self._reader.start_ns:
-                for connection, time_ns, data in self._reader.messages(latched, stop=start):
+            first = next((time_ns for _, time_ns, _ in self._reader.messages(topics)), None)
+            if first is None:
+                return
+            self.start_ns, stop, self.end_ns = played_range(first, self._reader.end_ns, start, duration)
+            if latched and self.start_ns > first:
+                for connection, time_ns, data in self._reader.messages(latched, stop=self.start_ns):
                     yield Message(-1, connection, time_ns, bytes(data))
+            begin = self.start_ns if start else None  # all of the bag is counted
             for lap in count():
                 latest = 0
-                for connection, time_ns, data in self._reader.messages(topics, start=start, stop=stop):
+                for connection, time_ns, data in self._reader.messages(topics, start=begin, stop=stop):
                     latest = max(latest, time_ns)
                     yield Message(lap, connection, latest, bytes(data))
                 if not (latest and loop):
@@ -112,7 +121,7 @@ class ReadAhead:
         try:
             with self._reader as reader:
                 self.connections = list(reader.connections)
-                self.start_ns, self.end_ns, self.cut_off = reader.start_ns, reader.end_ns, reader.cut_off
+                self.cut_off = reader.cut_off
                 with self._changed:
                     self._opened = True
                     self._changed.notify_all()
@@ -125,7 +134,7 @@ class ReadAhead:
                         self._buffer.append(message)
                         self._bytes += len(message.data)
                         self._changed.notify_all()
-                self.cut_off = reader.cut_off
+                self.cut_off, self.lost = reader.cut_off, reader.lost
         except Exception as error:
             self._error = error
         finally:

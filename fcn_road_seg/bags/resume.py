@@ -5,9 +5,11 @@ import struct
 import sys
 from binascii import crc32
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
+
+from fcn_road_seg.bags.settings import differences
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -30,16 +32,22 @@ class ProbabilityLog:
 
     Attributes:
         found: number of frames in the file at the start.
+        other: what differs in the source of a file that is not resumed, by name.
     """
 
-    def __init__(self, path: Path, source: dict, resume: bool):
+    def __init__(self, path: Path, source: dict[str, Any], resume: bool):
         self.path = path
         self._places: dict[tuple[int, int, int], tuple[int, int, int, int]] = {}
         head = (json.dumps(source, sort_keys=True) + "\n").encode()
         end = 0
+        self.other: list[str] = []
         if resume and path.is_file():
             with path.open("rb") as file:
-                end = self._index(file) if file.readline() == head else 0
+                line = file.readline()
+                if line == head:
+                    end = self._index(file)
+                else:
+                    self.other = differences(_source(line), source)
         self.found = len(self._places)
         self._empty = not self._places
         self._file = path.open("r+b" if end else "w+b")
@@ -84,3 +92,11 @@ class ProbabilityLog:
         self._file.close()
         if kind is None or self._empty:
             self.path.unlink()
+
+
+def _source(line: bytes) -> dict[str, Any]:
+    """The source of a file from its first line; empty if it is damaged."""
+    try:
+        return dict(json.loads(line))
+    except (TypeError, ValueError):
+        return {}

@@ -21,7 +21,7 @@ def played_range(start_ns: int, end_ns: int, start: float, duration: float | Non
     """The part of a bag that is played.
 
     Args:
-        start_ns, end_ns: time of the bag's first and last message.
+        start_ns, end_ns: time of the first message on the played topics, and of the bag's last message.
         start: seconds from `start_ns`.
         duration: seconds from the start; None for the rest of the bag.
 
@@ -38,6 +38,15 @@ def played_range(start_ns: int, end_ns: int, start: float, duration: float | Non
         )
     stop = None if duration is None else begin + round(duration * SECOND)
     return begin, stop, min(end_ns, stop or end_ns)
+
+
+def words(duration_ns: int) -> str:
+    """A duration of a minute or more for people, such as "5 minutes" or "53.9 years"."""
+    hours = duration_ns / SECOND / 3600
+    for limit, unit, length in ((2, "minutes", 1 / 60), (48, "hours", 1), (2 * 8766, "days", 24)):
+        if hours < limit:
+            return f"{hours / length:.0f} {unit}"
+    return f"{hours / 8766:.1f} years"
 
 
 class Schedule:

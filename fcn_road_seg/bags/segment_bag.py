@@ -6,7 +6,9 @@ of those frames from the file instead of running the network, so the result equa
 bag appears only when it is complete.
 """
 
+import json
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,6 +22,7 @@ from rosbags.rosbag2 import Writer
 
 from fcn_road_seg.bags.reader import BagError, BagReader, Connection, open_bag
 from fcn_road_seg.bags.resume import ProbabilityLog
+from fcn_road_seg.bags.settings import KEY, job_settings, network_settings
 from fcn_road_seg.bags.writer import add_connection, check_out, new_bag, offered_qos
 from fcn_road_seg.errors import DeviceLostError, UserError
 from fcn_road_seg.frames.files import visible
@@ -63,6 +66,11 @@ class Job:
     resume: bool = False
     force: bool = False
 
+    @property
+    def log(self) -> Path:
+        """The file from which an interrupted run resumes."""
+        return self.out.with_name(self.out.name + ".resume")
+
     def check(self) -> None:
         """Raise BagError if `out` cannot be written."""
         if self.out.resolve() == self.bag.resolve():
@@ -76,12 +84,13 @@ def segment_bag(job: Job, segmenter: "RoadSegmenter", report: Report = lambda ki
     """Copy a bag and add masks, and overlays and probabilities if the job requests them.
 
     Every message is copied unchanged. The added messages follow their image, with its header and recording time. An
-    image that cannot be decoded or segmented is reported and skipped.
+    image that cannot be decoded or segmented is reported, once for each reason, and skipped.
 
     Returns:
-        {"bag", "out", "frames", "masks", "resumed", "skipped", "cut_off", "seconds", "fps"}: number of frames read, of
-        masks written, of masks among these from an earlier run, and of frames without a mask; the sentence about a
-        truncated bag or ""; wall time; and masks computed per second.
+        {"bag", "out", "frames", "masks", "resumed", "skipped", "lost", "cut_off", "seconds", "fps"}: number of frames
+        read, of masks written, of masks among these from an earlier run, of frames without a mask, and of messages
+        that a damaged bag promises but does not have; the sentence about a truncated or damaged bag or ""; wall time;
+        and masks computed per second.
 
     Raises:
         BagError: the bag or the topic does not exist, or `out` cannot be written.
@@ -94,13 +103,21 @@ def segment_bag(job: Job, segmenter: "RoadSegmenter", report: Report = lambda ki
         report("frames", sum(c.message_count for c in bag.connections if c.topic in topics))
         if bag.cut_off:
             report("note", bag.cut_off)
-        log = ProbabilityLog(job.out.with_name(job.out.name + ".resume"), _source(bag, topics, segmenter), job.resume)
+        network = network_settings(segmenter.checkpoint, segmenter.network_width, segmenter.own_vehicle)
+        running = {"backend": segmenter.backend, "precision": segmenter.precision}
+        source = network | running | _source(bag, topics, segmenter)
+        log = ProbabilityLog(job.log, source, job.resume)
         if log.found:
             report("note", f"{log.found} frames of {job.bag} are already done")
+        if log.other:
+            report("note", f"{job.log} is of other settings ({', '.join(log.other)}): all frames are segmented again")
+        skipped: Counter[tuple[str, str]] = Counter()
         counts = dict.fromkeys(("frames", "masks", "resumed", "skipped"), 0)
         threshold = job.threshold or segmenter.threshold
         start = time.perf_counter()
         with log, new_bag(job.out, job.storage, job.force) as writer, _video(job, bag, topics) as video:
+            settings = job_settings(job, segmenter.checkpoint, network)
+            writer.set_custom_data(KEY, json.dumps(settings | running, sort_keys=True))
             copies = {c: add_connection(writer, bag, c) for c in bag.connections}
             added = {topic: Outputs(job, bag, writer, topic if len(topics) > 1 else "") for topic in topics}
             numbers = dict.fromkeys(topics, -1)
@@ -124,7 +141,10 @@ def segment_bag(job: Job, segmenter: "RoadSegmenter", report: Report = lambda ki
                     raise UserError(f"{error}; run again with --resume to continue from here") from None
                 except UserError as error:
                     counts["skipped"] += 1
-                    report("note", f"skipped: {topic} at {stamp // 10**9}.{stamp % 10**9:09} s: {error}")
+                    reason = topic, getattr(error, "reason", "message")
+                    skipped[reason] += 1
+                    if skipped[reason] == 1:
+                        report("note", f"skipped: {topic} at {stamp // 10**9}.{stamp % 10**9:09} s: {error}")
                 else:
                     counts["masks"] += 1
                     hidden = segmenter.hidden(*probability.shape)
@@ -135,11 +155,14 @@ def segment_bag(job: Job, segmenter: "RoadSegmenter", report: Report = lambda ki
                     if video:
                         video(tinted)
                 report("frame", counts["frames"])
+    for (name, why), number in skipped.items():
+        if number > 1:
+            report("note", f"skipped: {number} frames on {name} for the same reason ({why})")
     if bag.cut_off:
         report("note", f"{bag.cut_off}; it has {counts['frames']} readable frames")
     seconds = time.perf_counter() - start
     fps = (counts["masks"] - counts["resumed"]) / seconds
-    figures = {"cut_off": bag.cut_off, "seconds": round(seconds, 3), "fps": round(fps, 2)}
+    figures = {"lost": bag.lost, "cut_off": bag.cut_off, "seconds": round(seconds, 3), "fps": round(fps, 2)}
     return {"bag": str(job.bag), "out": str(job.out), **counts, **figures}
 
 
@@ -203,14 +226,12 @@ class Outputs:
 
 
 def _source(bag: BagReader, topics: list[str], segmenter: "RoadSegmenter") -> dict[str, Any]:
-    """Everything that the probabilities depend on."""
+    """What the probabilities depend on besides the network."""
     files = visible(bag.path) if bag.path.is_dir() else [bag.path]
     return {
-        "bag": [[str(file.resolve()), file.stat().st_size, file.stat().st_mtime_ns] for file in files],
+        "input": [[str(file.resolve()), file.stat().st_size, file.stat().st_mtime_ns] for file in files],
         "topics": topics,
-        "weights": segmenter.checkpoint.sha256,
-        "own_vehicle": segmenter.own_vehicle and segmenter.own_vehicle.sha256,
-        "network": [segmenter.network_width, segmenter.backend, segmenter.device_name, segmenter.precision],
+        "device": segmenter.device_name,
     }
 
 

@@ -6,39 +6,67 @@ from contextlib import suppress
 from typing import Any
 
 from rosbags.convert.converter import STATIC_MSGTYPE_RENAMES, is_same_wireformat, migrate_bytes
-from rosbags.interfaces import MessageDefinitionFormat
+from rosbags.interfaces import MessageDefinition, MessageDefinitionFormat
 from rosbags.typesys import Stores, TypesysError, get_types_from_idl, get_types_from_msg, get_typestore
 from rosbags.typesys.store import Typestore
+
+UNKNOWN_HASH = "RIHS01_" + 64 * "0"
+"""Placeholder for the hash of a type that the bag does not define; rosbags requires one."""
+STANDARD = get_typestore(Stores.LATEST).fielddefs
 
 
 def bag_types(connections: list[Any]) -> dict[str, Any]:
     """The types defined in the bag; definitions that cannot be parsed are left out."""
     types: dict[str, Any] = {}
     for connection in connections:
-        form, text = connection.msgdef
-        try:
-            if form == MessageDefinitionFormat.MSG:
-                types.update(get_types_from_msg(text, connection.msgtype))
-            elif form == MessageDefinitionFormat.IDL:
-                for part in re.split(r"^=+\nIDL: .*\n", text, flags=re.MULTILINE):
-                    types.update(get_types_from_idl(part) if part.strip() else {})
-        except TypesysError:
-            continue
+        with suppress(TypesysError):
+            types.update(_parsed(connection.msgtype, connection.msgdef))
     return types
 
 
-def typestore(types: dict[str, Any], ros1: bool = False) -> Typestore:
-    """ROS 2's standard types and the bag's; the bag's have priority, except for a ROS 1 bag."""
+def _parsed(msgtype: str, definition: MessageDefinition) -> dict[str, Any]:
+    form, text = definition
+    types: dict[str, Any] = {}
+    if form == MessageDefinitionFormat.MSG:
+        types.update(get_types_from_msg(text, msgtype))
+    elif form == MessageDefinitionFormat.IDL:
+        for part in re.split(r"^=+\nIDL: .*\n", text, flags=re.MULTILINE):
+            types.update(get_types_from_idl(part) if part.strip() else {})
+    return types
+
+
+def typestore(own: dict[str, Any]) -> Typestore:
+    """ROS 2's standard types as known here, and the other types of the bag."""
     store = get_typestore(Stores.LATEST)
-    if ros1:
-        types = {name: fields for name, fields in types.items() if name not in store.fielddefs}
-    try:
-        store.register(types)
-    except TypesysError:
-        standard = store.fielddefs
-        store = get_typestore(Stores.EMPTY)
-        store.register({**standard, **types})
+    store.register({name: fields for name, fields in own.items() if name not in STANDARD})
     return store
+
+
+def recorded_typestore(own: dict[str, Any]) -> Typestore:
+    """The types as the bag defines them, for standard types of other ROS distributions; the rest as known here."""
+    store = get_typestore(Stores.EMPTY)
+    store.register({**STANDARD, **own})
+    return store
+
+
+def definition_to_write(msgtype: str, recorded: MessageDefinition, digest: str, known: Typestore) -> tuple[str, str]:
+    """The definition of a type, as text, and its hash: as recorded if complete and of the recorded hash, else as known.
+
+    Args:
+        recorded: may be empty, truncated or of another type.
+        digest: the recorded hash, or empty.
+        known: the type store of the bag.
+    """
+    with suppress(TypesysError, KeyError):
+        own = get_typestore(Stores.EMPTY)
+        own.register(_parsed(msgtype, recorded))
+        found = own.hash_rihs01(msgtype)
+        if recorded.data.strip() and (not digest or found == digest):
+            return recorded.data, found
+    if msgtype in STANDARD or not recorded.data.strip():
+        with suppress(TypesysError, KeyError):
+            return known.generate_msgdef(msgtype, ros_version=2)[0], known.hash_rihs01(msgtype)
+    return recorded.data, digest or UNKNOWN_HASH
 
 
 def ros1_converters(msgtypes: set[str], own: dict[str, Any], store: Typestore) -> dict[str, Callable[[bytes], bytes]]:
@@ -62,3 +90,8 @@ def _converter(ros1: Typestore, store: Typestore, name: str) -> Callable[[bytes]
 def ros2_name(msgtype: str) -> str:
     """The ROS 2 name of a ROS 1 type."""
     return STATIC_MSGTYPE_RENAMES.get(msgtype, msgtype)
+
+
+def full_name(msgtype: str) -> str:
+    """A type's name with the "msg" that some recorders omit: "sensor_msgs/Image" is "sensor_msgs/msg/Image"."""
+    return re.sub(r"^(\w+)/(\w+)$", r"\1/msg/\2", msgtype)

@@ -17,6 +17,9 @@ from fcn_road_seg.inference.options import SegmenterOptions
 if TYPE_CHECKING:
     from fcn_road_seg.bags.segment_bag import Job, Report
 
+SMALLEST_STORE = 80_000_000
+"""Bytes that Ray demands for its objects; ours are the reports of the tasks."""
+
 Event = Callable[[int, str, Any], None]
 """Takes the job's index, from 0, and what it reports: besides `Report`'s kinds, ("done", figures) for a job that
 succeeded and ("failed", sentence) for one that did not."""
@@ -68,11 +71,14 @@ def run_processes(jobs: Sequence["Job"], options: SegmenterOptions, workers: int
             process.join()
 
 
-def run_ray(jobs: Sequence["Job"], options: SegmenterOptions, address: str, event: Event) -> None:
+def run_ray(jobs: Sequence["Job"], options: SegmenterOptions, address: str, workers: int, event: Event) -> None:
     """Run every job as a task on a Ray cluster, whose machines find the bags and the weights under the same paths.
+
+    Ray repeats the task of a worker that was killed, up to three times; it resumes where the worker ended.
 
     Args:
         address: as `ray.init` takes it: "auto", "host:port", "ray://host:port", or "local" to start one here.
+        workers: number of tasks at a time on the one started here; 1 for as many as the machine has CPUs.
 
     Raises:
         UserError: Ray is not installed, or there is no cluster at that address.
@@ -81,14 +87,20 @@ def run_ray(jobs: Sequence["Job"], options: SegmenterOptions, address: str, even
         import ray
     except ImportError:
         raise UserError("--ray needs Ray, which is not installed: pip install 'fcn_road_seg[ray]'") from None
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # else Ray reports to its makers
+    here: dict[str, Any] = {"include_dashboard": False, "object_store_memory": SMALLEST_STORE}
+    here["num_cpus"] = workers if workers > 1 else None
     try:
-        ray.init(address=address, log_to_driver=False)
+        ray.init(address=address, log_to_driver=False, **(here if address == "local" else {}))
     except (ConnectionError, ValueError, RuntimeError) as error:
         raise UserError(f"there is no Ray cluster at {address}: {' '.join(str(error).split())}") from None
     try:
         gpus = 1 if options.device != "cpu" and ray.cluster_resources().get("GPU") else 0  # else Ray hides them
-        task = ray.remote(num_cpus=1, num_gpus=gpus)(_task)
-        running = {task.remote(job, options): i for i, job in enumerate(jobs)}
+        task = ray.remote(num_cpus=1, num_gpus=gpus, max_retries=3)(_task)
+        for job in jobs:
+            if not job.resume:
+                job.log.unlink(missing_ok=True)
+        running = {task.remote(replace(job, resume=True), options): i for i, job in enumerate(jobs)}
         while running:
             for done in ray.wait(list(running))[0]:
                 i = running.pop(done)

@@ -1,9 +1,15 @@
 """Writes rosbag2 bags without ROS, using rosbags; a bag appears only when it is complete."""
 
+import fcntl
+import os
+import re
+import shutil
 import sqlite3
+import struct
 import tempfile
+from binascii import crc32
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from rosbags.interfaces import (
@@ -16,14 +22,40 @@ from rosbags.interfaces import (
     QosTime,
 )
 from rosbags.rosbag2 import StoragePlugin, Writer
+from rosbags.rosbag2.storage_mcap import McapWriter
 
 from fcn_road_seg.bags import reader
 from fcn_road_seg.bags.reader import BagError
+from fcn_road_seg.bags.types import definition_to_write
 
 STORAGES = {"mcap": StoragePlugin.MCAP, "sqlite3": StoragePlugin.SQLITE3}
-UNKNOWN_HASH = "RIHS01_" + 64 * "0"
-"""Placeholder for the hash of a type that the bag does not define; rosbags requires one."""
 _FOREVER = QosTime(9223372036, 854775807)
+
+
+class _McapWriter(McapWriter):
+    """Fills in the CRCs of chunks and of the summary (https://mcap.dev/spec), which rosbags leaves at 0."""
+
+    def close_chunk(self) -> None:
+        start, crc = self.bio.tell(), crc32(self.chunk.bio.getbuffer())
+        super().close_chunk()
+        end = self.bio.tell()
+        self.bio.seek(start + 33)  # the record's head, two times and the size
+        self.bio.write(struct.pack("<I", crc))
+        self.bio.seek(end)
+
+    def close(self, version: int, metadata: str) -> None:
+        super().close(version, metadata)
+        with self.path.open("r+b") as file:
+            file.seek(-28, os.SEEK_END)  # the footer's end
+            (start,) = struct.unpack("<Q", file.read(8))
+            file.seek(start)
+            crc = crc32(file.read()[:-12])
+            file.seek(-12, os.SEEK_END)
+            file.write(struct.pack("<I", crc))
+
+
+class _Writer(Writer):
+    STORAGE_PLUGINS = {**Writer.STORAGE_PLUGINS, StoragePlugin.MCAP: _McapWriter}
 
 
 def offered_qos(depth: int = 10, *, latched: bool = False, reliable: bool = True) -> list[Qos]:
@@ -53,7 +85,8 @@ def offered_qos(depth: int = 10, *, latched: bool = False, reliable: bool = True
 def new_bag(out: str | Path, storage: str = "mcap", force: bool = False) -> Iterator[Writer]:
     """A rosbags Writer (rosbag2, format version 9) whose bag becomes `out` when the block ends without an exception.
 
-    Until then the bag is in a hidden folder beside `out`, which is deleted however the block ends, including Ctrl-C.
+    Until then the bag is in a hidden folder beside `out`, which is deleted however the block ends, including Ctrl-C;
+    if the process is killed, the next one that writes `out` deletes it.
 
     Args:
         out: the folder to create, with its parents.
@@ -69,10 +102,14 @@ def new_bag(out: str | Path, storage: str = "mcap", force: bool = False) -> Iter
         raise BagError(f"SQLite cannot write to {out}, which contains #, ? or %: choose another name, or MCAP")
     check_out(out, force)
     out.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{out.name}.", suffix=".partial", dir=out.parent) as folder:
+    remove_leftovers(out)
+    unfinished = tempfile.TemporaryDirectory(prefix=f".{out.name}.", suffix=".partial", dir=out.parent)
+    with unfinished as folder, ExitStack() as locks:
+        if (lock := _lock(Path(folder))) is not None:
+            locks.callback(os.close, lock)
         made = Path(folder) / out.name  # rosbags names the data file after the folder
         try:
-            with Writer(made, version=Writer.VERSION_LATEST, storage_plugin=STORAGES[storage]) as writer:
+            with _Writer(made, version=Writer.VERSION_LATEST, storage_plugin=STORAGES[storage]) as writer:
                 yield writer
         except sqlite3.Error as fault:
             raise BagError(f"cannot write {out}: {fault}") from None
@@ -80,6 +117,31 @@ def new_bag(out: str | Path, storage: str = "mcap", force: bool = False) -> Iter
         if out.exists():
             out.rename(Path(folder) / "replaced")
         made.rename(out)
+
+
+def remove_leftovers(out: Path) -> None:
+    """Delete the hidden folders of processes that were killed while they wrote the bag `out`."""
+    name = re.compile(re.escape(f".{out.name}.") + r"\w{8}\.partial")
+    for folder in out.parent.iterdir():
+        if name.fullmatch(folder.name) and (lock := _lock(folder)) is not None:
+            shutil.rmtree(folder, ignore_errors=True)
+            os.close(lock)
+
+
+def _lock(folder: Path) -> int | None:
+    """Lock a folder until the returned descriptor is closed, at the latest by the end of the process.
+
+    None if another process has locked it, or if its file system has no locks.
+    """
+    descriptor = None
+    try:
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        if descriptor is not None:
+            os.close(descriptor)
+        return None
+    return descriptor
 
 
 def check_out(out: str | Path, force: bool = False) -> None:
@@ -103,15 +165,12 @@ def add_connection(writer: Writer, bag: reader.BagReader, connection: reader.Con
 
     A latched ROS 1 topic becomes transient local.
     """
-    msgtype, definition, digest = connection.msgtype, connection.definition.data, connection.type_hash
-    if not definition or not digest:
-        if msgtype in bag.typestore.fielddefs:
-            generated, _ = bag.typestore.generate_msgdef(msgtype, ros_version=2)
-            definition, digest = definition or generated, digest or bag.typestore.hash_rihs01(msgtype)
-        digest = digest or UNKNOWN_HASH
+    definition, digest = definition_to_write(
+        connection.msgtype, connection.definition, connection.type_hash, bag.typestore
+    )
     return writer.add_connection(
         connection.topic,
-        msgtype,
+        connection.msgtype,
         msgdef=definition,
         rihs01=digest,
         serialization_format=connection.serialization,

@@ -2,8 +2,10 @@
 
 import argparse
 import platform
+import signal
 import sys
 import tempfile
+import threading
 import traceback
 from collections.abc import Sequence
 from datetime import datetime
@@ -37,9 +39,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run a verb.
 
     Exit codes: 0 done, 1 an unexpected error, whose traceback is saved to a file, 2 bad input or a missing package
-    (one sentence on stderr), 130 interrupted, the verb's own otherwise.
+    (one sentence on stderr), 130 interrupted or terminated, the verb's own otherwise.
     """
     words = list(sys.argv[1:] if argv is None else argv)
+    _end_like_ctrl_c()
     command = "road_seg"
     try:
         args = make_parser().parse_args(words)
@@ -63,6 +66,14 @@ def main(argv: Sequence[str] | None = None) -> int:
             file=sys.stderr,
         )
         return 1
+
+
+def _end_like_ctrl_c() -> None:
+    """Let SIGTERM, and SIGHUP from a closed terminal, raise KeyboardInterrupt, so that unfinished files are removed."""
+    if threading.current_thread() is threading.main_thread():
+        for number in signal.SIGTERM, signal.SIGHUP:
+            if signal.getsignal(number) == signal.SIG_DFL:  # not under nohup
+                signal.signal(number, signal.default_int_handler)
 
 
 def _is_bad_input(error: Exception) -> bool:

@@ -111,3 +111,5 @@ def bag_frames(path: Path, topic: str | None, most: int) -> "Iterator[np.ndarray
                 yield to_rgb(bag.deserialize(data, connection.msgtype), connection)
             except UserError as error:
                 print(f"skipped: {error}", file=sys.stderr)
+        if bag.cut_off:
+            print(bag.cut_off, file=sys.stderr)

@@ -1,7 +1,6 @@
 """`road_seg play`: play a bag over ROS 2, for machines without `ros2 bag play`."""
 
 import argparse
-import signal
 import sys
 from pathlib import Path
 
@@ -31,7 +30,7 @@ def add_parser(subparsers: Subparsers) -> argparse.ArgumentParser:
         type=float,
         default=0.0,
         metavar="SECONDS",
-        help="start this far into the bag; earlier latched messages are sent too",
+        help="start this long after the first message on the topics; earlier latched messages are sent too",
     )
     parser.add_argument(
         "--duration", type=float, metavar="SECONDS", help="play this much of the bag (default: to its end)"
@@ -48,6 +47,9 @@ def add_parser(subparsers: Subparsers) -> argparse.ArgumentParser:
         help="publish the bag's time on "
         f"/clock, for nodes with use_sim_time ({CLOCK_HZ:g} times a second, and with each message)",
     )
+    parser.add_argument(
+        "--skip-gaps", action="store_true", help="go on at once where the bag has no message for more than a minute"
+    )
     parser.add_argument("--paused", action="store_true", help="start paused")
     parser.add_argument("--remap", action="append", default=[], metavar="FROM:=TO", help="rename a topic; repeatable")
     parser.add_argument(
@@ -62,7 +64,7 @@ def add_parser(subparsers: Subparsers) -> argparse.ArgumentParser:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Return 0 at the end of the bag and after Ctrl-C or SIGTERM, which end a loop."""
+    """Return 0 at the end of the bag and after Ctrl-C or SIGTERM, which end a loop; 1 if the bag lost messages."""
     check(args)
 
     from rich.console import Console
@@ -79,12 +81,12 @@ def run(args: argparse.Namespace) -> int:
         clock=args.clock,
         paused=args.paused,
         remap=dict(map(renaming, args.remap)),
+        skip_gaps=args.skip_gaps,
         wait=args.wait,
     )
     console = Console(stderr=True, highlight=False, soft_wrap=True)
     columns = TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[time]}")
     sys.setswitchinterval(SWITCH_SECONDS)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     with Progress(*columns, console=console, refresh_per_second=4) as bar:
         task = bar.add_task("opening", total=None, time="")
 
@@ -98,7 +100,7 @@ def run(args: argparse.Namespace) -> int:
         bar.update(task, description="interrupted" if figures["interrupted"] else "played")
     write_json(args.json, figures)
     print(summary(figures))
-    return 0
+    return 1 if figures["lost"] else 0
 
 
 def check(args: argparse.Namespace) -> None:
@@ -107,7 +109,7 @@ def check(args: argparse.Namespace) -> None:
     Raises:
         UserError: one is out of range.
     """
-    ranges = {"rate": (1e-3, 1e3), "start": (0, 1e9), "duration": (1e-3, 1e9), "clock": (1, 1000), "wait": (0, 86400)}
+    ranges = {"rate": (1e-3, 1e3), "start": (0, 1e10), "duration": (1e-3, 1e9), "clock": (1, 1000), "wait": (0, 86400)}
     for name, (least, most) in ranges.items():
         value = getattr(args, name)
         if value is not None and not least <= value <= most:

@@ -14,9 +14,13 @@ from fcn_road_seg.cli.options import (
     write_json,
 )
 from fcn_road_seg.errors import UserError
+from fcn_road_seg.inference.options import SegmenterOptions
 
 if TYPE_CHECKING:
     from fcn_road_seg.bags.segment_bag import Job
+
+FIGURES = "frames", "masks", "resumed", "skipped", "lost"
+"""Numbers of which the sums over all bags are reported."""
 
 
 def add_parser(subparsers: Subparsers) -> argparse.ArgumentParser:
@@ -60,7 +64,8 @@ def add_parser(subparsers: Subparsers) -> argparse.ArgumentParser:
         type=int,
         default=1,
         metavar="N",
-        help="number of processes, each of which segments one bag at a time (default: %(default)s)",
+        help="number of processes, each of which segments one bag at a time (default: %(default)s); with --ray local, "
+        "1 stands for as many as there are CPUs",
     )
     parser.add_argument("--ray", metavar="ADDRESS", help="segment the bags on a Ray cluster (auto, host:port, local)")
     add_segmenter_options(parser)
@@ -69,7 +74,7 @@ def add_parser(subparsers: Subparsers) -> argparse.ArgumentParser:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Return 0 if every frame of every bag has a mask, 1 if frames or bags were skipped; these are named."""
+    """Return 0 if every frame of every bag has a mask, 1 if frames or bags were skipped or lost; these are named."""
     for name in ("threshold", "alpha"):
         if not 0 <= getattr(args, name) <= 1:
             raise UserError(f"--{name} is {getattr(args, name)}, but must be in 0..1")
@@ -80,14 +85,14 @@ def run(args: argparse.Namespace) -> int:
 
     from fcn_road_seg.bags.workers import run_here, run_processes, run_ray
 
-    jobs = make_jobs(args)
+    options = resolved_options(args)
+    jobs = make_jobs(args, options)
     if not jobs:
         return 0
-    options = resolved_options(args)
     try:
         with Display(len(jobs)) as display:
             if args.ray:
-                run_ray(jobs, options, args.ray, display.event)
+                run_ray(jobs, options, args.ray, args.workers, display.event)
             elif min(args.workers, len(jobs)) > 1:
                 run_processes(jobs, options, min(args.workers, len(jobs)), display.event)
             else:
@@ -99,33 +104,31 @@ def run(args: argparse.Namespace) -> int:
         raise UserError(display.failed[0])
     for sentence in display.failed:
         print(sentence)
-    sums = {key: sum(figures[key] for figures in display.done) for key in ("frames", "masks", "resumed", "skipped")}
+    sums = {key: sum(figures[key] for figures in display.done) for key in FIGURES}
     computed = sums["masks"] - sums["resumed"]
     fps = round(computed / display.seconds, 2)
     write_json(args.json, {**sums, "failed": len(display.failed), "fps": fps, "bags": display.done})
     bags = f"{len(display.done)} of {len(jobs)} bags"
     print(f"{sums['masks']} of {sums['frames']} frames of {bags} segmented into {args.out} ({fps:.1f} a second)")
-    return 1 if sums["skipped"] or display.failed else 0
+    return 1 if sums["skipped"] or sums["lost"] or display.failed else 0
 
 
-def make_jobs(args: argparse.Namespace) -> "list[Job]":
+def make_jobs(args: argparse.Namespace, options: SegmenterOptions) -> "list[Job]":
     """A job for each bag; with --resume, for each whose output does not exist yet.
 
     Raises:
-        UserError: an output exists, or two bags have the same output.
+        UserError: an output exists, or, with --resume, is of other settings; or two bags have the same output.
     """
     from fcn_road_seg.bags.segment_bag import Job
 
     jobs: dict[Path, Job] = {}
+    done: list[Job] = []
     for bag in args.input:
         name = bag.resolve().name if bag.is_dir() else bag.stem
         out = args.out / name if len(args.input) > 1 else args.out
         if out in jobs:
             raise UserError(f"{jobs[out].bag} and {bag} would be written to the same bag: segment them separately")
-        if args.resume and not args.force and out.exists():
-            print(f"{out} already exists")
-            continue
-        jobs[out] = Job(
+        job = Job(
             bag=bag.resolve(),
             out=out.absolute(),
             images=tuple(args.image),
@@ -140,8 +143,44 @@ def make_jobs(args: argparse.Namespace) -> "list[Job]":
             resume=args.resume,
             force=args.force,
         )
-        jobs[out].check()
+        if args.resume and not args.force and out.exists():
+            done.append(job)
+        else:
+            job.check()
+            jobs[out] = job
+    if done:
+        check_done(done, options)
+    for job in done:
+        print(f"{job.out} already exists")
     return list(jobs.values())
+
+
+def check_done(jobs: "list[Job]", options: SegmenterOptions) -> None:
+    """Check that finished bags are what these jobs would write, so that a folder does not mix settings.
+
+    Raises:
+        UserError: one is of other settings, or does not say of which.
+    """
+    from fcn_road_seg.bags.settings import differences, job_settings, network_settings, recorded_settings
+    from fcn_road_seg.frames.own_vehicle import OwnVehicle
+    from fcn_road_seg.inference.checkpoint import load
+    from fcn_road_seg.inference.segmenter import weights_path
+
+    checkpoint = load(weights_path(options.weights))
+    own_vehicle = OwnVehicle(options.own_vehicle_mask) if options.own_vehicle_mask else None
+    width = options.network_width or checkpoint.metadata.network_width
+    network = network_settings(checkpoint, width, own_vehicle)
+    network |= {
+        name: value
+        for name, value in (("precision", options.precision), ("backend", options.backend))
+        if value != "auto"
+    }
+    for job in jobs:
+        if other := differences(recorded_settings(job.out), job_settings(job, checkpoint, network)):
+            raise UserError(
+                f"{job.out} was segmented with other settings ({', '.join(other)}): choose another --out, or replace "
+                "it with --force"
+            )
 
 
 class Display:

@@ -187,7 +187,7 @@ def _bytes(message: Any) -> np.ndarray:
 def _not_a_picture(name: str) -> ImageMessageError:
     return ImageMessageError(
         "encoding",
-        f"{name!r} is depth or data, not a picture: remap the node's image to the camera's colour image",
+        f"{name!r} is depth or data, not a picture: choose the topic of the camera's colour image",
     )
 
 

@@ -10,6 +10,7 @@ import pytest
 import tiny_bag
 import yaml
 from rosbags.rosbag1 import Writer as Ros1Writer
+from rosbags.typesys import Stores, get_typestore
 from tiny_bag import ROS1, ROS2, content, data_file, serialized, write_ros1, write_ros2
 
 from fcn_road_seg.bags.reader import BagError, open_bag
@@ -153,16 +154,115 @@ def test_a_truncated_mcap(tmp_path, long, mode):
     assert is_prefix(path, expected, least=len(expected)) == len(expected)
 
 
-def test_a_damaged_mcap(tmp_path, long):
+def check_lost(path: Path, expected: list, lost: list) -> str:
+    """Check that exactly these messages of a damaged bag are lost, and that their number is reported."""
+    with open_bag(path) as bag:
+        assert (bag.lost, bag.message_count) == (0, len(expected))
+        messages = [(c.topic, time, bytes(data)) for c, time, data in bag.messages()]
+        assert messages == [message for message in expected if message not in lost]
+        assert bag.lost == len(lost) > 0
+        assert bag.cut_off.endswith(f"; {len(lost)} {'message is' if len(lost) == 1 else 'messages are'} lost")
+        assert bag.cut_off.count(f"{path} is damaged") == 1
+        only_lost = {topic for topic, _, _ in lost}
+        for topic in {topic for topic, _, _ in expected} - only_lost:
+            read = [(c.topic, time, bytes(data)) for c, time, data in bag.messages([topic])]
+            assert read == [message for message in expected if message[0] == topic]
+        return bag.cut_off
+
+
+def test_a_damaged_chunk_of_an_mcap_loses_only_its_messages(tmp_path, long):
     messages, expected = long
     path = data_file(write_ros2(tmp_path / "drive", "mcap", "storage", messages))
     magic = b"\x28\xb5\x2f\xfd"
-    first, second, rest = path.read_bytes().split(magic, 2)
-    path.write_bytes(first + magic + second + b"\0\0\0\0" + rest)
+    first, second, third, rest = path.read_bytes().split(magic)
+    path.write_bytes(first + magic + second + b"\0\0\0\0" + third + magic + rest)
+    found = read(path)[0]
+    begin = next(i for i, pair in enumerate(zip(found, expected, strict=False)) if pair[0] != pair[1])
+    lost = expected[begin : begin + len(expected) - len(found)]
+    assert 10 < len(lost) < len(expected) // 2 and found[-1] == expected[-1]
+    check_lost(path, expected, lost)
+    without_index = path.with_name("cut.mcap")  # its chunks' own indexes say how many are lost
+    without_index.write_bytes(path.read_bytes()[:-20])
+    with open_bag(without_index) as bag:
+        assert [(c.topic, time, bytes(data)) for c, time, data in bag.messages()] == found
+        assert bag.lost == len(lost)
+
+
+def test_messages_that_vanish_without_an_error_are_counted(tmp_path, expected):
+    """No checksum, and the record's kind is overwritten: readers must skip unknown records."""
+    path = data_file(write_ros2(tmp_path / "drive"))
+    lost = expected[3]
+    content = bytearray(path.read_bytes())
+    record = b"\x05" + struct.pack("<Q", 22 + len(lost[2]))
+    at = content.index(lost[2]) - 22 - len(record)
+    assert content[at : at + len(record)] == record
+    content[at] = 0x45
+    path.write_bytes(content)
+    check_lost(path, expected, [lost])
+    assert "is damaged" not in read(path, topics=["/chatter"])[1]
+
+
+def test_the_writers_checksums_reveal_a_flipped_byte(tmp_path, long):
+    messages, expected = long
+    with new_bag(tmp_path / "drive") as writer:
+        connections = {}
+        for (topic, kind, time, _), (_, _, data) in zip(messages, expected, strict=True):
+            if topic not in connections:
+                connections[topic] = writer.add_connection(topic, kind, typestore=ROS2)
+            writer.write(connections[topic], time, data)
+    path = data_file(tmp_path / "drive")
+    assert read(path) == (expected, "")
+    whole = path.read_bytes()
+    damaged = bytearray(whole)
+    damaged[len(whole) // 2] ^= 1  # a pixel
+    path.write_bytes(damaged)
     found, cut_off = read(path)
+    assert set(found) < set(expected) and found[-1] == expected[-1]
+    assert "checksum" in cut_off and f"; {len(expected) - len(found)} messages are lost" in cut_off
+
+    damaged = bytearray(whole)
+    damaged[whole.rindex(b"/chatter") + 3] ^= 1  # in the summary; the channel itself is whole
+    path.write_bytes(damaged)
+    assert read(path) == (expected, "")
+
+
+@pytest.mark.parametrize("compression", ["", "bz2", "lz4"])
+def test_a_damaged_chunk_of_a_ros1_bag_loses_only_its_messages(tmp_path, long, compression):
+    _, expected = long
+    path = write_ros1(tmp_path / "drive.bag", compression, count=80)
+    content = bytearray(path.read_bytes())
+    chunk, record = b"op=\x05", b"op=\x02"  # nothing but records can be checked in a chunk without compression
+    place = content.index(chunk if compression else record, len(content) // 3)
+    content[place + 200 : place + 600] = bytes(400)
+    content[place - 8 : place] = bytes(8) if not compression else content[place - 8 : place]
+    path.write_bytes(content)
+    with open_bag(path) as bag:
+        found = [(c.topic, time, bytes(data)) for c, time, data in bag.messages()]
+        assert 0 < bag.lost == len(expected) - len(found) < len(expected) // 2
+        assert f"; {bag.lost} message" in bag.cut_off
+    assert set(found) < set(expected) and found[-1] == expected[-1]
+
+
+def test_damaged_pages_of_a_sqlite_file_lose_only_their_messages(tmp_path, long):
+    messages, expected = long
+    path = data_file(write_ros2(tmp_path / "drive", "sqlite3", messages=messages))
+    lost = next(message for message in expected[60:] if message[0] == "/camera/image_raw")
+    content = bytearray(path.read_bytes())
+    page = content.index(lost[2][20000:20100]) // 4096 * 4096
+    content[page : page + 4] = b"\xff\xff\xff\xff"  # the next page of the image's data
+    path.write_bytes(content)
+    check_lost(path, expected, [lost])
+
+
+def test_metadata_tells_how_much_of_a_truncated_bag_is_lost(tmp_path, long):
+    messages, expected = long
+    bag = write_ros2(tmp_path / "drive", messages=messages)
+    file = data_file(bag)
+    file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+    found, cut_off = read(bag)
     assert found == expected[: len(found)]
-    assert 10 < len(found) < len(expected)
-    assert "damaged" in cut_off
+    assert cut_off.endswith(f"; {len(expected) - len(found)} messages are lost")
+    assert "lost" not in read(file)[1]  # nothing says how many there were
 
 
 def test_a_sqlite_file_without_metadata(tmp_path, expected):
@@ -258,6 +358,74 @@ def test_invalid_messages_are_refused(tmp_path, expected):
                 bag.deserialize(data, tiny_bag.IMAGE)
         with pytest.raises(BagError, match="my_msgs/msg/Own"):
             bag.deserialize(expected[1][2], "my_msgs/msg/Own")
+
+
+KNOWN = ROS2.generate_msgdef(tiny_bag.IMAGE, ros_version=2)[0]
+HASH = ROS2.hash_rihs01(tiny_bag.IMAGE)
+UNKNOWN_HASH = "RIHS01_" + "0" * 64
+SWAPPED = KNOWN.replace("uint32 height\nuint32 width", "uint32 width\nuint32 height")
+assert SWAPPED != KNOWN
+
+
+def bag_with_definition(path: Path, storage: str, name: str, definition: str, digest: str, data: bytes) -> Path:
+    with new_bag(path, storage) as writer:
+        topic = writer.add_connection("/topic", name, msgdef=definition, rihs01=digest)
+        writer.write(topic, 5, data)
+    return path
+
+
+@pytest.mark.parametrize("storage", ["mcap", "sqlite3"])
+@pytest.mark.parametrize(
+    "definition",
+    ["", " \n", KNOWN[:40], KNOWN[: len(KNOWN) // 2], KNOWN[:-30], SWAPPED],
+    ids=["empty", "blank", "first_lines", "half", "without_end", "swapped"],
+)
+def test_known_types_replace_bad_recorded_definitions(tmp_path, expected, storage, definition):
+    image = expected[1][2]
+    bag_with_definition(tmp_path / "old", storage, tiny_bag.IMAGE, definition, HASH, image)
+    with open_bag(tmp_path / "old") as bag, new_bag(tmp_path / "new", storage) as writer:
+        (connection,) = bag.connections
+        message = bag.deserialize(image, connection.msgtype)
+        assert (message.height, message.width, message.header.frame_id) == (60, 192, "camera")
+        assert message.data.tobytes() == ROS2.deserialize_cdr(image, tiny_bag.IMAGE).data.tobytes()
+        writer.write(add_connection(writer, bag, connection), 5, image)
+    if storage == "sqlite3" or definition != SWAPPED:  # rosbags reads no hashes from MCAP
+        with open_bag(tmp_path / "new") as bag:
+            assert bag.connections[0].definition.data == KNOWN
+
+
+def test_standard_types_of_another_distribution_are_read_as_recorded(tmp_path):
+    """A Range has no variance in bags of ROS 2 Humble and earlier."""
+    kind = "sensor_msgs/msg/Range"
+    definition = ROS2.generate_msgdef(kind, ros_version=2)[0].replace("float32 variance\n", "")
+    old = get_typestore(Stores.ROS2_HUMBLE)
+    data = bytes(old.serialize_cdr(old.types[kind](old.types["std_msgs/msg/Header"](
+        old.types["builtin_interfaces/msg/Time"](1, 2), "front"), 1, 0.5, 0.1, 9.0, 2.5), kind))  # fmt: skip
+    bag_with_definition(tmp_path / "old", "mcap", kind, definition, UNKNOWN_HASH, data)
+    with open_bag(tmp_path / "old") as bag, new_bag(tmp_path / "new") as writer:
+        (connection,) = bag.connections
+        message = bag.deserialize(data, kind)
+        assert (message.header.frame_id, message.max_range, message.range) == ("front", 9.0, 2.5)
+        writer.write(add_connection(writer, bag, connection), 5, data)
+    with open_bag(tmp_path / "new") as bag:
+        assert bag.connections[0].definition.data == definition
+
+
+def test_a_custom_type_whose_parts_are_not_defined(tmp_path):
+    bag_with_definition(tmp_path / "old", "mcap", "my_msgs/msg/Own", "far_msgs/Away away", UNKNOWN_HASH, b"1234")
+    with open_bag(tmp_path / "old") as bag, new_bag(tmp_path / "new") as writer:
+        with pytest.raises(BagError, match="my_msgs/msg/Own"):
+            bag.deserialize(b"\0\1\0\0" + bytes(8), "my_msgs/msg/Own")
+        writer.write(add_connection(writer, bag, bag.connections[0]), 5, b"1234")
+    with open_bag(tmp_path / "new") as bag:
+        assert bag.connections[0].definition.data == "far_msgs/Away away"
+
+
+def test_a_type_without_msg_in_its_name(tmp_path, expected):
+    bag_with_definition(tmp_path / "bag", "mcap", "sensor_msgs/Image", KNOWN, HASH, expected[1][2])
+    with open_bag(tmp_path / "bag") as bag:
+        assert [c.msgtype for c in bag.connections] == [tiny_bag.IMAGE]
+        assert bag.deserialize(expected[1][2], tiny_bag.IMAGE).width == 192
 
 
 @pytest.mark.parametrize("storage", ["mcap", "sqlite3"])

@@ -447,6 +447,55 @@ def test_camera_frames_keep_their_schedule(client, domain_id, tmp_path, reposito
     assert min(excess) < 5, excess
 
 
+def test_bags_from_before_the_clock_was_set(tmp_path, monkeypatch, domain_id):
+    monkeypatch.setenv("ROS_DOMAIN_ID", str(domain_id))
+    early = -(START // SECOND)
+    talks = [(seconds, TALK, text("t")) for seconds in (0, 0.1, 3600, 3600.1)]
+    bag = write_bag(tmp_path / "bag", [(early, NOTE, text("0")), *talks], {NOTE: offered_qos(), TALK: offered_qos()})
+    notices: list[str] = []
+    played = play(bag, PlayOptions(topics=[TALK], skip_gaps=True, wait=0), notices.append)
+    assert played["messages"] == {TALK: 4} and played["seconds"] < 60
+    assert notices == ["skipped 60 minutes without messages, 0.1 s after the start"]
+
+    options = PlayOptions(start=-early - 0.5, duration=1.0, wait=0)  # from the first message of all topics, as given
+    assert play(bag, options, notices.append)["messages"] == {TALK: 2}
+
+    notices.clear()
+    played = play(bag, PlayOptions(rate=10_000_000_000, wait=0), notices.append)
+    assert played["messages"] == {NOTE: 1, TALK: 4}
+    assert notices == [
+        "the bag has 41.7 years without messages, 0.0 s after the start: --skip-gaps skips such gaps",
+        f"the bag has 60 minutes without messages, {-early + 0.1:.1f} s after the start: --skip-gaps skips such gaps",
+    ]
+
+
+def test_the_exit_code_tells_that_messages_are_lost(domain_id, tmp_path, monkeypatch):
+    monkeypatch.setenv("ROS_DOMAIN_ID", str(domain_id))
+    bag = talk(tmp_path / "bag", 10)
+    (file,) = bag.glob("*.mcap")
+    content = bytearray(file.read_bytes())
+    content[content.index(b"message 5")] ^= 1
+    file.write_bytes(content)
+    with pytest.raises(UserError, match="nothing to play: .* Chunk checksum mismatch; 10 messages are lost"):
+        play(bag, PlayOptions(wait=0), [].append)
+
+    chunk = 17 + int.from_bytes(content[9:17], "little")  # after the magic and the header
+    content[chunk + 33 : chunk + 37] = bytes(4)  # no checksum
+    record = content.index(b"essage 5") - 9 - 31
+    assert content[record] == 5
+    content[record] = 0x45  # a kind that readers must skip
+    file.write_bytes(content)
+    notices: list[str] = []
+    played = play(bag, PlayOptions(wait=0), notices.append)
+    assert played["messages"] == {TALK: 9} and played["lost"] == 1
+    assert notices == [f"{bag} is damaged; 1 message is lost"]
+    figures = played | {"left_out": {}}
+    monkeypatch.setattr("fcn_road_seg.bags.play.play", lambda *_: figures)
+    parser = argparse.ArgumentParser()
+    verb.add_parser(parser.add_subparsers())
+    assert verb.run(parser.parse_args(["play", str(bag)])) == 1
+
+
 def test_recorded_qos():
     reliable, best_effort, latched = offered_qos(5), offered_qos(3, reliable=False), offered_qos(1, latched=True)
     profile = recorded_qos([connection(best_effort)])

@@ -10,7 +10,7 @@ from fcn_road_seg.bags import read_ahead
 from fcn_road_seg.bags.keys import PAUSE, STEP, parse
 from fcn_road_seg.bags.read_ahead import ReadAhead
 from fcn_road_seg.bags.reader import Connection
-from fcn_road_seg.bags.schedule import SECOND, Schedule, played_range
+from fcn_road_seg.bags.schedule import SECOND, Schedule, played_range, words
 from fcn_road_seg.errors import UserError
 
 START = 1_317_042_000 * SECOND
@@ -84,7 +84,7 @@ def test_keys():
 class Bag:
     """A fake BagReader: messages of 1 MB, one per second, readable only by the thread that opened it, like SQLite."""
 
-    start_ns, end_ns, cut_off = START, START + 99 * SECOND, ""
+    start_ns, end_ns, cut_off, lost = START, START + 99 * SECOND, "", 0
     connections = [Connection("/a", "std_msgs/msg/String", [], 100)]
 
     def __init__(self, times=range(100), error: Exception | None = None):
@@ -116,7 +116,7 @@ def test_read_ahead_is_bounded_and_stops(monkeypatch):
     monkeypatch.setattr(read_ahead, "BUFFER_BYTES", 5 << 20)
     reader = Bag()
     with ReadAhead(reader) as bag:
-        bag.begin(["/a"], [], START, None, loop=True)
+        bag.begin(["/a"], [], 0.0, None, loop=True)
         for _ in range(130):
             last = bag.take()
         deadline = time.monotonic() + 10
@@ -130,28 +130,43 @@ def test_read_ahead_is_bounded_and_stops(monkeypatch):
 
 def test_part_of_a_bag_with_earlier_latched_messages():
     with ReadAhead(Bag(range(8))) as bag:
-        bag.begin(["/a"], ["/a"], START + 3 * SECOND, START + 6 * SECOND, loop=False)
+        bag.begin(["/a"], ["/a"], 3.0, 3.0, loop=False)
         messages = list(iter(bag.take, None))
+        assert (bag.start_ns, bag.end_ns) == (START + 3 * SECOND, START + 6 * SECOND)
     assert [(m.lap, (m.time_ns - START) // SECOND) for m in messages] == [
         (-1, 0), (-1, 1), (-1, 2), (0, 3), (0, 4), (0, 5)
     ]  # fmt: skip
 
 
+def test_the_start_is_that_of_the_topics_played():
+    """The bag itself begins earlier, such as at time 0."""
+    with ReadAhead(Bag(range(50, 60))) as bag:
+        bag.begin(["/a"], [], 2.0, None, loop=False)
+        assert seconds_of(bag) == list(range(52, 60))
+        assert bag.start_ns == START + 52 * SECOND
+
+
+def test_durations_in_words():
+    seconds = 90, 3600, 30 * 3600, 200 * 86400, 1_700_000_000
+    found = [words(n * SECOND) for n in seconds]
+    assert found == ["2 minutes", "60 minutes", "30 hours", "200 days", "53.9 years"]
+
+
 def test_bag_time_never_decreases():
     with ReadAhead(Bag([0, 2, 1, 3])) as bag:
-        bag.begin(["/a"], [], START, None, loop=False)
+        bag.begin(["/a"], [], 0.0, None, loop=False)
         assert seconds_of(bag) == [0, 2, 2, 3]
 
 
 def test_an_empty_loop_ends():
     with ReadAhead(Bag([])) as bag:
-        bag.begin(["/a"], [], START, None, loop=True)
+        bag.begin(["/a"], [], 0.0, None, loop=True)
         assert bag.take() is None
 
 
 def test_errors_of_the_reader_are_raised():
     with ReadAhead(Bag(range(3), UserError("broken"))) as bag:
-        bag.begin(["/a"], [], START, None, loop=False)
+        bag.begin(["/a"], [], 0.0, None, loop=False)
         assert [bag.take() is not None for _ in range(3)] == [True] * 3
         with pytest.raises(UserError, match="broken"):
             bag.take()

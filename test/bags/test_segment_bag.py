@@ -3,24 +3,30 @@
 import argparse
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
+from threading import Thread
 
 import cv2
 import numpy as np
 import pytest
 import tiny_bag
+import torch
 from tiny_bag import content, data_file, serialized, write_ros1, write_ros2
 
 from fcn_road_seg.bags.reader import open_bag
-from fcn_road_seg.bags.writer import offered_qos
+from fcn_road_seg.bags.writer import new_bag, offered_qos, remove_leftovers
 from fcn_road_seg.cli import segment_bag
 from fcn_road_seg.errors import DeviceLostError, UserError
 from fcn_road_seg.frames.image_file import write_image
 from fcn_road_seg.frames.image_message import compressed_to_rgb, image_to_rgb
+from fcn_road_seg.inference.checkpoint import Metadata, save
+from fcn_road_seg.inference.network import FCN8s
 from fcn_road_seg.inference.options import SegmenterOptions
 from fcn_road_seg.inference.segmenter import RoadSegmenter
 from fcn_road_seg.postprocess.overlay import overlay
@@ -193,6 +199,36 @@ def test_a_truncated_bag_is_segmented_as_far_as_possible(tmp_path, weights, prob
         assert np.array_equal(mask.data.reshape(60, 192), threshold_mask(probability, 0.5))
 
 
+def test_the_exit_code_tells_that_messages_are_lost(tmp_path, drive, weights, probabilities, capsys):
+    bag = tmp_path / "drive"
+    shutil.copytree(drive, bag)
+    content_of = bytearray(data_file(bag).read_bytes())
+    lost = serialized(content())[-2]  # the last image
+    record = content_of.index(lost[2]) - 31
+    assert content_of[record] == 5
+    content_of[record] = 0x45  # a kind that readers must skip
+    data_file(bag).write_bytes(content_of)
+    assert run(bag, "--out", tmp_path / "out", *weights, "--json", tmp_path / "figures.json") == 1
+    assert "1 message is lost; it has 5 readable frames" in " ".join(capsys.readouterr().err.split())
+    figures = json.loads((tmp_path / "figures.json").read_text())
+    assert (figures["frames"], figures["masks"], figures["skipped"], figures["lost"]) == (5, 5, 0, 1)
+    check(tmp_path / "out", probabilities[:5], [m for m in serialized(content()) if m != lost])
+
+
+def test_a_topic_of_depth_images_is_refused_in_few_words(tmp_path, weights, capsys):
+    messages = content(count=4)
+    for topic, _, _, message in messages:
+        if topic == "/camera/image_raw":
+            message.encoding, message.step, message.width = "16UC1", 384, 192
+            message.data = message.data[: 60 * 384]
+    bag = write_ros2(tmp_path / "depth", messages=messages)
+    assert run(bag, "--out", tmp_path / "out", *weights) == 1
+    words = " ".join(capsys.readouterr().err.split())
+    assert words.count("choose the topic of the camera's colour image") == 1
+    assert words.count("skipped: 4 frames on /camera/image_raw for the same reason (encoding)") == 1
+    assert "node" not in words
+
+
 class Interrupted:
     """Counts the calls of the segmenter, and raises at one of them."""
 
@@ -232,7 +268,7 @@ def test_resume_equals_an_uninterrupted_run(tmp_path, drive, weights, monkeypatc
     assert "already exists" in capsys.readouterr().out
 
 
-def test_resume_ignores_results_of_other_weights(tmp_path, drive, weights, monkeypatch, probabilities):
+def test_resume_ignores_results_of_another_network_size(tmp_path, drive, weights, monkeypatch, probabilities, capsys):
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         Interrupted(patch, 5, KeyboardInterrupt)
         run(drive, "--out", tmp_path / "out", *weights, "--network-width", 64)
@@ -240,6 +276,50 @@ def test_resume_ignores_results_of_other_weights(tmp_path, drive, weights, monke
     assert run(drive, "--out", tmp_path / "out", "--resume", *weights) == 0
     assert counter.frames == 6
     check(tmp_path / "out", probabilities, serialized(content()))
+    words = " ".join(capsys.readouterr().err.split())
+    assert "out.resume is of other settings (network size): all frames are segmented again" in words
+
+
+def test_a_folder_of_bags_is_resumed_only_with_the_same_settings(tmp_path, drive, weights, monkeypatch, capsys):
+    """The bags that are done would otherwise differ from those that are not."""
+    shutil.copytree(drive, tmp_path / "bags" / "a")
+    shutil.copytree(drive, tmp_path / "bags" / "b")
+    job = tmp_path / "bags" / "a", tmp_path / "bags" / "b", "--out", tmp_path / "out", "--min-region", "0.01"
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        Interrupted(patch, 8, KeyboardInterrupt)
+        run(*job, *weights)
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"a", "b.resume"}
+    before = read(tmp_path / "out" / "a")
+    own = np.zeros((60, 192), np.uint8)
+    own[50:] = 255
+    write_image(tmp_path / "own.png", own)
+    other = small_checkpoint(tmp_path / "other.safetensors")
+    for options, name in (
+        (("--network-width", 64), "network size"),
+        (("--weights", other), "weights"),
+        (("--threshold", 0.4), "threshold"),
+        (("--min-region", 0), "min-region"),
+        (("--own-vehicle-mask", tmp_path / "own.png"), "own-vehicle mask"),
+        (("--backend", "compile"), "backend"),
+        (("--probability",), "probability"),
+    ):
+        with pytest.raises(UserError, match=rf"a was segmented with other settings \({name}\): choose another --out"):
+            run(*job, *weights, *options, "--resume")
+    assert read(tmp_path / "out" / "a") == before
+    assert run(*job, *weights, "--resume") == 0
+    assert read(tmp_path / "out" / "b") == before
+    assert "a already exists" in capsys.readouterr().out
+
+    write_ros2(tmp_path / "unknown")
+    with pytest.raises(UserError, match=r"was segmented with other settings \(weights, "):
+        run(drive, "--out", tmp_path / "unknown", *weights, "--resume")
+
+
+def small_checkpoint(path: Path) -> Path:
+    torch.manual_seed(1)
+    network = FCN8s("atrous", fc_width=16, std_init=1.0)
+    save(path, network, Metadata(fc="atrous", fc_width=16, network_width=128, threshold=0.5))
+    return path
 
 
 def test_several_topics_have_namespaces(tmp_path, weights, probabilities):
@@ -285,11 +365,47 @@ def test_several_bags(tmp_path, weights, probabilities, three, workers, capsys):
     check(tmp_path / "out" / "first", probabilities, serialized(content()))
 
 
-def test_ray(tmp_path, weights, probabilities, three, capsys):
+def process_with(file: Path) -> int | None:
+    """A process that has the file open."""
+    for descriptor in Path("/proc").glob("[0-9]*/fd/*"):
+        with suppress(OSError):
+            if descriptor.readlink() == file:
+                return int(descriptor.parts[2])
+    return None
+
+
+def test_ray_finishes_the_work_of_a_killed_worker(tmp_path, weights, capsys):
+    """Every frame is in the result once, in order, as with one process."""
     pytest.importorskip("ray", reason="Ray is not installed")
-    out = "--out", tmp_path / "out", "--json", tmp_path / "figures.json"
-    check_three(tmp_path, run(*three, *out, "--ray", "local", "--workers", 2, *weights), capsys)
-    check(tmp_path / "out" / "first", probabilities, serialized(content()))
+    (tmp_path / "text.mcap").write_text("not a bag")
+    bags = [long_drive(tmp_path / name) for name in ("first", "second")]
+    job = *bags, tmp_path / "text.mcap", *weights, "--backend", "torch", "--threads", 1, "--probability"
+    assert run(*job, "--out", tmp_path / "alone") == 1
+    log = tmp_path / "out" / "first.resume"
+    killed: list[int] = []
+
+    def kill_a_worker() -> None:
+        deadline = time.monotonic() + 240
+        while not killed and time.monotonic() < deadline:
+            time.sleep(0.01)
+            if log.is_file() and log.stat().st_size > 5000 and (worker := process_with(log)):
+                os.kill(worker, signal.SIGKILL)
+                killed.append(worker)
+
+    killer = Thread(target=kill_a_worker)
+    killer.start()
+    options = "--ray", "local", "--workers", 2, "--json", tmp_path / "figures.json"
+    assert run(*job, "--out", tmp_path / "out", *options) == 1
+    killer.join()
+    assert killed
+    assert "text.mcap is not a bag" in capsys.readouterr().out
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"first", "second"}
+    for name in ("first", "second"):
+        assert read(tmp_path / "out" / name) == read(tmp_path / "alone" / name)
+    figures = json.loads((tmp_path / "figures.json").read_text())
+    assert (figures["frames"], figures["masks"], figures["failed"]) == (800, 800, 1)
+    resumed = {Path(bag["bag"]).name: bag["resumed"] for bag in figures["bags"]}
+    assert 0 < resumed["first"] < 400 and resumed["second"] == 0
 
 
 def test_missing_ray_is_a_user_error(tmp_path, drive, weights, monkeypatch):
@@ -298,35 +414,70 @@ def test_missing_ray_is_a_user_error(tmp_path, drive, weights, monkeypatch):
         run(drive, "--out", tmp_path / "out", "--ray", "auto", *weights)
 
 
-def test_ctrl_c_with_workers_leaves_no_incomplete_bag(tmp_path, small_weights):
-    """Here the worker processes receive no signal themselves: the parent terminates them."""
-    bags = [write_ros2(tmp_path / name, messages=content(count=400)) for name in ("a", "b")]
-    code = "import sys, test_segment_bag as t; sys.exit(t.run(*sys.argv[1:]))"
-    command = [
-        sys.executable,
-        "-c",
-        code,
-        *bags,
-        "--out",
-        tmp_path / "out",
-        "--workers",
-        "2",
-        "--weights",
-        small_weights,
-    ]
-    process = subprocess.Popen(
-        [*map(str, command), "--device", "cpu"],
-        env=os.environ | {"PYTHONPATH": os.pathsep.join(map(str, Path(__file__).parents[:3]))},
+def start(program: str, *arguments: object, **variables: str) -> subprocess.Popen:
+    path = os.pathsep.join(map(str, Path(__file__).parents[:3]))
+    return subprocess.Popen(
+        [sys.executable, "-c", program, *map(str, arguments)],
+        env=os.environ | {"PYTHONPATH": path} | variables,
+        stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
     )
-    logs = [tmp_path / "out" / f"{name}.resume" for name in ("a", "b")]
-    deadline = time.monotonic() + 120
-    while not all(log.is_file() and log.stat().st_size > 5000 for log in logs) and time.monotonic() < deadline:
+
+
+def long_drive(path: Path, count: int = 400) -> Path:
+    """A bag of so many frames that a run can be ended in the middle."""
+    images = [message for message in content() if message[0] == "/camera/image_raw"]
+    times = [tiny_bag.START + i * tiny_bag.STEP for i in range(count)]
+    return write_ros2(path, messages=[(*images[i % 6][:2], time, images[i % 6][3]) for i, time in enumerate(times)])
+
+
+def wait_for_frames(process: subprocess.Popen, *logs: Path) -> None:
+    """Wait until each of the files that a run resumes from has some frames."""
+    deadline = time.monotonic() + 300
+    while not all(log.is_file() and log.stat().st_size > 5000 for log in logs):
         assert process.poll() is None, process.stderr.read()
+        assert time.monotonic() < deadline
         time.sleep(0.05)
+
+
+MAIN = "import sys; from fcn_road_seg.cli.main import main; sys.exit(main(sys.argv[1:]))"
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_an_ended_run_leaves_only_what_resume_needs(tmp_path, small_weights, number):
+    bag, out = long_drive(tmp_path / "drive"), tmp_path / "out"
+    options = bag, "--out", out, "--weights", small_weights, "--device", "cpu", "--precision", "fp32"
+    process = start(MAIN, "segment-bag", *options, "--backend", "torch")
+    wait_for_frames(process, tmp_path / "out.resume")
+    process.send_signal(number)
+    errors = process.communicate(timeout=300)[1]
+    names = {path.name for path in tmp_path.iterdir()}
+    if number == signal.SIGKILL:
+        (partial,) = names - {"drive", "out.resume"}
+        assert partial.startswith(".out.") and partial.endswith(".partial")
+        other = tmp_path / ".out.b.12345678.partial"  # of another bag
+        other.mkdir()
+        with new_bag(out):  # as the resumed run does
+            assert len([path for path in tmp_path.iterdir() if path.name.endswith(".partial")]) == 2
+            remove_leftovers(out)  # of a second process: the first one's folder is in use
+        assert out.is_dir() and other.is_dir() and not (tmp_path / partial).exists()
+    else:
+        assert names == {"drive", "out.resume"}
+        assert process.returncode == 130
+        assert "the same command with --resume continues from here" in errors and "Traceback" not in errors
+
+
+def test_ctrl_c_with_workers_leaves_no_incomplete_bag(tmp_path, small_weights):
+    """Here the worker processes receive no signal themselves: the parent terminates them."""
+    bags = [long_drive(tmp_path / name) for name in ("a", "b")]
+    code = "import sys, test_segment_bag as t; sys.exit(t.run(*sys.argv[1:]))"
+    options = "--out", tmp_path / "out", "--workers", 2, "--weights", small_weights, "--device", "cpu"
+    process = start(code, *bags, *options)
+    logs = [tmp_path / "out" / f"{name}.resume" for name in ("a", "b")]
+    wait_for_frames(process, *logs)
     process.send_signal(signal.SIGINT)
-    output = process.communicate(timeout=60)[1]
+    output = process.communicate(timeout=300)[1]
     assert process.returncode == -signal.SIGINT and "KeyboardInterrupt" in output
     assert sorted((tmp_path / "out").iterdir()) == logs
 

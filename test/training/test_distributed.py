@@ -1,6 +1,6 @@
 """Training with several processes: the same curve as with one, and an end without a hang when one is lost.
 
-Under torchrun this file is itself the program that trains, see `train_everything`.
+Under torchrun this file is itself the program that trains, see `PROGRAMS`.
 """
 
 import csv
@@ -10,7 +10,9 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -67,7 +69,7 @@ def train(recipe: Recipe, folder: Path, name: str, **options) -> dict:
 
 
 def train_everything(folder: Path) -> None:
-    """The program of each of the two processes."""
+    """The program of each of two processes."""
     with distributed.join("cpu") as processes:
         loop.IMPORTANCE_BATCHES = 2
         for name, recipe in RUNS.items():
@@ -79,6 +81,31 @@ def train_everything(folder: Path) -> None:
             train(replace(RECIPE, seed=processes.rank), folder, "none", workers=0)
         except UserError as error:
             (folder / f"error_{processes.rank}").write_text(str(error))
+
+
+def train_until_killed(folder: Path) -> None:
+    """Lose process 1 in the middle of the second epoch."""
+    step, steps = Learner.step, count(1)
+
+    def mortal_step(learner: Learner, micro_batches: Sequence) -> float:
+        if next(steps) == 7 and learner.processes.rank == 1:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return step(learner, micro_batches)
+
+    Learner.step = mortal_step
+    train(RECIPE, folder, "killed", workers=0)
+
+
+def resume_killed(folder: Path) -> None:
+    train(RECIPE, folder, "killed", workers=0, resume=True)
+
+
+PROGRAMS = {"all": train_everything, "until_killed": train_until_killed, "resume_killed": resume_killed}
+
+
+def run_program(name: str, folder: Path) -> subprocess.CompletedProcess:
+    command = torchrun(__file__, name, str(folder))
+    return subprocess.run(command, env=environment(), capture_output=True, text=True, timeout=900)
 
 
 def environment(**variables: str) -> dict[str, str]:
@@ -104,8 +131,7 @@ def trained(tmp_path_factory) -> Path:
         train(RUNS["lite"], folder, "lite", workers=0)
     train(RUNS["accumulate"], folder, "accumulate", workers=0)
     train(replace(RECIPE, epochs=1), folder, "begun_by_1", workers=0)
-    command = torchrun(__file__, str(folder))
-    result = subprocess.run(command, env=environment(), capture_output=True, text=True, timeout=900)
+    result = run_program("all", folder)
     assert result.returncode == 0, result.stderr[-3000:]
     return folder
 
@@ -141,6 +167,21 @@ def test_a_run_resumes_with_fewer_or_more_processes(trained):
     assert_same_course(trained / "begun_by_1", trained / "plain")
     train(RECIPE, trained, "begun_by_2", workers=0, resume=True)
     assert_same_course(trained / "begun_by_2", trained / "plain")
+
+
+def test_a_killed_run_resumes_as_if_it_had_not_been_killed(trained):
+    killed = run_program("until_killed", trained)
+    assert killed.returncode != 0 and "SIGKILL" in killed.stderr
+    assert [row["epoch"] for row in log(trained / "killed")] == [1]
+    resumed = run_program("resume_killed", trained)
+    assert resumed.returncode == 0, resumed.stderr[-3000:]
+    logs = [log(trained / name) for name in ("killed", "plain_by_2")]
+    for row in sum(logs, []):
+        del row["seconds"]
+    assert logs[0] == logs[1]
+    states = [load_file(trained / name / "state.safetensors") for name in ("killed", "plain_by_2")]
+    assert states[0].keys() == states[1].keys()
+    assert all(torch.equal(tensor, states[1][name]) for name, tensor in states[0].items())
 
 
 def test_all_processes_return_the_best_epoch_and_one_writes(trained):
@@ -284,4 +325,4 @@ def test_a_killed_process_ends_the_others_with_a_sentence(arguments, tmp_path, l
 
 
 if __name__ == "__main__":
-    train_everything(Path(sys.argv[1]))
+    PROGRAMS[sys.argv[1]](Path(sys.argv[2]))
