@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from fcn_road_seg.frames.files import visible
-from fcn_road_seg.frames.own_vehicle import OwnVehicle
-from fcn_road_seg.inference.checkpoint import Checkpoint
-from fcn_road_seg.inference.preprocess import network_size
 
 if TYPE_CHECKING:
     from fcn_road_seg.bags.segment_bag import Job
+    from fcn_road_seg.frames.own_vehicle import OwnVehicle
+    from fcn_road_seg.inference.checkpoint import Checkpoint
 
 KEY = "road_seg"
 """Under which the settings stand, as JSON, in the custom data of a bag's metadata.yaml."""
@@ -20,8 +19,10 @@ SHAPES = (1242, 375), (1280, 720), (640, 480), (1280, 1024)
 """Frames, width x height, whose network sizes stand for all."""
 
 
-def network_settings(checkpoint: Checkpoint, network_width: int, own_vehicle: OwnVehicle | None) -> dict[str, Any]:
+def network_settings(checkpoint: "Checkpoint", network_width: int, own_vehicle: "OwnVehicle | None") -> dict[str, Any]:
     """What decides the road probabilities of a frame, besides the device; names are words for the user."""
+    from fcn_road_seg.inference.preprocess import network_size
+
     return {
         "weights": checkpoint.sha256,
         "network size": [network_size(*shape, network_width) for shape in SHAPES],
@@ -29,7 +30,7 @@ def network_settings(checkpoint: Checkpoint, network_width: int, own_vehicle: Ow
     }
 
 
-def job_settings(job: "Job", checkpoint: Checkpoint, network: dict[str, Any]) -> dict[str, Any]:
+def job_settings(job: "Job", checkpoint: "Checkpoint", network: dict[str, Any]) -> dict[str, Any]:
     """What decides the messages that are added to a bag; `network` is from `network_settings`."""
     files = visible(job.bag) if job.bag.is_dir() else [job.bag]
     return network | {
