@@ -26,6 +26,7 @@ FLOORS = (
     ("synthetic",),
     ("ground", "frames"),
     ("postprocess",),
+    ("checksum",),
     ("errors", "share", "git_revision"),
 )
 FLOOR = {room: height for height, floor in enumerate(reversed(FLOORS)) for room in floor}

@@ -104,7 +104,7 @@ def segment_bag(job: Job, segmenter: "RoadSegmenter", report: Report = lambda ki
         if bag.cut_off:
             report("note", bag.cut_off)
         network = network_settings(segmenter.checkpoint, segmenter.network_width, segmenter.own_vehicle)
-        running = {"backend": segmenter.backend, "precision": segmenter.precision}
+        running = {"backend": segmenter.backend, "precision": segmenter.precision, "network": segmenter.network_sha256}
         source = network | running | _source(bag, topics, segmenter)
         log = ProbabilityLog(job.log, source, job.resume)
         if log.found:

@@ -35,13 +35,12 @@ def run(args: argparse.Namespace) -> int:
 
     from fcn_road_seg.inference import onnx_export as export
     from fcn_road_seg.inference.checkpoint import load
+    from fcn_road_seg.inference.int8_file import int8_path
     from fcn_road_seg.inference.onnx_check import check
     from fcn_road_seg.inference.segmenter import weights_path
 
     size = export.parse_size(args.size)
     export.require(*export.PACKAGES)
-    from fcn_road_seg.inference.backends.openvino import int8_path
-
     checkpoint = load(weights_path(args.weights))
     if args.int8:
         precision = "int8"

@@ -104,6 +104,7 @@ def segmenter_facts(segmenter: "RoadSegmenter") -> dict[str, str]:
         "device": segmenter.device_name,
         "precision": segmenter.precision,
         "weights_sha256": segmenter.checkpoint.sha256,
+        "network_sha256": segmenter.network_sha256,
     }
 
 

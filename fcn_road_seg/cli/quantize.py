@@ -52,6 +52,7 @@ def run(args: argparse.Namespace) -> int:
 
     from fcn_road_seg.inference import onnx_export as export
     from fcn_road_seg.inference.checkpoint import load
+    from fcn_road_seg.inference.int8_file import int8_path, write_int8
     from fcn_road_seg.inference.onnx_check import check
     from fcn_road_seg.inference.segmenter import weights_path
 
@@ -61,7 +62,6 @@ def run(args: argparse.Namespace) -> int:
     checkpoint = load(weights_path(args.weights))
     metadata = checkpoint.metadata
 
-    from fcn_road_seg.inference.backends.openvino import int8_path
     from fcn_road_seg.quantization.calibration import load_calibration
     from fcn_road_seg.quantization.post_training import quantize
     from fcn_road_seg.quantization.sensitivity import keep_sensitive_layers
@@ -89,7 +89,7 @@ def run(args: argparse.Namespace) -> int:
     )
     agreement = check(quantised, checkpoint, example_frames(), precision="int8")
     out = args.out or int8_path(checkpoint.path)
-    export.save(quantised, out)
+    write_int8(out, quantised.SerializeToString())
 
     print(
         f"share of training pixels whose class differs from FP32's: every layer in INT8 {sensitivity.every_layer:.4%}"

@@ -109,12 +109,15 @@ def driver_version(root: Path = Path("/")) -> str:
 
 
 def check_weights(weights: str = "") -> Finding:
-    """Check that the weights file exists and is intact, and state its accuracy."""
+    """Check that the weights file exists and is intact, as is its INT8 form if it has one, and state its accuracy."""
     try:
         from fcn_road_seg.inference.checkpoint import load
+        from fcn_road_seg.inference.int8_file import int8_path, read_int8
         from fcn_road_seg.inference.segmenter import weights_path
 
         checkpoint = load(weights_path(weights))
+        int8 = int8_path(checkpoint.path)
+        int8_sha256 = read_int8(int8).sha256 if int8.exists() else ""
     except ImportError as fault:
         return error("weights", f"The weights cannot be read: {first_line(fault)}.", REINSTALL.format("safetensors"))
     except (UserError, OSError) as fault:
@@ -126,4 +129,5 @@ def check_weights(weights: str = "") -> Finding:
         return error("weights", f"{fault}.", advice)
     max_f = checkpoint.metadata.max_f
     figure = "" if max_f is None else f", MaxF {100 * max_f:.2f} % on its validation frames"
-    return ok("weights", f"{checkpoint.path}, SHA-256 {checkpoint.sha256[:12]}{figure}.")
+    int8_text = f"; INT8 form, SHA-256 {int8_sha256[:12]}" if int8_sha256 else ""
+    return ok("weights", f"{checkpoint.path}, SHA-256 {checkpoint.sha256[:12]}{figure}{int8_text}.")

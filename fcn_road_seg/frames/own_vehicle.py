@@ -7,7 +7,6 @@ are x and y as shares of the image's width and height from its upper left corner
       - [[0, 1], [0, 0.86], [0.3, 0.8], [0.7, 0.8], [1, 0.86], [1, 1]]
 """
 
-import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ import cv2
 import numpy as np
 import yaml
 
+from fcn_road_seg.checksum import checked_sha256
 from fcn_road_seg.errors import FrameError, UserError
 from fcn_road_seg.frames.files import read_bytes
 from fcn_road_seg.frames.image_file import LOSSY_SUFFIXES, ImageFileError, decode_rgb
@@ -39,13 +39,16 @@ class OwnVehicle:
         share: of the image, 0..1.
 
     Raises:
-        UserError: the file is missing or unreadable, or covers nothing or everything; one sentence.
+        UserError: the file is missing, unreadable or not what its SHA-256 file says, or covers nothing or everything; one sentence.
     """
 
     def __init__(self, path: str | Path):
         self.path = Path(path)
         content = _content(self.path)
-        self.sha256 = hashlib.sha256(content).hexdigest()
+        try:
+            self.sha256 = checked_sha256(self.path, content)
+        except UserError as error:
+            raise UserError(f"the own-vehicle mask {path} {error}; renew that file if you changed the mask") from None
         self._mask: np.ndarray | None = None
         self._polygons: list[np.ndarray] = []
         if self.path.suffix.lower() in POLYGON_SUFFIXES:

@@ -19,6 +19,7 @@ import torch
 from fcn_road_seg.errors import UserError
 from fcn_road_seg.inference.checkpoint import Checkpoint
 from fcn_road_seg.inference.inference_network import InferenceNetwork
+from fcn_road_seg.inference.int8_file import read_int8
 from fcn_road_seg.inference.network import STRIDE, FCN8s
 from fcn_road_seg.inference.preprocess import MAX_NETWORK_WIDTH, MEAN
 
@@ -142,20 +143,19 @@ def set_size(model: "onnx.ModelProto", size: tuple[int, int] | None) -> None:
                 dimension.dim_value = value
 
 
-def load_int8(path: str | Path, checkpoint: Checkpoint) -> "onnx.ModelProto":
+def load_int8(path: Path, checkpoint: Checkpoint) -> "onnx.ModelProto":
     """Load the INT8 file that `road_seg quantize` made from this checkpoint.
 
     Raises:
-        ExportError: it is missing, not such a file, or made from other weights.
+        CheckpointError: it is missing, damaged or altered.
+        ExportError: it is not such a file, or made from other weights.
     """
     import onnx
     from google.protobuf.message import DecodeError
 
     try:
-        model = onnx.load(str(path))
-    except FileNotFoundError:
-        raise ExportError(f"there is no INT8 file {path}: make it with `road_seg quantize`") from None
-    except (DecodeError, OSError) as error:
+        model = onnx.load_from_string(read_int8(path).content)
+    except DecodeError as error:
         raise ExportError(f"{path} is not an ONNX file ({error})") from None
     known = properties(model)
     if known.get("precision") != "int8":

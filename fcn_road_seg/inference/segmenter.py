@@ -30,6 +30,8 @@ class RoadSegmenter:
             `preprocess.network_size`.
         network_size: width and height in pixels of the network's input for the last frame; None before the first.
         backend, device, device_name, precision: what is in use, with every "auto" resolved.
+        network_sha256: of what runs, in hex: of the INT8 file's bytes, else of the checkpoint.
+        why_not_int8: why "auto" refused the INT8 file beside the weights; else empty.
         why_not_cuda: why "auto" took the CPU although the machine has an NVIDIA GPU; else empty.
         own_vehicle: where frames show the vehicle itself, and P(road) is 0; None without such a mask.
     """
@@ -47,7 +49,7 @@ class RoadSegmenter:
         self.network_width = width or checkpoint.metadata.network_width
         self.network_size: tuple[int, int] | None = None
         try:
-            running = choice.create(checkpoint, options)
+            running, self.network_sha256, self.why_not_int8 = choice.create(checkpoint, options)
         except RuntimeError as error:
             if "CUDA error" in str(error):
                 raise DeviceLostError(f"{device} no longer works: {first_line(error)}") from None

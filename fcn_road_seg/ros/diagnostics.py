@@ -35,6 +35,7 @@ def device_report(segmenter: "RoadSegmenter") -> Report:
         "GPU memory (MB)": "none" if gpu is None else f"{gpu / 1e6:.1f}",
         "weights": str(weights.path),
         "weights SHA-256": weights.sha256,
+        "network SHA-256": segmenter.network_sha256,
         "weights MaxF": "unknown" if max_f is None else f"{max_f:.4f}",
         "weights threshold": f"{segmenter.threshold:.3f}",
         "own-vehicle mask": "none" if own_vehicle is None else f"{own_vehicle.path} ({100 * own_vehicle.share:.1f} %)",
@@ -44,6 +45,8 @@ def device_report(segmenter: "RoadSegmenter") -> Report:
     if segmenter.why_not_cuda:
         sentence = f"running on the CPU: {segmenter.why_not_cuda}; road_seg doctor has details"
         return Report("device", WARN, sentence, values)
+    if segmenter.why_not_int8:
+        return Report("device", WARN, f"running in {segmenter.precision}: {segmenter.why_not_int8}", values)
     sentence = f"{segmenter.device_name} ({segmenter.device}, {segmenter.backend}), {segmenter.precision}"
     if segmenter.network_size:
         sentence += f", network {size}"

@@ -62,7 +62,8 @@ def train(
         The best epoch's row of the log.
 
     Raises:
-        RecipeError: the recipe needs a teacher, or its batches are too small for the processes.
+        RecipeError: the recipe needs a teacher, its batches are too small for the processes, or it is not the one that
+            the run to resume began with.
         DatasetError: a set shows no road, or a set for validation shows nothing else; a calibration is unusable.
         KeyboardInterrupt: Ctrl-C; `last.safetensors` holds the weights trained so far.
         ProcessLostError: another process of the training was lost; likewise.
@@ -74,8 +75,11 @@ def train(
         least = processes.world_size * recipe.accumulate
         if recipe.batch_size < least:
             raise RecipeError(f"batch_size is {recipe.batch_size}, but {least} micro-batches share it: make it larger")
-        processes.check_same({"recipe": asdict(recipe)})
+        loaded = {"teacher": teacher and teacher.sha256, "network to start from": start and start.sha256}
+        processes.check_same({"recipe": asdict(recipe), **loaded})
         begun = folder.begun(recipe.epochs) if resume else None
+        if begun:
+            check_same_recipe(begun.metadata, recipe)
         if processes.main and not resume:
             folder.create()
         with TrainingProgress(folder.log_file if processes.main else None) as progress:
@@ -237,6 +241,18 @@ def closing_line(folder: RunFolder, best: dict[str, float], next_step: str) -> s
     """The result of a finished run, and what to do with it."""
     figure = f"MaxF {100 * best['max_f']:.2f} % on the validation frames after epoch {best['epoch']:.0f}"
     return f"Done: {folder.best} has {figure}.{' Next: ' * bool(next_step)}{next_step}"
+
+
+def check_same_recipe(begun: checkpoint.Metadata, recipe: Recipe) -> None:
+    """Check that a run is resumed with its own recipe; only `epochs` may differ.
+
+    Raises:
+        RecipeError: another field differs.
+    """
+    for name, value in asdict(recipe).items():
+        before = begun.recipe.get(name, value)
+        if name != "epochs" and value != before:
+            raise RecipeError(f"{name} is {value!r}, but this run began with {before!r}: put its own recipe.yaml back")
 
 
 def check_resumed(begun: checkpoint.Metadata, data: dict[str, dict], teacher: checkpoint.Checkpoint | None) -> None:

@@ -121,21 +121,27 @@ class RunFolder:
         tensors = {f"part{i}.{k}": v for i, part in enumerate(parts) for k, v in part.state_dict().items()}
         for index, slots in optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer.{index}.{slot}": value for slot, value in slots.items()}
+        tensors = {name: tensor.cpu().contiguous() for name, tensor in tensors.items()}
         partial = self._state.with_suffix(".partial")
         numbers = json.dumps({"epoch": epoch, "best": best})
-        save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, partial, {"numbers": numbers})
+        save_file(tensors, partial, {"numbers": numbers, "sha256": checkpoint.digest(numbers, tensors)})
         partial.replace(self._state)
 
     def load_state(self, parts: list[nn.Module], optimizer: torch.optim.Optimizer) -> tuple[int, dict]:
         """Restore the state that `save_state` wrote; returns the number of finished epochs and the best one's row.
 
         Raises:
-            CheckpointError: the state is missing, damaged, or of another network.
+            CheckpointError: the state is missing, was damaged or altered, or is of another network or run.
         """
         try:
             with safe_open(self._state, "pt") as file:
-                numbers = json.loads(file.metadata()["numbers"])
+                header = file.metadata()
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            if "sha256" in header and header["sha256"] != checkpoint.digest(header["numbers"], tensors):
+                raise ValueError(f"{self._state.name} was damaged or altered")  # older ones have no SHA-256
+            numbers = json.loads(header["numbers"])
+            if numbers["best"] and numbers["best"]["seconds"] not in {row["seconds"] for row in self._rows()}:
+                raise ValueError(f"{self._state.name} is of another run: {self._table.name} lacks its best epoch")
             for i, part in enumerate(parts):
                 prefix = f"part{i}."
                 part.load_state_dict({k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)})

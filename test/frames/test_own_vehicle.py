@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
+from fcn_road_seg.checksum import write_checksum
 from fcn_road_seg.errors import FrameError, UserError
 from fcn_road_seg.frames.image_file import write_image
 from fcn_road_seg.frames.own_vehicle import OwnVehicle
@@ -73,6 +74,19 @@ def test_hide(tmp_path):
     assert (answer[hidden] == 0).all() and (answer[~hidden] == probability[~hidden]).all()
     np.testing.assert_array_equal(probability, before)
     assert own.hidden(60, 80) is own.hidden(60, 80)  # the ground maps are kept as long as the array is the same
+
+
+def test_a_mask_with_a_sha256_file_must_be_that_file(tmp_path):
+    path = tmp_path / "mask.yaml"
+    path.write_text(BONNET)
+    write_checksum(path, path.read_bytes())
+    assert OwnVehicle(path).sha256 == hashlib.sha256(BONNET.encode()).hexdigest()
+    path.write_text(BONNET.replace("0.75", "0.25"))
+    with pytest.raises(UserError, match=r"mask.yaml was damaged or altered: .* mask.yaml.sha256; renew that file if"):
+        OwnVehicle(path)
+    (tmp_path / "mask.yaml.sha256").write_text("")
+    with pytest.raises(UserError, match="was damaged or altered"):
+        OwnVehicle(path)
 
 
 def test_what_cannot_be_a_mask_is_refused_in_a_sentence(tmp_path):

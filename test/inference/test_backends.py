@@ -1,5 +1,6 @@
 """Backends: which one is chosen, and that all of them answer like the reference, FP32 torch."""
 
+import hashlib
 import os
 import shutil
 import subprocess
@@ -13,6 +14,7 @@ from fcn_road_seg.errors import DeviceError, FrameError
 from fcn_road_seg.inference.backends import choice, hardware
 from fcn_road_seg.inference.checkpoint import CheckpointError, Metadata, load, save
 from fcn_road_seg.inference.inference_network import InferenceNetwork
+from fcn_road_seg.inference.int8_file import write_int8
 from fcn_road_seg.inference.network import FCN8s
 from fcn_road_seg.inference.options import SegmenterOptions
 from fcn_road_seg.inference.preprocess import normalise, resize, resize_probability, to_probability
@@ -114,6 +116,23 @@ def test_a_failed_compilation_is_one_sentence(weights, monkeypatch):
     segmenter = RoadSegmenter.load(SegmenterOptions(weights, "cpu", "fp32", backend="compile"))
     with pytest.raises(FrameError, match="torch.compile failed: C\\+\\+ compile error$"):
         segmenter(scene(32, 64))
+
+
+def test_a_compiled_network_that_answers_otherwise_is_refused(weights, monkeypatch):
+    """As from an altered cache: the compiled network adds 20 before the sigmoid, or takes 20 away."""
+    monkeypatch.setenv("CXX", sys.executable)
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", "cache")
+    shift = 0.0
+    monkeypatch.setattr(
+        torch, "compile", lambda module, **_: lambda frame: torch.sigmoid(torch.logit(module(frame)) + shift)
+    )
+    for shift in (20.0, -20.0):
+        segmenter = RoadSegmenter.load(SegmenterOptions(weights, "cpu", "fp32", backend="compile"))
+        for _ in range(2):
+            with pytest.raises(FrameError, match="differs from the network's by 0.* on average: delete cache and"):
+                segmenter(scene(32, 64))
+    shift = 0.01
+    assert RoadSegmenter.load(SegmenterOptions(weights, "cpu", "fp32", backend="compile"))(scene(32, 64)).any()
 
 
 def test_compiling_needs_a_compiler(weights, monkeypatch):
@@ -292,7 +311,7 @@ def with_int8(weights, tmp_path):
         graph = helper.make_graph(nodes, "g", [frame], [road], constants)
         model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
         helper.set_model_props(model, metadata)
-        onnx.save(model, tmp_path / "w_int8.onnx")
+        write_int8(tmp_path / "w_int8.onnx", model.SerializeToString())
 
     return path, write
 
@@ -334,10 +353,37 @@ def test_auto_chooses_int8_if_the_cpu_supports_it_and_the_weights_match(with_int
 @needs_openvino
 def test_a_damaged_quantised_file_is_refused_in_one_sentence(with_int8):
     path, _ = with_int8
-    path.with_name("w_int8.onnx").write_bytes(b"\x00 no network")
+    write_int8(path.with_name("w_int8.onnx"), b"\x00 no network")
     with pytest.raises(CheckpointError, match="w_int8.onnx is not a complete ONNX file") as error:
         RoadSegmenter.load(SegmenterOptions(path, precision="int8"))
     assert "\n" not in str(error.value)
+
+
+@needs_openvino
+def test_an_altered_quantised_file_is_refused_and_auto_does_without_it(with_int8, monkeypatch, caplog):
+    onnx = pytest.importorskip("onnx")
+    path, write = with_int8
+    write(weights_sha256=load(path).sha256)
+    file = path.with_name("w_int8.onnx")
+    intact = file.read_bytes()
+    segmenter = RoadSegmenter.load(SegmenterOptions(path, precision="int8"))
+    assert segmenter.network_sha256 == hashlib.sha256(intact).hexdigest() and not segmenter.why_not_int8
+    model = onnx.load_from_string(intact)
+    full = next(tensor for tensor in model.graph.initializer if tensor.name == "full")
+    full.float_data[:] = [25.5]  # ten times the probability, with the metadata of the intact file
+    file.write_bytes(model.SerializeToString())
+    monkeypatch.setattr(hardware, "cpu_supports_vnni", lambda: True)
+    without = "is not beside it; make it again with road_seg quantize"
+    for sentence in ("w_int8.onnx was damaged or altered: its SHA-256 is not the one in w_int8.onnx.sha256", without):
+        with pytest.raises(CheckpointError, match=sentence):
+            RoadSegmenter.load(SegmenterOptions(path, precision="int8"))
+        segmenter = RoadSegmenter.load(SegmenterOptions(path, "cpu", backend="openvino"))
+        assert segmenter.precision != "int8" and segmenter.network_sha256 == load(path).sha256
+        assert sentence in segmenter.why_not_int8 and sentence in caplog.text
+        file.with_name("w_int8.onnx.sha256").unlink(missing_ok=True)
+    file.write_bytes(intact)
+    file.with_name("w_int8.onnx.sha256").write_text(f"{hashlib.sha256(intact).hexdigest().upper()} *w_int8.onnx\r\n")
+    assert RoadSegmenter.load(SegmenterOptions(path, precision="int8")).precision == "int8"
 
 
 # --- before and after the network --------------------------------------------------------------------

@@ -10,6 +10,7 @@ import torch
 
 from fcn_road_seg.cli.main import main
 from fcn_road_seg.inference import checkpoint
+from fcn_road_seg.inference.int8_file import write_int8
 from fcn_road_seg.inference.network import CONV_NAMES, FCN8s
 from fcn_road_seg.inference.preprocess import normalise
 
@@ -126,7 +127,7 @@ def test_a_file_that_differs_from_pytorch_is_not_written(tmp_path, weights, monk
         (["--size", "576"], "--size is '576'"),
         (["--size", "0x32"], "--size is '0x32'"),
         (["--weights", "nowhere.safetensors"], "there is no weights file nowhere.safetensors"),
-        (["--int8"], "pruned_int8.onnx: make it with `road_seg quantize`"),
+        (["--int8"], "pruned_int8.onnx for int8: make it with road_seg quantize"),
     ],
 )
 def test_bad_input_is_reported_in_one_sentence(tmp_path, weights, capsys, options, sentence):
@@ -139,15 +140,18 @@ def test_an_int8_file_must_be_valid_and_match_the_weights(exported, weights, tmp
     network = checkpoint.load(weights)
     path = tmp_path / "int8.onnx"
     model = onnx.load_from_string(exported("--size", "96x64"))
-    export.save(model, path)
+    write_int8(path, model.SerializeToString())
     with pytest.raises(export.ExportError, match="is not an INT8 file of this program"):
         export.load_int8(path, network)
     onnx.helper.set_model_props(model, {"precision": "int8", "weights_sha256": "0" * 64})
-    export.save(model, path)
+    write_int8(path, model.SerializeToString())
     with pytest.raises(export.ExportError, match="was not made from"):
         export.load_int8(path, network)
-    path.write_bytes(path.read_bytes()[:1000])
+    write_int8(path, path.read_bytes()[:1000])
     with pytest.raises(export.ExportError, match="is not an ONNX file"):
+        export.load_int8(path, network)
+    path.write_bytes(path.read_bytes()[:999])
+    with pytest.raises(checkpoint.CheckpointError, match="was damaged or altered"):
         export.load_int8(path, network)
 
 

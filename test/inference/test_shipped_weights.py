@@ -7,6 +7,7 @@ import torch
 from fcn_road_seg.benchmark.roofline import count_work
 from fcn_road_seg.evaluation.metrics import PixelCounts
 from fcn_road_seg.inference import checkpoint
+from fcn_road_seg.inference.int8_file import read_int8
 from fcn_road_seg.inference.options import SegmenterOptions
 from fcn_road_seg.inference.preprocess import to_input
 from fcn_road_seg.inference.segmenter import RoadSegmenter, weights_path
@@ -41,6 +42,11 @@ def test_the_metadata(segmenter, name):
     assert metadata.temperature != 1 and metadata.figures["calibration"]["after"]["ece"] <= 0.02
     assert "dirty" not in metadata.git_revision and metadata.git_revision != "unknown"
     assert segmenter.checkpoint.path.stat().st_size < 45e6
+
+
+def test_every_shipped_int8_file_is_intact(shipped_weights):
+    for file in shipped_weights.parent.glob("*_int8.onnx"):
+        assert read_int8(file).sha256
 
 
 def test_lite_needs_a_quarter_of_the_work_and_is_nearly_as_good(shipped_weights):

@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import platform
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from fcn_road_seg.cli.options import example_frames
 from fcn_road_seg.datasets.kitti_road import KittiRoad, split_names
 from fcn_road_seg.frames.image_file import write_image
 from fcn_road_seg.inference import checkpoint
+from fcn_road_seg.inference.int8_file import int8_path, read_int8
 from fcn_road_seg.inference.network import FCN8s
 
 for package in ("onnx", "onnxscript", "onnxruntime", "openvino", "nncf"):
@@ -54,8 +56,7 @@ def kitti(tmp_path_factory):
 def quantised(weights, kitti) -> bytes:
     """The file that the command writes beside the weights."""
     assert main(["quantize", "--weights", weights, "--root", str(kitti), "--frames", "4", "--max-change", "0.2"]) == 0
-    with open(weights.replace(".safetensors", "_int8.onnx"), "rb") as file:
-        return file.read()
+    return read_int8(int8_path(Path(weights))).content  # intact
 
 
 def test_the_graph_meets_tensorrts_requirements(quantised):

@@ -171,6 +171,16 @@ def test_the_report_of_the_device(small_weights, monkeypatch):
     assert report.level == WARN and "NVIDIA GPU" in report.sentence
 
 
+def test_the_report_names_what_really_runs(small_weights):
+    segmenter = RoadSegmenter.load(SegmenterOptions(small_weights, "cpu", "fp32", backend="torch"))
+    values = device_report(segmenter).values
+    assert values["network SHA-256"] == values["weights SHA-256"] == segmenter.checkpoint.sha256
+    segmenter.network_sha256, segmenter.why_not_int8 = "1" * 64, "w_int8.onnx was damaged or altered"
+    report = device_report(segmenter)
+    assert report.values["network SHA-256"] == "1" * 64
+    assert report.level == WARN and report.sentence == "running in fp32: w_int8.onnx was damaged or altered"
+
+
 def test_the_message():
     messages = pytest.importorskip("diagnostic_msgs.msg", reason="ROS 2 is not installed")
     from builtin_interfaces.msg import Time

@@ -352,6 +352,24 @@ def test_a_run_resumes_only_with_its_own_data_and_teacher(data, encoder_weights,
         run(TINY, data, tmp_path / "run", None, resume=True, teacher=teacher)
 
 
+def test_a_run_resumes_only_with_its_own_recipe_and_state(data, encoder_weights, tmp_path):
+    for seed, name in ((0, "run"), (1, "other")):
+        run(check(TINY, {"epochs": 1, "seed": seed}), data, tmp_path / name, encoder_weights, BegunRun)
+    state, table = (tmp_path / "run" / name for name in ("state.safetensors", "log.csv"))
+    with pytest.raises(RecipeError, match="blur is 0.0, but this run began with 0.3: put its own recipe.yaml back"):
+        run(check(TINY, {"blur": 0.0}), data, tmp_path / "run", None, resume=True)
+    own, rows = state.read_bytes(), table.read_bytes()
+    state.write_bytes((tmp_path / "other" / "state.safetensors").read_bytes())
+    with pytest.raises(CheckpointError, match="state.safetensors is of another run"):
+        run(TINY, data, tmp_path / "run", None, resume=True)
+    state.write_bytes(own[:-1] + bytes([own[-1] ^ 1]))
+    with pytest.raises(CheckpointError, match="state.safetensors was damaged or altered"):
+        run(TINY, data, tmp_path / "run", None, resume=True)
+    assert table.read_bytes() == rows
+    state.write_bytes(own)
+    run(TINY, data, tmp_path / "run", None, resume=True)
+
+
 def test_a_repeated_epoch_has_one_row(tmp_path):
     folder = RunFolder(tmp_path)
     for epoch, loss in ((1, 0.5), (2, 0.4), (2, 0.3)):

@@ -3,6 +3,7 @@
 import importlib.util
 import logging
 import platform
+from typing import NamedTuple
 
 import torch
 
@@ -10,6 +11,7 @@ from fcn_road_seg.errors import DeviceError
 from fcn_road_seg.inference.backends import hardware
 from fcn_road_seg.inference.backends.protocol import Backend
 from fcn_road_seg.inference.checkpoint import Checkpoint, CheckpointError
+from fcn_road_seg.inference.int8_file import int8_path
 from fcn_road_seg.inference.options import SegmenterOptions
 
 logger = logging.getLogger(__name__)
@@ -19,7 +21,20 @@ PRECISIONS = (*DTYPES, "int8")
 BACKENDS = "torch", "compile", "openvino", "graph"
 
 
-def create(checkpoint: Checkpoint, options: SegmenterOptions) -> Backend:
+class Running(NamedTuple):
+    """A backend, and what it runs.
+
+    Attributes:
+        sha256: of the INT8 file if that runs, else of the checkpoint; in hex.
+        why_not_int8: why "auto" refused the INT8 file beside the weights; else empty.
+    """
+
+    backend: Backend
+    sha256: str
+    why_not_int8: str = ""
+
+
+def create(checkpoint: Checkpoint, options: SegmenterOptions) -> Running:
     """Put a checkpoint's network on a device, as the options ask; their `weights` are ignored.
 
     Raises:
@@ -35,14 +50,14 @@ def create(checkpoint: Checkpoint, options: SegmenterOptions) -> Backend:
     if backend == "graph":
         from fcn_road_seg.inference.backends.cuda_graph import CudaGraph
 
-        return CudaGraph(network, device, precision, dtype)
+        return Running(CudaGraph(network, device, precision, dtype), checkpoint.sha256)
     if backend == "compile":
         from fcn_road_seg.inference.backends.torch_compile import TorchCompile
 
-        return TorchCompile(network, device, precision, dtype)
+        return Running(TorchCompile(network, device, precision, dtype), checkpoint.sha256)
     from fcn_road_seg.inference.backends.torch_eager import TorchEager
 
-    return TorchEager(network, device, precision, dtype)
+    return Running(TorchEager(network, device, precision, dtype), checkpoint.sha256)
 
 
 def choose(options: SegmenterOptions) -> tuple[str, torch.device, str]:
@@ -90,16 +105,18 @@ def openvino_installed() -> bool:
     return importlib.util.find_spec("openvino") is not None
 
 
-def _openvino(checkpoint: Checkpoint, precision: str, options: SegmenterOptions) -> Backend:
+def _openvino(checkpoint: Checkpoint, precision: str, options: SegmenterOptions) -> Running:
     """OpenVINO with the quantised network if int8 was asked for, or if "auto" can have it; else in floating point."""
-    from fcn_road_seg.inference.backends.openvino import OpenVino, float_model, int8_model, int8_path
+    from fcn_road_seg.inference.backends.openvino import OpenVino, float_model, int8_model
 
-    automatic = options.precision == "auto"
+    automatic, refused = options.precision == "auto", ""
     if precision == "int8" or (automatic and hardware.cpu_supports_vnni() and int8_path(checkpoint.path).exists()):
         try:
-            return OpenVino(int8_model(checkpoint), "int8", hardware.fast_float_precision(), options.threads)
+            model, sha256 = int8_model(checkpoint)
+            return Running(OpenVino(model, "int8", hardware.fast_float_precision(), options.threads), sha256)
         except CheckpointError as error:
             if not automatic:
                 raise
-            logger.warning("Running in %s: %s", precision, error)
-    return OpenVino(float_model(checkpoint), precision, precision, options.threads)
+            refused = str(error)
+            logger.warning("Running in %s: %s", precision, refused)
+    return Running(OpenVino(float_model(checkpoint), precision, precision, options.threads), checkpoint.sha256, refused)

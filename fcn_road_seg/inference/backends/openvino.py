@@ -4,7 +4,6 @@ import logging
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,6 +15,7 @@ from fcn_road_seg.inference.backends.openvino_model import openvino, openvino_mo
 from fcn_road_seg.inference.backends.stage_timer import STAGES, CpuTimer
 from fcn_road_seg.inference.checkpoint import Checkpoint, CheckpointError
 from fcn_road_seg.inference.inference_network import InferenceNetwork
+from fcn_road_seg.inference.int8_file import int8_path, read_int8
 from fcn_road_seg.inference.preprocess import network_frame, resize_probability
 
 if TYPE_CHECKING:
@@ -109,29 +109,26 @@ def float_model(checkpoint: Checkpoint) -> "Model":
     return openvino_model(InferenceNetwork(checkpoint.network(), folded_normalisation=False))
 
 
-def int8_model(checkpoint: Checkpoint) -> "Model":
+def int8_model(checkpoint: Checkpoint) -> "tuple[Model, str]":
     """The checkpoint's quantised network, from the ONNX file beside it that `road_seg quantize` wrote.
 
+    Returns:
+        The model, and the file's SHA-256 in hex.
+
     Raises:
-        CheckpointError: the file is missing, cannot be read, or was made from other weights.
+        CheckpointError: the file is missing, was damaged or altered, cannot be read, or was made from other weights.
     """
     path = int8_path(checkpoint.path)
-    if not path.is_file():
-        raise CheckpointError(f"there is no quantised network {path} for int8: make it with road_seg quantize")
+    content, sha256 = read_int8(path)
     try:
         with plain_errors():
-            model = openvino.Core().read_model(path)
+            model = openvino.Core().read_model(content)
     except RuntimeError as error:
         raise CheckpointError(f"{path} is not a complete ONNX file: {first_line(error)}") from None
     key = ["framework", "weights_sha256"]  # where OpenVINO puts an ONNX file's metadata
     if not model.has_rt_info(key) or model.get_rt_info(key).astype(str) != checkpoint.sha256:
         raise CheckpointError(f"{path} was not made from {checkpoint.path}: make it again with road_seg quantize")
-    return model
-
-
-def int8_path(weights: Path) -> Path:
-    """The path of a weights file's quantised network: W_int8.onnx beside W.safetensors."""
-    return weights.with_name(f"{weights.stem}_int8.onnx")
+    return model, sha256
 
 
 @contextmanager

@@ -18,13 +18,17 @@ from fcn_road_seg.inference.preprocess import resize, resize_probability
 
 logger = logging.getLogger(__name__)
 
+COMPILED_DIFFERENCE = 0.02
+"""Greatest mean |difference of P(road)| between the compiled network and the network itself, on noise."""
+
 
 class TorchCompile(TorchEager):
     """A `Backend`: TorchEager with an InferenceNetwork that is compiled for each size when a frame first needs it.
 
     Compiling may take a minute and is logged. The result is cached in $XDG_CACHE_HOME/fcn_road_seg/inductor (by default
     ~/.cache/fcn_road_seg/inductor; TORCHINDUCTOR_CACHE_DIR overrides it) for the next start. After 8 sizes in a
-    process, torch runs further ones without compiling.
+    process, torch runs further ones without compiling. What is cached is not trusted: for each size its answer is
+    compared with that of the network itself.
 
     Raises:
         DeviceError: the C++ compiler that torch.compile needs on the CPU is not installed.
@@ -60,9 +64,21 @@ class TorchCompile(TorchEager):
             cause = getattr(error, "inner_exception", error)
             raise RuntimeError(f"torch.compile failed: {first_line(cause)}") from None
         if new:
+            self._check(batch)
             self._sizes.add(batch.shape)
             logger.info("Compiled the network for %s in %.1f s", size, time.perf_counter() - began)
         return answer
+
+    def _check(self, batch: torch.Tensor) -> None:
+        """Raise RuntimeError if the compiled network answers otherwise than the network itself."""
+        random = torch.Generator(batch.device).manual_seed(0)
+        noise = torch.randint(256, batch.shape, generator=random, dtype=batch.dtype, device=batch.device)
+        difference = (self._compiled(noise) - self._module(noise)).abs().mean()
+        if not difference <= COMPILED_DIFFERENCE:
+            raise RuntimeError(
+                f"the compiled network's P(road) differs from the network's by {difference:.3f} on average: delete "
+                f"{os.environ.get('TORCHINDUCTOR_CACHE_DIR', 'its cache')} and start again"
+            )
 
     def _postprocess(self, answer: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
         return resize_probability(answer, size)
