@@ -8,6 +8,7 @@ Shuts down when the bag ends. Also takes the arguments of road_seg.launch.py.
 """
 
 import atexit
+import os
 import shutil
 import tempfile
 from pathlib import Path
@@ -88,7 +89,7 @@ def fail(context):
 
 def replay(context):
     """Event handlers: once the node is active, convert the drive, play the bag, then shut down."""
-    bag, drive = (LaunchConfiguration(name).perform(context) for name in ("bag", "drive"))
+    bag, drive = (os.path.expanduser(LaunchConfiguration(name).perform(context)) for name in ("bag", "drive"))
     if bool(bag) == bool(drive):
         raise RuntimeError("give either a bag or a KITTI drive: bag:=FOLDER or drive:=FOLDER")
     if not Path(bag or drive).exists():

@@ -4,6 +4,8 @@ The node configures and activates itself, also after a respawn. With autostart:=
 such as Nav2's. It is a LifecycleNode: including launch files can handle its transitions (OnStateTransition).
 """
 
+import os
+
 from launch import LaunchDescription
 from launch.actions import DeclareLaunchArgument, OpaqueFunction, SetEnvironmentVariable
 from launch.conditions import IfCondition
@@ -71,7 +73,7 @@ def start(context):
         executable="road_seg_node",
         name=name,
         namespace=namespace,
-        parameters=[LaunchConfiguration("params_file"), given(context, OVERRIDES)],
+        parameters=[os.path.expanduser(LaunchConfiguration("params_file").perform(context)), given(context, OVERRIDES)],
         remappings=[("image", image), ("camera_info", camera_info)],
         ros_arguments=["--log-level", LaunchConfiguration("log_level")],
         respawn=LaunchConfiguration("respawn"),

@@ -1,7 +1,9 @@
 """The command `road_seg`."""
 
 import argparse
+import os
 import platform
+import re
 import signal
 import sys
 import tempfile
@@ -41,7 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     Exit codes: 0 done, 1 an unexpected error, whose traceback is saved to a file, 2 bad input or a missing package
     (one sentence on stderr), 130 interrupted or terminated, the verb's own otherwise.
     """
-    words = list(sys.argv[1:] if argv is None else argv)
+    words = [_with_home(word) for word in (sys.argv[1:] if argv is None else argv)]
     _end_like_ctrl_c()
     command = "road_seg"
     try:
@@ -74,6 +76,11 @@ def _end_like_ctrl_c() -> None:
         for number in signal.SIGTERM, signal.SIGHUP:
             if signal.getsignal(number) == signal.SIG_DFL:  # not under nohup
                 signal.signal(number, signal.default_int_handler)
+
+
+def _with_home(word: str) -> str:
+    """A word of the command line with ~ and ~user expanded after =, : or nothing; a shell does only the last."""
+    return re.sub(r"(?<![^=:])~[^/=:]*(?=/|$)", lambda found: os.path.expanduser(found[0]), word)
 
 
 def _is_bad_input(error: Exception) -> bool:

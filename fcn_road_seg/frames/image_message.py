@@ -86,12 +86,13 @@ _NUMBERS = re.compile(r"\d+[USF]C\d*")
 """Encodings that only name a number type, such as 32FC1; depth images and other data use them."""
 
 
-def image_to_rgb(message: Any) -> np.ndarray:
+def image_to_rgb(message: Any, max_pixels: int = MAX_PIXELS) -> np.ndarray:
     """Decode an image message of any encoding and row padding.
 
     Args:
         message: a sensor_msgs/Image, or any object with its fields. ``data`` is a buffer of bytes (``array('B')`` in
             rclpy), ``step`` the length of a row in bytes including its padding.
+        max_pixels: most pixels to accept, up to ``MAX_PIXELS``.
 
     Returns:
         (height, width, 3) uint8 RGB. For ``rgb8`` it is a view of the message's bytes.
@@ -104,7 +105,7 @@ def image_to_rgb(message: Any) -> np.ndarray:
     known = ENCODINGS.get(name)
     if known is None and _NUMBERS.fullmatch(name):
         raise _not_a_picture(name)
-    _check_size(width, height)
+    _check_size(width, height, max_pixels)
     encoding = known or Encoding(1, lambda pixels: _through_cv_bridge(message))
     if width % encoding.multiple[0] or height % encoding.multiple[1] or min(width, height) < encoding.minimum:
         raise ImageMessageError(
@@ -128,12 +129,13 @@ def image_to_rgb(message: Any) -> np.ndarray:
     return encoding.to_rgb(pixels)
 
 
-def compressed_to_rgb(message: Any) -> np.ndarray:
+def compressed_to_rgb(message: Any, max_pixels: int = MAX_PIXELS) -> np.ndarray:
     """Decode a compressed image message: a JPEG or PNG as image_transport publishes them.
 
     Args:
         message: a sensor_msgs/CompressedImage, or any object with its fields. ``data`` is a buffer of bytes; its
             content, not ``format``, decides whether it is JPEG or PNG.
+        max_pixels: most pixels to accept, up to ``MAX_PIXELS``.
 
     Returns:
         (height, width, 3) uint8 RGB, converted from grey and 16 bits; an EXIF orientation is not applied.
@@ -157,7 +159,7 @@ def compressed_to_rgb(message: Any) -> np.ndarray:
             "compression",
             f"the {len(content)} bytes of the {message.format!r} picture are neither a JPEG nor a PNG",
         )
-    _check_size(*size)
+    _check_size(*size, max_pixels)
     if size[0] * size[1] > MAX_PIXELS_PER_BYTE * len(content):
         raise ImageMessageError(
             "compression", f"a picture of {size[0]}x{size[1]} pixels cannot be in {len(content)} bytes"
@@ -168,12 +170,16 @@ def compressed_to_rgb(message: Any) -> np.ndarray:
         raise ImageMessageError("compression", f"the {message.format!r} picture is {error}") from None
 
 
-def _check_size(width: int, height: int) -> None:
+def _check_size(width: int, height: int, max_pixels: int) -> None:
     if not (0 < width <= MAX_SIDE and 0 < height <= MAX_SIDE and width * height <= MAX_PIXELS):
         raise ImageMessageError(
             "size",
             f"an image of {width}x{height} pixels is not within 1x1 and {MAX_SIDE}x{MAX_SIDE} "
             f"and {MAX_PIXELS // 10**6} megapixels",
+        )
+    if width * height > max_pixels:
+        raise ImageMessageError(
+            "size", f"an image of {width}x{height} pixels has {width * height}, more than max_pixels ({max_pixels})"
         )
 
 

@@ -7,6 +7,7 @@ are x and y as shares of the image's width and height from its upper left corner
       - [[0, 1], [0, 0.86], [0.3, 0.8], [0.7, 0.8], [1, 0.86], [1, 1]]
 """
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,7 @@ class OwnVehicle:
     """The pixels that show the vehicle, in frames of any size.
 
     Args:
-        path: of the file.
+        path: of the file; it may begin with ~.
 
     Attributes:
         path: of the file.
@@ -39,11 +40,12 @@ class OwnVehicle:
         share: of the image, 0..1.
 
     Raises:
-        UserError: the file is missing, unreadable or not what its SHA-256 file says, or covers nothing or everything; one sentence.
+        UserError: the file is missing, unreadable or not what its SHA-256 file says, or covers nothing or everything;
+            one sentence.
     """
 
     def __init__(self, path: str | Path):
-        self.path = Path(path)
+        self.path = Path(os.path.expanduser(path))
         content = _content(self.path)
         try:
             self.sha256 = checked_sha256(self.path, content)

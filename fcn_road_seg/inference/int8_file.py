@@ -30,7 +30,9 @@ def read_int8(path: Path) -> Int8File:
         content = path.read_bytes()
         return Int8File(content, checked_sha256(path, content, required=True))
     except FileNotFoundError:
-        raise CheckpointError(f"there is no quantised network {path} for int8: make it with road_seg quantize") from None
+        raise CheckpointError(
+            f"there is no quantised network {path} for int8: make it with road_seg quantize"
+        ) from None
     except OSError as error:
         raise CheckpointError(f"cannot read {path}: {error.strerror}") from None
     except UserError as error:

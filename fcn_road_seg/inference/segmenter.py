@@ -1,6 +1,8 @@
 """RoadSegmenter: a uint8 frame in, a uint8 road probability out."""
 
 import gc
+import logging
+import os
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +20,7 @@ from fcn_road_seg.postprocess.threshold import threshold_mask
 from fcn_road_seg.share import share_path
 
 DEFAULTS = SegmenterOptions()
+logger = logging.getLogger(__name__)
 
 
 class RoadSegmenter:
@@ -48,6 +51,7 @@ class RoadSegmenter:
         self.threshold = checkpoint.metadata.threshold
         self.network_width = width or checkpoint.metadata.network_width
         self.network_size: tuple[int, int] | None = None
+        self._prepared: set[tuple[int, int]] = set()
         try:
             running, self.network_sha256, self.why_not_int8 = choice.create(checkpoint, options)
         except RuntimeError as error:
@@ -109,7 +113,9 @@ class RoadSegmenter:
         height, width = frame.shape[:2]
         self.network_size = network_size(width, height, self.network_width)
         try:
-            return backend(frame, self.network_size)
+            answer = backend(frame, self.network_size)
+            self._log_preparation(width, height, backend.seconds)
+            return answer
         except (RuntimeError, MemoryError) as error:
             fault = error
         try:
@@ -132,6 +138,19 @@ class RoadSegmenter:
         failed.__cause__ = fault
         return failed
 
+    def _log_preparation(self, width: int, height: int, seconds: dict[str, float]) -> None:
+        """Say once for each frame size how long the network's preparation for it took."""
+        if "prepare" in seconds and (width, height) not in self._prepared:
+            self._prepared.add((width, height))
+            size = "x".join(map(str, self.network_size or ()))
+            logger.info(
+                "Prepared the network for frames of %dx%d (network %s) in %.2f s",
+                width,
+                height,
+                size,
+                seconds["prepare"],
+            )
+
     def _running(self) -> Backend:
         if self._backend is None:
             raise RuntimeError("this segmenter was closed")
@@ -146,7 +165,7 @@ class RoadSegmenter:
 
     @property
     def seconds(self) -> dict[str, float]:
-        """Durations of the last frame's stages: preprocess, network, postprocess; with CUDA graphs upload, download."""
+        """Durations of the last frame's stages, see `Backend.seconds`."""
         return self._running().seconds
 
     def memory(self) -> int | None:
@@ -173,10 +192,10 @@ class RoadSegmenter:
 
 
 def weights_path(weights: str | Path = "") -> Path:
-    """The file that a name stands for, see `SegmenterOptions`.
+    """The file that a name or a path, which may begin with ~, stands for; see `SegmenterOptions`.
 
     Raises:
         FileNotFoundError: the shipped weights are missing from this installation.
     """
     shipped = SHIPPED_WEIGHTS.get(str(weights))
-    return share_path(shipped) if shipped else Path(weights)
+    return share_path(shipped) if shipped else Path(os.path.expanduser(weights))

@@ -107,7 +107,7 @@ class FrameHandler:
         if limit and age_at_arrival is not None and 1000 * age_at_arrival > limit:
             raise FrameError("age", f"it is {1000 * age_at_arrival:.0f} ms old, but max_age_ms is {limit:g}")
         _, decode = TRANSPORTS[parameters.image_transport]
-        frame = decode(message)
+        frame = decode(message, parameters.max_pixels)
         decoded = time.perf_counter()
         probability = segmenter(frame)
         segmented = time.perf_counter()

@@ -27,7 +27,7 @@ class Answer(NamedTuple):
     """One frame that was answered with its mask."""
 
     when: float  # seconds, on the clock of the statistics
-    seconds: dict[str, float]  # by stage
+    seconds: dict[str, float]  # by stage, see `Backend.seconds`
     age_at_arrival: float | None  # seconds from the frame's stamp; None where it has none
     age: float | None  # ... when the mask went out
     road_fraction: float
@@ -147,7 +147,8 @@ class FrameStatistics:
     def _latency(self, rate_in: float) -> Report:
         if not self._answers:
             return Report("latency", OK, "no mask yet", {})
-        stages = {stage: [a.seconds[stage] for a in self._answers] for stage in self._answers[0].seconds}
+        names = ["prepare", *(stage for stage in self._answers[-1].seconds if stage != "prepare")]
+        stages = {stage: [a.seconds.get(stage, 0.0) for a in self._answers] for stage in names}
         stages["processing"] = [sum(a.seconds.values()) for a in self._answers]
         ages = [a.age for a in self._answers if a.age is not None]
         if ages:
@@ -157,18 +158,28 @@ class FrameStatistics:
         for stage, durations in stages.items():
             p50, p99 = np.percentile(durations, (50, 99)) * 1000
             values |= {f"{stage} p50 (ms)": f"{p50:.2f}", f"{stage} p99 (ms)": f"{p99:.2f}"}
-        processing = float(np.percentile(stages["processing"], 99))
+        prepared = [a for a in self._answers if a.seconds.get("prepare")]
+        values["frames for whose size the network was prepared"] = str(len(prepared))
+        processing = float(np.percentile(np.subtract(stages["processing"], stages["prepare"]), 99))
         bound = 1 / max(rate_in, 1e-9) + processing
         if not ages:
             return Report("latency", WARN, "frames carry no stamp, so the age of their masks is unknown", values)
         age, arrival = median(ages), median(stages["age at arrival"])
-        late = [a for a in ages if a > bound]
+        late = [a for a in self._answers if a.age is not None and a.age > bound]
         if len(late) > LATE_SHARE * len(ages):
-            why = "is a bag played without use_sim_time?" if arrival > 60 else "the delay from camera to node"
+            waited = [a for a in late if any(a.when - (a.age or 0) <= p.when <= a.when for p in prepared)]
+            if len(waited) > len(late) / 2:
+                longest = max(p.seconds["prepare"] for p in prepared)
+                why = (
+                    f"the network had to be prepared for another frame size ({len(prepared)} of the last "
+                    f"{len(self._answers)} frames, up to {1000 * longest:.0f} ms)"
+                )
+            else:
+                why = f"frames are {1000 * arrival:.0f} ms old when the node takes them ("
+                why += "is a bag played without use_sim_time?)" if arrival > 60 else "the delay from camera to node)"
             sentence = (
                 f"{100 * len(late) / len(ages):.0f} % of the masks are older than a period and an inference "
-                f"({1000 * bound:.0f} ms) when published, {1000 * median(late):.0f} ms: frames are "
-                f"{1000 * arrival:.0f} ms old when the node takes them ({why})"
+                f"({1000 * bound:.0f} ms) when published, {1000 * median(a.age or 0 for a in late):.0f} ms: {why}"
             )
             return Report("latency", WARN, sentence, values)
         if age < -CLOCK_TOLERANCE:

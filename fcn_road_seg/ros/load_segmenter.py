@@ -14,12 +14,17 @@ def load_segmenter(values: NodeParameters) -> "RoadSegmenter":
     """Load the weights onto the device.
 
     Raises:
-        ParameterError: CUDA is required, but the device is another one.
+        ParameterError: CUDA is required, but the device is another one; or the warm-up has more than max_pixels.
         Exception: those of `RoadSegmenter.load`.
     """
     # Importing torch takes seconds; here Ctrl-C ends the node cleanly meanwhile, because rclpy is initialised.
     from fcn_road_seg.inference.segmenter import RoadSegmenter
 
+    if values.warm_up_width * values.warm_up_height > values.max_pixels:
+        raise ParameterError(
+            f"warm_up_width x warm_up_height is {values.warm_up_width}x{values.warm_up_height}, but frames with more "
+            f"than max_pixels ({values.max_pixels}) are dropped: raise max_pixels or lower the warm-up"
+        )
     device = values.device
     if values.require_cuda:
         device = "cuda" if device == "auto" else device

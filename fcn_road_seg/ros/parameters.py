@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import Any, Final
 
+from fcn_road_seg.frames.image_message import MAX_PIXELS
 from fcn_road_seg.ground.lookup import MapOptions
 from fcn_road_seg.postprocess.overlay import ALPHA
 from fcn_road_seg.ros.parameter import ParameterError, parameter, table
@@ -21,7 +22,8 @@ class NodeParameters:
 
     weights: str = parameter(
         "",
-        "Weights file (.safetensors). Empty: the full network that ships with the package; lite: the smaller one.",
+        "Weights file (.safetensors); ~ is your home. Empty: the full network that ships with the package; lite: the "
+        "smaller one.",
     )
     device: str = parameter(
         "auto",
@@ -107,6 +109,13 @@ class NodeParameters:
         changes=RUNNING,
         minimum=0.0,
         maximum=600000.0,
+    )
+    max_pixels: int = parameter(
+        16_000_000,
+        "Frames with more pixels than this are dropped and counted, because a huge frame blocks the node for seconds.",
+        changes=RUNNING,
+        minimum=1,
+        maximum=MAX_PIXELS,
     )
     min_confidence: float = parameter(
         0.0,

@@ -156,3 +156,20 @@ def test_the_extras_are_those_of_setup_py(repository: Path):
     for extra, packages in EXTRAS.items():
         (line,) = re.findall(rf'"{extra}": \[(.*?)\]', setup, re.DOTALL)
         assert set(packages) <= set(re.findall(r'"([\w-]+)>=', line)), extra
+
+
+@pytest.mark.parametrize(
+    ("word", "expanded"),
+    [
+        ("~/w.safetensors", "/home/me/w.safetensors"),
+        ("--weights=~/w.safetensors", "--weights=/home/me/w.safetensors"),
+        ("mine=folder:~/frames", "mine=folder:/home/me/frames"),
+        ("net.onnx:~", "net.onnx:/home/me"),
+        ("frames~/a", "frames~/a"),
+        ("a/~/b", "a/~/b"),
+        ("--min-region=0.1", "--min-region=0.1"),
+    ],
+)
+def test_a_path_may_begin_with_the_home_folder_wherever_it_stands(monkeypatch, word, expanded):
+    monkeypatch.setenv("HOME", "/home/me")
+    assert command._with_home(word) == expanded

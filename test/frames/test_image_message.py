@@ -381,6 +381,18 @@ def test_an_invalid_compressed_message_raises_one_sentence(source, reason, text)
     assert error.reason == reason
 
 
+def test_a_limit_of_pixels_is_checked_before_the_data():
+    raw = SimpleNamespace(encoding="mono8", width=16384, height=8192, step=16384, data=b"")
+    png = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + struct.pack(">II", 16384, 8192)
+    compressed = SimpleNamespace(format="png", data=png)
+    for decode, message in ((image_to_rgb, raw), (compressed_to_rgb, compressed)):
+        with pytest.raises(ImageMessageError, match="16384x8192 pixels has 134217728, more than max_pixels") as error:
+            decode(message, 16_000_000)
+        assert error.value.reason == "size"
+        with pytest.raises(ImageMessageError, match="data|message has|cannot be in"):
+            decode(message)
+
+
 def test_absurd_sizes_allocate_no_memory(monkeypatch):
     monkeypatch.setattr(cv2, "imdecode", lambda *_: pytest.fail("decoded"))
     raw = message(RGB, "rgb8", width=100_000, height=100_000, step=300_000, data=b"0123456789")

@@ -89,6 +89,12 @@ def test_a_mask_with_a_sha256_file_must_be_that_file(tmp_path):
         OwnVehicle(path)
 
 
+def test_the_path_may_begin_with_the_home_folder(tmp_path, monkeypatch):
+    (tmp_path / "mask.yaml").write_text(BONNET)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert OwnVehicle("~/mask.yaml").path == tmp_path / "mask.yaml"
+
+
 def test_what_cannot_be_a_mask_is_refused_in_a_sentence(tmp_path):
     def refused(name: str) -> str:
         with pytest.raises(UserError) as error:

@@ -84,7 +84,7 @@ def test_a_backend_answers_like_the_reference(
         assert expected.std() > 20
         assert np.abs(answer.astype(int) - expected).max() <= steps
         assert changed(answer, expected) <= share
-        assert list(segmenter.seconds) == ["preprocess", "network", "postprocess"]
+        assert [s for s in segmenter.seconds if s != "prepare"] == ["preprocess", "network", "postprocess"]
         assert all(seconds > 0 for seconds in segmenter.seconds.values())
     assert segmenter.memory() is None
     first = segmenter(scene(96, 192, 1))
@@ -118,21 +118,21 @@ def test_a_failed_compilation_is_one_sentence(weights, monkeypatch):
         segmenter(scene(32, 64))
 
 
-def test_a_compiled_network_that_answers_otherwise_is_refused(weights, monkeypatch):
-    """As from an altered cache: the compiled network adds 20 before the sigmoid, or takes 20 away."""
+@pytest.mark.parametrize("shift", [20.0, -20.0, 0.01])
+def test_a_compiled_network_that_answers_otherwise_is_refused(weights, monkeypatch, shift):
+    """As from an altered cache: the compiled network shifts what it puts into the sigmoid."""
     monkeypatch.setenv("CXX", sys.executable)
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", "cache")
-    shift = 0.0
     monkeypatch.setattr(
         torch, "compile", lambda module, **_: lambda frame: torch.sigmoid(torch.logit(module(frame)) + shift)
     )
-    for shift in (20.0, -20.0):
-        segmenter = RoadSegmenter.load(SegmenterOptions(weights, "cpu", "fp32", backend="compile"))
-        for _ in range(2):
-            with pytest.raises(FrameError, match="differs from the network's by 0.* on average: delete cache and"):
-                segmenter(scene(32, 64))
-    shift = 0.01
-    assert RoadSegmenter.load(SegmenterOptions(weights, "cpu", "fp32", backend="compile"))(scene(32, 64)).any()
+    segmenter = RoadSegmenter.load(SegmenterOptions(weights, "cpu", "fp32", backend="compile"))
+    if shift == 0.01:
+        assert segmenter(scene(32, 64)).any() and segmenter.seconds["prepare"] > 0
+        return
+    for _ in range(2):
+        with pytest.raises(FrameError, match="differs from the network's by 0.* on average: delete cache and"):
+            segmenter(scene(32, 64))
 
 
 def test_compiling_needs_a_compiler(weights, monkeypatch):
@@ -222,6 +222,8 @@ def test_the_names_of_shipped_weights(tmp_path, monkeypatch):
     assert weights_path("") == tmp_path / "models/road_fcn8s.safetensors"
     assert weights_path("lite") == tmp_path / "models/road_fcn8s_lite.safetensors"
     assert weights_path("road") == weights_path("")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert weights_path("~/w.safetensors") == tmp_path / "w.safetensors"
 
 
 # --- OpenVINO --------------------------------------------------------------------------------------
@@ -256,6 +258,26 @@ def test_recent_sizes_are_kept_and_threads_are_passed_on(weights):
         segmenter(scene(32 * rows, 192))
         assert len(requests) <= 4
     assert np.array_equal(segmenter(scene(64, 192)), expected)
+
+
+@needs_openvino
+def test_each_of_two_alternating_sizes_is_prepared_once_and_logged_once(weights, monkeypatch, caplog):
+    caplog.set_level("INFO", "fcn_road_seg")
+    segmenter = RoadSegmenter.load(SegmenterOptions(weights, "cpu", "fp32", backend="openvino"))
+    prepared = []
+    for shape in [(96, 192), (192, 192)] * 3:
+        segmenter(scene(*shape))
+        prepared.append(segmenter.seconds.get("prepare", 0) > 0)
+    assert prepared == [True, True, False, False, False, False]
+    monkeypatch.setattr("fcn_road_seg.inference.backends.openvino.SIZES_KEPT", 1)
+    for shape in [(96, 192), (192, 192)] * 2:
+        segmenter(scene(*shape))
+    assert segmenter.seconds["prepare"] > 0
+    lines = [record.message.rpartition(" in ")[0] for record in caplog.records]
+    assert lines == [
+        "Prepared the network for frames of 192x96 (network 160x64)",
+        "Prepared the network for frames of 192x192 (network 96x96)",
+    ]
 
 
 @needs_openvino

@@ -213,7 +213,7 @@ def test_a_torch_without_events_inside_graphs_times_the_complete_graph(backend, 
 
     monkeypatch.setattr(torch.cuda, "Event", Event)
     assert backend(picture(60, 100), (64, 32)).shape == (60, 100)
-    assert list(backend.seconds) == ["upload", "network", "download"]
+    assert list(backend.seconds) == ["prepare", "upload", "network", "download"]
 
 
 def test_the_least_recently_used_size_is_dropped_first(backend, monkeypatch):

@@ -104,6 +104,24 @@ def test_the_age_bound_is_a_period_and_an_inference():
     assert "use_sim_time" in Drive().frames(20, age=4e8).report("latency").sentence
 
 
+def test_preparing_for_a_new_size_is_a_stage_and_the_reason_why_masks_are_late():
+    drive = Drive().frames(10)
+    assert drive.report("latency").values["prepare p99 (ms)"] == "0.00"
+    drive.now += 0.8
+    drive.statistics.answered({"prepare": 0.8, **SECONDS}, 0.003, 0.86, 0.2)
+    drive.now += 0.06
+    drive.statistics.answered(SECONDS, 0.7, 0.76, 0.2)  # it waited meanwhile
+    report = drive.report("latency")
+    assert report.level == WARN and "the delay from camera to node" not in report.sentence
+    assert report.sentence.endswith(
+        "810 ms: the network had to be prepared for another frame size (1 of the last 12 frames, up to 800 ms)"
+    )
+    assert float(report.values["prepare p99 (ms)"]) > 700 and report.values["network p99 (ms)"] == "50.00"
+    assert report.values["frames for whose size the network was prepared"] == "1"
+    drive.frames(101)
+    assert drive.report("latency").level == OK
+
+
 def test_stamps_that_are_zero_or_ahead_are_reported():
     assert "no stamp" in Drive().frames(5, age=None).report("latency").sentence
     report = Drive().frames(5, age=-0.5).report("latency")

@@ -66,7 +66,10 @@ def test_only_some_parameters_change_while_configured():
             changed.add(parameter.name)
         except ParameterError as error:
             assert "clean the node up, set it, configure again" in str(error)
-    assert changed == {"threshold", "smoothing", "min_region", "overlay_alpha", "max_age_ms", "autostart"} | OUTPUTS
+    assert (
+        changed
+        == {"threshold", "smoothing", "min_region", "overlay_alpha", "max_age_ms", "max_pixels", "autostart"} | OUTPUTS
+    )
     check_change("network_width", 832, configured=False)
     check_change("use_sim_time", True, configured=True)
 

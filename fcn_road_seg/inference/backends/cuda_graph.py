@@ -28,8 +28,9 @@ class CudaGraph:
     into an array that the caller owns.
 
     Attributes:
-        seconds: of the `STAGES`, including the host's copies. If torch does not support events inside graphs, the
-            complete graph counts as "network", and "preprocess" and "postprocess" are missing.
+        seconds: of the `STAGES`, including the host's copies, and of "prepare" at the first frame of a size. If torch
+            does not support events inside graphs, the complete graph counts as "network", and "preprocess" and
+            "postprocess" are missing.
     """
 
     name = "graph"
@@ -58,9 +59,15 @@ class CudaGraph:
         if bgr:
             frame = frame[..., ::-1]
         key = (frame.shape[0], frame.shape[1]), size, bgr
-        captured = self._captured.get(key) or self._capture(key)
+        began = time.perf_counter()
+        captured = self._captured.get(key)
+        prepare = {}
+        if captured is None:
+            captured = self._capture(key)
+            prepare = {"prepare": time.perf_counter() - began}
         self._captured.move_to_end(key)
-        probability, self.seconds = captured(frame)
+        probability, seconds = captured(frame)
+        self.seconds = prepare | seconds
         return probability
 
     def memory(self) -> int | None:

@@ -1,6 +1,5 @@
 """The network in OpenVINO, on the CPU."""
 
-import logging
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,8 +19,6 @@ from fcn_road_seg.inference.preprocess import network_frame, resize_probability
 
 if TYPE_CHECKING:
     from openvino import InferRequest, Model
-
-logger = logging.getLogger(__name__)
 
 SIZES_KEPT = 4  # compiled networks; each holds its own copy of the weights
 HINTS = {"fp32": "f32", "bf16": "bf16"}
@@ -59,7 +56,9 @@ class OpenVino:
     def __call__(self, frame: np.ndarray, size: tuple[int, int]) -> np.ndarray:
         """P(road) x 255, uint8 H x W, of a frame; see `Backend`."""
         height, width = frame.shape[:2]
-        request = self._request(size)
+        began = time.perf_counter()
+        request, new = self._request(size)
+        prepare = {"prepare": time.perf_counter() - began} if new else {}
         timer = CpuTimer()
         timer.mark()
         request.get_input_tensor().data[:] = network_frame(frame, size)
@@ -69,7 +68,7 @@ class OpenVino:
         road = torch.from_numpy(request.get_output_tensor().data)
         probability = resize_probability(road, (width, height))[0].numpy()
         timer.mark()
-        self.seconds = dict(zip(STAGES, timer.seconds(), strict=True))
+        self.seconds = prepare | dict(zip(STAGES, timer.seconds(), strict=True))
         return probability
 
     def memory(self) -> int | None:
@@ -85,23 +84,21 @@ class OpenVino:
             request.start_async()
             request.wait()
 
-    def _request(self, size: tuple[int, int]) -> "InferRequest":
-        """The request, with its tensors, for a network size; the most recently used sizes are kept."""
+    def _request(self, size: tuple[int, int]) -> "tuple[InferRequest, bool]":
+        """The request, with its tensors, for a network size, and whether it is new; those used last are kept."""
         request = self._requests.pop(size, None)
+        new = request is None
         if request is None:
             while len(self._requests) >= SIZES_KEPT:
                 del self._requests[next(iter(self._requests))]
             request = self._compile(*size)
         self._requests[size] = request
-        return request
+        return request, new
 
     def _compile(self, width: int, height: int) -> "InferRequest":
-        began = time.perf_counter()
         with plain_errors():
             self._model.reshape([1, height, width, 3])
-            request = self._core.compile_model(self._model, "CPU", self._config).create_infer_request()
-        logger.info("Compiled the network for %dx%d in %.2f s", width, height, time.perf_counter() - began)
-        return request
+            return self._core.compile_model(self._model, "CPU", self._config).create_infer_request()
 
 
 def float_model(checkpoint: Checkpoint) -> "Model":

@@ -14,7 +14,7 @@ class Backend(Protocol):
         device: as torch writes it, such as "cpu" or "cuda:0".
         device_name: the processor's or GPU's model name.
         seconds: duration of each stage of the last frame; "preprocess", "network" and "postprocess", and further ones
-            that a backend names.
+            that a backend names. Only if the network had to be prepared for the frame's size, "prepare".
     """
 
     name: str

@@ -7,6 +7,7 @@ import tempfile
 import time
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch._dynamo.exc import TorchDynamoException
 
@@ -45,40 +46,50 @@ class TorchCompile(TorchEager):
         super().__init__(InferenceNetwork(network, folded_normalisation=False), device, precision, dtype)
         self._compiled = torch.compile(self._module, dynamic=False)
         self._network = self._run
-        self._sizes: set[tuple[int, ...]] = set()
+        self._sizes: set[tuple[int, int]] = set()
 
     def _preprocess(self, frame: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
         if frame.is_cuda:  # CUDA cannot resize uint8
             frame = resize(frame.to(torch.float16), size).round_().to(torch.uint8)
         return resize(frame, size).permute(0, 2, 3, 1).contiguous()
 
-    def _run(self, batch: torch.Tensor) -> torch.Tensor:
-        size = "{2}x{1}".format(*batch.shape)
-        new = batch.shape not in self._sizes
-        if new:
-            logger.info("Compiling the network for %s; this may take a minute", size)
+    @torch.inference_mode()
+    def __call__(self, frame: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+        """P(road) x 255, uint8 H x W, of a frame; see `Backend`."""
         began = time.perf_counter()
-        try:
-            answer = self._compiled(batch)
-        except TorchDynamoException as error:
-            cause = getattr(error, "inner_exception", error)
-            raise RuntimeError(f"torch.compile failed: {first_line(cause)}") from None
-        if new:
-            self._check(batch)
-            self._sizes.add(batch.shape)
-            logger.info("Compiled the network for %s in %.1f s", size, time.perf_counter() - began)
+        prepare: dict[str, float] = {}
+        if size not in self._sizes:
+            self._compile(*size)
+            prepare = {"prepare": time.perf_counter() - began}
+        answer = super().__call__(frame, size)
+        self.seconds = prepare | self.seconds
         return answer
 
-    def _check(self, batch: torch.Tensor) -> None:
-        """Raise RuntimeError if the compiled network answers otherwise than the network itself."""
-        random = torch.Generator(batch.device).manual_seed(0)
-        noise = torch.randint(256, batch.shape, generator=random, dtype=batch.dtype, device=batch.device)
-        difference = (self._compiled(noise) - self._module(noise)).abs().mean()
+    def _compile(self, width: int, height: int) -> None:
+        """Compile the network for a size, and compare its answer with the network's own.
+
+        Raises:
+            RuntimeError: compiling failed, or the answers differ.
+        """
+        logger.info("Compiling the network for %dx%d; this may take a minute", width, height)
+        random = torch.Generator(self._device).manual_seed(0)
+        noise = torch.randint(
+            256, (1, height, width, 3), generator=random, dtype=torch.uint8, device=self._device
+        )  # P(road) is far from 0 and 1
+        difference = (self._run(noise) - self._module(noise)).abs().mean()
         if not difference <= COMPILED_DIFFERENCE:
             raise RuntimeError(
                 f"the compiled network's P(road) differs from the network's by {difference:.3f} on average: delete "
                 f"{os.environ.get('TORCHINDUCTOR_CACHE_DIR', 'its cache')} and start again"
             )
+        self._sizes.add((width, height))
+
+    def _run(self, batch: torch.Tensor) -> torch.Tensor:
+        try:
+            return self._compiled(batch)
+        except TorchDynamoException as error:
+            cause = getattr(error, "inner_exception", error)
+            raise RuntimeError(f"torch.compile failed: {first_line(cause)}") from None
 
     def _postprocess(self, answer: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
         return resize_probability(answer, size)

@@ -1,0 +1,33 @@
+"""Which frames the node refuses before it works on them."""
+
+from dataclasses import replace
+from unittest.mock import MagicMock
+
+import pytest
+
+pytest.importorskip("rclpy", reason="ROS 2 is not installed")
+
+from sensor_msgs.msg import Image  # noqa: E402
+
+from fcn_road_seg.ros.frame_handler import FrameHandler  # noqa: E402
+from fcn_road_seg.ros.frame_statistics import FrameStatistics  # noqa: E402
+from fcn_road_seg.ros.load_segmenter import load_segmenter  # noqa: E402
+from fcn_road_seg.ros.parameter import ParameterError  # noqa: E402
+from fcn_road_seg.ros.parameters import NodeParameters  # noqa: E402
+
+
+def test_a_frame_of_more_than_max_pixels_is_dropped_and_counted():
+    statistics, segmenter = FrameStatistics(), MagicMock()
+    handler = FrameHandler(MagicMock(), MagicMock(), (), statistics, MagicMock())
+    huge = Image(encoding="mono8", width=16384, height=8192, step=16384)  # its data are not looked at
+    handler.handle(huge, {}, segmenter, NodeParameters())
+    segmenter.assert_not_called()
+    assert statistics.dropped == {"size": 1} and "more than max_pixels (16000000)" in statistics.last_drop
+    handler.handle(huge, {}, segmenter, replace(NodeParameters(), max_pixels=2**27))
+    assert statistics.dropped == {"size": 1, "data": 1}
+
+
+def test_a_warm_up_of_more_than_max_pixels_is_refused():
+    values = replace(NodeParameters(), warm_up_width=5000, warm_up_height=4000)
+    with pytest.raises(ParameterError, match="warm_up_height is 5000x4000, .* raise max_pixels or lower the warm-up"):
+        load_segmenter(values)
