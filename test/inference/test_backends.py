@@ -270,6 +270,7 @@ def test_each_of_two_alternating_sizes_is_prepared_once_and_logged_once(weights,
         prepared.append(segmenter.seconds.get("prepare", 0) > 0)
     assert prepared == [True, True, False, False, False, False]
     monkeypatch.setattr("fcn_road_seg.inference.backends.openvino.SIZES_KEPT", 1)
+    segmenter._backend._requests.clear()
     for shape in [(96, 192), (192, 192)] * 2:
         segmenter(scene(*shape))
     assert segmenter.seconds["prepare"] > 0
