@@ -61,9 +61,13 @@ def add_parser(subparsers: Subparsers) -> argparse.ArgumentParser:
 
 def animation_path(text: str) -> Path:
     """The path of an animated picture, in an existing folder."""
+    import cv2
+
     path = Path(text)
     if path.suffix.lower() not in (".webp", ".gif", ".png"):
         raise argparse.ArgumentTypeError(f"{text} is not a .webp, .gif or .png file")
+    if not hasattr(cv2, "imwriteanimation"):
+        raise argparse.ArgumentTypeError(f"animations need OpenCV 4.11 or newer, but this is {cv2.__version__}")
     return json_path(text)
 
 

@@ -104,7 +104,7 @@ def write_animation(path: Path, pictures: list[np.ndarray], rate: float) -> None
     """
     animation = cv2.Animation(0)
     animation.frames = [cv2.cvtColor(picture, cv2.COLOR_RGB2BGR) for picture in pictures]
-    animation.durations = np.full(len(pictures), round(1000 / rate), np.int32)
+    animation.durations = [round(1000 / rate)] * len(pictures)
     if not cv2.imwriteanimation(str(path), animation, [cv2.IMWRITE_WEBP_QUALITY, WEBP_QUALITY]):
         raise OSError(f"cannot write the animation {path}")
 
