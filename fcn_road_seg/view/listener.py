@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable
 from threading import Event
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import rclpy
@@ -14,7 +14,6 @@ from rclpy.node import Node
 from rclpy.parameter import Parameter
 from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.subscription import Subscription
-from rclpy.time import Time
 from sensor_msgs.msg import Image
 
 from fcn_road_seg.errors import FrameError
@@ -93,7 +92,7 @@ class Listener(Node):
             self.destroy_subscription(self._image_subscriptions.pop(topic)[1])
 
     def _on_mask(self, message: Image, info: "MessageInfo") -> None:
-        stamp = Time.from_msg(message.header.stamp).nanoseconds
+        stamp = _nanoseconds(message.header.stamp)
         now = self.get_clock().now().nanoseconds  # 0 until the first message on /clock
         arrival = now - (time.time_ns() - info.get("received_timestamp", time.time_ns()))  # ROS 2 Humble has none
         latency = (arrival - stamp) / 1e9 if stamp and now else None
@@ -109,7 +108,7 @@ class Listener(Node):
             self.get_logger().warning(f"Cannot show an overlay: {error}", throttle_duration_sec=5.0)
             return
         _, jpeg = cv2.imencode(".jpg", cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR), (cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY))
-        stamp = Time.from_msg(message.header.stamp).nanoseconds
+        stamp = _nanoseconds(message.header.stamp)
         overlay = Overlay(stamp, message.header.frame_id, jpeg.tobytes())
         self._latest.put(overlay)
         if self._foxglove:
@@ -124,6 +123,11 @@ class Listener(Node):
         ]
         if statuses:
             self._figures.statuses(statuses)
+
+
+def _nanoseconds(stamp: Any) -> int:
+    """A builtin_interfaces/Time as a number; a negative one, which rclpy's Time refuses, counts as none."""
+    return max(stamp.sec * 10**9 + stamp.nanosec, 0)
 
 
 def listen(

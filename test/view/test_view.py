@@ -338,6 +338,19 @@ def test_rate_and_latency_are_those_of_the_masks(node, view):
     assert figures["notice"].startswith("The masks on /road_seg/mask have stopped.") and figures["mask_age_s"] > 2
 
 
+def test_a_stamp_before_time_began_counts_as_none(node, view):
+    wait_for(lambda: view.figures()["fps"] == 0, "the end of earlier masks")
+    early = message(MASK)
+    early.header.stamp.sec = -5
+
+    def received():
+        node.mask.publish(early)
+        return view.figures()["fps"] > 0
+
+    wait_for(received, "a mask")
+    wait_for(lambda: view.figures()["fps"] == 0, "the end of the masks")
+
+
 def test_best_effort_masks_are_received(node, view):
     from rclpy.qos import QoSProfile, ReliabilityPolicy
     from sensor_msgs.msg import Image
