@@ -115,7 +115,7 @@ def foreign_shared_memory_sentence(owners: list[int]) -> tuple[str, str]:
         f"processes of another user ({users}) run in this domain on this machine: they are discovered, but Fast DDS's "
         "shared memory (/dev/shm/fastdds_*) does not pass between users, so nothing arrives"
     )
-    return text, f"run the camera and the node as the same user, or start the node with {FAST_DDS_TRANSPORTS}=UDPv4"
+    return text, "run the camera and the node as the same user"
 
 
 def _user_name(number: int) -> str:

@@ -187,7 +187,7 @@ def test_another_user_in_the_same_domain(tmp_path, monkeypatch):
     assert not list(ros_settings.check_owners({}, tmp_path))
     monkeypatch.setattr(ros_settings.os, "getuid", lambda: 4242)
     text = "Processes of another user ("
-    advice = "as the same user, or start the node with FASTDDS_BUILTIN_TRANSPORTS=UDPv4"
+    advice = "run the camera and the node as the same user"
     check(ros_settings.check_owners({}, tmp_path), "warning", text, advice)
     assert not list(ros_settings.check_owners({"ROS_DOMAIN_ID": "5"}, tmp_path))
     variables = {"FASTDDS_BUILTIN_TRANSPORTS": "UDPv4"}
