@@ -24,7 +24,7 @@ ARGUMENTS = {
     "camera_info": ("", "Topic of the camera's calibration; empty: camera_info beside the image topic."),
     "image_transport": ("", "raw, or compressed for a topic of JPEG or PNG images; empty: as in params_file."),
     "params_file": (PathJoinSubstitution([SHARE, "config", "road_seg.yaml"]), "YAML file with the node's parameters."),
-    "weights": ("", "Weights file (.safetensors); empty: as in params_file."),
+    "weights": ("", "Weights file (.safetensors), road, lite or permissive; empty: as in params_file."),
     "camera_height": ("", "Metres of the camera above the road, if not in TF; empty: as in params_file."),
     "own_vehicle_mask": ("", "Image or polygons of the vehicle itself, see docs/node.md; empty: as in params_file."),
     "device": ("", "auto, cpu, cuda or cuda:N; empty: as in params_file."),

@@ -10,6 +10,7 @@ from fcn_road_seg.cli.benchmark_inputs import labelled_sets, load_peers, named_w
 from fcn_road_seg.cli.options import (
     Subparsers,
     add_json_option,
+    add_label_map_option,
     add_network_width_option,
     json_path,
     progress,
@@ -45,7 +46,7 @@ def add_parser(subparsers: Subparsers) -> argparse.ArgumentParser:
         action="append",
         metavar="[NAME=]FILE",
         help="weights of the full network (default: the shipped file), of lite (lite=FILE), or of another network, for "
-        "rungs NAME/...; may be repeated",
+        "rungs NAME/..., such as permissive=permissive; may be repeated",
     )
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: %(default)s)")
     add_network_width_option(parser)
@@ -68,9 +69,11 @@ def add_parser(subparsers: Subparsers) -> argparse.ArgumentParser:
     parser.add_argument(
         "--data",
         action="append",
+        default=[],
         metavar="[NAME=]KIND:PATH",
         help="also measure the accuracy on the validation part of a data set, named as for train; may be repeated",
     )
+    add_label_map_option(parser)
     parser.add_argument(
         "--data-frames",
         type=int,

@@ -6,7 +6,7 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fcn_road_seg.cli.options import held_out_sets, progress
+from fcn_road_seg.cli.options import data_sets, progress
 from fcn_road_seg.errors import UserError
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def labelled_sets(args: argparse.Namespace, dataset: "Samples | None") -> "dict[
     sets: dict[str, Samples] = {}
     if dataset is not None and args.peer:
         sets[f"kitti_road {args.split}"] = dataset
-    for name, frames in held_out_sets(args.data or [], []).items():
+    for name, frames in data_sets(args.data, args.label_map).items():
         sets[name] = Thinned(frames, args.data_frames) if args.data_frames else frames
     return sets
 

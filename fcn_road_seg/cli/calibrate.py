@@ -5,10 +5,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fcn_road_seg.cli.options import (
+    LABEL_MAP_NEEDS_DATA,
     Subparsers,
     add_json_option,
     add_label_map_option,
-    held_out_sets,
+    add_weights_option,
+    data_sets,
     json_path,
     progress,
     write_json,
@@ -42,7 +44,7 @@ def add_parser(subparsers: Subparsers) -> argparse.ArgumentParser:
         "--split",
         help="with --root: val, which training never sees, or a file of frame names (default: val)",
     )
-    parser.add_argument("--weights", default="", help="safetensors file, or lite (default: the shipped full network)")
+    add_weights_option(parser)
     parser.add_argument("--out", type=json_path, required=True, metavar="FILE", help="the weights file to write")
     parser.add_argument(
         "--road-precision",
@@ -76,6 +78,8 @@ def run(args: argparse.Namespace) -> int:
         )
     if bool(args.root) == bool(args.data):
         raise UserError("name a KITTI Road folder with --root, or data sets with --data")
+    if args.label_map and not args.data:
+        raise UserError(LABEL_MAP_NEEDS_DATA)
     if args.split and args.data:
         raise UserError("--split needs a KITTI Road folder: give --root instead of --data")
     dataset: Samples
@@ -135,5 +139,5 @@ def held_out_frames(items: list[str], label_maps: list[str], most: int) -> "tupl
 
     if most < 1:
         raise UserError(f"--frames is {most}, but must be 1 or more")
-    sets = [Thinned(dataset, most, f"{name}/") for name, dataset in held_out_sets(items, label_maps).items()]
+    sets = [Thinned(dataset, most, f"{name}/") for name, dataset in data_sets(items, label_maps).items()]
     return Together(sets), [frames.names for frames in sets]

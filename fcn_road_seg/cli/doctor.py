@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
-from fcn_road_seg.cli.options import ROS_NAME, Subparsers, add_json_option, write_json
+from fcn_road_seg.cli.options import ROS_NAME, Subparsers, add_json_option, add_weights_option, write_json
 from fcn_road_seg.errors import UserError
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ LEAST_SECONDS = 2
 def add_parser(subparsers: Subparsers) -> argparse.ArgumentParser:
     """Add the verb's parser."""
     parser = subparsers.add_parser("doctor", help="report what is wrong with the environment and the running node")
-    parser.add_argument("--weights", default="", help="safetensors file (default: the shipped one)")
+    add_weights_option(parser)
     parser.add_argument(
         "--node", default="road_seg", help="name of the node, or /namespace/name (default: %(default)s)"
     )

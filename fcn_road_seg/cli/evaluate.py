@@ -5,6 +5,7 @@ from pathlib import Path
 
 from fcn_road_seg.cli import evaluate_modes
 from fcn_road_seg.cli.options import (
+    LABEL_MAP_NEEDS_DATA,
     Subparsers,
     add_json_option,
     add_label_map_option,
@@ -131,6 +132,8 @@ def _check(args: argparse.Namespace) -> None:
         raise UserError("--data and --root exclude each other: give KITTI Road as --data kitti_road:DIR")
     if args.split and not args.root:
         raise UserError("--split needs a KITTI Road folder: give --root")
+    if args.label_map and not args.data:
+        raise UserError(LABEL_MAP_NEEDS_DATA)
     if args.part and not args.data:
         raise UserError("--part needs data sets: give --data")
     if args.submission and (args.split or not args.root):
@@ -141,8 +144,6 @@ def _check(args: argparse.Namespace) -> None:
         )
     if args.report and not (args.root or args.camvid or args.compare):
         raise UserError("--report needs a KITTI Road folder, --root, or a CamVid folder, --camvid")
-    if args.report and args.min_region and not args.compare:
-        raise UserError("--report shows P(road) as the network gives it: leave out --min-region")
     if args.corruptions and not args.root:
         raise UserError("--corruptions needs a KITTI Road folder: give --root")
     if not modes and not args.root:

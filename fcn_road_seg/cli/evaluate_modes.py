@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fcn_road_seg.cli.options import held_out_sets, load_segmenter, progress, segmenter_facts, write_json
+from fcn_road_seg.cli.options import data_sets, load_segmenter, progress, segmenter_facts, write_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -63,7 +63,7 @@ def data(args: argparse.Namespace) -> int:
     from fcn_road_seg.evaluation.samples import evaluate_samples
     from fcn_road_seg.evaluation.seen_frames import count_seen
 
-    sets, segmenter = held_out_sets(args.data, args.label_map, args.part), load_segmenter(args)
+    sets, segmenter = data_sets(args.data, args.label_map, args.part), load_segmenter(args)
     segment, metadata = _segment(args, segmenter), segmenter.checkpoint.metadata
     figures = {
         name: evaluate_samples(segment, frames, segmenter.threshold, _track)
@@ -91,7 +91,7 @@ def comparison(args: argparse.Namespace) -> int:
     """`--compare`: two weights side by side."""
     from fcn_road_seg.cli.compare import run_comparison
 
-    sets = {"kitti_road": _kitti_road(args)} if args.root else held_out_sets(args.data, args.label_map, args.part)
+    sets = {"kitti_road": _kitti_road(args)} if args.root else data_sets(args.data, args.label_map, args.part)
     part = {"split": args.split} if args.root else {"part": args.part}
     return run_comparison(args, sets, part, lambda segmenter: _segment(args, segmenter))
 
@@ -140,7 +140,7 @@ def report(args: argparse.Namespace) -> int:
     sets += [camvid_set(CamVid(args.camvid, ("test",)), "CamVid, test part")] if args.camvid else []
     command = shlex.join(["road_seg", *sys.argv[1:]])
     segmenter = load_segmenter(args)
-    figures = write_report(args.report, segmenter, sets, command, _track)
+    figures = write_report(args.report, segmenter, _segment(args, segmenter), sets, command, _track)
     figures |= {"split": args.split, "bev_sampling": args.bev} | segmenter_facts(segmenter)
     write_json(args.json, figures)
     print(args.report / "index.html")

@@ -2,7 +2,14 @@
 
 import argparse
 
-from fcn_road_seg.cli.options import Subparsers, add_json_option, example_frames, json_path, write_json
+from fcn_road_seg.cli.options import (
+    Subparsers,
+    add_json_option,
+    add_weights_option,
+    example_frames,
+    json_path,
+    write_json,
+)
 
 
 def add_parser(subparsers: Subparsers) -> argparse.ArgumentParser:
@@ -14,9 +21,7 @@ def add_parser(subparsers: Subparsers) -> argparse.ArgumentParser:
         "describes the use with TensorRT.",
     )
     parser.add_argument("--out", type=json_path, required=True, metavar="FILE.onnx", help="the file to write")
-    parser.add_argument(
-        "--weights", default="", help="safetensors file, or lite (default: the full network that ships)"
-    )
+    add_weights_option(parser)
     parser.add_argument(
         "--size", default="dynamic", help="WxH in pixels, multiples of 32, or dynamic (default: %(default)s)"
     )

@@ -5,6 +5,7 @@ import json
 import logging
 import os
 import re
+import sys
 from collections.abc import Iterable
 from dataclasses import fields, replace
 from pathlib import Path
@@ -28,13 +29,13 @@ ROS_NAME = re.compile(r"/?[A-Za-z_]\w*(/[A-Za-z_]\w*)*", re.ASCII)
 SET_NAME = re.compile(r"[\w.-]+")
 RESERVED_NAMES = ("all", "origin", "validation", "synthetic", "unlabelled")
 """Names that mean something else in `samples` or in the metadata of weights."""
+LABEL_MAP_NEEDS_DATA = "--label-map is for the folders of --data: give --data NAME=folder:DIR"
+PART_NAMES = {"train": "training", "val": "validation", "all": "labelled"}
 
 
 def add_segmenter_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of `segmenter_options`."""
-    parser.add_argument(
-        "--weights", default="", help="safetensors file, or the shipped road (also called full) or lite (default: road)"
-    )
+    add_weights_option(parser)
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: %(default)s)")
     parser.add_argument("--precision", default="auto", help="auto, fp32, bf16, fp16 or int8 (default: %(default)s)")
     parser.add_argument(
@@ -50,6 +51,15 @@ def add_segmenter_options(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="image (not black = own vehicle) or polygons (YAML) of what is never road; "
         "road_seg own-vehicle-mask makes one",
+    )
+
+
+def add_weights_option(parser: argparse.ArgumentParser) -> None:
+    """Add the option --weights."""
+    parser.add_argument(
+        "--weights",
+        default="",
+        help="safetensors file, or the shipped road (also called full), lite or permissive (default: road)",
     )
 
 
@@ -201,6 +211,8 @@ def label_maps(items: list[str], kinds: dict[str, str]) -> "dict[str, LabelMap]"
     from fcn_road_seg.datasets.label_map import read_label_map
 
     folders = [name for name, kind in kinds.items() if kind == "folder"]
+    if items and not folders:
+        raise DatasetError(LABEL_MAP_NEEDS_DATA)
     maps: dict[str, LabelMap] = {}
     for item in items:
         name, given, file = item.partition("=")
@@ -218,16 +230,20 @@ def label_maps(items: list[str], kinds: dict[str, str]) -> "dict[str, LabelMap]"
     return maps
 
 
-def held_out_sets(items: list[str], label_map_items: list[str], part: str = "val") -> "dict[str, NamedSamples]":
-    """Open the validation parts, or another part, of the data sets in `--data`, by their names, see `named_paths`."""
+def data_sets(items: list[str], label_map_items: list[str], part: str = "val") -> "dict[str, NamedSamples]":
+    """Open one part of the data sets in `--data`, by their names, see `named_paths`; their remarks go to stderr."""
     from fcn_road_seg.datasets.open_dataset import KINDS, open_dataset
+    from fcn_road_seg.datasets.selection import remarks
 
     paths, kinds = named_paths(items)
     for kind in kinds.values():
         if kind.split("+")[0] in ("synthetic", "unlabelled"):
-            raise DatasetError(f"{kind!r} has no validation part; {', '.join(KINDS)} have one")
+            raise DatasetError(f"{kind!r} has no {PART_NAMES[part]} part; {', '.join(KINDS)} have one")
     maps = label_maps(label_map_items, kinds)
     for name, folders in paths.items():
         if len(folders) > 1:
             raise DatasetError(f"--data {name} is given {len(folders)} times: give each set one folder")
-    return {name: open_dataset(kinds[name], folders[0], part, name, maps.get(name)) for name, folders in paths.items()}
+    sets = {name: open_dataset(kinds[name], folders[0], part, name, maps.get(name)) for name, folders in paths.items()}
+    for remark in remarks(sets.values()):
+        print(remark, file=sys.stderr)
+    return sets

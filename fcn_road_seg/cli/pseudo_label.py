@@ -28,7 +28,8 @@ def add_parser(subparsers: Subparsers) -> argparse.ArgumentParser:
         action="append",
         default=[],
         metavar="FILE[@WIDTH][*VOTES]",
-        help="weights file, or road or lite, at a network width in pixels (default: the weights' own); may be repeated",
+        help="weights file, or road, lite or permissive, at a network width in pixels (default: the weights' own); may "
+        "be repeated",
     )
     parser.add_argument(
         "--peer",

@@ -4,7 +4,17 @@ import argparse
 import math
 from pathlib import Path
 
-from fcn_road_seg.cli.options import Subparsers, add_json_option, example_frames, json_path, progress, write_json
+from fcn_road_seg.cli.options import (
+    Subparsers,
+    add_json_option,
+    add_label_map_option,
+    add_weights_option,
+    data_sets,
+    example_frames,
+    json_path,
+    progress,
+    write_json,
+)
 from fcn_road_seg.errors import UserError
 
 MEASURED = 24
@@ -21,11 +31,17 @@ def add_parser(subparsers: Subparsers) -> argparse.ArgumentParser:
         "--camvid", type=Path, help="CamVid folder in SegNet's layout, whose training part is used for calibration"
     )
     parser.add_argument(
+        "--data",
+        action="append",
+        default=[],
+        metavar="[NAME=]KIND:PATH",
+        help="data set whose training part is used for calibration, named as for train; may be repeated",
+    )
+    add_label_map_option(parser)
+    parser.add_argument(
         "--calibration", type=Path, nargs="+", default=[], metavar="DIR", help="folders of more images for calibration"
     )
-    parser.add_argument(
-        "--weights", default="", help="safetensors file, or lite (default: the full network that ships)"
-    )
+    add_weights_option(parser)
     parser.add_argument(
         "--frames", type=int, default=64, help="total number of calibration frames (default: %(default)s)"
     )
@@ -66,7 +82,8 @@ def run(args: argparse.Namespace) -> int:
     from fcn_road_seg.quantization.post_training import quantize
     from fcn_road_seg.quantization.sensitivity import keep_sensitive_layers
 
-    frames = load_calibration(args.frames, metadata.network_width, args.root, args.camvid, args.calibration)
+    sets = data_sets(args.data, args.label_map, "train")
+    frames = load_calibration(args.frames, metadata.network_width, args.root, args.camvid, args.calibration, sets)
     print(f"calibrating with {', '.join(f'{n} frames of {name}' for name, n in frames.sources.items())}", flush=True)
     model = export.to_onnx(checkpoint)
     quantised, sensitivity = keep_sensitive_layers(

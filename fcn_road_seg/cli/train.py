@@ -49,7 +49,9 @@ def add_parser(subparsers: Subparsers) -> argparse.ArgumentParser:
         "bdd100k+direct_only and synthetic+16x9, +4x3 and +5x4 are variants, with the same names in samples",
     )
     parser.add_argument(
-        "--teacher", metavar="FILE", help="weights that label unlabelled frames, or are pruned and distilled"
+        "--teacher",
+        metavar="FILE",
+        help="weights, as for --weights, that label unlabelled frames, or are pruned and distilled",
     )
     parser.add_argument(
         "--encoder-weights", metavar="FILE", help="VGG-16, safetensors (default: download torchvision's)"
@@ -57,7 +59,7 @@ def add_parser(subparsers: Subparsers) -> argparse.ArgumentParser:
     parser.add_argument(
         "--weights",
         metavar="FILE",
-        help="start from this weights file, or from the shipped road or lite, instead of VGG-16 (fine-tuning)",
+        help="start from this weights file, or from the shipped road, lite or permissive, instead of VGG-16",
     )
     parser.add_argument("--out", type=Path, help="run folder (default: runs/RECIPE-TIME)")
     parser.add_argument("--resume", type=Path, metavar="RUN", help="continue the run in this folder")
@@ -129,13 +131,16 @@ def run(args: argparse.Namespace) -> int:
     if args.weights and (args.encoder_weights or args.resume or recipe.flops < 1):
         raise RecipeError("training starts from --weights: leave out --encoder-weights, --resume and flops below 1")
     start = checkpoint.load(weights_path(args.weights)) if args.weights else None
+    teacher = checkpoint.load(weights_path(args.teacher)) if args.teacher else None
     if recipe.name == FINE_TUNING and not (start or args.resume):
-        raise RecipeError(f"recipe {FINE_TUNING} starts from trained weights: give --weights road, lite or FILE")
+        raise RecipeError(
+            f"recipe {FINE_TUNING} starts from trained weights: give --weights road, lite, permissive or FILE"
+        )
     if start and recipe.name == FINE_TUNING:
         recipe = fitted_recipe(recipe, start.metadata, given_fields(args))
     if start and start.metadata.fc != recipe.fc:
         raise RecipeError(f"{args.weights} has {start.metadata.fc} fc6 and fc7: give --fc {start.metadata.fc}")
-    if recipe.flops < 1 and checkpoint.load(args.teacher).metadata.fc != recipe.fc:
+    if recipe.flops < 1 and teacher and teacher.metadata.fc != recipe.fc:
         raise RecipeError(
             f"recipe {recipe.name} prunes a teacher with {recipe.fc} fc6 and fc7, but this one has another form"
         )
@@ -155,7 +160,7 @@ def run(args: argparse.Namespace) -> int:
         bool(args.resume),
         str(device),
         args.workers,
-        checkpoint.load(args.teacher) if args.teacher else None,
+        teacher,
         start,
         next_step(folder.best, args, validation),
     )

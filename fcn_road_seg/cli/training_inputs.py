@@ -111,8 +111,9 @@ def open_source(
     if name == "unlabelled":
         if not paths:
             raise DatasetError(f"recipe {recipe.name} trains on unlabelled: give --data unlabelled:DIR")
+        from fcn_road_seg.inference.segmenter import weights_path
         from fcn_road_seg.training.pseudo_labels import PseudoLabelled
 
         track = partial(progress, description="labelling frames")
-        return PseudoLabelled(paths, args.teacher, recipe.confidence, args.device, track)
+        return PseudoLabelled(paths, weights_path(args.teacher), recipe.confidence, args.device, track)
     return open_dataset(kind, paths[0], "all" if kind == "camvid" else "train", name, label_map)

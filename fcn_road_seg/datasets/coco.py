@@ -23,7 +23,6 @@ class CocoLabels:
     Attributes:
         path: of the file.
         names: of the frames that have annotations: their file names without folder and suffix.
-        unlabelled: number of images in the file without an annotation.
 
     Raises:
         DatasetError: the file is missing, not COCO's, or names a frame twice.
@@ -49,7 +48,6 @@ class CocoLabels:
         if len(self._images) < len(images):
             raise DatasetError(f"{path} has several images of the same name: names must differ without their folders")
         self.names = [name for name in self._images if name in self._annotations]
-        self.unlabelled = len(self._images) - len(self.names)
 
     def read(self, name: str, image: np.ndarray) -> np.ndarray:
         """The label, uint8 H x W (0 not road, 1 road, 255 ignore), of the frame `name`, H x W x 3.

@@ -77,8 +77,12 @@ class Folder(Samples):
         frames = list(self._images)
         if self._coco:
             frames = sorted(self._coco.names)
-            if self._coco.unlabelled:
-                self.remarks.append(f"{coco} has {self._coco.unlabelled} images without annotations: they are left out")
+            if left_out := len(self._images.keys() - set(frames)):
+                self.remarks.append(
+                    f"{coco} has no annotations of {left_out} of the {len(self._images)} images: they are left out"
+                )
+        elif (unread := self.root / "annotations.json").is_file() or (unread := self.root / "annotations").is_dir():
+            self.remarks.append(f"{unread} is not read, because {self.root / 'labels'} has the labels")
         self.names, by_rule = part_names(self.root, part, frames, name)
         if by_rule and part != "all":
             held_out = f"{len(frames) - len(self.names) if part == 'train' else len(self.names)} of {len(frames)}"

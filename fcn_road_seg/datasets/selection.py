@@ -1,6 +1,6 @@
 """Some frames of one data set, or those of several."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Protocol
 
@@ -13,6 +13,11 @@ class NamedSamples(Samples, Protocol):
     """Labelled frames whose names are known without reading them."""
 
     names: list[str]
+
+
+def remarks(datasets: Iterable[Samples]) -> list[str]:
+    """What the user should know about the choice of their frames, in sentences."""
+    return [f"{remark}." for frames in datasets for remark in getattr(frames, "remarks", ())]
 
 
 class Thinned(Samples):

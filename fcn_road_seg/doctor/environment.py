@@ -20,7 +20,7 @@ def examine(weights: str = "") -> Iterator[Finding]:
     """Run all checks of this module, in order.
 
     Args:
-        weights: safetensors file; empty for the shipped one.
+        weights: as in `SegmenterOptions`.
     """
     yield check_python(sys.version_info[:2])
     yield check_package("numpy", "NumPy", "numpy")

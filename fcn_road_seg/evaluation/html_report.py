@@ -80,6 +80,7 @@ def kitti_scenes() -> dict[str, str]:
 def write_report(
     folder: str | Path,
     segmenter: RoadSegmenter,
+    segment: Segment,
     sets: Sequence[LabelledSet],
     command: str,
     track: Track = iter,
@@ -89,6 +90,8 @@ def write_report(
 
     Args:
         folder: created if it does not exist; files of the same names are overwritten.
+        segmenter: what the page describes.
+        segment: the segmenter itself, or what cleans its answers too.
         sets: the data sets to report on.
         command: the user's command line, for the page.
         worst: number of pictures per data set, of the frames with the lowest IoU.
@@ -102,7 +105,7 @@ def write_report(
     folder = Path(folder)
     prepare(folder)
     threshold = segmenter.threshold
-    sections = [_section(folder, str(i), s, segmenter, threshold, track, worst) for i, s in enumerate(sets)]
+    sections = [_section(folder, str(i), s, segment, threshold, track, worst) for i, s in enumerate(sets)]
     facts = {"command": command, **weights_facts(segmenter)}
     write_page(folder, "report.html", facts=facts, sections=sections, near=NEAR, colours=COLOURS)
     return {

@@ -8,6 +8,7 @@ SHIPPED_WEIGHTS = {
     "road": "models/road_fcn8s.safetensors",
     "full": "models/road_fcn8s.safetensors",
     "lite": "models/road_fcn8s_lite.safetensors",
+    "permissive": "models/road_fcn8s_permissive_lite.safetensors",
 }
 """The files that names of weights stand for, see `share.share_path`."""
 
@@ -18,7 +19,8 @@ class SegmenterOptions:
 
     Attributes:
         weights: a safetensors file that this package wrote, or a name of shipped weights: "", "road" or "full"
-            for the full network, "lite" for the one with fewer channels.
+            for the full network, "lite" for the one with fewer channels, "permissive" for one of lite's size that was
+            trained only on data whose licences allow commercial use.
         device: "auto" (CUDA if available, else the CPU), "cpu", "cuda" or "cuda:N".
         precision: "auto" (on CUDA FP16; on the CPU INT8 if OpenVINO and the CPU support it and the weights have been
             quantised, see `road_seg quantize`, else BF16 if the CPU supports it, else FP32), "fp32", "bf16",

@@ -12,7 +12,7 @@ from fcn_road_seg.errors import DeviceLostError, FrameError, UserError, first_li
 from fcn_road_seg.frames.own_vehicle import OwnVehicle
 from fcn_road_seg.inference.backends import choice, hardware
 from fcn_road_seg.inference.backends.protocol import Backend
-from fcn_road_seg.inference.checkpoint import Checkpoint, load
+from fcn_road_seg.inference.checkpoint import Checkpoint, CheckpointError, load
 from fcn_road_seg.inference.network import STRIDE
 from fcn_road_seg.inference.options import SHIPPED_WEIGHTS, SegmenterOptions
 from fcn_road_seg.inference.preprocess import MAX_NETWORK_WIDTH, network_size
@@ -76,11 +76,10 @@ class RoadSegmenter:
             options: a string or a path stands for `SegmenterOptions(weights=...)`.
 
         Raises:
-            CheckpointError: the weights file is invalid (a ValueError; one sentence).
+            CheckpointError: the weights file is missing or invalid (a ValueError; one sentence).
             DeviceError: the device is not available, or does not support this backend or precision (likewise).
             UserError: the network width or the own-vehicle mask is invalid, or the network cannot be put on the device
                 (likewise).
-            FileNotFoundError: the shipped weights are missing from this installation.
             DeviceLostError: the device no longer works.
         """
         if not isinstance(options, SegmenterOptions):
@@ -97,6 +96,7 @@ class RoadSegmenter:
             ValueError: the array is not a frame.
             RuntimeError: the segmenter was closed.
         """
+        check_frame(frame)
         if self.own_vehicle is None:
             return self._segment(frame)
         self.hidden(*frame.shape[:2])  # raises before the network runs
@@ -107,8 +107,6 @@ class RoadSegmenter:
         return None if self.own_vehicle is None else self.own_vehicle.hidden(height, width)
 
     def _segment(self, frame: np.ndarray) -> np.ndarray:
-        if frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] != 3 or 0 in frame.shape:
-            raise ValueError(f"a frame must be uint8 H x W x 3, but this one is {frame.dtype} {frame.shape}")
         backend = self._running()
         height, width = frame.shape[:2]
         self.network_size = network_size(width, height, self.network_width)
@@ -191,11 +189,31 @@ class RoadSegmenter:
             raise DeviceLostError(f"{self.device_name} ({self.device}) no longer works: {first_line(error)}") from None
 
 
+def check_frame(frame: np.ndarray) -> None:
+    """Check that an array is a frame: uint8 H x W x 3.
+
+    Raises:
+        ValueError: it is not, or not an array at all.
+    """
+    if not isinstance(frame, np.ndarray):
+        raise ValueError(f"a frame must be a NumPy array, uint8 H x W x 3, but this one is a {type(frame).__name__}")
+    if frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] != 3 or 0 in frame.shape:
+        raise ValueError(f"a frame must be uint8 H x W x 3, but this one is {frame.dtype} {frame.shape}")
+
+
 def weights_path(weights: str | Path = "") -> Path:
     """The file that a name or a path, which may begin with ~, stands for; see `SegmenterOptions`.
 
     Raises:
-        FileNotFoundError: the shipped weights are missing from this installation.
+        CheckpointError: the shipped weights are missing from this installation.
     """
     shipped = SHIPPED_WEIGHTS.get(str(weights))
-    return share_path(shipped) if shipped else Path(os.path.expanduser(weights))
+    if shipped is None:
+        return Path(os.path.expanduser(weights))
+    try:
+        return share_path(shipped)
+    except FileNotFoundError:
+        raise CheckpointError(
+            f"the weights {str(weights) or 'road'} are not in this installation, which has no {shipped}: name others, "
+            "or install a version of the package that has them"
+        ) from None

@@ -2,9 +2,10 @@
 
 import hashlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 
@@ -36,6 +37,7 @@ def load_calibration(
     kitti_road: str | Path | None = None,
     camvid: str | Path | None = None,
     folders: Sequence[str | Path] = (),
+    sets: Mapping[str, Samples] = MappingProxyType({}),
 ) -> Calibration:
     """Load `frames` frames, the same number from each source, evenly spread over it.
 
@@ -43,6 +45,7 @@ def load_calibration(
         kitti_road: KITTI Road folder; this project's training split is used.
         camvid: CamVid folder; the part "train" is used.
         folders: of images.
+        sets: the training parts of data sets by name.
 
     Raises:
         DatasetError: a source cannot be read or has no images, or no source is given.
@@ -56,6 +59,7 @@ def load_calibration(
         sources.append(("kitti_road", KittiRoad(kitti_road, names)))
     if camvid:
         sources.append(("camvid", CamVid(camvid, ("train",))))
+    sources += sets.items()
     for folder in map(Path, folders):
         files = images_in(folder) if folder.is_dir() else []
         if not files:

@@ -45,8 +45,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run this module's command; exit code 2 and one sentence for bad input."""
     parser = argparse.ArgumentParser(prog="python -m fcn_road_seg.training.blend", description=__doc__)
     parser.add_argument("out", type=Path)
-    parser.add_argument("first", help="weights file, or road or lite")
-    parser.add_argument("second", help="weights file, or road or lite")
+    parser.add_argument("first", help="weights file, or road, lite or permissive")
+    parser.add_argument("second", help="weights file, or road, lite or permissive")
     parser.add_argument("share", type=float, help="0 gives the first, 1 the second")
     given = parser.parse_args(argv)
     try:

@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 from torch.utils.data import DataLoader
 
+from fcn_road_seg.datasets.selection import remarks
 from fcn_road_seg.frames.sample import Samples
 from fcn_road_seg.git_revision import git_revision
 from fcn_road_seg.inference import checkpoint
@@ -225,13 +226,12 @@ def opening_lines(
 ) -> list[str]:
     """What the run is, and the remarks of its data sets."""
     recipe, processes = learner.recipe, learner.processes
-    remarks = [f"{remark}." for frames in mixture.sources.values() for remark in getattr(frames, "remarks", ())]
     drawn = ", ".join(f"{count} of {len(mixture.sources[name])} {name}" for name, count in recipe.samples.items())
     held_out = ", ".join(f"{name} ({len(frames)} frames)" for name, frames in validation.items())
     where = processes.device if processes.world_size == 1 else f"{processes.world_size} processes"
     begin = f"continues after epoch {first_epoch} of" if first_epoch else "trains"
     return [
-        *remarks,
+        *remarks(mixture.sources.values()),
         f"Recipe {recipe.name} {begin} {recipe.epochs} epochs on {where}, revision {metadata.git_revision}. "
         f"Frames per epoch: {drawn}. Validation on {held_out}.",
     ]

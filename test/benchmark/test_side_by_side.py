@@ -1,6 +1,7 @@
 """Our networks beside other projects': the same rounds, the same frames, the same metrics, one table."""
 
 import json
+from argparse import Namespace
 
 import numpy as np
 import pytest
@@ -212,6 +213,7 @@ def test_networks_with_names_of_their_own():
     [
         (["--peer", "none.onnx"], "there is no file none.onnx"),
         (["--peer", "net.pth"], "is neither an ONNX file"),
+        (["--label-map", "map.yaml"], "--label-map is for the folders of --data"),
         (["--data", "folder:none"], "none is not a folder of labelled frames"),
         (["--data", "video:none"], "video"),
         (["--data-frames", "-1"], "--data-frames is -1, but must be at least 0"),
@@ -221,6 +223,14 @@ def test_networks_with_names_of_their_own():
 def test_bad_options_are_a_user_error(options, message, capsys):
     assert main(["benchmark", "--device", "cpu", *options]) == 2
     assert message in capsys.readouterr().err.strip().splitlines()[-1]
+
+
+def test_folders_have_label_maps(tmp_path):
+    frame = Sample(np.zeros((8, 8, 3), np.uint8), np.full((8, 8), 7, np.uint8), "a")
+    (tmp_path / "map.yaml").write_text("road: 7\n")
+    data, maps = [f"mine=folder:{write_set(tmp_path / 'mine', [frame])}"], [f"mine={tmp_path / 'map.yaml'}"]
+    options = Namespace(data=data, label_map=maps, data_frames=0, peer=[])
+    assert (benchmark_inputs.labelled_sets(options, None)["mine"][0].label == 1).all()
 
 
 def test_peers_run_on_the_cpu_and_have_different_names(peer, monkeypatch):

@@ -117,7 +117,7 @@ def test_coco_polygons_and_runs(tmp_path):
     packed = mask.encode(np.asfortranarray(np.arange(48).reshape(6, 8) == 47, np.uint8))
     packed["counts"] = packed["counts"].decode()
     labels = CocoLabels(coco(tmp_path, (1, SQUARE), (2, COLUMNS), (1, packed)), NAMES)
-    assert labels.names == ["frame"] and labels.unlabelled == 1
+    assert labels.names == ["frame"]
     expected = np.zeros((6, 8), np.uint8)
     expected[2:5, 1:5] = 1
     expected[:, 5] = 255

@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 from tiny_kitti import write_folder as write_kitti
 
 from fcn_road_seg.cli.main import main
-from fcn_road_seg.cli.options import held_out_sets, label_maps, named_paths
+from fcn_road_seg.cli.options import data_sets, label_maps, named_paths
 from fcn_road_seg.datasets import folder, kitti_road
 from fcn_road_seg.datasets.folder import SPLITS, EmptyPartError, Folder, part_names
 from fcn_road_seg.datasets.label_map import read_label_map
@@ -51,11 +51,14 @@ def test_frames_are_read_with_their_labels(root):
         assert (sample.label == 1).sum() == (30 - k) * 50 and sample.image.shape == (60, 100, 3)
 
 
-def test_without_lists_the_last_fifth_validates(root):
+def test_without_lists_the_last_fifth_validates(root, capsys):
     frames = Folder(root)
     assert frames.names == NAMES[:3] and Folder(root, "val").names == NAMES[3:]
     assert frames.remarks == Folder(root, "val").remarks
     assert "mine has no val.txt: the last 1 of 4 frames by name validate" in frames.remarks[0]
+    for part in ("train", "val"):
+        data_sets([f"mine=folder:{root}"], [], part)
+        assert capsys.readouterr().err == f"{frames.remarks[0]}.\n"
     many = [f"{k:03d}" for k in range(52)]
     assert part_names(root, "val", many) == (many[42:], True) and part_names(root, "train", many) == (many[:42], True)
     numbered = ["frame_10", "frame_9", "frame_8", "frame_100", "frame_11"]
@@ -163,7 +166,7 @@ def test_a_folders_label_map_is_found_and_replaced(root):
     other = root.parent / "other.yaml"
     other.write_text("ignore: [0, 255]\nnot_road: 1\n")
     assert set(np.unique(Folder(root, label_map=read_label_map(other))[0].label)) == {0, 255}
-    (held_out,) = held_out_sets([f"farm=folder:{root}"], [f"farm={other}"]).values()
+    (held_out,) = data_sets([f"farm=folder:{root}"], [f"farm={other}"]).values()
     assert held_out.names == ["b_2"] and set(np.unique(held_out[0].label)) == {0, 255}
     other.write_text("ignore: [0, 1, 255]\n")
     with pytest.raises(DatasetError, match="a_1.png labels no pixel: all of them are ignored"):
@@ -210,7 +213,17 @@ def test_coco_annotations_replace_labels(root):
     (root / "annotations" / "instances_default.json").write_text(json.dumps(content))
     frames = Folder(root, "all")
     assert frames.names == ["a_1", "a_2", "b_2"]
-    assert "instances_default.json has 1 images without annotations: they are left out" in frames.remarks[0]
+    assert "instances_default.json has no annotations of 1 of the 4 images: they are left out" in frames.remarks[0]
+    (root / "labels").mkdir()
+    for name in NAMES:
+        cv2.imwrite(str(root / "labels" / f"{name}.png"), np.zeros((60, 100), np.uint8))
+    both = Folder(root, "all")
+    assert both.remarks == [f"{root / 'annotations'} is not read, because {root / 'labels'} has the labels"]
+    assert not both[0].label.any()
+    shutil.rmtree(root / "labels")
+    content["images"] = [image for image in content["images"] if image["id"] != 2]  # b_1, which nobody annotated
+    (root / "annotations" / "instances_default.json").write_text(json.dumps(content))
+    assert Folder(root, "all").remarks == frames.remarks
     expected = np.zeros((60, 100), np.uint8)
     expected[30:, 20:70] = 1
     assert all((sample.label == expected).all() for sample in frames)

@@ -92,6 +92,7 @@ def test_compare_takes_labelled_frames_and_two_weights(refuses, kitti):
 def test_options_of_one_mode_are_refused_elsewhere(refuses, kitti):
     root = ["--root", str(kitti)]
     assert "--part needs data sets" in refuses(*root, "--part", "all")
+    assert "--label-map is for the folders of --data" in refuses(*root, "--label-map", "map.yaml")
     assert "--bev belongs to KITTI Road's metrics" in refuses("--data", "camvid:camvid", "--bev", "exact")
     for mode in (["--metres"], ["--flicker"], ["--corruptions"], ["--compare", "full", "lite"]):
         assert "--bev belongs to KITTI Road's metrics" in refuses(*mode, *root, "--bev", "exact")
@@ -174,6 +175,17 @@ def test_metres_with_root_and_split_measures_kitti_too(kitti, small_weights, tmp
     assert json.loads(file.read_text())["kitti"]["frames"] == 1
     assert main(["evaluate", *options]) == 0
     assert seen == [["um_000001"], None]
+
+
+def test_report_shows_the_masks_that_min_region_cleans(kitti, small_weights, tmp_path):
+    file, found = tmp_path / "figures.json", []
+    for mode in ([], ["--min-region", "0.1"], ["--min-region", "0.1", "--report", str(tmp_path / "page")]):
+        options = ["--root", str(kitti), "--weights", str(small_weights), "--json", str(file)]
+        assert main(["evaluate", *mode, *options]) == 0
+        figures = json.loads(file.read_text())
+        figures = figures["sets"]["KITTI Road, all"] if "--report" in mode else figures
+        found.append(figures["perspective"]["iou"])
+    assert found[0] != found[1] and found[1] == pytest.approx(found[2])
 
 
 def test_report_with_root_and_camvid_has_both(kitti, small_weights, tmp_path):

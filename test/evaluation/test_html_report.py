@@ -80,7 +80,12 @@ def report(kitti, camvid, tmp_path_factory):
     folder = tmp_path_factory.mktemp("out") / "new" / "report"
     segmenter = Segmenter(blind=kitti[2].image)
     return folder, write_report(
-        folder, segmenter, [kitti_set(kitti), camvid_set(camvid)], "road_seg evaluate --report <DIR>", worst=3
+        folder,
+        segmenter,
+        segmenter,
+        [kitti_set(kitti), camvid_set(camvid)],
+        "road_seg evaluate --report <DIR>",
+        worst=3,
     )
 
 
@@ -201,4 +206,4 @@ def test_every_frame_of_the_splits_has_a_street():
 def test_a_folder_that_cannot_be_created_is_an_error(kitti, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="cannot create the folder"):
-        write_report(tmp_path / "file" / "report", Segmenter(), [kitti_set(kitti)], "")
+        write_report(tmp_path / "file" / "report", Segmenter(), Segmenter(), [kitti_set(kitti)], "")

@@ -241,6 +241,8 @@ def test_several_data_sets_calibrate_together(tmp_path, capsys, monkeypatch):
     assert checkpoint.load(out).metadata.threshold == figures["threshold"]
     assert main(command) == main([*command, *data, "--root", str(root)]) == 2
     assert "--root, or data sets with --data" in capsys.readouterr().err
+    assert main([*command, "--root", str(root), "--label-map", "map.yaml"]) == 2
+    assert "--label-map is for the folders of --data" in capsys.readouterr().err
     assert main([*command, *data, "--split", "val"]) == 2
     assert "--split needs a KITTI Road folder" in capsys.readouterr().err
     assert main(["evaluate", *data, "--weights", str(out), "--json", str(json_file), "--backend", "torch"]) == 0

@@ -221,9 +221,21 @@ def test_the_names_of_shipped_weights(tmp_path, monkeypatch):
     monkeypatch.setattr("fcn_road_seg.inference.segmenter.share_path", lambda relative: tmp_path / relative)
     assert weights_path("") == tmp_path / "models/road_fcn8s.safetensors"
     assert weights_path("lite") == tmp_path / "models/road_fcn8s_lite.safetensors"
+    assert weights_path("permissive") == tmp_path / "models/road_fcn8s_permissive_lite.safetensors"
     assert weights_path("road") == weights_path("")
     monkeypatch.setenv("HOME", str(tmp_path))
     assert weights_path("~/w.safetensors") == tmp_path / "w.safetensors"
+
+
+@pytest.mark.parametrize(
+    ("name", "file"),
+    [("permissive", "road_fcn8s_permissive_lite.safetensors"), ("", "road_fcn8s.safetensors")],
+)
+def test_shipped_weights_that_are_missing_are_one_sentence(tmp_path, monkeypatch, name, file):
+    monkeypatch.setattr("fcn_road_seg.share.share_folders", lambda: [tmp_path])
+    text = f"the weights {name or 'road'} are not in this installation, which has no models/{file}: name others, "
+    with pytest.raises(CheckpointError, match=text):
+        RoadSegmenter.load(SegmenterOptions(name))
 
 
 # --- OpenVINO --------------------------------------------------------------------------------------

@@ -81,12 +81,24 @@ def test_bf16_agrees_with_fp32(weights, segmenter):
     assert np.abs(half(frame).astype(int) - segmenter(frame)).max() <= 8
 
 
-@pytest.mark.parametrize(
-    "frame", [np.zeros((4, 4)), np.zeros((4, 4, 4), np.uint8), np.zeros((0, 4, 3), np.uint8), np.zeros((4, 4, 3))]
+NOT_FRAMES = (
+    [np.zeros(shape, np.uint8) for shape in ((), (5,), (4, 4), (4, 4, 4), (1, 4, 4, 3), (0, 4, 3), (4, 0, 3))]
+    + [np.zeros((4, 4, 3), kind) for kind in (float, bool, np.int8, np.uint16, object)]
+    + [np.uint8(3), [[[1, 2, 3]]], None, b"JPEG", torch.zeros(4, 4, 3, dtype=torch.uint8)]
 )
-def test_an_array_that_is_not_a_frame_is_refused(segmenter, frame):
-    with pytest.raises(ValueError, match="uint8 H x W x 3"):
-        segmenter(frame)
+
+
+@pytest.mark.parametrize("mask", ["", "mask.png", "mask.yaml"])
+def test_what_is_not_a_frame_is_refused(weights, tmp_path, mask):
+    if mask:
+        write_image(tmp_path / "mask.png", np.repeat(np.uint8([[0], [255]]), 2, 1))
+        (tmp_path / "mask.yaml").write_text("polygons: [[[0, 0.5], [1, 0.5], [1, 1], [0, 1]]]\n")
+    mask = mask and str(tmp_path / mask)
+    segmenter = RoadSegmenter.load(SegmenterOptions(weights, "cpu", "fp32", "torch", own_vehicle_mask=mask))
+    for frame in NOT_FRAMES:
+        for segment in (segmenter, segmenter.mask):
+            with pytest.raises(ValueError, match="uint8 H x W x 3"):
+                segment(frame)
 
 
 def test_the_network_width_can_be_chosen(weights):

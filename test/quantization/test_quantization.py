@@ -28,6 +28,7 @@ from fcn_road_seg.evaluation.evaluate import evaluate  # noqa: E402
 from fcn_road_seg.inference import onnx_check  # noqa: E402
 from fcn_road_seg.inference import onnx_export as export  # noqa: E402
 from fcn_road_seg.inference.preprocess import network_frame, resize  # noqa: E402
+from fcn_road_seg.quantization import calibration  # noqa: E402
 from fcn_road_seg.quantization.calibration import load_calibration, network_input  # noqa: E402
 from fcn_road_seg.quantization.post_training import convolutions, with_float_layers  # noqa: E402
 from fcn_road_seg.quantization.sensitivity import QuantizationError, keep_sensitive_layers  # noqa: E402
@@ -106,9 +107,9 @@ def test_the_metadata_describes_the_quantisation(quantised, weights, kitti):
     assert known["weights_sha256"] == checkpoint.load(weights).sha256 and known["precision"] == "int8"
     assert known["nncf"] and json.loads(known["float_layers"]) == json.loads(known["sensitivity"])["kept"]
     assert len(json.loads(known["sensitivity"])["without"]) == len(WIDTHS) + 5
-    calibration = json.loads(known["calibration"])
-    assert calibration["frames"] == {"kitti_road": 4}
-    assert calibration["sha256"] == load_calibration(4, 96, kitti).sha256
+    frames = json.loads(known["calibration"])
+    assert frames["frames"] == {"kitti_road": 4}
+    assert frames["sha256"] == load_calibration(4, 96, kitti).sha256
 
 
 def test_validation_frames_are_not_used_for_calibration(kitti, tmp_path):
@@ -119,6 +120,25 @@ def test_validation_frames_are_not_used_for_calibration(kitti, tmp_path):
     write_image(tmp_path / "a.png", draw(50)[0])
     both = load_calibration(2, 96, kitti, folders=[tmp_path])
     assert both.sources == {"kitti_road": 1, tmp_path.name: 1}
+
+
+def test_the_training_parts_of_data_sets_are_used(weights, tmp_path, monkeypatch, capsys):
+    for kind in ("images", "labels"):
+        (tmp_path / "mine" / kind).mkdir(parents=True)
+    for k in range(5):
+        write_image(tmp_path / "mine" / "images" / f"{k}.png", np.full((32, 96, 3), k, np.uint8))
+        write_image(tmp_path / "mine" / "labels" / f"{k}.png", np.zeros((32, 96), np.uint8))
+    seen = []
+
+    def stop(_):
+        raise QuantizationError("stopped here")
+
+    monkeypatch.setattr(calibration, "network_input", lambda image, _: seen.append(image.max()) or image[None])
+    monkeypatch.setattr(export, "to_onnx", stop)
+    assert main(["quantize", "--weights", weights, "--data", f"farm=folder:{tmp_path / 'mine'}"]) == 2
+    output = capsys.readouterr()
+    assert output.out == "calibrating with 4 frames of farm\n" and seen == [0, 1, 2, 3]
+    assert "mine has no val.txt: the last 1 of 5 frames by name validate" in output.err and "stopped" in output.err
 
 
 def test_folders_with_the_same_name_are_all_used(tmp_path):
@@ -173,6 +193,9 @@ def test_export_fixes_its_size(quantised, weights, tmp_path):
         ([], "each source needs at least one"),
         (["--root", "nowhere"], "nowhere is not a KITTI Road folder"),
         (["--camvid", "nowhere"], "nowhere is not a CamVid folder"),
+        (["--data", "folder:nowhere"], "nowhere is not a folder of labelled frames"),
+        (["--data", "unlabelled:nowhere"], "'unlabelled' has no training part"),
+        (["--label-map", "map.yaml"], "--label-map is for the folders of --data"),
         (["--calibration", "nowhere"], "there are no images in the folder nowhere"),
         (["--max-change", "0"], "--max-change is 0.0, but must be between 0 and 1"),
         (["--weights", "nowhere"], "there is no weights file nowhere"),
