@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
@@ -22,16 +22,23 @@ from fcn_road_seg.ros.fault_log import FaultLog
 from fcn_road_seg.ros.qos import offered_reliability
 from fcn_road_seg.ros.start import refusals, start_ros
 
+T = TypeVar("T")
+
 NAME = "road_seg_doctor"
 MESSAGES = {"sensor_msgs/msg/Image": Image, "sensor_msgs/msg/CompressedImage": CompressedImage}
 SETTLE_SECONDS = 1.0
 """Time without changes after which the graph counts as completely discovered."""
 MAX_SETTLE_SECONDS = 10.0
+LOOK_SECONDS = 5.0
+"""Time after which something that DDS has not told of counts as not there."""
 RESPONSE_SECONDS = 3.0
+UNKNOWN_NAME = "_NODE_NAME_UNKNOWN_"
+"""The name of an endpoint's node until DDS tells it."""
+UNKNOWN_NODE = "a node of unknown name"
 
 
 class Endpoint(NamedTuple):
-    """A publisher or subscription: its node's fully qualified name, its type, and the names of its QoS policies."""
+    """A publisher or subscription: its node's full name or `UNKNOWN_NODE`, its type, the names of its QoS policies."""
 
     node: str
     type: str
@@ -71,6 +78,16 @@ class Graph:
         self._settle()
         if self._node.count_publishers("/clock"):
             self._node.set_parameters([Parameter("use_sim_time", value=True)])
+
+    def look(self, find: Callable[[], T]) -> T:
+        """What `find` finds; as long as that is empty it looks again, at most `LOOK_SECONDS`.
+
+        On a busy machine DDS tells of endpoints, and of the nodes that own them, seconds late.
+        """
+        end = time.monotonic() + LOOK_SECONDS
+        while not (found := find()) and time.monotonic() < end:
+            self._spin(0.1)
+        return found
 
     def nodes(self) -> list[str]:
         """Fully qualified names without hidden nodes and this one; a name used by two nodes appears twice."""
@@ -114,6 +131,9 @@ class Graph:
     def listen(self, seconds: float, topics: dict[str, str]) -> tuple[dict[str, Stream], list[tuple[str, int, str]]]:
         """Receive /diagnostics and image topics, given with their types, for `seconds`.
 
+        The time begins when something has arrived on every topic, after `seconds` at the latest: until then DDS may
+        still be connecting them.
+
         Returns:
             The images of each topic; name, level and message of each diagnostic status.
         """
@@ -125,14 +145,17 @@ class Graph:
 
         subscriptions = [self._subscribe(DiagnosticArray, "/diagnostics", on_diagnostics)]
         for topic, kind in topics.items():
-            subscriptions.append(self._subscribe(MESSAGES[kind], topic, self._adder(streams[topic])))
+            subscriptions.append(self._subscribe(MESSAGES[kind], topic, self._adder(streams, topic)))
+        self._spin(seconds, lambda: statuses and all(stream.stamps for stream in streams.values()))
+        statuses.clear()
+        streams.update((topic, Stream()) for topic in topics)
         self._spin(seconds)
         for subscription in subscriptions:
             self._node.destroy_subscription(subscription)
         return streams, statuses
 
-    def _adder(self, stream: Stream) -> Callable[[Any], None]:
-        return lambda message: stream.add(message, self._node.get_clock().now().nanoseconds)
+    def _adder(self, streams: dict[str, Stream], topic: str) -> Callable[[Any], None]:
+        return lambda message: streams[topic].add(message, self._node.get_clock().now().nanoseconds)
 
     def _subscribe(self, kind: type, topic: str, callback: Callable[[Any], None]) -> Subscription:
         reliability = offered_reliability(self._node, topic)
@@ -180,5 +203,6 @@ def full_name(name: str, namespace: str) -> str:
 def endpoint(info: TopicEndpointInfo) -> Endpoint:
     """The part of rclpy's endpoint description that the checks need."""
     qos = info.qos_profile
-    node = full_name(info.node_name, info.node_namespace)
+    unknown = info.node_name == UNKNOWN_NAME
+    node = UNKNOWN_NODE if unknown else full_name(info.node_name, info.node_namespace)
     return Endpoint(node, info.topic_type, qos.reliability.name, qos.durability.name)

@@ -8,16 +8,19 @@ from fcn_road_seg.doctor.finding import Finding, error, ok, warning
 from fcn_road_seg.doctor.traffic import Stream, check_diagnostics, check_frames, check_masks
 
 if TYPE_CHECKING:
-    from fcn_road_seg.doctor.graph import Graph
+    from fcn_road_seg.doctor.graph import Endpoint, Graph
 
 RAW, COMPRESSED = "sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage"
 TRANSPORTS = {RAW: "raw", COMPRESSED: "compressed"}
 DISCOVERY_SECONDS = 3.0
+AGAIN = "run this again when the machine is less busy; if it stays so, restart the node"
 CLASHES = (
     ("reliability", "BEST_EFFORT", "RELIABLE", "follow"),
     ("durability", "VOLATILE", "TRANSIENT_LOCAL", "volatile"),
 )
 """QoS policy, the camera's offer, the node's incompatible request, and the parameter value that resolves the clash."""
+KNOWN = {"RELIABLE", "BEST_EFFORT", "VOLATILE", "TRANSIENT_LOCAL"}
+"""Values of these policies that tell whether they clash."""
 
 
 def examine(graph: "Graph", name: str = "road_seg", image: str = "", seconds: float = 5.0) -> Iterator[Finding]:
@@ -32,26 +35,33 @@ def examine(graph: "Graph", name: str = "road_seg", image: str = "", seconds: fl
     node = yield from find_node(graph, name)
     state = (yield from check_state(graph, node)) if node else None
     active = node if state == "active" else None
-    if not active and not image:  # an inactive node subscribes to nothing, so its camera's topic is unknown
+    subscribed = graph.look(lambda: subscribed_image(graph, active)) if active else None
+    if active and not subscribed:
+        text = f"Could not tell which images {active} subscribes to: DDS has not told of its subscription."
+        yield warning("image", text, AGAIN)
+    if not subscribed and not image:  # an inactive node subscribes to nothing, so its camera's topic is unknown
         if node:
-            yield from check_diagnostics(node, graph.listen(seconds, {})[1], expected=False)
+            yield from check_diagnostics(node, graph.listen(seconds, {})[1], expected=bool(active))
         return
-    topic, kind = image_topic(graph, node, image)
-    if image and topic != absolute(image):
+    topic, kind = subscribed or published_image(graph, absolute(image))
+    if subscribed and image and topic != absolute(image):
         advice = f"start the node with --ros-args -r image:={image} (launch: image:={image})"
         yield error("image", f"{node} subscribes to {topic}, not to {image}.", advice)
     camera = yield from check_camera(graph, node, topic, kind)
-    if active and camera:
+    if active and subscribed and camera:
         yield from check_qos(graph, active, topic, kind)
     if not node and not camera:
         return
-    mask = mask_topic(graph, active) if active else ""
-    topics = ({topic: kind} if camera else {}) | ({mask: RAW} if mask else {})
+    mask = graph.look(lambda: mask_topic(graph, active)) if active else ""
+    if active and not mask:
+        text = f"Could not tell where {active} publishes its mask: DDS has not told of its publishers."
+        yield warning("masks", text, AGAIN)
+    topics = ({topic: kind} if camera else {}) | ({mask: RAW} if mask and camera else {})
     streams, statuses = graph.listen(seconds, topics)
     frames = streams.get(topic, Stream())
     if camera:
         yield from check_frames(topic, frames, seconds)
-    if mask:
+    if mask and camera:
         yield from check_masks(mask, streams[mask], frames)
     if node:
         yield from check_diagnostics(node, statuses, expected=bool(active))
@@ -106,13 +116,14 @@ def check_state(graph: "Graph", node: str) -> Generator[Finding, None, str | Non
     return state
 
 
-def image_topic(graph: "Graph", node: str | None, image: str) -> tuple[str, str]:
-    """The camera's topic and type: the node's subscription, else `image`, else the default name."""
-    for topic, kinds in graph.subscribed(node).items() if node else ():
-        for kind in TRANSPORTS:
-            if kind in kinds:
-                return topic, kind
-    topic = absolute(image) if image else f"{(node or '').rpartition('/')[0]}/image"
+def subscribed_image(graph: "Graph", node: str) -> tuple[str, str] | None:
+    """The topic and the type of the images that a node subscribes to; None if DDS has told of none."""
+    subscribed = graph.subscribed(node).items()
+    return next(((topic, kind) for topic, kinds in subscribed for kind in TRANSPORTS if kind in kinds), None)
+
+
+def published_image(graph: "Graph", topic: str) -> tuple[str, str]:
+    """A camera's topic and the type that is published there."""
     published = {publisher.type for publisher in graph.publishers(topic)}
     return topic, COMPRESSED if COMPRESSED in published and RAW not in published else RAW
 
@@ -123,13 +134,13 @@ def absolute(topic: str) -> str:
 
 def check_camera(graph: "Graph", node: str | None, topic: str, kind: str) -> Generator[Finding, None, bool]:
     """Check that the topic has a publisher of the type, or suggest another topic; returns whether it has."""
-    cameras = [publisher.node for publisher in graph.publishers(topic) if publisher.type == kind]
+    cameras = graph.look(lambda: [publisher.node for publisher in graph.publishers(topic) if publisher.type == kind])
     if cameras:
         yield ok("camera", f"{', '.join(sorted(set(cameras)))} publishes {topic} ({kind}).")
         return True
     text = f"{topic} has no publisher of type {kind}"
     other = RAW if kind == COMPRESSED else COMPRESSED
-    own = graph.published(node) if node else {}
+    own = graph.look(lambda: graph.published(node)) if node else {}
     near = topic.removesuffix("/compressed") if other == RAW else f"{topic}/compressed"
     for candidate in (topic, near):
         if any(publisher.type == other for publisher in graph.publishers(candidate)):
@@ -155,10 +166,14 @@ def check_camera(graph: "Graph", node: str | None, topic: str, kind: str) -> Gen
 
 def check_qos(graph: "Graph", node: str, topic: str, kind: str) -> Iterator[Finding]:
     """Check that the QoS of the cameras' publishers and of the node's subscription are compatible."""
-    cameras = [publisher for publisher in graph.publishers(topic) if publisher.type == kind]
-    subscriptions = [subscription for subscription in graph.subscriptions(topic) if subscription.node == node]
+
+    def ends() -> "list[tuple[Endpoint, Endpoint]]":
+        cameras = [publisher for publisher in graph.publishers(topic) if publisher.type == kind]
+        return list(product(cameras, (each for each in graph.subscriptions(topic) if each.node == node)))
+
+    pairs = graph.look(ends)
     clash = False
-    for camera, subscription in product(cameras, subscriptions):
+    for camera, subscription in pairs:
         for policy, offer, request, remedy in CLASHES:
             if (getattr(camera, policy), getattr(subscription, policy)) == (offer, request):
                 clash = True
@@ -166,7 +181,11 @@ def check_qos(graph: "Graph", node: str, topic: str, kind: str) -> Iterator[Find
                     f"{camera.node} publishes {topic} {offer}, but {node} requests {request}: no frames are delivered."
                 )
                 yield error("qos", text, f"start the node with qos_overrides.{topic}.subscription.{policy}:={remedy}")
-    if not clash:
+    values = {getattr(end, policy) for pair in pairs for end in pair for policy, *_ in CLASHES}
+    if not pairs or (not clash and values - KNOWN):
+        text = f"Could not tell whether the QoS of {node} and its camera are compatible: DDS has not told of both."
+        yield warning("qos", text, AGAIN)
+    elif not clash:
         yield ok("qos", f"The QoS of {node} and its camera are compatible.")
 
 

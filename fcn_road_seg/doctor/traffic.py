@@ -20,6 +20,8 @@ GAP = 1.5
 """Distance between two stamps, in periods, from which on a frame is missing."""
 ANSWERED = 0.5
 """Minimum fraction of frames that get a mask from a node that is fast enough; it always takes the latest frame."""
+SEVERITY = {0: 0, 1: 2, 2: 3}
+"""Order of a status's levels; stale, 3, is worse than ok, and better than a warning."""
 LAYOUTS = 20
 """Maximum number of samples to decode; a camera normally has one layout."""
 
@@ -116,6 +118,8 @@ def _check_losses(stamps: list[int]) -> Iterator[Finding]:
     stamps = sorted(set(stamps))
     periods = [after - before for before, after in zip(stamps, stamps[1:], strict=False)]
     if len(periods) < 2:
+        text = f"Could not tell whether frames are missing: {len(stamps)} stamps are too few."
+        yield warning("losses", text, "listen longer (--seconds)")
         return
     usual = median(periods)
     missing = sum(round(period / usual) - 1 for period in periods if period > GAP * usual)
@@ -158,16 +162,22 @@ def check_diagnostics(node: str, statuses: list[tuple[str, int, str]], expected:
     worst: dict[str, tuple[int, str]] = {}
     for name, level, message in statuses:
         if name == node or name.startswith((f"{node}:", f"{node}/", f"{node} ")):
-            worst[name] = max(worst.get(name, (0, message)), (level, message), key=lambda status: status[0])
+            known = worst.get(name, (0, message))
+            worst[name] = max(known, (level, message), key=lambda status: SEVERITY.get(status[0], 1))
     if not worst:
         if expected:
             advice = "update the node if it is older than this command, and do not remap /diagnostics"
             yield warning("diagnostics", f"{node} publishes nothing on /diagnostics.", advice)
         return
+    advice = "follow this message; details on /diagnostics"
     for name, (level, message) in worst.items():
-        if level:
-            kind = error if level == 2 else warning
-            report = {1: "warns", 2: "reports an error", 3: "is stale"}.get(level, "reports a problem")
-            yield kind("diagnostics", f"{name} {report}: {message}.", "follow this message; details on /diagnostics")
-    if not any(level for level, _ in worst.values()):
+        if level in (1, 2):
+            kind, report = (error, "reports an error") if level == 2 else (warning, "warns")
+            yield kind("diagnostics", f"{name} {report}: {message}.", advice)
+    levels = {level for level, _ in worst.values()}
+    stale = [name for name, (level, _) in worst.items() if level not in (0, 1, 2)]
+    if stale and not levels & {1, 2}:  # else the others say why
+        stands = "is" if len(stale) == 1 else "are"
+        yield warning("diagnostics", f"{', '.join(stale)} {stands} stale: {worst[stale[0]][1]}.", advice)
+    if levels == {0}:
         yield ok("diagnostics", f"{node} publishes {len(worst)} statuses on /diagnostics, all OK.")

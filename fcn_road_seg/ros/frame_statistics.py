@@ -20,6 +20,7 @@ JUMP = 0.25  # of the image: a larger change of the road from one mask to the ne
 VANISHED, SEEN = 0.005, 0.02  # of the image: less is not a road; the median that makes this a warning
 CLOCK_TOLERANCE = 0.05  # seconds in the future; /clock at 40 Hz lags by half of that
 LATE_SHARE = 0.05  # of the masks may break the age bound
+NO_MASK = "unknown until the next mask"
 ALARM_WINDOW = 2.0  # seconds; a warning if more than half of their frames look wrong
 
 
@@ -127,6 +128,8 @@ class FrameStatistics:
             none = f"no image has arrived for {silence:.0f} s" if self._image_arrived else "no image has arrived yet"
             question = "is the camera running, and is the topic right? road_seg doctor checks both"
             sentence = f"{none}: {problem or question}"
+        elif not self._image_arrived:
+            level, sentence = STALE, "no image has arrived yet"
         elif self._drops:
             level = WARN if self._answers else ERROR
             sentence = (
@@ -146,7 +149,7 @@ class FrameStatistics:
 
     def _latency(self, rate_in: float) -> Report:
         if not self._answers:
-            return Report("latency", OK, "no mask yet", {})
+            return Report("latency", STALE, NO_MASK, {})
         names = ["prepare", *(stage for stage in self._answers[-1].seconds if stage != "prepare")]
         stages = {stage: [a.seconds.get(stage, 0.0) for a in self._answers] for stage in names}
         stages["processing"] = [sum(a.seconds.values()) for a in self._answers]
@@ -189,7 +192,7 @@ class FrameStatistics:
 
     def _road(self) -> Report:
         if not self._answers:
-            return Report("road", OK, "no mask yet", {})
+            return Report("road", STALE, NO_MASK, {})
         fractions = [answer.road_fraction for answer in self._answers]
         usual, last = median(fractions), fractions[-1]
         self._road_seen |= usual > SEEN
@@ -203,10 +206,10 @@ class FrameStatistics:
 
     def _scene(self, now: float) -> Report:
         if not self._answers:
-            return Report("scene", OK, "no mask yet", {})
-        recent = [a.alarm for a in self._answers if a.when > now - ALARM_WINDOW]
+            return Report("scene", STALE, NO_MASK, {})
+        recent = [a.alarm for a in self._answers if a.when > now - ALARM_WINDOW] or [self._answers[-1].alarm]
         alarms = Counter(filter(None, recent))
-        share = alarms.total() / max(len(recent), 1)
+        share = alarms.total() / len(recent)
         values = {"frames that look wrong (%)": f"{100 * share:.0f}"}
         if share > 0.5:
             return Report("scene", WARN, alarms.most_common(1)[0][0], values)

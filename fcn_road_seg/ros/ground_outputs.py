@@ -15,7 +15,7 @@ from fcn_road_seg.errors import first_line
 from fcn_road_seg.ground import GroundError, GroundPlane
 from fcn_road_seg.ground.lookup import GroundMaps, MapMaker
 from fcn_road_seg.ros.camera_info_subscription import CameraInfoSubscription, NotYetError
-from fcn_road_seg.ros.diagnostics import OK, WARN, Report
+from fcn_road_seg.ros.diagnostics import OK, STALE, WARN, Report
 from fcn_road_seg.ros.ground_messages import boundary_message, grid_message, points_message, scan_message
 from fcn_road_seg.ros.ground_transform import GroundTransform
 from fcn_road_seg.ros.parameters import NodeParameters
@@ -71,7 +71,7 @@ class GroundOutputs:
         except NotYetError as error:
             if time.monotonic() - waiting_since >= error.patience:
                 return self._report_fault(error)
-            self._report = Report("ground", OK, f"not yet: {first_line(error)}", {})
+            self._report = Report("ground", STALE, f"not yet: {first_line(error)}", {})
             return
         except GroundError as error:
             return self._report_fault(error)

@@ -255,6 +255,7 @@ def test_late_lost_and_unstamped_frames():
     check(frames(stream(TENTHS, -1))["age"], "warning", "1 s in the future", "synchronise the clocks")
     check(frames(stream([0] * 9))["stamps"], "warning", "no stamp")
     with_gaps = [stamp for i, stamp in enumerate(TENTHS) if i not in (3, 17, 18)]
+    check(frames(stream(TENTHS[:2]))["losses"], "warning", "Could not tell whether frames are missing: 2", "--seconds")
     check(frames(stream(with_gaps))["losses"], "warning", "3 of 50 frames are missing", "fastdds_profile.xml")
 
 
@@ -280,18 +281,49 @@ def test_diagnostics():
     check(traffic.check_diagnostics("/road_seg", ours + others, True), "warning", "/road_seg: frames warns: slow.")
     check(traffic.check_diagnostics("/road_seg", [("/road_seg: a", 2, "bad")], True), "error", "reports an error: bad.")
     check(traffic.check_diagnostics("/road_seg", [("/road_seg: a", 3, "")], True), "warning", "is stale")
+    unknown = [("/road_seg: latency", 3, "unknown"), ("/road_seg: road", 3, "unknown"), *ours[:1]]
+    text = "/road_seg: latency, /road_seg: road are stale: unknown."
+    check(traffic.check_diagnostics("/road_seg", unknown, True), "warning", text)
+    check(traffic.check_diagnostics("/road_seg", unknown + ours, True), "warning", "/road_seg: frames warns: slow.")
+    broken = [("/road_seg: road", level, text) for level, text in ((3, "unknown"), (2, "broken"), (3, "unknown"))]
+    check(traffic.check_diagnostics("/road_seg", broken, True), "error", "/road_seg: road reports an error: broken.")
     check(traffic.check_diagnostics("/road_seg", others, True), "warning", "publishes nothing on /diagnostics")
     assert not list(traffic.check_diagnostics("/road_seg", others, False))
 
 
 # A fake graph
 
-Publisher = namedtuple("Publisher", "node type")
+Publisher = namedtuple("Publisher", "node type reliability durability", defaults=("RELIABLE", "VOLATILE"))
 
 
 class FakeGraph:
-    def __init__(self, publishers: dict[str, list[Publisher]], nodes: Iterable[str] = ()):
-        self._publishers, self._nodes = publishers, list(nodes)
+    """DDS tells of the subscriptions only when they are looked for the third time; with `silent`, never."""
+
+    def __init__(
+        self,
+        publishers: dict[str, list[Publisher]],
+        nodes: Iterable[str] = (),
+        subscriptions: dict[str, list[Publisher]] | None = None,
+        silent: bool = False,
+    ):
+        self._publishers, self._nodes, self._subscriptions = publishers, list(nodes), subscriptions or {}
+        self._untold = 1000 if silent else 2
+
+    def look(self, find):
+        return find() or find() or find()
+
+    def discover(self, found, seconds):
+        pass
+
+    def state(self, node):
+        return "active"
+
+    def listen(self, seconds, topics):
+        return {topic: stream(TENTHS) for topic in topics}, [("/road_seg: device", 0, "cpu")]
+
+    def subscriptions(self, topic):
+        self._untold -= 1
+        return [] if self._untold >= 0 else self._subscriptions.get(topic, [])
 
     def nodes(self):
         return self._nodes
@@ -345,6 +377,62 @@ def test_the_mask_may_be_remapped():
     assert running.mask_topic(FakeGraph(images), "/road_seg") == "/road_seg/mask"
     images["/free_space"] = images.pop("/road_seg/mask")
     assert running.mask_topic(FakeGraph(images), "/road_seg") == "/free_space"
+
+
+IMAGE = Publisher("/camera", running.RAW, "BEST_EFFORT")
+
+
+@pytest.mark.parametrize(
+    ("reliability", "status", "text"),
+    [
+        ("RELIABLE", "error", "/camera publishes /image BEST_EFFORT, but /road_seg requests RELIABLE"),
+        ("BEST_EFFORT", "ok", "compatible"),
+        ("UNKNOWN", "warning", "Could not tell whether the QoS"),
+    ],
+)
+def test_the_qos_of_a_subscription_that_dds_tells_of_late(reliability, status, text):
+    ours = {"/image": [Publisher("/road_seg", running.RAW, reliability), Publisher("/other", running.RAW)]}
+    graph = FakeGraph({"/image": [IMAGE]}, subscriptions=ours)
+    check(running.check_qos(graph, "/road_seg", "/image", running.RAW), status, text)
+
+
+def test_what_dds_does_not_tell_of_is_not_ok():
+    graph = FakeGraph({"/image": [IMAGE]}, ["/road_seg"], silent=True)
+    check(running.check_qos(graph, "/road_seg", "/image", running.RAW), "warning", "Could not tell", "run this again")
+    found = {finding.check: finding for finding in running.examine(graph, image="/image")}
+    check(found["image"], "warning", "Could not tell which images /road_seg subscribes to", "run this again")
+    check(found["masks"], "warning", "Could not tell where /road_seg publishes its mask", "run this again")
+    assert "qos" not in found
+    found = {finding.check: finding for finding in running.examine(graph)}
+    check(found["image"], "warning", "Could not tell which images")
+    assert "camera" not in found
+
+
+def test_the_graph_looks_again_for_a_bounded_time(monkeypatch):
+    pytest.importorskip("rclpy", reason="ROS 2 is not installed")
+    from fcn_road_seg.doctor import graph
+
+    now, looks = [0.0], []
+    monkeypatch.setattr(graph.time, "monotonic", lambda: now[0])
+    looking = graph.Graph()
+    looking._executor = SimpleNamespace(spin_once=lambda timeout_sec: now.__setitem__(0, now[0] + timeout_sec))
+    assert looking.look(lambda: looks.append(0) or (["late"] if len(looks) == 5 else [])) == ["late"]
+    before = now[0]
+    assert looking.look(list) == [] and 0 <= now[0] - before - graph.LOOK_SECONDS < 0.2
+
+
+def test_an_endpoint_whose_node_dds_has_not_named():
+    pytest.importorskip("rclpy", reason="ROS 2 is not installed")
+    from fcn_road_seg.doctor.graph import endpoint
+
+    policy = SimpleNamespace(name="RELIABLE")
+    info = SimpleNamespace(
+        node_name="_NODE_NAME_UNKNOWN_",
+        node_namespace="_NODE_NAMESPACE_UNKNOWN_",
+        topic_type=running.RAW,
+        qos_profile=SimpleNamespace(reliability=policy, durability=policy),
+    )
+    assert endpoint(info).node == "a node of unknown name"
 
 
 def test_bad_arguments(capsys):

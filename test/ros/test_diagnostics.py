@@ -60,7 +60,7 @@ def test_only_the_last_ten_seconds_count():
 def test_silence_is_a_warning_then_stale():
     drive = Drive()
     drive.now += 1
-    assert drive.report("frames").level == OK
+    assert drive.report("frames")[1:3] == (STALE, "no image has arrived yet")
     drive.now += 1.5
     assert drive.report("frames")[1:3] == (
         WARN,
@@ -143,6 +143,13 @@ def test_a_second_camera_has_its_own_numbers():
     assert drive.statistics.skipped == 0
 
 
+def test_the_scene_of_a_slow_camera_is_that_of_its_last_frame():
+    drive = Drive().frames(5)
+    drive.statistics.answered(SECONDS, 0.0, 0.06, 0.2, alarm="it is dark")
+    drive.now += 4
+    assert drive.report("scene")[1:3] == (WARN, "it is dark")
+
+
 def test_a_road_that_vanishes_or_jumps():
     drive = Drive().frames(20)
     drive.frame(road=0.1)
@@ -167,8 +174,9 @@ def test_a_long_inference_is_not_silence():
 def test_after_a_restart_nothing_is_recent():
     drive = Drive().frames(20, age=5.0)
     drive.statistics.restart()
-    assert drive.report("latency").sentence == "no mask yet"
-    assert drive.report("frames").level == OK and drive.report("frames").values["frames answered"] == "20"
+    for subject in ("latency", "road", "scene"):
+        assert drive.report(subject)[1:3] == (STALE, "unknown until the next mask")
+    assert drive.report("frames").level == STALE and drive.report("frames").values["frames answered"] == "20"
 
 
 def test_the_report_of_the_device(small_weights, monkeypatch):
