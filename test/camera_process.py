@@ -7,7 +7,7 @@ import threading
 
 from fcn_road_seg.ros.environment import isolated_ros_environment
 
-TIMEOUT = 60  # seconds; long because other work may share the machine
+TIMEOUT = 240  # seconds; long because other work may share the machine
 
 
 class CameraProcess:

@@ -4,6 +4,7 @@ import itertools
 import time
 
 import numpy as np
+from diagnostic_msgs.msg import DiagnosticStatus
 from nav_msgs.msg import OccupancyGrid
 from node_harness import TIMEOUT, Client, frame_message, qos
 from rclpy.qos import ReliabilityPolicy
@@ -89,6 +90,16 @@ class GroundClient:
             if all(stamp in self.received[topic] for topic in topics):
                 return {topic: self.received[topic][stamp] for topic in topics} | {"mask": mask}
             assert time.monotonic() < deadline, f"{topics} did not come in {TIMEOUT} s"
+
+    def until_reported(self, text: str, info: CameraInfo | None, **how) -> DiagnosticStatus:
+        """Send frames until the node's status "ground" has this text; return the status."""
+        deadline = time.monotonic() + TIMEOUT
+        while True:
+            self.send(info, **how)
+            ground = self.client.diagnostics()["ground"]
+            if text in ground.message:
+                return ground
+            assert time.monotonic() < deadline, f"'{text}' was not reported in {TIMEOUT} s: {ground.message}"
 
     def silent(self, info: CameraInfo | None, frames: int = 3, **how) -> None:
         """Send frames, and check that masks are the only output."""

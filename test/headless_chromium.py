@@ -10,7 +10,7 @@ from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
-TIMEOUT = 60  # seconds; long, because other work may share the machine
+TIMEOUT = 240  # seconds; long, because other work may share the machine
 NAMES = "chromium", "chromium-browser", "google-chrome"
 
 

@@ -1,5 +1,6 @@
 """The node as a process, and a ROS 2 node of the test that communicates with it over DDS."""
 
+import math
 import os
 import signal
 import subprocess
@@ -22,7 +23,8 @@ from sensor_msgs.msg import Image
 from fcn_road_seg.frames.image_message import fill_image
 from fcn_road_seg.ros.environment import isolated_ros_environment
 
-TIMEOUT = 60  # seconds; long because other work may share the machine
+TIMEOUT = 240  # seconds; long because other work may share the machine
+LOST = 10  # seconds without a mask after which a frame is sent again
 
 
 def qos(reliability: ReliabilityPolicy = ReliabilityPolicy.RELIABLE, depth: int = 10) -> QoSProfile:
@@ -131,10 +133,22 @@ class Client(Spinning):
         return publisher
 
     def answer(self, publisher, message: Image) -> Image:
-        """Publish a frame and wait for the mask with its stamp."""
-        publisher.publish(message)
-        self.spin_until(lambda: any(mask.header.stamp == message.header.stamp for mask in self.masks), "a mask")
-        return next(mask for mask in self.masks if mask.header.stamp == message.header.stamp)
+        """Publish a frame and wait for the mask with its stamp.
+
+        The frame is sent again after `LOST` seconds: DDS drops messages while only one side knows of the other.
+        """
+        last_sent = -math.inf
+
+        def answers() -> list[Image]:
+            nonlocal last_sent
+            found = [mask for mask in self.masks if mask.header.stamp == message.header.stamp]
+            if not found and time.monotonic() > last_sent + LOST:
+                publisher.publish(message)
+                last_sent = time.monotonic()
+            return found
+
+        self.spin_until(answers, "a mask")
+        return answers()[0]
 
     def set_parameter(self, name: str, value) -> str:
         """Set a parameter of the node; the reason if it refuses, else ''."""

@@ -206,7 +206,7 @@ def launch(repository, tmp_path, domain_id):
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            timeout=60,
+            timeout=240,
         )
         return Launched(result.returncode, result.stdout)
 

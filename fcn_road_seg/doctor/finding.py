@@ -2,6 +2,9 @@
 
 from typing import Literal, NamedTuple
 
+UNKNOWN_NODE = "a node of unknown name"
+"""What findings call a node whose name DDS has not told."""
+
 
 class Finding(NamedTuple):
     """The result of a check.

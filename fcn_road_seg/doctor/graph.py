@@ -17,6 +17,7 @@ from rclpy.subscription import Subscription
 from rclpy.topic_endpoint_info import TopicEndpointInfo
 from sensor_msgs.msg import CompressedImage, Image
 
+from fcn_road_seg.doctor.finding import UNKNOWN_NODE
 from fcn_road_seg.doctor.traffic import Stream
 from fcn_road_seg.ros.fault_log import FaultLog
 from fcn_road_seg.ros.qos import offered_reliability
@@ -34,7 +35,6 @@ LOOK_SECONDS = 5.0
 RESPONSE_SECONDS = 3.0
 UNKNOWN_NAME = "_NODE_NAME_UNKNOWN_"
 """The name of an endpoint's node until DDS tells it."""
-UNKNOWN_NODE = "a node of unknown name"
 
 
 class Endpoint(NamedTuple):

@@ -4,7 +4,7 @@ from collections.abc import Generator, Iterator
 from itertools import product
 from typing import TYPE_CHECKING
 
-from fcn_road_seg.doctor.finding import Finding, error, ok, warning
+from fcn_road_seg.doctor.finding import UNKNOWN_NODE, Finding, error, ok, warning
 from fcn_road_seg.doctor.traffic import Stream, check_diagnostics, check_frames, check_masks
 
 if TYPE_CHECKING:
@@ -134,7 +134,11 @@ def absolute(topic: str) -> str:
 
 def check_camera(graph: "Graph", node: str | None, topic: str, kind: str) -> Generator[Finding, None, bool]:
     """Check that the topic has a publisher of the type, or suggest another topic; returns whether it has."""
-    cameras = graph.look(lambda: [publisher.node for publisher in graph.publishers(topic) if publisher.type == kind])
+
+    def names() -> list[str]:
+        return [publisher.node for publisher in graph.publishers(topic) if publisher.type == kind]
+
+    cameras = graph.look(lambda: [] if UNKNOWN_NODE in (found := names()) else found) or names()
     if cameras:
         yield ok("camera", f"{', '.join(sorted(set(cameras)))} publishes {topic} ({kind}).")
         return True

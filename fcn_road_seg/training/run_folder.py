@@ -96,7 +96,8 @@ class RunFolder:
             writer.writerows([*rows, row])
         partial.replace(self._table)
         for name, value in row.items():
-            self._board.add_scalar(name, value, row["epoch"])
+            if name != "epoch":
+                self._board.add_scalar(name, value, row["epoch"])
         self._board.flush()
 
     def log_picture(self, name: str, picture: np.ndarray, epoch: int) -> None:

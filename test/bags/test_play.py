@@ -305,7 +305,7 @@ def test_keys_of_a_terminal(client, domain_id, tmp_path):
     assert texts(received) == [f"message {i}" for i in range(len(received))]
     published, late = times(received), max_lateness(json.loads(figures.read_text()))
     pause = published[paused_at] - published[paused_at - 1]
-    assert late < pause / 2  # a pause does not count as lateness, so no messages are rushed after it
+    assert late < pause  # a pause does not count as lateness, so no messages are rushed after it
     assert all(b - a > 0.05 - late for a, b in zip(published[paused_at:], published[paused_at + 1 :], strict=False))
 
 

@@ -203,7 +203,7 @@ sys.exit(main())
 @pytest.mark.parametrize("words", [("kitti-to-bag", "drive", "--out", "bag"), ("play", "bag")])
 def test_a_missing_package_is_named(words, tmp_path):
     command = [sys.executable, "-c", WITHOUT_ROSBAGS, *words]
-    result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=240)
     assert result.returncode == 2
     assert "pip install rosbags" in result.stderr
     assert result.stderr.count("\n") == 1

@@ -49,7 +49,7 @@ def test_version(capsys):
 
 def test_the_help_of_every_verb_loads_no_torch():
     code = "import sys\nfrom fcn_road_seg.cli.main import make_parser\nmake_parser()\nprint('torch' in sys.modules)"
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=240, check=True)
     assert result.stdout == "False\n"
 
 
@@ -145,7 +145,7 @@ sys.exit(main())
 def test_the_node_names_a_missing_package(module, sentence, tmp_path):
     pytest.importorskip("rclpy", reason="ROS 2 is not installed")
     program = [sys.executable, "-c", NODE.format(module=module)]
-    result = subprocess.run(program, cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    result = subprocess.run(program, cwd=tmp_path, capture_output=True, text=True, timeout=240)
     assert result.returncode == 2
     assert result.stderr.startswith("road_seg_node: ") and sentence in result.stderr
     assert result.stderr.count("\n") == 1

@@ -34,7 +34,7 @@ CAMERA = camera()
 
 
 def wait(maker: MapMaker, *arguments) -> lookup.GroundMaps:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 240
     while (maps := maker.maps(*arguments)) is None:
         assert time.monotonic() < deadline
         time.sleep(0.01)

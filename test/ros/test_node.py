@@ -9,7 +9,7 @@ import pytest
 
 pytest.importorskip("rclpy", reason="ROS 2 is not installed")
 
-from node_harness import Client, NodeProcess, frame_message, mask_pixels, qos
+from node_harness import TIMEOUT, Client, NodeProcess, frame_message, mask_pixels, qos
 from rclpy.qos import ReliabilityPolicy
 from sensor_msgs.msg import CompressedImage, Image
 
@@ -77,12 +77,13 @@ def test_the_overlay_follows_the_mask_while_it_is_subscribed_to(client, camera, 
         sent.append(info["source_timestamp"])
 
     subscription = client.node.create_subscription(Image, "road_seg/overlay", on_overlay, qos())
-    client.spin_until(lambda: client.node.count_subscribers("road_seg/overlay"), "the subscription")
-    client.spin_for(1.0)
-    mask = client.answer(camera, frame_message(FRAME, "rgb8", 40))
-    client.spin_until(lambda: overlays, "an overlay")
+    for seconds in range(4000, 4100):  # until the node knows of the subscription
+        client.answer(camera, frame_message(FRAME, "rgb8", seconds))
+        client.spin_for(0.2)
+        if overlays:
+            break
     client.node.destroy_subscription(subscription)
-    assert overlays[0].header == mask.header
+    mask = next(mask for mask in client.masks if mask.header == overlays[0].header)
     assert overlays[0].encoding == "bgr8"
     expected = overlay(FRAME, threshold_mask(segmenter(FRAME), threshold))
     np.testing.assert_array_equal(np.frombuffer(overlays[0].data, np.uint8), expected[:, :, ::-1].ravel())
@@ -261,7 +262,7 @@ def test_a_failed_configure_reports_why_and_the_next_one_works(other_domain_id, 
 
 def test_an_invalid_parameter_ends_the_start_with_a_sentence(domain_id, tmp_path):
     node = NodeProcess(domain_id, tmp_path / "log", threshold=1)
-    assert node.process.wait(60) == 2
+    assert node.process.wait(TIMEOUT) == 2
     assert node.output().splitlines() == [
         "road_seg_node: 'threshold' is a double (0.0 to 1.0), written with a decimal point, not 1"
     ]

@@ -8,7 +8,7 @@ import pytest
 pytest.importorskip("rclpy", reason="ROS 2 is not installed")
 
 from diagnostic_msgs.msg import DiagnosticArray
-from node_harness import Client, NodeProcess, frame_message, qos
+from node_harness import TIMEOUT, Client, NodeProcess, frame_message, qos
 from rclpy.duration import Duration
 from rclpy.qos import DurabilityPolicy, ReliabilityPolicy
 from rosgraph_msgs.msg import Clock
@@ -120,7 +120,7 @@ def test_a_camera_that_offers_less_is_reported(client, node):
 def test_a_device_that_is_lost_ends_the_process(client, camera, node):
     answered, output = len(client.masks), node.output()
     camera.publish(frame_message(FRAME[:, :33], "rgb8", 20))
-    assert node.process.wait(60) == 1
+    assert node.process.wait(TIMEOUT) == 1
     client.spin_for(0.5)
     assert len(client.masks) == answered
     assert "no longer works: CUDA error: an illegal memory access was encountered; the node ends" in node.output()
@@ -289,7 +289,7 @@ openvino.Core.compile_model = slow
 )
 def test_an_invalid_parameter_is_a_sentence(other_domain_id, tmp_path, parameter, value):
     node = NodeProcess(other_domain_id, tmp_path / "log", **{parameter: value})
-    assert node.process.wait(60) == 2
+    assert node.process.wait(TIMEOUT) == 2
     assert node.output().startswith("road_seg_node: ") and len(node.output().splitlines()) == 1
 
 

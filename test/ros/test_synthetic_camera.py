@@ -46,9 +46,10 @@ class ReceivedFrames:
         self.truths: list[Image] = []
         self.infos: list[CameraInfo] = []
         self.arrived: list[float] = []
-        client.node.create_subscription(Image, "camera/image_raw", self.on_image, qos())
-        client.node.create_subscription(Image, "camera/truth", self.truths.append, qos())
-        client.node.create_subscription(CameraInfo, "camera/camera_info", self.infos.append, qos())
+        deep = qos(depth=1000)  # a busy machine may not take frames for seconds
+        client.node.create_subscription(Image, "camera/image_raw", self.on_image, deep)
+        client.node.create_subscription(Image, "camera/truth", self.truths.append, deep)
+        client.node.create_subscription(CameraInfo, "camera/camera_info", self.infos.append, deep)
         client.spin_until(
             lambda: min(map(len, (self.images, self.truths, self.infos))) >= count, f"{count} frames of the camera"
         )
