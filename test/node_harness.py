@@ -59,7 +59,9 @@ class NodeProcess:
         deadline = time.monotonic() + TIMEOUT
         while text not in self.output():
             assert self.process.poll() is None, f"the node ended: {self.output()}"
-            assert time.monotonic() < deadline, f"'{text}' is not in the output: {self.output()}"
+            if time.monotonic() > deadline:
+                self.process.kill()  # a fixture that fails here does not come to its own end
+                raise AssertionError(f"'{text}' is not in the output: {self.output()}")
             time.sleep(0.05)
 
     def stop(self, number: int = signal.SIGINT) -> int:
