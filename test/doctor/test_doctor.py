@@ -415,7 +415,7 @@ def test_the_graph_looks_again_for_a_bounded_time(monkeypatch):
     now, looks = [0.0], []
     monkeypatch.setattr(graph.time, "monotonic", lambda: now[0])
     looking = graph.Graph()
-    looking._executor = SimpleNamespace(spin_once=lambda timeout_sec: now.__setitem__(0, now[0] + timeout_sec))
+    looking._spin = lambda seconds: now.__setitem__(0, now[0] + seconds)
     assert looking.look(lambda: looks.append(0) or (["late"] if len(looks) == 5 else [])) == ["late"]
     before = now[0]
     assert looking.look(list) == [] and 0 <= now[0] - before - graph.LOOK_SECONDS < 0.2
