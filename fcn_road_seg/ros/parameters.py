@@ -22,8 +22,9 @@ class NodeParameters:
 
     weights: str = parameter(
         "",
-        "Weights file (.safetensors); ~ is your home. Empty or road: the full network that ships with the package; lite: "
-        "the smaller one; permissive: one of lite's size, trained only on data whose licences allow commercial use.",
+        "Weights file (.safetensors); ~ is your home. Empty or road: the full network that ships with the package; "
+        "lite: the smaller one; permissive: one of lite's size, trained only on data whose licences allow commercial "
+        "use.",
     )
     device: str = parameter(
         "auto",
