@@ -8,6 +8,7 @@ import re
 from pathlib import Path
 
 from fcn_road_seg.errors import UserError
+from fcn_road_seg.output import write_whole
 
 _HEX = re.compile(rb"\b[0-9a-f]{64}\b", re.IGNORECASE)
 
@@ -19,7 +20,7 @@ def checksum_path(path: Path) -> Path:
 
 def write_checksum(path: Path, content: bytes) -> None:
     """Write the SHA-256 file of a file with this content."""
-    checksum_path(path).write_text(f"{hashlib.sha256(content).hexdigest()}  {path.name}\n")
+    write_whole(checksum_path(path), f"{hashlib.sha256(content).hexdigest()}  {path.name}\n")
 
 
 def checked_sha256(path: Path, content: bytes, required: bool = False) -> str:

@@ -50,6 +50,8 @@ def first_line(error: BaseException) -> str:
     """The first line of an exception's message."""
     if isinstance(error, ModuleNotFoundError) and (sentence := missing_package(error)):
         return sentence
+    if isinstance(error, OSError) and error.strerror:  # without its number
+        return f"{error.filename}: {error.strerror}" if error.filename is not None else error.strerror
     return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
 
 

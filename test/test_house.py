@@ -27,7 +27,8 @@ FLOORS = (
     ("ground", "frames"),
     ("postprocess",),
     ("checksum",),
-    ("errors", "share", "git_revision"),
+    ("output", "share", "git_revision"),
+    ("errors",),
 )
 FLOOR = {room: height for height, floor in enumerate(reversed(FLOORS)) for room in floor}
 MOST_ROOMS = 22

@@ -20,6 +20,7 @@ from rosbags.typesys import Stores, get_typestore
 
 from fcn_road_seg.bags.kitti import Reading, read_oxts, read_points
 from fcn_road_seg.bags.kitti_calibration import Calibration, KittiError
+from fcn_road_seg.frames.bit_depth import BitDepth
 from fcn_road_seg.frames.files import read_bytes
 from fcn_road_seg.frames.image_file import ImageFileError, decode_rgb
 from fcn_road_seg.ground.plausibility import fault_of_intrinsics
@@ -49,6 +50,7 @@ class KittiMessages:
         self.cameras = cameras
         self.typestore = get_typestore(Stores.LATEST)
         self._types: dict[str, Any] = {**self.typestore.types}
+        self._bit_depths = {camera: BitDepth() for camera in cameras}
 
     def frame_camera(self, camera: int) -> int:
         """The camera whose optical frame this camera's messages use: itself, or the left one of its pair."""
@@ -63,7 +65,7 @@ class KittiMessages:
         """
         content = read_bytes(reading.path)
         try:
-            pixels = decode_rgb(content)
+            pixels = decode_rgb(content, self._bit_depths[camera])
         except ImageFileError as error:
             raise KittiError(f"{reading.path} is {error}") from None
         height, width = pixels.shape[:2]

@@ -8,10 +8,10 @@ bag appears only when it is complete.
 
 import json
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,8 +23,10 @@ from rosbags.rosbag2 import Writer
 from fcn_road_seg.bags.reader import BagError, BagReader, Connection, open_bag
 from fcn_road_seg.bags.resume import ProbabilityLog
 from fcn_road_seg.bags.settings import KEY, job_settings, network_settings
+from fcn_road_seg.bags.skipped_frames import SkippedFrames
 from fcn_road_seg.bags.writer import add_connection, check_out, new_bag, offered_qos
 from fcn_road_seg.errors import DeviceLostError, UserError
+from fcn_road_seg.frames.bit_depth import BitDepth
 from fcn_road_seg.frames.files import visible
 from fcn_road_seg.frames.image_message import compressed_to_rgb, fill_image, image_to_rgb
 from fcn_road_seg.frames.video import VideoWriter
@@ -111,9 +113,10 @@ def segment_bag(job: Job, segmenter: "RoadSegmenter", report: Report = lambda ki
             report("note", f"{log.found} frames of {job.bag} are already done")
         if log.other:
             report("note", f"{job.log} is of other settings ({', '.join(log.other)}): all frames are segmented again")
-        skipped: Counter[tuple[str, str]] = Counter()
         counts = dict.fromkeys(("frames", "masks", "resumed", "skipped"), 0)
         threshold = job.threshold or segmenter.threshold
+        skipped = SkippedFrames(partial(report, "note"))
+        bit_depths = {topic: BitDepth(partial(report, "note")) for topic in topics}
         start = time.perf_counter()
         with log, new_bag(job.out, job.storage, job.force) as writer, _video(job, bag, topics) as video:
             settings = job_settings(job, segmenter.checkpoint, network)
@@ -129,7 +132,7 @@ def segment_bag(job: Job, segmenter: "RoadSegmenter", report: Report = lambda ki
                 numbers[topic] += 1
                 try:
                     message = bag.deserialize(data, connection.msgtype)
-                    frame = to_rgb(message, connection)
+                    frame = to_rgb(message, connection, bit_depths[topic])
                     place = topics.index(topic), numbers[topic], stamp
                     probability = log.get(*place)
                     if probability is None or probability.shape != frame.shape[:2]:
@@ -141,10 +144,7 @@ def segment_bag(job: Job, segmenter: "RoadSegmenter", report: Report = lambda ki
                     raise UserError(f"{error}; run again with --resume to continue from here") from None
                 except UserError as error:
                     counts["skipped"] += 1
-                    reason = topic, getattr(error, "reason", "message")
-                    skipped[reason] += 1
-                    if skipped[reason] == 1:
-                        report("note", f"skipped: {topic} at {stamp // 10**9}.{stamp % 10**9:09} s: {error}")
+                    skipped.add(topic, stamp, error)
                 else:
                     counts["masks"] += 1
                     hidden = segmenter.hidden(*probability.shape)
@@ -155,9 +155,7 @@ def segment_bag(job: Job, segmenter: "RoadSegmenter", report: Report = lambda ki
                     if video:
                         video(tinted)
                 report("frame", counts["frames"])
-    for (name, why), number in skipped.items():
-        if number > 1:
-            report("note", f"skipped: {number} frames on {name} for the same reason ({why})")
+    skipped.tell_rest()
     if bag.cut_off:
         report("note", f"{bag.cut_off}; it has {counts['frames']} readable frames")
     seconds = time.perf_counter() - start
@@ -184,9 +182,10 @@ def image_topics(bag: BagReader, wanted: tuple[str, ...] = ()) -> list[str]:
     return list(dict.fromkeys(wanted)) or found
 
 
-def to_rgb(message: Any, connection: Connection) -> np.ndarray:
+def to_rgb(message: Any, connection: Connection, bit_depth: BitDepth) -> np.ndarray:
     """Decode an image message of either type to uint8 H x W x 3 RGB."""
-    return image_to_rgb(message) if connection.msgtype == IMAGE else compressed_to_rgb(message)
+    decode = image_to_rgb if connection.msgtype == IMAGE else compressed_to_rgb
+    return decode(message, bit_depth=bit_depth)
 
 
 class Outputs:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from fcn_road_seg.cli.options import add_json_option, add_segmenter_options, load_segmenter, progress, write_json
-from fcn_road_seg.errors import UserError
+from fcn_road_seg.errors import UserError, first_line
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -24,7 +24,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         figures = _run(args)
     except (UserError, OSError) as error:
-        print(f"alarm_rates: {error}", file=sys.stderr)
+        print(f"alarm_rates: {first_line(error)}", file=sys.stderr)
         return 2
     print("| frames | number | alarms |\n|---|---|---|")
     for part in figures.values():

@@ -18,6 +18,7 @@ from fcn_road_seg.cli.options import (
     write_json,
 )
 from fcn_road_seg.errors import UserError
+from fcn_road_seg.output import write_whole
 
 if TYPE_CHECKING:
     from fcn_road_seg.benchmark.measurement import Benchmark
@@ -131,12 +132,14 @@ def run(args: argparse.Namespace) -> int:
 
     from fcn_road_seg.benchmark.configurations import NETWORKS, default_configurations, parse
     from fcn_road_seg.benchmark.measure import Settings, measure
-    from fcn_road_seg.benchmark.plot import plot, plot_side_by_side
+    from fcn_road_seg.benchmark.plot import check_format, plot, plot_side_by_side
     from fcn_road_seg.benchmark.results import configuration_figures, markdown
     from fcn_road_seg.benchmark.side_by_side import side_by_side_figures
     from fcn_road_seg.datasets.kitti_road import open_split
     from fcn_road_seg.inference.backends.hardware import torch_device
 
+    if args.plot:
+        check_format(args.plot)
     device = str(torch_device(args.device))
     weights = named_weights(args.weights or [])
     if args.rungs:
@@ -165,12 +168,12 @@ def run(args: argparse.Namespace) -> int:
     try:
         _add_parts(report, benchmark, args, device, node_parameters, settings.weights)
     finally:  # keep what was measured, also without ROS 2 or after Ctrl-C
+        text = markdown(report)
+        print(text)
         write_json(args.json, report["rungs"])
         write_json(args.details, report)
-        text = markdown(report)
         if args.markdown:
-            args.markdown.write_text(text)
-        print(text)
+            write_whole(args.markdown, text)
     if args.plot and sets:
         plot_side_by_side(report["side_by_side"], report["machine"]["device"], args.plot)
     elif args.plot:

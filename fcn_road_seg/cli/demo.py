@@ -18,6 +18,7 @@ from fcn_road_seg.cli.options import (
     write_json,
 )
 from fcn_road_seg.errors import UserError
+from fcn_road_seg.output import check_writable_folder
 
 if TYPE_CHECKING:
     import numpy as np
@@ -99,6 +100,7 @@ def run(args: argparse.Namespace) -> int:
     if first is None:
         raise UserError(f"{drive.name} has no frames")
     drive = replace(drive, frames=chain([first], frames))
+    check_writable_folder(args.out)
     args.out.mkdir(parents=True, exist_ok=True)
     segmenter, rate = choose(args, drive, first.image)
     height, width = first.image.shape[:2]

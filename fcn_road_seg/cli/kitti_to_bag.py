@@ -58,7 +58,7 @@ def run(args: argparse.Namespace) -> int:
     from fcn_road_seg.bags.kitti import open_drive
     from fcn_road_seg.bags.kitti_to_bag import count, write_bag
     from fcn_road_seg.bags.writer import check_out
-    from fcn_road_seg.errors import UserError
+    from fcn_road_seg.errors import UserError, first_line
 
     bags = {args.out if len(args.drives) == 1 else args.out / path.resolve().name: path for path in args.drives}
     if len(bags) < len(args.drives):
@@ -105,7 +105,7 @@ def run(args: argparse.Namespace) -> int:
                 try:
                     figures.append(future.result())
                 except (UserError, OSError) as error:
-                    errors.append(str(error))
+                    errors.append(first_line(error))
         except BaseException:  # Ctrl-C: the threads stop at their next message and remove their unfinished bags
             stop.set()
             pool.shutdown(cancel_futures=True)

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from fcn_road_seg.cli.options import add_json_option, add_segmenter_options, load_segmenter, progress, write_json
-from fcn_road_seg.errors import UserError
+from fcn_road_seg.errors import UserError, first_line
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -27,7 +27,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         rows = _run(args)
     except (UserError, OSError) as error:
-        print(f"label_limit: {error}", file=sys.stderr)
+        print(f"label_limit: {first_line(error)}", file=sys.stderr)
         return 2
     print("| answer | MaxF | IoU | BEV MaxF | BEV IoU |\n|---|---|---|---|---|")
     for name, row in rows.items():

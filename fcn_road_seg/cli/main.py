@@ -1,6 +1,7 @@
 """The command `road_seg`."""
 
 import argparse
+import io
 import os
 import platform
 import re
@@ -45,6 +46,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     words = [_with_home(word) for word in (sys.argv[1:] if argv is None else argv)]
     _end_like_ctrl_c()
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a file's name may be no text
     command = "road_seg"
     try:
         args = make_parser().parse_args(words)
@@ -57,7 +61,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if debug := "--debug" in words:
             traceback.print_exc()
         if _is_bad_input(error):
-            print(f"{command}: {error}", file=sys.stderr)
+            print(f"{command}: {error if isinstance(error, UserError) else first_line(error)}", file=sys.stderr)
             return 2
         if isinstance(error, ModuleNotFoundError) and (sentence := missing_package(error)):
             print(f"{command}: {sentence}", file=sys.stderr)

@@ -11,8 +11,10 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
+from fcn_road_seg.errors import UserError
 from fcn_road_seg.frames.sample import DatasetError
 from fcn_road_seg.inference.options import SHIPPED_WEIGHTS, SegmenterOptions
+from fcn_road_seg.output import check_writable, write_whole
 
 if TYPE_CHECKING:
     import numpy as np
@@ -142,17 +144,27 @@ def add_json_option(parser: argparse.ArgumentParser) -> None:
 
 
 def json_path(text: str) -> Path:
-    """A path whose folder exists, so that a long run does not end without its figures."""
-    path = Path(text)
-    if path.is_dir() or not path.parent.is_dir():
-        raise argparse.ArgumentTypeError(f"cannot write {text}: name a file in an existing folder")
-    return path
+    """A path that can be written, so that a long run does not end without its figures."""
+    try:
+        check_writable(text)
+    except UserError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+    return Path(text)
 
 
 def write_json(path: Path | None, figures: dict | list) -> None:
-    """Write figures to a JSON file, if a path is given."""
+    """Write figures to a JSON file, if a path is given.
+
+    Raises:
+        OSError: it cannot be written; the figures are printed then.
+    """
     if path:
-        path.write_text(json.dumps(figures, indent=2) + "\n")
+        text = json.dumps(figures, indent=2) + "\n"
+        try:
+            write_whole(path, text)
+        except OSError:
+            print(text)
+            raise
 
 
 def progress(items: Iterable, description: str) -> Iterable:

@@ -3,12 +3,14 @@
 import argparse
 import sys
 from collections.abc import Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fcn_road_seg.cli.options import Subparsers, add_json_option, progress, write_json
+from fcn_road_seg.cli.options import Subparsers, add_json_option, json_path, progress, write_json
 from fcn_road_seg.errors import UserError
 from fcn_road_seg.frames.files import visible
+from fcn_road_seg.output import check_writable
 
 if TYPE_CHECKING:
     import numpy as np
@@ -29,9 +31,9 @@ def add_parser(subparsers: Subparsers) -> argparse.ArgumentParser:
     parser.add_argument(
         "input", type=Path, help="a drive: a bag, a video, a folder of images in order, or a KITTI raw drive"
     )
-    parser.add_argument("--out", type=Path, required=True, metavar="FILE.png", help="the mask: 255 = own vehicle")
+    parser.add_argument("--out", type=json_path, required=True, metavar="FILE.png", help="the mask: 255 = own vehicle")
     parser.add_argument(
-        "--preview", type=Path, metavar="FILE", help="a frame with the mask in red (default: FILE_preview.png)"
+        "--preview", type=json_path, metavar="FILE", help="a frame with the mask in red (default: FILE_preview.png)"
     )
     parser.add_argument("--image", metavar="TOPIC", help="image topic of a bag (default: the only one)")
     parser.add_argument(
@@ -59,6 +61,7 @@ def run(args: argparse.Namespace) -> int:
 
     if not is_image(preview):
         raise UserError(f"{preview} is not the name of an image, such as preview.png")
+    check_writable(preview)
     search = OwnVehicleSearch()
     for frame in progress(drive_frames(args), "looking"):
         if search.add(frame):
@@ -103,13 +106,19 @@ def bag_frames(path: Path, topic: str | None, most: int) -> "Iterator[np.ndarray
     """The first frames of an image topic of a bag; images that cannot be decoded are named and skipped."""
     from fcn_road_seg.bags.reader import open_bag
     from fcn_road_seg.bags.segment_bag import image_topics, to_rgb
+    from fcn_road_seg.bags.skipped_frames import SkippedFrames
+    from fcn_road_seg.frames.bit_depth import BitDepth
+
+    say = partial(print, file=sys.stderr)
+    skipped, bit_depth = SkippedFrames(say), BitDepth(say)
 
     with open_bag(path) as bag:
         (chosen,) = image_topics(bag, (topic,) if topic else ())
-        for _, (connection, _, data) in zip(range(most), bag.messages([chosen]), strict=False):
+        for _, (connection, stamp, data) in zip(range(most), bag.messages([chosen]), strict=False):
             try:
-                yield to_rgb(bag.deserialize(data, connection.msgtype), connection)
+                yield to_rgb(bag.deserialize(data, connection.msgtype), connection, bit_depth)
             except UserError as error:
-                print(f"skipped: {error}", file=sys.stderr)
+                skipped.add(chosen, stamp, error)
+        skipped.tell_rest()
         if bag.cut_off:
             print(bag.cut_off, file=sys.stderr)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from fcn_road_seg.cli.options import Subparsers, add_json_option, progress, write_json
 from fcn_road_seg.errors import UserError
+from fcn_road_seg.output import check_writable_folder
 
 if TYPE_CHECKING:
     from fcn_road_seg.training.label_folder import Member
@@ -71,6 +72,7 @@ def run(args: argparse.Namespace) -> int:
     if not (args.weights or args.peer):
         raise UserError("no network votes: give --weights, --peer or both")
     images = images_to_label(args.images)
+    check_writable_folder(args.out)
     members = [weights_member(text, args.device, args.threads) for text in args.weights]
     members += [peer_member(text, args.threads) for text in args.peer]
     track = partial(progress, description="labelling frames")

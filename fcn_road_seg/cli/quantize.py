@@ -16,6 +16,7 @@ from fcn_road_seg.cli.options import (
     write_json,
 )
 from fcn_road_seg.errors import UserError
+from fcn_road_seg.output import check_writable
 
 MEASURED = 24
 """Maximum number of calibration frames on which each layer is measured."""
@@ -78,6 +79,8 @@ def run(args: argparse.Namespace) -> int:
     checkpoint = load(weights_path(args.weights))
     metadata = checkpoint.metadata
 
+    out = args.out or int8_path(checkpoint.path)
+    check_writable(out)
     from fcn_road_seg.quantization.calibration import load_calibration
     from fcn_road_seg.quantization.post_training import quantize
     from fcn_road_seg.quantization.sensitivity import keep_sensitive_layers
@@ -105,7 +108,6 @@ def run(args: argparse.Namespace) -> int:
         nncf=version("nncf"),
     )
     agreement = check(quantised, checkpoint, example_frames(), precision="int8")
-    out = args.out or int8_path(checkpoint.path)
     write_int8(out, quantised.SerializeToString())
 
     print(

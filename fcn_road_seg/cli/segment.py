@@ -4,12 +4,14 @@ import argparse
 import os
 import re
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fcn_road_seg.cli.options import Subparsers, add_min_region_option, add_segmenter_options, load_segmenter, progress
 from fcn_road_seg.errors import UserError
 from fcn_road_seg.frames.image_file import SUFFIXES, images_in, is_image
+from fcn_road_seg.output import check_writable_folder
 
 if TYPE_CHECKING:
     import numpy as np
@@ -39,10 +41,12 @@ def run(args: argparse.Namespace) -> int:
     if not 0 <= args.alpha <= 1:
         raise UserError(f"--alpha is {args.alpha}, but must be in 0..1")
     files = find_files(args.input, args.out)
+    check_writable_folder(args.out)
     segmenter = load_segmenter(args)
     threshold = args.threshold or segmenter.threshold
     args.out.mkdir(parents=True, exist_ok=True)
 
+    from fcn_road_seg.frames.bit_depth import BitDepth
     from fcn_road_seg.frames.image_file import ImageFileError, read_rgb, write_image
     from fcn_road_seg.frames.video import VideoReader, VideoWriter
     from fcn_road_seg.postprocess.overlay import overlay
@@ -55,11 +59,13 @@ def run(args: argparse.Namespace) -> int:
         write_image(args.out / f"{name}_mask.png", mask)
         return overlay(frame, mask, args.alpha)
 
+    bit_depths: dict[Path, BitDepth] = {}  # the images of a folder are taken for those of one camera
     unreadable = 0
     for file in progress(files, "segmenting"):
         try:
             if is_image(file):
-                write_image(args.out / f"{file.stem}_overlay.png", answer(read_rgb(file), file.stem))
+                depth = bit_depths.setdefault(file.parent, BitDepth(partial(print, f"{file.parent}:", file=sys.stderr)))
+                write_image(args.out / f"{file.stem}_overlay.png", answer(read_rgb(file, depth), file.stem))
                 continue
             video, fault = VideoReader(file), None
             with VideoWriter(args.out / f"{file.stem}_overlay.mp4", video.rate) as writer:

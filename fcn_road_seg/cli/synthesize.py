@@ -5,6 +5,7 @@ from pathlib import Path
 
 from fcn_road_seg.cli.options import Subparsers, progress
 from fcn_road_seg.errors import UserError
+from fcn_road_seg.output import check_writable_folder, whole_folder, write_whole
 
 METRES_APART = 40.0
 """Distance between frames that no two of them look alike at."""
@@ -35,13 +36,13 @@ def run(args: argparse.Namespace) -> int:
         if (args.out / part).exists():
             raise UserError(f"{args.out} already has {part}/: choose another folder")
     check_names(args)
-    for part in ("images", "labels"):
-        (args.out / part).mkdir(parents=True)
-    names = {"train": write_drive(args, args.seed, args.frames, "street_a")}
-    if args.val_frames:
-        names["val"] = write_drive(args, args.seed + 1, args.val_frames, "street_b")
-    for part, listed in names.items():
-        (args.out / f"{part}.txt").write_text("".join(f"{name}\n" for name in listed))
+    check_writable_folder(args.out)
+    with whole_folder(args.out / "images") as images, whole_folder(args.out / "labels") as labels:
+        names = {"train": write_drive(args, args.seed, args.frames, "street_a", images, labels)}
+        if args.val_frames:
+            names["val"] = write_drive(args, args.seed + 1, args.val_frames, "street_b", images, labels)
+        for part, listed in names.items():
+            write_whole(args.out / f"{part}.txt", "".join(f"{name}\n" for name in listed))
     print(f"{args.out}: " + ", ".join(f"{len(listed)} frames in {part}.txt" for part, listed in names.items()))
     return 0
 
@@ -59,8 +60,8 @@ def check_names(args: argparse.Namespace) -> None:
             raise UserError(f"there is no {option} {given!r}: --{option} takes {', '.join(known)}")
 
 
-def write_drive(args: argparse.Namespace, seed: int, count: int, prefix: str) -> list[str]:
-    """Write frames of one street, `METRES_APART`; returns their names."""
+def write_drive(args: argparse.Namespace, seed: int, count: int, prefix: str, images: Path, labels: Path) -> list[str]:
+    """Write frames of one street, `METRES_APART`, to folders for their images and labels; returns their names."""
     import numpy as np
 
     from fcn_road_seg.frames.image_file import write_image
@@ -72,6 +73,6 @@ def write_drive(args: argparse.Namespace, seed: int, count: int, prefix: str) ->
     names = [f"{prefix}_{i:03d}" for i in range(count)]
     for i in progress(range(count), f"drawing {prefix}"):
         frame = drive[i]
-        write_image(args.out / "images" / f"{names[i]}.jpg", frame.image)
-        write_image(args.out / "labels" / f"{names[i]}.png", frame.road.view(np.uint8))
+        write_image(images / f"{names[i]}.jpg", frame.image)
+        write_image(labels / f"{names[i]}.png", frame.road.view(np.uint8))
     return names

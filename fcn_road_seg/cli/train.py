@@ -117,6 +117,8 @@ def run(args: argparse.Namespace) -> int:
             print(folder.finished_text(recipe.epochs), file=sys.stderr)
             write_json(args.json, {"best": best, "seconds": 0.0})
         return 0
+    if main_process and not args.resume:
+        folder.check_new()
     device = torch_device(args.device)
     if "LOCAL_RANK" in os.environ and device.type == "cuda":  # under torchrun
         torch.cuda.set_device(torch_device(f"cuda:{os.environ['LOCAL_RANK']}"))

@@ -15,6 +15,7 @@ from zipfile import BadZipFile
 import numpy as np
 
 from fcn_road_seg.datasets.label_image import check_labelled, read_ids
+from fcn_road_seg.errors import first_line
 from fcn_road_seg.frames.files import visible
 from fcn_road_seg.frames.image_file import LABEL_SUFFIXES, by_name, read_rgb
 from fcn_road_seg.frames.sample import IGNORE, NOT_ROAD, ROAD, DatasetError, Sample, Samples
@@ -97,7 +98,7 @@ def _extract(root: str | Path, part: str, mode: str, kind: str) -> None:
     except RuntimeError:
         raise DatasetError(f"{root} is not a Cityscapes folder: it needs {IMAGES}/{part} and {kind}/{part}") from None
     except (OSError, ValueError, BadZipFile) as error:
-        raise DatasetError(f"cannot read {root} as Cityscapes: {error}") from None
+        raise DatasetError(f"cannot read {root} as Cityscapes: {first_line(error)}") from None
 
 
 @cache

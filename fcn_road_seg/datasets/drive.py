@@ -13,6 +13,7 @@ import numpy as np
 
 from fcn_road_seg.datasets.kitti_drive import image_folders, stamped
 from fcn_road_seg.errors import UserError
+from fcn_road_seg.frames.bit_depth import BitDepth
 from fcn_road_seg.frames.image_file import SUFFIXES, images_in, read_rgb
 from fcn_road_seg.frames.video import VideoReader
 
@@ -72,7 +73,8 @@ def open_drive(path: Path | None, frames: int = 0, rate: float = 10.0, seed: int
     limit = frames or MAX_FRAMES
     if path.is_dir():
         images = _images(path)[:limit]
-        pictures = (DriveFrame(read_rgb(image), None) for image in images)
+        bit_depth = BitDepth()
+        pictures = (DriveFrame(read_rgb(image, bit_depth), None) for image in images)
         return Drive(path.resolve().name, len(images), pictures, stamped(path))
     if not path.exists():
         raise UserError(f"there is no drive {path}: name a folder of images, a KITTI raw drive or a video")

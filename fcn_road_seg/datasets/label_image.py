@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from fcn_road_seg.datasets.label_map import FILE_NAME, LabelMap, listed
+from fcn_road_seg.errors import first_line
 from fcn_road_seg.frames.files import read_bytes
 from fcn_road_seg.frames.sample import IGNORE, ROAD, DatasetError
 
@@ -108,10 +109,10 @@ def _pixels(path: str | Path, image: np.ndarray, colours: bool) -> np.ndarray:
             lossy = file.format in LOSSY
             pixels = np.array(file.convert("RGB") if colours else file)
     except UnidentifiedImageError:
-        raise DatasetError(f"{path} is missing or damaged (it is no image)") from None
+        raise DatasetError(f"{path} cannot be read: it is no image") from None
     except (OSError, SyntaxError, ValueError) as error:  # Pillow raises SyntaxError for a broken chunk
-        reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
-        raise DatasetError(f"{path} is missing or damaged ({reason})") from None
+        why = getattr(error, "strerror", None) or f"it is damaged ({first_line(error)})"
+        raise DatasetError(f"{path} cannot be read: {why}") from None
     if lossy:
         raise DatasetError(f"{path} is a JPEG, whose pixels are not exact: save labels as PNG")
     check_size(Path(path), pixels.shape[1], pixels.shape[0], image)

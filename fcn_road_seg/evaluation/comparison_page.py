@@ -12,6 +12,7 @@ from fcn_road_seg.evaluation.inference_loop import segmented
 from fcn_road_seg.evaluation.paired_bootstrap import CONFIDENCE, DRAWS
 from fcn_road_seg.frames.image_file import write_image
 from fcn_road_seg.frames.sample import ROAD, Sample, Samples
+from fcn_road_seg.output import whole_file
 
 
 def write_comparison(
@@ -87,4 +88,5 @@ def plot_frames(path: Path, per_frame: Sequence[Mapping]) -> None:
     least = max(0.0, float(iou.min()) - 0.05)
     axes.set(xlim=(least, 1.01), ylim=(least, 1.01))
     axes.set_title(f"B is higher on {int((iou[:, 1] > iou[:, 0]).sum())} of {len(iou)} frames", fontsize=10)
-    figure.savefig(path)
+    with whole_file(path) as partial:
+        figure.savefig(partial)

@@ -5,23 +5,22 @@ from typing import Any
 
 from fcn_road_seg.errors import UserError
 from fcn_road_seg.inference.segmenter import RoadSegmenter
+from fcn_road_seg.output import check_writable_folder, write_whole
 
 
 def prepare(folder: Path) -> None:
     """Create the folder of a page, and in it `frames` for its pictures.
 
     Raises:
-        UserError: it cannot be created, or matplotlib or Jinja2 is not installed.
+        UserError: it cannot be written to, or matplotlib or Jinja2 is not installed.
     """
     try:
         import jinja2  # noqa: F401
         from matplotlib.figure import Figure  # noqa: F401
     except ImportError as error:
         raise UserError(f"--report needs {error.name}: pip install matplotlib jinja2") from None
-    try:
-        (folder / "frames").mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"cannot create the folder {folder} for the report: {error.strerror}") from None
+    check_writable_folder(folder / "frames")
+    (folder / "frames").mkdir(parents=True, exist_ok=True)
 
 
 def write_page(folder: Path, template: str, **values: Any) -> None:
@@ -31,7 +30,7 @@ def write_page(folder: Path, template: str, **values: Any) -> None:
     environment = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=True)
     environment.filters["percent"] = lambda share: "–" if share is None else f"{100 * share:.2f}"
     environment.filters["points"] = lambda share: "–" if share is None else f"{100 * share:+.2f}"
-    (folder / "index.html").write_text(environment.get_template(template).render(values))
+    write_whole(folder / "index.html", environment.get_template(template).render(values))
 
 
 def weights_facts(segmenter: RoadSegmenter) -> dict[str, str]:

@@ -20,6 +20,7 @@ from fcn_road_seg.evaluation.temperature_scaling import BINS, expected_calibrati
 from fcn_road_seg.frames.image_file import write_image
 from fcn_road_seg.frames.sample import IGNORE, ROAD, Sample
 from fcn_road_seg.inference.segmenter import RoadSegmenter
+from fcn_road_seg.output import whole_file
 from fcn_road_seg.postprocess.threshold import threshold_level
 
 if TYPE_CHECKING:
@@ -173,7 +174,8 @@ def plot_curves(path: Path, perspective: PixelCounts, birds_eye: PixelCounts, th
     axes.plot([], [], "o", color="grey", label=f"threshold {threshold:.3f}")
     axes.set(xlim=(0.5, 1.005), ylim=(0.5, 1.005))
     axes.legend(loc="lower left")
-    figure.savefig(path)
+    with whole_file(path) as partial:
+        figure.savefig(partial)
 
 
 def plot_reliability(path: Path, counts: PixelCounts) -> None:
@@ -188,7 +190,8 @@ def plot_reliability(path: Path, counts: PixelCounts) -> None:
     axes.plot([0, 1], [0, 1], "--", color="grey")
     axes.plot(mean[pixels > 0], (share / there)[pixels > 0], "o-")
     axes.set_title(f"calibration error (ECE) {100 * expected_calibration_error(counts):.2f} %", fontsize=10)
-    figure.savefig(path)
+    with whole_file(path) as partial:
+        figure.savefig(partial)
 
 
 def figure_of(xlabel: str, ylabel: str) -> "tuple[Figure, Axes]":

@@ -11,6 +11,7 @@ from fcn_road_seg.evaluation.kitti_camera import check_files
 from fcn_road_seg.frames.files import visible
 from fcn_road_seg.frames.image_file import read_rgb, write_image
 from fcn_road_seg.frames.sample import DatasetError
+from fcn_road_seg.output import check_writable_folder
 
 SERVER_FRAMES = {"um": 96, "umm": 94, "uu": 100}
 """Number of KITTI Road's test frames by category; the server wants all of them."""
@@ -66,13 +67,11 @@ def empty_folder(folder: str | Path, files: set[str]) -> Path:
     """Create a folder that may hold nothing but these files, so that what is zipped is what was written.
 
     Raises:
-        UserError: it cannot be created, or holds something else.
+        UserError: it cannot be written to, or holds something else.
     """
     folder = Path(folder)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"cannot create the folder {folder} for the submission: {error.strerror}") from None
+    check_writable_folder(folder)
+    folder.mkdir(parents=True, exist_ok=True)
     others = [path.name for path in visible(folder) if path.name not in files]
     if others:
         raise UserError(f"{folder} holds {others[0]}, which is not part of this submission: name an empty folder")

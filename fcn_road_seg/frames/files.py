@@ -13,15 +13,20 @@ def visible(folder: Path) -> list[Path]:
     return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
 
 
+def check_ends(path: Path) -> None:
+    """Raise OSError if a path is that of a pipe, a socket or a device, which may never end."""
+    if path.exists() and not path.is_file() and not path.is_dir() and STREAMS not in path.absolute().parents:
+        raise OSError(errno.EINVAL, "it is a pipe or a device, not a file", str(path))
+
+
 def read_bytes(path: str | Path) -> bytes:
     """Read a file.
 
     Raises:
-        OSError: it cannot be read, or it is a pipe, a socket or a device, which may never end.
+        OSError: it cannot be read, or may never end, see `check_ends`.
     """
     path = Path(path)
-    if path.exists() and not path.is_file() and not path.is_dir() and STREAMS not in path.absolute().parents:
-        raise OSError(errno.EINVAL, "it is a pipe or a device, not a file", str(path))
+    check_ends(path)
     return path.read_bytes()
 
 

@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 
 from fcn_road_seg.errors import FrameError
+from fcn_road_seg.frames.bit_depth import BitDepth
 from fcn_road_seg.frames.image_file import ImageFileError, decode_rgb, jpeg_or_png_size
 
 MAX_SIDE = 16384
@@ -44,6 +45,8 @@ class Encoding(NamedTuple):
     """Smallest width and height."""
     rows_per_pixel_row: float = 1
     """Rows of bytes per row of pixels."""
+    sample_bytes: int = 1
+    """2: the samples have 16 bits, and ``to_rgb`` takes them reduced to 8."""
 
 
 def _convert(code: int) -> Callable[[np.ndarray], np.ndarray]:
@@ -66,7 +69,6 @@ ENCODINGS: dict[str, Encoding] = {
     "rgba8": Encoding(4, _convert(cv2.COLOR_RGBA2RGB)),
     "bgra8": _BGRA,
     "mono8": _GREY,
-    "mono16": Encoding(2, _convert(cv2.COLOR_GRAY2RGB)),  # only the high bytes
     # ROS names a Bayer pattern after its first two rows, OpenCV after pixels two and three of rows two and three.
     "bayer_rggb8": _bayer(cv2.COLOR_BayerBG2RGB),
     "bayer_bggr8": _bayer(cv2.COLOR_BayerRG2RGB),
@@ -82,17 +84,23 @@ ENCODINGS: dict[str, Encoding] = {
     "8UC3": _BGR,
     "8UC4": _BGRA,
 }
+ENCODINGS |= {
+    name.replace("8", "16"): ENCODINGS[name]._replace(pixel_bytes=2 * ENCODINGS[name].pixel_bytes, sample_bytes=2)
+    for name in ENCODINGS
+    if re.fullmatch("(rgb|bgr)a?8|mono8|bayer_[rgb]{4}8", name)
+}
 _NUMBERS = re.compile(r"\d+[USF]C\d*")
 """Encodings that only name a number type, such as 32FC1; depth images and other data use them."""
 
 
-def image_to_rgb(message: Any, max_pixels: int = MAX_PIXELS) -> np.ndarray:
+def image_to_rgb(message: Any, max_pixels: int = MAX_PIXELS, bit_depth: BitDepth | None = None) -> np.ndarray:
     """Decode an image message of any encoding and row padding.
 
     Args:
         message: a sensor_msgs/Image, or any object with its fields. ``data`` is a buffer of bytes (``array('B')`` in
             rclpy), ``step`` the length of a row in bytes including its padding.
         max_pixels: most pixels to accept, up to ``MAX_PIXELS``.
+        bit_depth: of the camera, for 16-bit encodings; default: that of this image alone.
 
     Returns:
         (height, width, 3) uint8 RGB. For ``rgb8`` it is a view of the message's bytes.
@@ -124,18 +132,20 @@ def image_to_rgb(message: Any, max_pixels: int = MAX_PIXELS) -> np.ndarray:
             "data", f"{rows} rows of {step} bytes are {rows * step} bytes, but the message has {data.size}"
         )
     pixels = data[: rows * step].reshape(rows, step)[:, :row].reshape(rows, width, encoding.pixel_bytes)
-    if name == "mono16":
-        pixels = pixels[:, :, 0 if message.is_bigendian else 1]
+    if encoding.sample_bytes == 2:
+        samples = np.ascontiguousarray(pixels).view(">u2" if message.is_bigendian else "<u2")
+        pixels = (bit_depth or BitDepth()).to_8_bits(samples)
     return encoding.to_rgb(pixels)
 
 
-def compressed_to_rgb(message: Any, max_pixels: int = MAX_PIXELS) -> np.ndarray:
+def compressed_to_rgb(message: Any, max_pixels: int = MAX_PIXELS, bit_depth: BitDepth | None = None) -> np.ndarray:
     """Decode a compressed image message: a JPEG or PNG as image_transport publishes them.
 
     Args:
         message: a sensor_msgs/CompressedImage, or any object with its fields. ``data`` is a buffer of bytes; its
             content, not ``format``, decides whether it is JPEG or PNG.
         max_pixels: most pixels to accept, up to ``MAX_PIXELS``.
+        bit_depth: of the camera, for 16-bit PNGs; default: that of this image alone.
 
     Returns:
         (height, width, 3) uint8 RGB, converted from grey and 16 bits; an EXIF orientation is not applied.
@@ -165,7 +175,7 @@ def compressed_to_rgb(message: Any, max_pixels: int = MAX_PIXELS) -> np.ndarray:
             "compression", f"a picture of {size[0]}x{size[1]} pixels cannot be in {len(content)} bytes"
         )
     try:
-        return decode_rgb(content)
+        return decode_rgb(content, bit_depth)
     except ImageFileError as error:
         raise ImageMessageError("compression", f"the {message.format!r} picture is {error}") from None
 

@@ -9,13 +9,14 @@ import json
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 
+import safetensors.torch
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 
 from fcn_road_seg.errors import UserError
 from fcn_road_seg.inference.network import FC_FORMS, STRIDE, VGG16_WIDTHS, FCN8s
 from fcn_road_seg.inference.preprocess import MAX_NETWORK_WIDTH, MEAN
+from fcn_road_seg.output import utf8_name, write_whole
 
 FORMAT = "fcn_road_seg"
 FORMAT_VERSION = 1
@@ -96,7 +97,7 @@ class Checkpoint:
 
 
 def save(path: str | Path, network: FCN8s, metadata: Metadata) -> None:
-    """Write the network's weights, in FP16, and the metadata to `path` atomically.
+    """Write the network's weights, in FP16, and the metadata to `path`, whole or not at all.
 
     Raises:
         CheckpointError: a weight is not finite in FP16.
@@ -112,11 +113,7 @@ def save(path: str | Path, network: FCN8s, metadata: Metadata) -> None:
         "sha256": digest(text, tensors),
         "metadata": text,
     }
-    path = Path(path)
-    partial = path.with_name(path.name + ".partial")
-    save_file(tensors, partial, header)
-    partial.chmod(0o644)  # safetensors makes it readable by its owner only
-    partial.replace(path)
+    write_whole(path, safetensors.torch.save(tensors, header))
 
 
 def load(path: str | Path) -> Checkpoint:
@@ -128,7 +125,7 @@ def load(path: str | Path) -> Checkpoint:
     """
     path = Path(path)
     try:
-        with safe_open(path, "pt") as file:
+        with utf8_name(path) as name, safe_open(name, "pt") as file:
             header = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except FileNotFoundError:

@@ -6,6 +6,7 @@ from typing import NamedTuple
 from fcn_road_seg.checksum import checked_sha256, write_checksum
 from fcn_road_seg.errors import UserError
 from fcn_road_seg.inference.checkpoint import CheckpointError
+from fcn_road_seg.output import write_whole
 
 
 class Int8File(NamedTuple):
@@ -41,7 +42,5 @@ def read_int8(path: Path) -> Int8File:
 
 def write_int8(path: Path, content: bytes) -> None:
     """Write an INT8 file, and then its SHA-256 file."""
-    partial = path.with_name(path.name + ".partial")
-    partial.write_bytes(content)
-    partial.replace(path)
+    write_whole(path, content)
     write_checksum(path, content)

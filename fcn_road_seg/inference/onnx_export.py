@@ -16,12 +16,13 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from fcn_road_seg.errors import UserError
+from fcn_road_seg.errors import UserError, first_line
 from fcn_road_seg.inference.checkpoint import Checkpoint
 from fcn_road_seg.inference.inference_network import InferenceNetwork
 from fcn_road_seg.inference.int8_file import read_int8
 from fcn_road_seg.inference.network import STRIDE, FCN8s
 from fcn_road_seg.inference.preprocess import MAX_NETWORK_WIDTH, MEAN
+from fcn_road_seg.output import write_whole
 
 if TYPE_CHECKING:
     import onnx
@@ -156,7 +157,7 @@ def load_int8(path: Path, checkpoint: Checkpoint) -> "onnx.ModelProto":
     try:
         model = onnx.load_from_string(read_int8(path).content)
     except DecodeError as error:
-        raise ExportError(f"{path} is not an ONNX file ({error})") from None
+        raise ExportError(f"{path} is not an ONNX file ({first_line(error)})") from None
     known = properties(model)
     if known.get("precision") != "int8":
         raise ExportError(f"{path} is not an INT8 file of this program: make one with `road_seg quantize`")
@@ -183,8 +184,5 @@ def parse_size(text: str) -> tuple[int, int] | None:
 
 
 def save(model: "onnx.ModelProto", path: str | Path) -> None:
-    """Write the file atomically."""
-    path = Path(path)
-    partial = path.with_name(path.name + ".partial")
-    partial.write_bytes(model.SerializeToString())
-    partial.replace(path)
+    """Write the file, whole or not at all."""
+    write_whole(path, model.SerializeToString())

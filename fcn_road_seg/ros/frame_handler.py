@@ -10,6 +10,7 @@ from rclpy.publisher import Publisher
 from sensor_msgs.msg import CompressedImage, Image
 
 from fcn_road_seg.errors import DeviceLostError, FrameError, first_line
+from fcn_road_seg.frames.bit_depth import BitDepth
 from fcn_road_seg.frames.image_message import compressed_to_rgb, fill_image, image_to_rgb
 from fcn_road_seg.postprocess.out_of_domain import alarm, look
 from fcn_road_seg.postprocess.small_regions import without_small_regions
@@ -64,9 +65,11 @@ class FrameHandler:
         self._statistics = statistics
         self._faults = faults
         self._temporal_filter = TemporalFilter()
+        self._bit_depth = BitDepth(node.get_logger().info)
 
     def restart(self) -> None:
         """Forget past frames."""
+        self._bit_depth = BitDepth(self._node.get_logger().info)
         self._statistics.restart()
         self._temporal_filter.reset()
 
@@ -107,7 +110,7 @@ class FrameHandler:
         if limit and age_at_arrival is not None and 1000 * age_at_arrival > limit:
             raise FrameError("age", f"it is {1000 * age_at_arrival:.0f} ms old, but max_age_ms is {limit:g}")
         _, decode = TRANSPORTS[parameters.image_transport]
-        frame = decode(message, parameters.max_pixels)
+        frame = decode(message, parameters.max_pixels, self._bit_depth)
         decoded = time.perf_counter()
         probability = segmenter(frame)
         segmented = time.perf_counter()

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import torch
 
-from fcn_road_seg.errors import UserError
+from fcn_road_seg.errors import UserError, first_line
 from fcn_road_seg.inference import checkpoint
 from fcn_road_seg.inference.checkpoint import CheckpointError
 from fcn_road_seg.inference.segmenter import weights_path
@@ -53,7 +53,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         first, second = (checkpoint.load(weights_path(name)) for name in (given.first, given.second))
         blend(first, second, given.share, given.out)
     except (UserError, OSError) as error:
-        print(f"{parser.prog}: {error}", file=sys.stderr)
+        print(f"{parser.prog}: {first_line(error)}", file=sys.stderr)
         return 2
     return 0
 

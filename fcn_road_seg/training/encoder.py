@@ -7,6 +7,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torchvision.models import VGG16_Weights
 
+from fcn_road_seg.errors import first_line
 from fcn_road_seg.inference.checkpoint import CheckpointError
 from fcn_road_seg.inference.network import FCN8s, torchvision_names
 
@@ -26,7 +27,7 @@ def load_encoder(network: FCN8s, weights: str | Path | None = None) -> None:
     except (OSError, SafetensorError, RuntimeError) as error:
         what = f"cannot read {weights}" if weights else "cannot download torchvision's VGG-16"
         raise CheckpointError(
-            f"{what} ({str(error).splitlines()[0]}); give VGG-16's ImageNet weights with --encoder-weights FILE"
+            f"{what} ({first_line(error)}); give VGG-16's ImageNet weights with --encoder-weights FILE"
         ) from None
     state = network.state_dict()
     for theirs, ours in torchvision_names().items():

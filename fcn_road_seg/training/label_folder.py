@@ -17,6 +17,7 @@ from fcn_road_seg.errors import UserError
 from fcn_road_seg.evaluation.inference_loop import Segment
 from fcn_road_seg.frames.image_file import LABEL_SUFFIXES, by_name, images_in, read_rgb, write_image
 from fcn_road_seg.frames.sample import IGNORE, NOT_ROAD, ROAD, DatasetError
+from fcn_road_seg.output import whole_file, whole_folder, write_whole
 from fcn_road_seg.training.pseudo_labels import confident_label, mean_probability
 
 VAL_LIST = "# Networks made these labels, so they validate nothing: all frames are for training.\n"
@@ -50,7 +51,7 @@ def label_folder(
 
     Each network sees every image and its mirror image; a pixel's P(road) is the mean of all answers by the networks'
     votes. Besides `images/` and `labels/` the folder gets `labels.json`, the figures below with what made the labels,
-    and an empty `val.txt`, because such labels should not validate anything.
+    and an empty `val.txt`, because such labels should not validate anything. `labels/` appears when all are made.
 
     Args:
         images: from `images_to_label`.
@@ -77,26 +78,27 @@ def label_folder(
     known = [path for path in images if path.stem in kept_labels]
     if kept and not known:
         raise DatasetError(f"{kept} has no label of these images, such as {images[0].stem}.png")
-    for part in ("images", "labels"):
-        (out / part).mkdir(parents=True, exist_ok=True)
-    (out / "val.txt").write_text(VAL_LIST)
+    (out / "images").mkdir(parents=True, exist_ok=True)
     counts, unsure = np.zeros(256, np.int64), 0
     votes = [member.votes for member in members]
-    for path in track(images):
-        image = read_rgb(path)
-        check_upright(path)
-        label = confident_label(mean_probability([m.segment for m in members], image, votes), road, not_road)
-        if path.stem in kept_labels:
-            before = read_label(kept_labels[path.stem], image, None)
-            label = np.where(before == IGNORE, label, before)
-        if label.min() == IGNORE:
-            unsure += 1
-            continue
-        write_image(out / "labels" / f"{path.stem}.png", label)
-        shutil.copyfile(path, out / "images" / path.name)
-        counts += np.bincount(label.ravel(), minlength=256)
-    if unsure == len(images):
-        raise DatasetError("the networks are sure of no pixel of these images: bring --road and --not-road closer")
+    with whole_folder(out / "labels") as labels:
+        for path in track(images):
+            image = read_rgb(path)
+            check_upright(path)
+            label = confident_label(mean_probability([m.segment for m in members], image, votes), road, not_road)
+            if path.stem in kept_labels:
+                before = read_label(kept_labels[path.stem], image, None)
+                label = np.where(before == IGNORE, label, before)
+            if label.min() == IGNORE:
+                unsure += 1
+                continue
+            write_image(labels / f"{path.stem}.png", label)
+            with whole_file(out / "images" / path.name) as copy:
+                shutil.copyfile(path, copy)
+            counts += np.bincount(label.ravel(), minlength=256)
+        if unsure == len(images):
+            raise DatasetError("the networks are sure of no pixel of these images: bring --road and --not-road closer")
+        write_whole(out / "val.txt", VAL_LIST)
     shares = (counts / counts.sum()).tolist()
     figures = {
         "frames": len(images) - unsure,
@@ -114,7 +116,7 @@ def label_folder(
         "not_road_to": not_road,
         "kept_labels": str(kept) if kept else None,
     }
-    (out / "labels.json").write_text(json.dumps(made_by | figures, indent=1) + "\n")
+    write_whole(out / "labels.json", json.dumps(made_by | figures, indent=1) + "\n")
     return figures
 
 

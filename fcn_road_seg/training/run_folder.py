@@ -9,18 +9,20 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
+import safetensors.torch
 import torch
 import yaml
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import nn
 from torch.utils.tensorboard import SummaryWriter
 
+from fcn_road_seg.errors import UserError, first_line
 from fcn_road_seg.evaluation.inference_loop import Track
 from fcn_road_seg.frames.files import read_text
 from fcn_road_seg.frames.sample import IGNORE, ROAD, DatasetError, Samples
 from fcn_road_seg.inference import checkpoint
 from fcn_road_seg.inference.checkpoint import CheckpointError
+from fcn_road_seg.output import check_writable_folder, whole_file, write_whole
 from fcn_road_seg.training.recipe import Recipe
 
 
@@ -38,21 +40,35 @@ class RunFolder:
         self.log_file, self._table = self.path / "train.log", self.path / "log.csv"
         self._state = self.path / "state.safetensors"
 
+    def check_new(self) -> None:
+        """Check, before the work, that a new run can be written.
+
+        Raises:
+            CheckpointError: the folder already holds a run.
+            UserError: it cannot be written to, or its name is not UTF-8, which TensorBoard needs.
+        """
+        if (self.path / "recipe.yaml").exists():
+            raise CheckpointError(f"{self.path} already holds a run: --resume it or choose another folder")
+        try:
+            str(self.path).encode()
+        except UnicodeEncodeError:
+            raise UserError(f"the name of the run folder {self.path} is not UTF-8: choose another") from None
+        check_writable_folder(self.path)
+
     def create(self) -> None:
         """Create the folder.
 
         Raises:
-            CheckpointError: it already holds a run.
+            UserError: as `check_new`.
         """
-        if (self.path / "recipe.yaml").exists():
-            raise CheckpointError(f"{self.path} already holds a run: --resume it or choose another folder")
+        self.check_new()
         self.path.mkdir(parents=True, exist_ok=True)
 
     def write_snapshot(self, recipe: Recipe, data: Mapping[str, Samples]) -> None:
         """Write the recipe and the names of all frames."""
-        (self.path / "recipe.yaml").write_text(yaml.safe_dump(asdict(recipe), sort_keys=False))
+        write_whole(self.path / "recipe.yaml", yaml.safe_dump(asdict(recipe), sort_keys=False))
         names = {name: list(frames.names) for name, frames in data.items() if hasattr(frames, "names")}
-        (self.path / "data.json").write_text(json.dumps(names, indent=1))
+        write_whole(self.path / "data.json", json.dumps(names, indent=1))
 
     def begun(self, epochs: int) -> checkpoint.Checkpoint:
         """The weights of the last complete epoch, to resume from.
@@ -89,12 +105,10 @@ class RunFolder:
     def log(self, row: dict[str, float]) -> None:
         """Add an epoch's figures to TensorBoard and to the CSV, where a repeated epoch replaces its old row."""
         rows = [old for old in self._rows() if old["epoch"] < row["epoch"]]
-        partial = self._table.with_suffix(".partial")
-        with open(partial, "w", newline="") as handle:
+        with whole_file(self._table) as partial, open(partial, "w", newline="") as handle:
             writer = csv.DictWriter(handle, row)
             writer.writeheader()
             writer.writerows([*rows, row])
-        partial.replace(self._table)
         for name, value in row.items():
             if name != "epoch":
                 self._board.add_scalar(name, value, row["epoch"])
@@ -118,15 +132,14 @@ class RunFolder:
         ]
 
     def save_state(self, parts: list[nn.Module], optimizer: torch.optim.Optimizer, epoch: int, best: dict) -> None:
-        """Write everything that the next epoch depends on, atomically."""
+        """Write everything that the next epoch depends on, whole or not at all."""
         tensors = {f"part{i}.{k}": v for i, part in enumerate(parts) for k, v in part.state_dict().items()}
         for index, slots in optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer.{index}.{slot}": value for slot, value in slots.items()}
         tensors = {name: tensor.cpu().contiguous() for name, tensor in tensors.items()}
-        partial = self._state.with_suffix(".partial")
         numbers = json.dumps({"epoch": epoch, "best": best})
-        save_file(tensors, partial, {"numbers": numbers, "sha256": checkpoint.digest(numbers, tensors)})
-        partial.replace(self._state)
+        header = {"numbers": numbers, "sha256": checkpoint.digest(numbers, tensors)}
+        write_whole(self._state, safetensors.torch.save(tensors, header))
 
     def load_state(self, parts: list[nn.Module], optimizer: torch.optim.Optimizer) -> tuple[int, dict]:
         """Restore the state that `save_state` wrote; returns the number of finished epochs and the best one's row.
@@ -154,7 +167,7 @@ class RunFolder:
             optimizer.load_state_dict({"state": slots, "param_groups": optimizer.state_dict()["param_groups"]})
             return numbers["epoch"], numbers["best"]
         except (OSError, SafetensorError, RuntimeError, TypeError, KeyError, ValueError) as error:
-            why = str(error).splitlines()[0]
+            why = first_line(error)
             raise CheckpointError(f"there is no run of this recipe to resume in {self.path} ({why})") from None
 
 

@@ -573,7 +573,7 @@ INVALID = {
     "two of a number": (write(f"image_02/{FILE}.jpg", b""), "have the same number"),
     "unreadable image": (
         write(f"image_02/{FILE}.png", b"no image"),
-        rf"image_02/{FILE}\.png is missing or not an image",
+        rf"image_02/{FILE}\.png is not an image",
     ),
     "image of another size": (
         lambda drive: cv2.imwrite(str(drive / f"image_02/{FILE}.png"), np.zeros((40, 80, 3), np.uint8)),

@@ -17,12 +17,14 @@ import numpy as np
 import pytest
 import tiny_bag
 import torch
+from rosbags.rosbag2 import StoragePlugin, Writer
 from tiny_bag import content, data_file, serialized, write_ros1, write_ros2
 
 from fcn_road_seg.bags.reader import open_bag
+from fcn_road_seg.bags.skipped_frames import SkippedFrames
 from fcn_road_seg.bags.writer import new_bag, offered_qos, remove_leftovers
 from fcn_road_seg.cli import segment_bag
-from fcn_road_seg.errors import DeviceLostError, UserError
+from fcn_road_seg.errors import DeviceLostError, FrameError, UserError
 from fcn_road_seg.frames.image_file import write_image
 from fcn_road_seg.frames.image_message import compressed_to_rgb, image_to_rgb
 from fcn_road_seg.inference.checkpoint import Metadata, save
@@ -511,3 +513,55 @@ def test_force_replaces_a_bag(tmp_path, drive, weights, probabilities):
     out = write_ros2(tmp_path / "out", "sqlite3")
     assert run(drive, "--out", out, "--force", *weights) == 0
     check(out, probabilities, serialized(content()))
+
+
+def twelve_bits(path: Path) -> Path:
+    """A bag of grey images of 12 bits in 16, the first of them dark."""
+    types = tiny_bag.ROS2.types
+    with Writer(path, version=Writer.VERSION_LATEST, storage_plugin=StoragePlugin.MCAP) as writer:
+        connection = writer.add_connection("/camera/image_raw", tiny_bag.IMAGE, typestore=tiny_bag.ROS2)
+        for i, grey in enumerate(dark_first()):
+            data = np.frombuffer((grey.astype("<u2") << 4).tobytes(), np.uint8)
+            message = types[tiny_bag.IMAGE](tiny_bag.header(tiny_bag.ROS2, i), 60, 192, "mono16", 0, 384, data)
+            writer.write(
+                connection, tiny_bag.START + i * tiny_bag.STEP, tiny_bag.ROS2.serialize_cdr(message, tiny_bag.IMAGE)
+            )
+    return path
+
+
+def dark_first() -> list[np.ndarray]:
+    """Grey frames, uint8 60 x 192, of which the first two use a quarter of the values."""
+    grey = [frame[:, :, 1].copy() for frame in tiny_bag.frames(4)]
+    for i, frame in enumerate(grey):
+        frame[0, 0] = 255
+        if i < 2:
+            grey[i] = frame // 4
+    return grey
+
+
+def test_12_bits_in_16_are_scaled_by_what_the_bag_has_shown(tmp_path, weights, segmenter, capsys):
+    assert run(twelve_bits(tmp_path / "drive"), "--out", tmp_path / "out", *weights) == 0
+    output = " ".join(capsys.readouterr().err.split())
+    assert output.count("values of 10 bits (the largest is 1008)") == output.count("values of 12 bits") == 1
+    shown = [frame * np.uint8(4) if i < 2 else frame for i, frame in enumerate(dark_first())]
+    for frame, (_, mask) in zip(shown, pictures(tmp_path / "out", "/road_seg/mask"), strict=True):
+        expected = threshold_mask(segmenter(np.stack([frame] * 3, 2)), 0.5)
+        assert np.array_equal(mask.data.reshape(60, 192), expected)
+
+
+def test_the_first_skipped_frame_of_a_kind_is_described_and_the_others_are_counted():
+    notes: list[str] = []
+    skipped = SkippedFrames(notes.append)
+    for i in range(3):
+        skipped.add("/a", 10**9 + i, FrameError("encoding", "nv24 is not known" + 300 * "."))
+    skipped.add("/a", 2 * 10**9, FrameError("size", "0x5 pixels"))
+    skipped.add("/b", 3 * 10**9, FrameError("encoding", "nv24 is not known"))
+    skipped.add("/b", 4 * 10**9, UserError("another sentence"))
+    skipped.tell_rest()
+    assert [note[:50] for note in notes] == [
+        "skipped: /a at 1.000000000 s: nv24 is not known..."[:50],
+        "skipped: /a at 2.000000000 s: 0x5 pixels",
+        "skipped: /b at 3.000000000 s: nv24 is not known",
+        "skipped: /b at 4.000000000 s: another sentence",
+        "skipped: 3 frames on /a for the same reason (encoding)"[:50],
+    ]

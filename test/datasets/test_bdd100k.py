@@ -72,7 +72,7 @@ def test_damaged_files_are_named(tmp_path):
     image, label = frames.frames[0]
     intact = label.read_bytes()
     label.write_bytes(intact[: len(intact) // 2])
-    with pytest.raises(DatasetError, match=f"{NAMES[0]}.png is missing or damaged"):
+    with pytest.raises(DatasetError, match=f"{NAMES[0]}.png cannot be read"):
         frames[0]
     Image.fromarray(np.full((180, 320), 3, np.uint8)).save(label)
     with pytest.raises(DatasetError, match="class id 3, but the highest valid one is 2"):

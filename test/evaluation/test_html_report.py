@@ -205,5 +205,5 @@ def test_every_frame_of_the_splits_has_a_street():
 
 def test_a_folder_that_cannot_be_created_is_an_error(kitti, tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(UserError, match="cannot create the folder"):
+    with pytest.raises(UserError, match="cannot write to .* is a file, not a folder"):
         write_report(tmp_path / "file" / "report", Segmenter(), Segmenter(), [kitti_set(kitti)], "")

@@ -54,7 +54,7 @@ def test_files_of_an_earlier_run_are_overwritten_but_others_are_refused(root, tm
     with pytest.raises(UserError, match="holds um_road_000050.png, which is not part of this submission"):
         write_submission(columns, root, tmp_path / "out")
     (tmp_path / "file").write_text("")
-    with pytest.raises(UserError, match="cannot create the folder"):
+    with pytest.raises(UserError, match="cannot write to .* is a file, not a folder"):
         write_submission(columns, root, tmp_path / "file" / "out")
 
 

@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 
 from fcn_road_seg.frames import image_message
+from fcn_road_seg.frames.bit_depth import BitDepth
+from fcn_road_seg.frames.image_file import decode_rgb
 from fcn_road_seg.frames.image_message import (
     ENCODINGS,
     MAX_SIDE,
@@ -56,10 +58,14 @@ EXACT = {
     "rgba8": (np.concatenate([RGB, ALPHA], 2), RGB),
     "bgra8": (BGRA, RGB),
     "mono8": (GREY, GREY_RGB),
-    "mono16": (np.stack([ALPHA[:, :, 0], GREY], 2), GREY_RGB),
     "8UC1": (GREY, GREY_RGB),
     "8UC3": (RGB[:, :, ::-1], RGB),
     "8UC4": (BGRA, RGB),
+}
+EXACT |= {  # little-endian, with the values of EXACT in the high bytes
+    name.replace("8", "16"): (np.stack([np.full_like(pixels, 9), pixels], -1), rgb)
+    for name, (pixels, rgb) in EXACT.items()
+    if name in ("rgb8", "bgr8", "rgba8", "bgra8", "mono8")
 }
 FLAT_AREAS = {
     "bayer_rggb8": mosaic("rggb"),
@@ -72,6 +78,11 @@ FLAT_AREAS = {
     "yuyv": YUYV,
     "nv12": np.concatenate([Y, CHROMA[0][::2]]),
     "nv21": np.concatenate([Y, CHROMA[1][::2]]),
+}
+FLAT_AREAS |= {
+    name.replace("8", "16"): np.stack([np.full_like(pixels, 9), pixels], -1)
+    for name, pixels in FLAT_AREAS.items()
+    if name.startswith("bayer")
 }
 
 
@@ -126,6 +137,42 @@ def test_mono16_is_the_high_byte_in_either_order(padding):
         np.testing.assert_array_equal(rgb, np.stack([values >> 8] * 3, 2))
 
 
+DARK = np.arange(35, dtype=np.uint16).reshape(5, 7) * 20  # up to 680
+
+
+@pytest.mark.parametrize("bits", [8, 10, 12, 14, 16])
+@pytest.mark.parametrize("name", ["mono16", "rgb16", "bayer_rggb16"])
+def test_the_bits_in_use_of_16_are_scaled_to_8(name, bits):
+    pixels, rgb = FLAT_AREAS["bayer_rggb8"] if "bayer" in name else GREY, GREY_RGB
+    if name == "rgb16":
+        pixels, rgb = RGB, RGB
+    pixels = pixels.astype(np.uint16) << 8 >> (16 - bits)
+    picture = image_to_rgb(message(pixels[:, :, None].view(np.uint8), name, height=len(pixels), width=pixels.shape[1]))
+    if "bayer" in name:
+        np.testing.assert_allclose(picture[:, [0, 11]], FLAT[:, [0, 11]], atol=3)
+    else:
+        np.testing.assert_array_equal(picture, rgb)
+    if name == "mono16":
+        png = compressed_to_rgb(compressed(encoded(".png", pixels), "mono16; png compressed "))
+        np.testing.assert_array_equal(png, rgb)
+
+
+def test_the_bits_of_a_camera_only_grow():
+    notes: list[str] = []
+    camera = BitDepth(notes.append)
+    brightest = []
+    for largest in (680, 900, 4000, 680, 70, 4095):
+        pixels = np.minimum(DARK, largest).astype(np.uint16)
+        pixels[0, 0] = largest
+        source = message(pixels[:, :, None].view(np.uint8), "mono16")
+        brightest.append(int(image_to_rgb(source, camera)[0, 0, 0]))
+    assert brightest == [680 >> 2, 900 >> 2, 4000 >> 4, 680 >> 4, 70 >> 4, 255]
+    assert notes == [
+        "16-bit images with values of 10 bits (the largest is 680): 1023 is white",
+        "16-bit images with values of 12 bits (the largest is 4000): 4095 is white",
+    ]
+
+
 def test_size_and_encoding_may_change_between_frames():
     for encoding in [*ENCODINGS, *reversed(ENCODINGS)]:
         check(encoding, image_to_rgb(example(encoding)))
@@ -173,7 +220,7 @@ def test_rgb8_is_not_copied():
         (dict(encoding="32SC4"), "encoding", "'32SC4' is depth"),
         (dict(encoding="64FC"), "encoding", "'64FC' is depth"),
         (dict(encoding=""), "encoding", "the encoding '' is not one of rgb8, bgr8"),
-        (dict(encoding="rgb16"), "encoding", "cv_bridge supports more, but cannot be loaded"),
+        (dict(encoding="nv24"), "encoding", "cv_bridge supports more, but cannot be loaded"),
     ],
 )
 def test_an_invalid_message_raises_one_sentence(changes, reason, text, without_cv_bridge):
@@ -209,7 +256,7 @@ def bridge(convert):
 
     class CvBridge:
         def imgmsg_to_cv2(self, source, desired_encoding):
-            assert (source.encoding, desired_encoding) == ("rgb16", "rgb8")
+            assert (source.encoding, desired_encoding) == ("nv24", "rgb8")
             return convert()
 
     return CvBridge
@@ -217,21 +264,21 @@ def bridge(convert):
 
 def test_cv_bridge_decodes_other_encodings(monkeypatch):
     stand_in(monkeypatch, CvBridge=bridge(lambda: RGB))
-    np.testing.assert_array_equal(image_to_rgb(message(RGB, "rgb16", padding=21)), RGB)
+    np.testing.assert_array_equal(image_to_rgb(message(RGB, "nv24", padding=21)), RGB)
 
 
 @pytest.mark.parametrize(
     "convert, text",
     [
-        (lambda: {}["no such\nkey"], "cv_bridge cannot decode 'rgb16'"),
-        (lambda: RGB[:, :, :2], "cv_bridge turned 'rgb16' into uint8 of shape (5, 7, 2)"),
-        (lambda: RGB.astype(np.uint16), "cv_bridge turned 'rgb16' into uint16"),
-        (lambda: None, "cv_bridge turned 'rgb16' into object"),
+        (lambda: {}["no such\nkey"], "cv_bridge cannot decode 'nv24'"),
+        (lambda: RGB[:, :, :2], "cv_bridge turned 'nv24' into uint8 of shape (5, 7, 2)"),
+        (lambda: RGB.astype(np.uint16), "cv_bridge turned 'nv24' into uint16"),
+        (lambda: None, "cv_bridge turned 'nv24' into object"),
     ],
 )
 def test_a_fault_of_cv_bridge_raises_one_sentence(monkeypatch, convert, text):
     stand_in(monkeypatch, CvBridge=bridge(convert))
-    error = error_of(image_to_rgb, message(RGB, "rgb16"))
+    error = error_of(image_to_rgb, message(RGB, "nv24"))
     assert text in str(error) and error.reason == "encoding"
 
 
@@ -246,7 +293,7 @@ def test_a_fault_of_cv_bridge_raises_one_sentence(monkeypatch, convert, text):
 )
 def test_cv_bridge_does_not_get_invalid_messages(monkeypatch, changes, reason):
     stand_in(monkeypatch, CvBridge=bridge(lambda: pytest.fail("called")))
-    assert error_of(image_to_rgb, message(RGB, "rgb16", **changes)).reason == reason
+    assert error_of(image_to_rgb, message(RGB, "nv24", **changes)).reason == reason
 
 
 def test_a_cv_bridge_that_cannot_be_loaded_is_not_used(monkeypatch):
@@ -254,7 +301,7 @@ def test_a_cv_bridge_that_cannot_be_loaded_is_not_used(monkeypatch):
         raise SystemError("compiled using NumPy 1.x")
 
     stand_in(monkeypatch, CvBridge=fail_to_load)
-    assert "cv_bridge supports more" in str(error_of(image_to_rgb, message(RGB, "rgb16")))
+    assert "cv_bridge supports more" in str(error_of(image_to_rgb, message(RGB, "nv24")))
 
 
 # Compressed
@@ -334,6 +381,52 @@ def test_exif_orientation_is_ignored():
     np.testing.assert_array_equal(compressed_to_rgb(compressed(turned)), compressed_to_rgb(compressed(JPEG)))
 
 
+@pytest.mark.parametrize("options", [[], [cv2.IMWRITE_JPEG_PROGRESSIVE, 1], [cv2.IMWRITE_JPEG_RST_INTERVAL, 1]])
+def test_a_jpeg_ends_where_its_segments_do(options):
+    whole = encoded(".jpg", SMOOTH, *options)
+    expected = decode_rgb(whole)
+    thumbnail = b"\xff\xe1" + struct.pack(">H", 2 + len(JPEG)) + JPEG  # in EXIF, with an end of its own
+    for content in (
+        whole + b"trailer \xff\xda\0\0 end",
+        whole + JPEG[:-40],  # a second picture, cut off
+        whole + b"\0" * 5000,
+        whole[:2] + thumbnail + whole[2:],
+    ):
+        np.testing.assert_array_equal(compressed_to_rgb(compressed(content)), expected)
+    for content in (whole[:-2], whole[:-40] + b"\0" * 40, whole[:2] + thumbnail + whole[2:-2]):
+        assert "was cut off" in str(error_of(compressed_to_rgb, compressed(content)))
+
+
+NOISE = np.random.default_rng(3).integers(0, 256, (96, 96, 3), np.uint8)
+
+
+@pytest.mark.parametrize(
+    "pixels, options",
+    [
+        (NOISE, []),
+        (NOISE[:, :, 0], []),
+        (NOISE, [cv2.IMWRITE_JPEG_QUALITY, 100]),
+        (NOISE, [cv2.IMWRITE_JPEG_RST_INTERVAL, 2]),
+    ],
+)
+def test_a_jpeg_zeroed_in_the_middle_is_refused(pixels, options):
+    content = bytearray(encoded(".jpg", pixels, *options))
+    compressed_to_rgb(compressed(bytes(content)))
+    middle = len(content) // 2
+    content[middle : middle + 128] = bytes(128)
+    error = error_of(compressed_to_rgb, compressed(bytes(content)))
+    assert "overwritten with zeros" in str(error) and error.reason == "compression"
+
+
+@pytest.mark.parametrize("value", [0, 128, 255])
+@pytest.mark.parametrize("options", [[], [cv2.IMWRITE_JPEG_OPTIMIZE, 1], [cv2.IMWRITE_JPEG_PROGRESSIVE, 1]])
+def test_an_even_picture_is_no_damage(value, options):
+    picture = np.full((512, 1024), value, np.uint8)
+    picture[:8, :8] = NOISE[:8, :8, 0]
+    for pixels in (picture, np.stack([picture] * 3, 2)):
+        assert abs(int(compressed_to_rgb(compressed(encoded(".jpg", pixels, *options)))[-1, -1, 0]) - value) < 3
+
+
 def png_header(width: int, height: int) -> bytes:
     ihdr = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
     return PNG[:8] + struct.pack(">I", 13) + ihdr + struct.pack(">I", zlib.crc32(ihdr))
@@ -408,7 +501,7 @@ def test_absurd_sizes_allocate_no_memory(monkeypatch):
 # Fuzz
 
 SIZES = [0, 1, 2, 3, 5, 7, 8, 12, 21, 24, 36, MAX_SIDE, MAX_SIDE + 1, 10**5, 2**31, 2**32 - 1]
-NAMES = [*ENCODINGS, "", "rgb16", "32FC1", "16UC1", "bayer_rggb16", "RGB8", "nv24", "\0\n\xff", "jpeg"]
+NAMES = [*ENCODINGS, "", "rgb32", "32FC1", "16UC1", "RGB8", "nv24", "\0\n\xff", "jpeg"]
 FORMATS = [*JPEG_FORMATS, *PNG_FORMATS, "16UC1; compressedDepth", "bayer_rggb8; jpeg compressed ", ";", "\n\0\xe9"]
 NO_BYTES = [
     None,

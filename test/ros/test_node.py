@@ -232,6 +232,16 @@ def test_compressed_images_are_decoded(domain_id, client, camera, segmenter, thr
     client.answer(camera, frame_message(FRAME, "rgb8", 86))
 
 
+def test_12_bits_in_16_are_a_picture(client, camera, segmenter, threshold):
+    grey = FRAME[:, :, 1].copy()
+    grey[0, 0] = 255
+    message = Image(height=grey.shape[0], width=grey.shape[1], encoding="mono16", step=2 * grey.shape[1])
+    message.header.stamp.sec = 87
+    message.data = (grey.astype("<u2") << 4 | 9).tobytes()
+    mask = client.answer(camera, message)
+    np.testing.assert_array_equal(mask_pixels(mask), threshold_mask(segmenter(np.stack([grey] * 3, 2)), threshold))
+
+
 def test_a_missing_package_is_named(other_domain_id, small_weights, tmp_path):
     prelude = "sys.modules['safetensors'] = None"
     node = NodeProcess(other_domain_id, tmp_path / "log", prelude, weights=small_weights)
