@@ -117,8 +117,6 @@ def run(args: argparse.Namespace) -> int:
             print(folder.finished_text(recipe.epochs), file=sys.stderr)
             write_json(args.json, {"best": best, "seconds": 0.0})
         return 0
-    if main_process and not args.resume:
-        folder.check_new()
     device = torch_device(args.device)
     if "LOCAL_RANK" in os.environ and device.type == "cuda":  # under torchrun
         torch.cuda.set_device(torch_device(f"cuda:{os.environ['LOCAL_RANK']}"))
@@ -146,6 +144,8 @@ def run(args: argparse.Namespace) -> int:
         raise RecipeError(
             f"recipe {recipe.name} prunes a teacher with {recipe.fc} fc6 and fc7, but this one has another form"
         )
+    if main_process and not args.resume:
+        folder.check_new()
     sources = {
         name: open_source(name, kinds.get(name, name), paths.get(name, []), recipe, args, maps.get(name))
         for name in recipe.samples
