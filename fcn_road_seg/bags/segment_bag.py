@@ -22,7 +22,7 @@ from rosbags.rosbag2 import Writer
 
 from fcn_road_seg.bags.reader import BagError, BagReader, Connection, open_bag
 from fcn_road_seg.bags.resume import ProbabilityLog
-from fcn_road_seg.bags.settings import KEY, job_settings, network_settings
+from fcn_road_seg.bags.settings import KEY, network_settings
 from fcn_road_seg.bags.skipped_frames import SkippedFrames
 from fcn_road_seg.bags.writer import add_connection, check_out, new_bag, offered_qos
 from fcn_road_seg.errors import DeviceLostError, UserError
@@ -35,6 +35,7 @@ from fcn_road_seg.postprocess.small_regions import without_small_regions
 from fcn_road_seg.postprocess.threshold import threshold_mask
 
 if TYPE_CHECKING:
+    from fcn_road_seg.inference.checkpoint import Checkpoint
     from fcn_road_seg.inference.segmenter import RoadSegmenter
 
 IMAGE, COMPRESSED = "sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage"
@@ -72,6 +73,19 @@ class Job:
     def log(self) -> Path:
         """The file from which an interrupted run resumes."""
         return self.out.with_name(self.out.name + ".resume")
+
+    def settings(self, checkpoint: "Checkpoint", network: dict[str, Any]) -> dict[str, Any]:
+        """What decides the messages that are added to the bag; `network` is from `network_settings`."""
+        files = visible(self.bag) if self.bag.is_dir() else [self.bag]
+        return network | {
+            "input": [[file.name, file.stat().st_size] for file in files],
+            "topics": self.images,
+            "namespace": self.namespace,
+            "overlay": self.overlay and [self.overlay, self.alpha],
+            "probability": self.probability,
+            "threshold": self.threshold or checkpoint.metadata.threshold,
+            "min-region": self.min_region,
+        }
 
     def check(self) -> None:
         """Raise BagError if `out` cannot be written."""
@@ -119,7 +133,7 @@ def segment_bag(job: Job, segmenter: "RoadSegmenter", report: Report = lambda ki
         bit_depths = {topic: BitDepth(partial(report, "note")) for topic in topics}
         start = time.perf_counter()
         with log, new_bag(job.out, job.storage, job.force) as writer, _video(job, bag, topics) as video:
-            settings = job_settings(job, segmenter.checkpoint, network)
+            settings = job.settings(segmenter.checkpoint, network)
             writer.set_custom_data(KEY, json.dumps(settings | running, sort_keys=True))
             copies = {c: add_connection(writer, bag, c) for c in bag.connections}
             added = {topic: Outputs(job, bag, writer, topic if len(topics) > 1 else "") for topic in topics}

@@ -6,10 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from fcn_road_seg.frames.files import visible
-
 if TYPE_CHECKING:
-    from fcn_road_seg.bags.segment_bag import Job
     from fcn_road_seg.frames.own_vehicle import OwnVehicle
     from fcn_road_seg.inference.checkpoint import Checkpoint
 
@@ -27,20 +24,6 @@ def network_settings(checkpoint: "Checkpoint", network_width: int, own_vehicle: 
         "weights": checkpoint.sha256,
         "network size": [network_size(*shape, network_width) for shape in SHAPES],
         "own-vehicle mask": own_vehicle and own_vehicle.sha256,
-    }
-
-
-def job_settings(job: "Job", checkpoint: "Checkpoint", network: dict[str, Any]) -> dict[str, Any]:
-    """What decides the messages that are added to a bag; `network` is from `network_settings`."""
-    files = visible(job.bag) if job.bag.is_dir() else [job.bag]
-    return network | {
-        "input": [[file.name, file.stat().st_size] for file in files],
-        "topics": job.images,
-        "namespace": job.namespace,
-        "overlay": job.overlay and [job.overlay, job.alpha],
-        "probability": job.probability,
-        "threshold": job.threshold or checkpoint.metadata.threshold,
-        "min-region": job.min_region,
     }
 
 

@@ -161,7 +161,7 @@ def check_done(jobs: "list[Job]", options: SegmenterOptions) -> None:
     Raises:
         UserError: one is of other settings, or does not say of which.
     """
-    from fcn_road_seg.bags.settings import differences, job_settings, network_settings, recorded_settings
+    from fcn_road_seg.bags.settings import differences, network_settings, recorded_settings
     from fcn_road_seg.frames.own_vehicle import OwnVehicle
     from fcn_road_seg.inference.checkpoint import load
     from fcn_road_seg.inference.segmenter import weights_path
@@ -176,7 +176,7 @@ def check_done(jobs: "list[Job]", options: SegmenterOptions) -> None:
         if value != "auto"
     }
     for job in jobs:
-        if other := differences(recorded_settings(job.out), job_settings(job, checkpoint, network)):
+        if other := differences(recorded_settings(job.out), job.settings(checkpoint, network)):
             raise UserError(
                 f"{job.out} was segmented with other settings ({', '.join(other)}): choose another --out, or replace "
                 "it with --force"
