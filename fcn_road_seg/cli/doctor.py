@@ -34,7 +34,7 @@ def add_parser(subparsers: Subparsers) -> argparse.ArgumentParser:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Return 0 if every check passes, 1 after any error or warning."""
+    """Return 1 after any error, 0 if there are none; a warning, such as that of a busy machine, is no error."""
     if not LEAST_SECONDS <= args.seconds <= 3600:  # diagnostics are published once a second
         raise UserError(f"--seconds is {args.seconds:g}, but must be in {LEAST_SECONDS}..3600")
     for option, name in (("--node", args.node), ("--image", args.image or "image")):
@@ -57,7 +57,7 @@ def run(args: argparse.Namespace) -> int:
     summary = f"Problems found; errors: {statuses['error']}, warnings: {statuses['warning']}."
     console.print("No problems found." if healthy else summary)
     write_json(args.json, {"healthy": healthy, "findings": [finding._asdict() for finding in findings]})
-    return 0 if healthy else 1
+    return 1 if statuses["error"] else 0
 
 
 def examine(args: argparse.Namespace) -> "Iterator[Finding]":

@@ -13,7 +13,7 @@ import pytest
 
 from fcn_road_seg.cli.main import main
 from fcn_road_seg.doctor import environment, ros_settings, running, traffic
-from fcn_road_seg.doctor.finding import UNKNOWN_NODE, Finding
+from fcn_road_seg.doctor.finding import UNKNOWN_NODE, Finding, warning
 from fcn_road_seg.frames.image_message import fill_image
 
 FRAME = np.random.default_rng(1).integers(0, 256, (61, 97, 3), np.uint8)
@@ -456,6 +456,12 @@ def test_invalid_names_are_a_user_error(option, name, capsys):
     assert capsys.readouterr().err.startswith(f"road_seg doctor: {option} is '{name}', which is not a valid ROS name")
 
 
+def test_a_warning_alone_is_not_a_failure(monkeypatch, small_weights, capsys):
+    monkeypatch.setattr("fcn_road_seg.cli.doctor.examine", lambda args: [warning("speed", "It is slow.", "Wait.")])
+    assert main(["doctor", "--weights", str(small_weights)]) == 0
+    assert "warnings: 1" in capsys.readouterr().out
+
+
 def test_the_graph_is_not_examined_after_a_settings_error(monkeypatch, small_weights, capsys):
     monkeypatch.setenv("ROS_DOMAIN_ID", "ten")
     assert main(["doctor", "--weights", str(small_weights)]) == 1
@@ -493,6 +499,7 @@ def doctor(monkeypatch, domain_id, small_weights, repository, tmp_path, capsys):
         findings = [Finding(**finding) for finding in report["findings"]]
         wrong = {finding.check: finding for finding in findings if finding.status != "ok"}
         assert report["healthy"] == (not wrong)
+        assert code == any(finding.status == "error" for finding in findings)
         output = capsys.readouterr().out.splitlines()
         assert len(output) == len(findings) + len(wrong) + 1
         assert output[-1].startswith("Problems found" if wrong else "No problems found")
