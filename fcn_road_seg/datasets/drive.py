@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from functools import cache, partial
 from itertools import islice
 from multiprocessing import get_context
 from pathlib import Path
@@ -83,30 +82,37 @@ def open_drive(path: Path | None, frames: int = 0, rate: float = 10.0, seed: int
 
 
 def _synthetic(count: int, rate: float, seed: int) -> Drive:
-    drive = _synthetic_drive(seed, count, rate)
-    return Drive(f"synthetic drive {seed}", count, _rendered(seed, count, rate), camera=drive.camera, rate=rate)
-
-
-@cache
-def _synthetic_drive(seed: int, count: int, rate: float) -> "SyntheticDrive":
     from fcn_road_seg.synthetic import SyntheticDrive
 
-    return SyntheticDrive(seed=seed, frames=count, rate=rate, scene="residential", weather="sun")
+    drive = SyntheticDrive(seed=seed, frames=count, rate=rate, scene="residential", weather="sun")
+    return Drive(f"synthetic drive {seed}", count, _rendered(drive), camera=drive.camera, rate=rate)
 
 
-def _rendered(seed: int, count: int, rate: float) -> Iterator[DriveFrame]:
+def _rendered(drive: "SyntheticDrive") -> Iterator[DriveFrame]:
     """Render the first frame here, and the others on all cores when the second is asked for."""
-    render = partial(_render, seed, count, rate)
-    yield render(0)
-    if count > 1:
+    yield _frame(drive, 0)
+    if len(drive) > 1:
         # Spawned, because a fork of a process that has threads may hang.
-        with ProcessPoolExecutor(mp_context=get_context("spawn")) as pool:
-            yield from pool.map(render, range(1, count))
+        with ProcessPoolExecutor(mp_context=get_context("spawn"), initializer=_keep, initargs=(drive,)) as pool:
+            yield from pool.map(_render, range(1, len(drive)))
 
 
-def _render(seed: int, count: int, rate: float, index: int) -> DriveFrame:
-    frame = _synthetic_drive(seed, count, rate)[index]
+def _frame(drive: "SyntheticDrive", index: int) -> DriveFrame:
+    frame = drive[index]
     return DriveFrame(frame.image, frame.road)
+
+
+_kept: "SyntheticDrive"
+"""The drive of a process that renders."""
+
+
+def _keep(drive: "SyntheticDrive") -> None:
+    global _kept
+    _kept = drive
+
+
+def _render(index: int) -> DriveFrame:
+    return _frame(_kept, index)
 
 
 def _images(folder: Path) -> list[Path]:

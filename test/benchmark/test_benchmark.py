@@ -369,11 +369,10 @@ def test_results_are_kept_when_a_later_part_fails(
     ]
 
 
-def test_an_unsupported_plot_format_is_a_user_error(settings, tmp_path):
+def test_an_unsupported_plot_format_is_refused_before_the_work(tmp_path, capsys):
     pytest.importorskip("matplotlib", reason="matplotlib is not installed")
-    configuration = {"rung": "a", "device_name": "b", "frame_size": [2, 1], "p50_ms": 1.0, "max_f": 0.9}
-    with pytest.raises(UserError, match="--plot: .*xyz"):
-        plot([configuration], tmp_path / "plot.xyz")
+    assert main(["benchmark", "--smoke", "--plot", str(tmp_path / "plot.xyz")]) == 2
+    assert "--plot is " in capsys.readouterr().err
 
 
 def test_a_configuration_out_of_bounds_gives_exit_code_1(small_weights, tmp_path, capsys, one_wrong_pixel_in_a_hundred):
