@@ -153,4 +153,6 @@ class VideoWriter:
                 written = cv2.VideoCapture(name).get(cv2.CAP_PROP_FRAME_COUNT)
             if written < self._count:  # OpenCV does not report failed writes
                 fault = OSError(f"the video {self.path} cannot be written completely: is the disk full?")
-        self._file.__exit__(type(fault) if fault else None, fault, where)
+                self._file.__exit__(OSError, fault, None)
+                raise fault
+        self._file.__exit__(kind, fault, where)

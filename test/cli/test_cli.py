@@ -3,7 +3,6 @@
 import json
 import subprocess
 import sys
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -175,7 +174,7 @@ def test_train_bad_input(tmp_path, weights, capsys):
     assert "leave out --teacher" in fails(capsys, "train", "--recipe", "seed", "--data", root, "--teacher", "x")
     unlabelled = ["train", "--recipe", "road", "--samples", "{unlabelled: 3}", "--data", root]
     assert "give --teacher FILE" in fails(capsys, *unlabelled)
-    unlabelled += ["--teacher", "missing.safetensors"]
+    unlabelled += ["--teacher", weights]
     assert "give --data unlabelled:DIR" in fails(capsys, *unlabelled)
     assert "is not a folder of images" in fails(capsys, *unlabelled, "--data", f"unlabelled:{tmp_path}")
     cut_out = ["train", "--recipe", "lite", "--samples", "{kitti_road: 3}", "--data", root, "--teacher", weights]
@@ -245,17 +244,11 @@ def test_segment_names_results_after_links(images, tmp_path, weights, capsys):
     assert "loop.png" in fails(capsys, "segment", str(folder / "loop.png"), "--out", str(tmp_path / "out"))
 
 
-def test_a_full_disk_is_an_error(tmp_path):
-    full = Path("/dev/full")
-    if not full.exists():
-        pytest.skip("this system has no /dev/full")
-    (tmp_path / "mask.png").symlink_to(full)
-    with pytest.raises(OSError, match="cannot write .*mask.png: No space left"):
-        write_image(tmp_path / "mask.png", np.zeros((4, 4), np.uint8))
+def test_a_video_that_lost_a_frame_is_an_error(tmp_path):
     with pytest.raises(OSError, match="cannot be written completely"), VideoWriter(tmp_path / "a.mp4", 10) as writer:
         writer.write(np.zeros((48, 64, 3), np.uint8))
-        writer._count += 1  # a lost frame
-    assert not [path for path in tmp_path.iterdir() if path.suffix == ".mp4"]
+        writer._count += 1
+    assert not list(tmp_path.iterdir())
 
 
 def test_segment_ends_when_it_cannot_write(images, tmp_path, weights, capsys):

@@ -77,10 +77,7 @@ def test_a_fault_behind_a_users_error_leaves_a_traceback(fail, tmp_path):
 
 
 def test_an_oserror_without_a_message_leaves_a_traceback(fail):
-    assert fail(FileNotFoundError(2, "No such file", "a.png")) == (
-        2,
-        "road_seg segment: [Errno 2] No such file: 'a.png'\n",
-    )
+    assert fail(FileNotFoundError(2, "No such file", "a.png")) == (2, "road_seg segment: a.png: No such file\n")
     code, text = fail(TimeoutError())
     assert code == 1
     assert "internal error, TimeoutError: TimeoutError; the traceback is in " in text
