@@ -2,8 +2,8 @@
 
 Each class has the interface of rosbags' readers: `path`, `connections`, `message_count`, `start_time`, `end_time` (one
 past the last message), `messages()`; also `cut_off`, one sentence, or "" if the file turns out to be complete, and
-`lost_chunks`, the number of damaged chunks, which are skipped. Counts of messages include those that the file's own
-indexes promise.
+`lost_parts`, the number of damaged chunks and rows, which are skipped. Counts of messages include those that the file's
+own indexes promise.
 """
 
 import bz2
@@ -50,7 +50,7 @@ class CutOffFile(ABC):
     def __init__(self, path: Path):
         self.path = path
         self.cut_off = ""
-        self.lost_chunks = 0
+        self.lost_parts = 0
         self._promised: Counter[int] = Counter()
         self._found: dict[int, Connection] = {}
 
@@ -80,7 +80,7 @@ class CutOffFile(ABC):
     ) -> Iterator[tuple[Connection, int, bytes]]:
         """Connection, time (ns) and bytes of the messages, in the order of recording."""
         wanted = {connection.id: connection for connection in connections}
-        self.lost_chunks = 0
+        self.lost_parts = 0
         for at, time, data in self._scan():
             if at in wanted and (start is None or time >= start) and (stop is None or time < stop):
                 yield wanted[at], time, data
@@ -92,8 +92,8 @@ class CutOffFile(ABC):
     def _stop(self, what: str = "ends in the middle of a record") -> None:
         self.cut_off = f"{self.path} {what}: the recorder was interrupted, or the file is damaged"
 
-    def _skip_chunk(self) -> None:
-        self.lost_chunks += 1
+    def _skip_part(self) -> None:
+        self.lost_parts += 1
         self.cut_off = f"{self.path} is damaged"
 
 
@@ -175,7 +175,7 @@ class McapRecords(CutOffFile):
         except EOFError:
             content = b""
         if whole and (len(content) != size or (crc and crc32(content) != crc)):
-            self._skip_chunk()
+            self._skip_part()
         else:
             yield from self._records(BytesIO(content), schemas)
 
@@ -232,7 +232,7 @@ class Ros1Records(CutOffFile):
         except EOFError:
             content = b""
         if whole and len(content) != struct.unpack("<I", header["size"])[0]:
-            self._skip_chunk()
+            self._skip_part()
         else:
             yield from self._records(BytesIO(content))
 
@@ -297,8 +297,13 @@ class SqliteRows(CutOffFile):
                     for row in database.execute(
                         "SELECT id,topic_id,timestamp,data FROM messages WHERE id>? ORDER BY id", (at,)
                     ):
-                        at = row[0]
-                        yield tuple(row)[1:]
+                        if row[0] <= at:
+                            raise sqlite3.DatabaseError("its pages form a circle")
+                        at, topic, time, data = row
+                        if _is_message(topic, time, data):
+                            yield topic, time, data
+                        else:
+                            self._skip_part()
                     return
                 except sqlite3.Error as fault:
                     self._stop(f"cannot be read to its end ({fault})")
@@ -321,6 +326,11 @@ class SqliteRows(CutOffFile):
             self._found[row["id"]] = Connection(
                 row["id"], row["name"], row["type"], definition, digest, 0, extension, self
             )
+
+
+def _is_message(topic: object, time: object, data: object) -> bool:
+    """Whether a row's values have their types: SQLite stores any, and finds NULL or text where a page is damaged."""
+    return isinstance(topic, int) and isinstance(time, int) and isinstance(data, bytes)
 
 
 def _unpack(form: str, stream: BinaryIO) -> tuple[int, ...]:

@@ -168,7 +168,7 @@ class BagReader:
                     continue
                 read[connection.topic] += 1
                 yield connection, time, data
-            lost += source.lost_chunks if isinstance(source, CutOffFile) else 0
+            lost += source.lost_parts if isinstance(source, CutOffFile) else 0
         if start is None and stop is None:
             names = set(self._promised if topics is None else topics)
             missing = sum(max(0, self._promised[name] - read[name]) for name in names)
@@ -182,6 +182,8 @@ class BagReader:
         latest, seen = start, Counter[int]()
         try:
             for raw, time, data in source.messages(wanted, start, stop):
+                if not (isinstance(time, int) and isinstance(data, bytes)):
+                    raise TypeError("a row holds no message")
                 if time != latest:
                     latest, seen = time, Counter()
                 seen[raw.id] += 1

@@ -254,6 +254,45 @@ def test_damaged_pages_of_a_sqlite_file_lose_only_their_messages(tmp_path, long)
     check_lost(path, expected, [lost])
 
 
+@pytest.mark.parametrize("journal", [False, True])
+def test_rows_of_a_sqlite_file_that_hold_no_message_are_skipped_and_counted(tmp_path, expected, journal):
+    """SQLite finds NULL or text where a page was overwritten; a file with a journal is read without rosbags."""
+    file = data_file(write_ros2(tmp_path / "drive", "sqlite3"))
+    with sqlite3.connect(file) as database:
+        ids = [row for (row,) in database.execute("SELECT id FROM messages ORDER BY timestamp")]
+        database.execute("UPDATE messages SET timestamp='then' WHERE id=?", (ids[1],))
+        database.execute("UPDATE messages SET data='what' WHERE id=?", (ids[3],))
+    database.close()
+    if journal:
+        Path(f"{file}-journal").write_bytes(bytes(512))
+    with open_bag(file) as bag:
+        found = [(c.topic, time, bytes(data)) for c, time, data in bag.messages()]
+        assert (bag.lost, "damaged" in bag.cut_off) == (2, True)
+    assert sorted(found) == sorted(m for i, m in enumerate(expected) if i not in (1, 3))
+
+
+def test_a_sqlite_file_whose_pages_form_a_circle_ends(tmp_path, long):
+    """The third child of the table's root is the first one again, and the fourth is no page."""
+    messages, expected = long
+    file = data_file(write_ros2(tmp_path / "drive", "sqlite3", messages=messages))
+    with sqlite3.connect(file) as database:
+        (size,) = database.execute("PRAGMA page_size").fetchone()
+        (root,) = database.execute("SELECT rootpage FROM sqlite_master WHERE name='messages'").fetchone()
+    database.close()
+    content = bytearray(file.read_bytes())
+    page = (root - 1) * size
+    assert (content[page], content[page + 4] > 3) == (5, True)  # an inner page with enough children
+    first, _, third, fourth = (page + at for at in struct.unpack_from(">4H", content, page + 12))
+    content[third : third + 4] = content[first : first + 4]
+    content[fourth : fourth + 4] = b"\x7f" * 4
+    file.write_bytes(content)
+    with open_bag(file) as bag:
+        found = [(c.topic, time, bytes(data)) for c, time, data in bag.messages()]
+        assert "cannot be read to its end" in bag.cut_off or "damaged" in bag.cut_off
+    assert found
+    assert set(found) <= set(expected)
+
+
 def test_metadata_tells_how_much_of_a_truncated_bag_is_lost(tmp_path, long):
     messages, expected = long
     bag = write_ros2(tmp_path / "drive", messages=messages)
