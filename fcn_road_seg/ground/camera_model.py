@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from fcn_road_seg.ground.ground_error import GroundError
-from fcn_road_seg.ground.plausibility import LEAST_KNOWN, LEAST_SPREAD, OFFSET, fault_of_intrinsics
+from fcn_road_seg.ground.plausibility import LEAST_KNOWN, LEAST_SPREAD, OFFSET, ROTATION, fault_of_intrinsics
 
 COEFFICIENTS = {"plumb_bob": (4, 5), "rational_polynomial": (8, 12, 14), "equidistant": (4,)}
 """How many coefficients each distortion model of REP-104 and sensor_msgs may have; 0 is always allowed."""
@@ -102,6 +102,12 @@ class CameraModel:
             distortion = _distortion(coefficients, distortion_model)
             if rectification.any():
                 rotation = checked_rotation("camera_info's R", rectification)
+                turn = np.degrees(np.arccos(np.clip((rotation.trace() - 1) / 2, -1, 1)))
+                if turn > ROTATION:
+                    raise GroundError(
+                        f"camera_info's R turns the camera by {turn:.0f} degrees, but rectification turns it by at "
+                        f"most {ROTATION:g}: calibrate the camera"
+                    )
         if projection[:, 3].any():
             if fault := fault_of_intrinsics("camera_info", "P", projection[:, :3], (width, height)):
                 raise GroundError(fault)

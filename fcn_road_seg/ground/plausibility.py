@@ -17,6 +17,8 @@ SKEW = 0.1
 """Largest skew as a share of the focal length."""
 OFFSET = 10.0
 """Metres from the optical frame to the optical centre, the baseline of a stereo pair."""
+ROTATION = 60.0
+"""Degrees by which rectification (R) turns a camera at most; the cameras of a stereo pair look the same way."""
 LEAST_KNOWN, LEAST_SPREAD = 0.2, 0.5
 """Shares: of the image's pixels that have a ray, the circle of a fisheye lens being the smallest part; and of the
 rays' distance from the axis without distortion, which lenses bend outwards or a little inwards."""

@@ -190,6 +190,8 @@ def test_the_pixel_size_follows_the_formula():
         ({"d": [0.1] * 3, "rectified": False}, "D has 3 numbers, but plumb_bob has 4 or 5"),
         ({"d": [0.1] * 4, "distortion_model": "ocam", "rectified": False}, "'ocam'"),
         ({"r": np.ones((3, 3)), "rectified": False}, "R is not a rotation"),
+        ({"r": [0, 0, 1, 0, 1, 0, -1, 0, 0], "rectified": False}, "R turns the camera by 90 degrees"),
+        ({"r": np.diag([-1, -1, 1]), "rectified": False}, "R turns the camera by 180 degrees"),
         ({"p": [FOCAL, 0, CX, 0, 0, FOCAL, CY, 0, 0, 0, 0, 0]}, "not a camera matrix"),
         ({"width": 0, "height": 0}, "images of 0x0: the driver left the size out"),
         ({"roi": (100, 0, 240, 240)}, "roi, 240x240 at 100, 0, is not within its sensor of 320x240"),
