@@ -170,8 +170,9 @@ class FrameStatistics:
         age, arrival = median(ages), median(stages["age at arrival"])
         late = [a for a in self._answers if a.age is not None and a.age > bound]
         if len(late) > LATE_SHARE * len(ages):
+            explained = bound + sum(p.seconds["prepare"] for p in prepared)
             waited = [a for a in late if any(a.when - (a.age or 0) <= p.when <= a.when for p in prepared)]
-            if len(waited) > len(late) / 2:
+            if len(waited) > len(late) / 2 and median(a.age or 0 for a in waited) <= explained:
                 longest = max(p.seconds["prepare"] for p in prepared)
                 why = (
                     f"the network had to be prepared for another frame size ({len(prepared)} of the last "

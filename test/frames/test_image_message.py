@@ -165,7 +165,7 @@ def test_the_bits_of_a_camera_only_grow():
         pixels = np.minimum(DARK, largest).astype(np.uint16)
         pixels[0, 0] = largest
         source = message(pixels[:, :, None].view(np.uint8), "mono16")
-        brightest.append(int(image_to_rgb(source, camera)[0, 0, 0]))
+        brightest.append(int(image_to_rgb(source, bit_depth=camera)[0, 0, 0]))
     assert brightest == [680 >> 2, 900 >> 2, 4000 >> 4, 680 >> 4, 70 >> 4, 255]
     assert notes == [
         "16-bit images with values of 10 bits (the largest is 680): 1023 is white",

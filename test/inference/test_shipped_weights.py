@@ -67,7 +67,7 @@ def test_they_find_roads_in_unseen_synthetic_scenes(segmenter, name):
     for seed in range(100, 106):
         frame = SyntheticDrive(seed=seed, frames=1, weather="sun")[0]
         counts.add(segmenter(frame.image), frame.road.astype(np.uint8))
-    assert counts.metrics(segmenter.threshold).iou > (0.8 if name else 0.85)
+    assert counts.metrics(segmenter.threshold).iou > {"": 0.85, "lite": 0.8, "permissive": 0.7}[name]
 
 
 def test_activations_stay_far_from_fp16s_limit(segmenter):
