@@ -135,7 +135,7 @@ def find_peer(text: str) -> tuple[Path, Path]:
         if candidate and candidate.is_file():
             return path, candidate
     if conventions:
-        raise UserError(f"--peer: there is no conventions file {conventions}, and none of the shipped ones, {_known()}")
+        raise UserError(f"--peer: there is no conventions file {conventions}; the shipped ones are {_known()}")
     raise UserError(
         f"--peer {model} needs its input conventions: write {beside}, or give {model}:FILE.yaml or {model}:NAME with a "
         f"shipped name, {_known()}"

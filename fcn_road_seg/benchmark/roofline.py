@@ -1,11 +1,11 @@
 """The roofline model: a lower bound on the time of a frame, from measured peaks of compute and memory bandwidth."""
 
+import logging
 import time
 from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
-from torch.utils.flop_counter import FlopCounterMode
 
 from fcn_road_seg.inference.backends import choice
 from fcn_road_seg.inference.checkpoint import Metadata, empty_network
@@ -31,6 +31,9 @@ class Work(NamedTuple):
 
 def count_work(metadata: Metadata, network_size: tuple[int, int]) -> Work:
     """Count the work for a network input of `network_size` (width, height), without running the network."""
+    logging.getLogger("torch.utils.flop_counter").setLevel(logging.ERROR)  # it warns of a missing Triton
+    from torch.utils.flop_counter import FlopCounterMode
+
     network = empty_network(metadata).eval()
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         network(torch.empty(1, 3, network_size[1], network_size[0], device="meta"))

@@ -21,7 +21,7 @@ MODES = ("metres", "report", "flicker", "corruptions", "data", "submission")
 def add_parser(subparsers: Subparsers) -> argparse.ArgumentParser:
     parser = subparsers.add_parser(
         "evaluate",
-        help="KITTI Road's metrics, in perspective and in bird's-eye view",
+        help="measure the accuracy on KITTI Road or on any labelled frames, or compare two weights",
         epilog="At most one of --metres, --report, --flicker, --corruptions, --data and --submission can be given, but "
         "--compare takes --root or --data, and --report.",
     )

@@ -21,7 +21,13 @@ def add_parser(subparsers: Subparsers) -> argparse.ArgumentParser:
     """Add the verb's parser."""
     parser = subparsers.add_parser("segment", help="write masks and overlays of images, a folder or a video")
     parser.add_argument("input", type=Path, nargs="+", help="image files, folders of images, videos")
-    parser.add_argument("--out", type=Path, required=True, help="folder for <stem>_mask.png and <stem>_overlay.png")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        required=True,
+        help="folder for <stem>_mask.png and <stem>_overlay.png; of a video, a mask of every frame and "
+        "<stem>_overlay.mp4",
+    )
     parser.add_argument(
         "--threshold",
         type=float,

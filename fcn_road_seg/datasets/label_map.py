@@ -33,7 +33,7 @@ class LabelMap:
     """The label (0 not road, 1 road, 255 ignore) of each value.
 
     Attributes:
-        source: what to call the map in messages: its file.
+        source: what to call the map in messages: its file; "" if it has none.
         ids: of 0..255. colours: (red, green, blue). names: of categories, see `plain`.
         default: of values that are not named; None if they are an error.
         outside: of pixels that no polygon or run of a JSON file covers.
@@ -73,15 +73,18 @@ class LabelMap:
         """The label of each value that was found in `file`; the values of `found` are what to call them."""
         labels = {value: known.get(value, self.default) for value in found}
         if unknown := [found[value] for value, label in labels.items() if label is None]:
-            raise DatasetError(
-                f"{file} has the {listed(unknown, kind)}, which {self.source} does not name: add it to road, not_road "
-                "or ignore there, or write `default: not_road`"
+            them = "them" if len(unknown) > 1 else "it"
+            advice = (
+                f"which {self.source} does not name: add {them} to road, not_road or ignore there"
+                if self.source
+                else f"whose meaning is unknown: add {them} to road, not_road or ignore in a {FILE_NAME} beside images/"
             )
+            raise DatasetError(f"{file} has the {listed(unknown, kind)}, {advice}, or write `default: not_road`")
         return [label for label in labels.values() if label is not None]
 
 
 NAMES = LabelMap(
-    f"the program's own list of names ({FILE_NAME} in the data set's folder replaces it)",
+    "",
     names={
         "road": ROAD,
         "drivable": ROAD,
@@ -95,7 +98,7 @@ NAMES = LabelMap(
         "unknown": IGNORE,
     },
 )
-"""The meaning of category names without a label map."""
+"""The meaning of category names without a label map, or with one that names no category."""
 
 
 def listed(values: Iterable[object], kind: str = "") -> str:
@@ -126,7 +129,7 @@ def read_label_map(path: str | Path) -> LabelMap:
         raise DatasetError(f"cannot read the label map {path}: {error.strerror}") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise DatasetError(f"{path} is not valid YAML: {str(error).splitlines()[0]}") from None
-    if not isinstance(content, dict) or not content.keys() & MEANINGS.keys():
+    if not isinstance(content, dict) or not content.keys() & {*MEANINGS, "default", "outside"}:
         raise DatasetError(f"{path} is not a label map: it must hold lines such as `road: [7, 8]`")
     for key in content.keys() - MEANINGS.keys() - {"default", "outside"}:
         raise DatasetError(
@@ -141,7 +144,8 @@ def read_label_map(path: str | Path) -> LabelMap:
     if known[int] and known[tuple]:
         raise DatasetError(f"{path} has ids and colours: a label image holds one or the other, so name only one kind")
     default, outside = (_meaning(content, key, path) for key in ("default", "outside"))
-    return LabelMap(str(path), known[int], known[tuple], known[str], default, NOT_ROAD if outside is None else outside)
+    names = known[str] or NAMES.names
+    return LabelMap(str(path), known[int], known[tuple], names, default, NOT_ROAD if outside is None else outside)
 
 
 def _entries(value: object) -> list:

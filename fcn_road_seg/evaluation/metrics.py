@@ -4,7 +4,7 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
-from fcn_road_seg.frames.sample import IGNORE, ROAD, DatasetError
+from fcn_road_seg.frames.sample import IGNORE, ROAD, WHAT_IS_ROAD, DatasetError
 from fcn_road_seg.postprocess.threshold import threshold_level
 
 LEVELS = 256  # a probability is a uint8, so there are 256 thresholds
@@ -68,8 +68,10 @@ class PixelCounts:
         Raises:
             DatasetError: the counted pixels are all road, or none of them is.
         """
-        if not self.road.sum() or not self.other.sum():
-            raise DatasetError("these frames show only road or no road at all: the metrics need both")
+        if not self.road.sum():
+            raise DatasetError(f"no label of these frames has road, so there is nothing to measure: {WHAT_IS_ROAD}")
+        if not self.other.sum():
+            raise DatasetError("the labels of these frames have nothing but road, so there is nothing to measure")
         tp = called_road(self.road).astype(np.float64)
         fp = called_road(self.other).astype(np.float64)
         recall = tp / tp[0]

@@ -9,6 +9,8 @@ import numpy as np
 from fcn_road_seg.errors import UserError
 
 NOT_ROAD, ROAD, IGNORE = 0, 1, 255
+WHAT_IS_ROAD = "in labels 1 is road and 255 is ignored, or else a label_map.yaml beside images/ says what is road"
+"""Advice for messages about labels without road."""
 
 
 @dataclass(frozen=True)

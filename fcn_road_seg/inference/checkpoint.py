@@ -129,7 +129,10 @@ def load(path: str | Path) -> Checkpoint:
             header = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except FileNotFoundError:
-        raise CheckpointError(f"there is no weights file {path}") from None
+        known = (
+            "; the shipped weights are road, lite and permissive" if path.parent == Path() and not path.suffix else ""
+        )
+        raise CheckpointError(f"there is no weights file {path}{known}") from None
     except (SafetensorError, OSError) as error:
         raise CheckpointError(_why_unreadable(path, error)) from None
 

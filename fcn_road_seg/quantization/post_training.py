@@ -31,6 +31,8 @@ def quantize(model: "onnx.ModelProto", images: Sequence[np.ndarray]) -> "onnx.Mo
         images: calibration inputs, uint8 1 x h x w x 3 RGB.
     """
     os.environ.setdefault("NNCF_CI", "1")  # no telemetry
+    for name in ("flop_counter", "cpp_extension"):  # which warn of a missing Triton and CUDA
+        logging.getLogger(f"torch.utils.{name}").setLevel(logging.ERROR)
     import nncf
     from nncf.quantization.advanced_parameters import AdvancedQuantizationParameters, OverflowFix
 

@@ -70,7 +70,8 @@ def label_folder(
     """
     if not 0 <= not_road < road <= 1:
         raise UserError(
-            f"P(road) up to {not_road} is not road and from {road} road, but 0 <= {not_road} < {road} <= 1 is false"
+            f"P(road) cannot be road from {road} and not road up to {not_road}: both must be from 0 to 1, the first "
+            "above the second"
         )
     if (out / "labels").exists():
         raise UserError(f"{out} already has labels: choose another folder")

@@ -19,7 +19,7 @@ from torch.utils.tensorboard import SummaryWriter
 from fcn_road_seg.errors import UserError, first_line
 from fcn_road_seg.evaluation.inference_loop import Track
 from fcn_road_seg.frames.files import read_text
-from fcn_road_seg.frames.sample import IGNORE, ROAD, DatasetError, Samples
+from fcn_road_seg.frames.sample import IGNORE, ROAD, WHAT_IS_ROAD, DatasetError, Samples
 from fcn_road_seg.inference import checkpoint
 from fcn_road_seg.inference.checkpoint import CheckpointError
 from fcn_road_seg.output import check_writable_folder, whole_file, write_whole
@@ -201,9 +201,6 @@ def check_road(data: Mapping[str, dict]) -> None:
     """
     for name, facts in data.items():
         if not facts["road"]:
-            raise DatasetError(
-                f"none of the {facts['frames']} frames of {name} shows road: in labels 1 is road and 255 is "
-                "ignored, or else a label_map.yaml beside images/ says what is road"
-            )
+            raise DatasetError(f"none of the {facts['frames']} frames of {name} shows road: {WHAT_IS_ROAD}")
         if facts["road"] == 1 and name.startswith("validation/"):
             raise DatasetError(f"the {facts['frames']} frames of {name} show only road, so they measure nothing")

@@ -98,7 +98,7 @@ def test_a_missing_file_is_named(tmp_path, monkeypatch):
         (f"{tmp_path}/none.onnx:own.yaml", "there is no file .*none.onnx"),
         (f"{tmp_path}/net.pth", "is neither an ONNX file, .onnx, nor an OpenVINO file, .xml"),
         (str(model), "needs its input conventions: write .*net.yaml, or give .* shipped name, road-segmentation-adas"),
-        (f"{model}:other", "no conventions file other, and none of the shipped ones, road-segmentation-adas-0001, "),
+        (f"{model}:other", "no conventions file other; the shipped ones are road-segmentation-adas-0001, "),
     ]:
         with pytest.raises(UserError, match=message) as error:
             find_peer(text)

@@ -61,11 +61,23 @@ def test_values_that_are_not_named(tmp_path):
 
 def test_names_of_categories(tmp_path):
     assert NAMES.of_name("Drivable_Area", tmp_path) == 1 and NAMES.of_name("not-road", tmp_path) == 0
-    with pytest.raises(DatasetError, match="has the category 'car', which the program's own list of names"):
+    with pytest.raises(
+        DatasetError, match="has the category 'car', whose meaning is unknown: add it to .* label_map.yaml beside"
+    ):
         NAMES.of_name("car", tmp_path)
     mapped = read_label_map(write(tmp_path, "road: [Paved Road, track]\nnot_road: car\noutside: ignore"))
     assert [mapped.of_name(name, tmp_path) for name in ("paved_road", "TRACK", "car")] == [1, 1, 0]
     assert mapped.outside == 255 and NAMES.outside == 0
+    with pytest.raises(DatasetError, match="'road', which .*map.yaml does not name"):
+        mapped.of_name("road", tmp_path)  # names in a map replace the known ones
+
+
+@pytest.mark.parametrize(
+    "text", ["default: not_road", "outside: ignore\ndefault: not_road", "road: 7\ndefault: not_road"]
+)
+def test_a_map_without_names_of_categories_keeps_the_known_ones(tmp_path, text):
+    mapped = read_label_map(write(tmp_path, text))
+    assert [mapped.of_name(name, tmp_path) for name in ("road", "void", "kerb")] == [1, 255, 0]
 
 
 @pytest.mark.parametrize(

@@ -43,6 +43,18 @@ def test_perfect_and_hopeless():
     assert hopeless.iou == 0.0
 
 
+@pytest.mark.parametrize(
+    ("label", "message"),
+    [
+        ([0, 255, 255], "no label of these frames has road.* 255 is ignored, or else a label_map.yaml"),
+        ([1, 1, 255], "but road"),
+    ],
+)
+def test_labels_of_one_class_measure_nothing(label, message):
+    with pytest.raises(DatasetError, match=message):
+        count([250, 200, 100], label).metrics()
+
+
 def test_brute_force_agrees():
     probability, label = random_frame()
     metrics = count(probability, label).metrics(0.4)
@@ -80,11 +92,6 @@ def test_frames_add_up():
     for frame in frames:
         counts.add(*frame)
     assert counts.metrics() == count(*(np.concatenate(parts) for parts in zip(*frames, strict=True))).metrics()
-
-
-def test_frames_without_road_measure_nothing():
-    with pytest.raises(ValueError, match="no road"):
-        count([3, 4], [0, 0]).metrics()
 
 
 def calibration(camera_height: float = 1.65, centre: float = 609.6) -> dict[str, np.ndarray]:

@@ -59,7 +59,8 @@ def test_round_trip(network, weights):
 
 
 def test_missing_file(tmp_path):
-    assert "there is no weights file" in refused(tmp_path / "none.safetensors")
+    assert refused(tmp_path / "none.safetensors") == "there is no weights file FILE"
+    assert refused("permisive") == "there is no weights file FILE; the shipped weights are road, lite and permissive"
 
 
 def test_folder(tmp_path):
