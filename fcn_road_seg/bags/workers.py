@@ -11,7 +11,7 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from typing import TYPE_CHECKING, Any
 
-from fcn_road_seg.errors import UserError
+from fcn_road_seg.errors import UserError, first_line
 from fcn_road_seg.inference.options import SegmenterOptions
 
 if TYPE_CHECKING:
@@ -148,6 +148,6 @@ def _report_end(work: "Callable[[Report], dict[str, Any]]", report: "Report") ->
     try:
         figures = work(report)
     except (UserError, OSError) as error:
-        report("failed", str(error))
+        report("failed", str(error) if isinstance(error, UserError) else first_line(error))
     else:
         report("done", figures)

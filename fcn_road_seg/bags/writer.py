@@ -1,5 +1,6 @@
 """Writes rosbag2 bags without ROS, using rosbags; a bag appears only when it is complete."""
 
+import errno
 import fcntl
 import os
 import re
@@ -29,6 +30,8 @@ from fcn_road_seg.bags.reader import BagError
 from fcn_road_seg.bags.types import definition_to_write
 
 STORAGES = {"mcap": StoragePlugin.MCAP, "sqlite3": StoragePlugin.SQLITE3}
+FULL = errno.ENOSPC, errno.EDQUOT, errno.EFBIG
+"""Errors of writing, which come without the name of the file."""
 _FOREVER = QosTime(9223372036, 854775807)
 
 
@@ -94,8 +97,8 @@ def new_bag(out: str | Path, storage: str = "mcap", force: bool = False) -> Iter
         force: replace an existing bag.
 
     Raises:
-        BagError: `out` exists and `force` is not given or `out` is not a bag, or SQLite cannot write (the disk is full,
-            or the name is not supported).
+        BagError: `out` exists and `force` is not given or `out` is not a bag, or it cannot be written (the disk is
+            full, or SQLite does not support the name).
     """
     out = Path(out).absolute()
     if storage == "sqlite3" and set(str(out)) & set("#?%"):
@@ -113,6 +116,10 @@ def new_bag(out: str | Path, storage: str = "mcap", force: bool = False) -> Iter
                 yield writer
         except sqlite3.Error as fault:
             raise BagError(f"cannot write {out}: {fault}") from None
+        except OSError as fault:
+            if fault.errno not in FULL:
+                raise
+            raise BagError(f"cannot write {out}: {fault.strerror}") from None
         check_out(out, force)
         if out.exists():
             out.rename(Path(folder) / "replaced")

@@ -1,5 +1,6 @@
 """Reading and writing bags: every storage, truncated files, and no incomplete output."""
 
+import errno
 import os
 import shutil
 import sqlite3
@@ -524,9 +525,12 @@ def test_an_interrupted_bag_leaves_no_files(tmp_path, expected, interruption):
     assert read(old)[0] == expected
 
 
-def test_an_sqlite_error_is_a_bag_error(tmp_path):
-    with pytest.raises(BagError, match="disk is full"), new_bag(tmp_path / "new", "sqlite3"):
-        raise sqlite3.OperationalError("database or disk is full")
+@pytest.mark.parametrize(
+    "fault", [sqlite3.OperationalError("database or disk is full"), OSError(errno.ENOSPC, "the disk is full")]
+)
+def test_a_full_disk_is_a_bag_error_that_names_the_bag(tmp_path, fault):
+    with pytest.raises(BagError, match=r"^cannot write .*/new: .*disk is full$"), new_bag(tmp_path / "new", "sqlite3"):
+        raise fault
     assert not list(tmp_path.iterdir())
 
 
