@@ -16,7 +16,7 @@ from fcn_road_seg.ros.environment import isolated_ros_environment
 from fcn_road_seg.ros.parameters import BY_NAME
 
 FILES = ["demo", "replay", "road_seg"]
-MODULES = {"launch", "launch_ros", "ament_index_python", "atexit", "pathlib", "shutil", "tempfile"}
+MODULES = {"launch", "launch_ros", "ament_index_python", "atexit", "os", "pathlib", "shutil", "tempfile"}
 """What a launch file may import: nothing that downloads, evaluates or computes."""
 
 
