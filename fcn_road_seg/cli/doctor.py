@@ -34,7 +34,7 @@ def add_parser(subparsers: Subparsers) -> argparse.ArgumentParser:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Return 1 after any error, 0 if there are none; a warning, such as that of a busy machine, is no error."""
+    """Return 1 after any error, 0 if there are none; a warning, such as that of a busy machine, is not one."""
     if not LEAST_SECONDS <= args.seconds <= 3600:  # diagnostics are published once a second
         raise UserError(f"--seconds is {args.seconds:g}, but must be in {LEAST_SECONDS}..3600")
     for option, name in (("--node", args.node), ("--image", args.image or "image")):

@@ -109,7 +109,7 @@ def _pixels(path: str | Path, image: np.ndarray, colours: bool) -> np.ndarray:
             lossy = file.format in LOSSY
             pixels = np.array(file.convert("RGB") if colours else file)
     except UnidentifiedImageError:
-        raise DatasetError(f"{path} cannot be read: it is no image") from None
+        raise DatasetError(f"{path} cannot be read: it is not an image") from None
     except (OSError, SyntaxError, ValueError) as error:  # Pillow raises SyntaxError for a broken chunk
         why = getattr(error, "strerror", None) or f"it is damaged ({first_line(error)})"
         raise DatasetError(f"{path} cannot be read: {why}") from None
