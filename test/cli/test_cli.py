@@ -298,7 +298,7 @@ def test_evaluate_refuses_labels_without_road(tmp_path, weights, capsys):
     label = np.zeros((60, 192, 3), np.uint8)
     label[..., 0] = 255
     write_image(root / "training" / "gt_image_2" / "um_road_000000.png", label)
-    assert "no road" in fails(capsys, "evaluate", "--root", str(root), "--weights", weights)
+    assert "no label of these frames has road" in fails(capsys, "evaluate", "--root", str(root), "--weights", weights)
 
 
 def test_segment_leaves_out_the_own_vehicle_and_crumbs(images, tmp_path, weights, capsys):

@@ -77,7 +77,7 @@ def test_shapes_far_outside_the_image_are_cut_off(tmp_path):
         ({"shapes": [shape("polygon", [[0, 0], [1, 1], [2]])]}, "are not at least 3 pairs"),
         ({"shapes": [shape("circle", None)]}, "are not at least 2 pairs"),
         ({"shapes": [shape("rectangle", [[0, "a"], [1, 1]])]}, "are not at least 2 pairs"),
-        ({"shapes": [shape("polygon", [[0, 0], [1, 1], [2, 3]], "tree")]}, "has the category 'tree', which"),
+        ({"shapes": [shape("polygon", [[0, 0], [1, 1], [2, 3]], "tree")]}, "has the category 'tree', whose meaning is unknown"),
     ],
 )
 def test_invalid_labelme_files_are_refused(tmp_path, content, message):
@@ -142,7 +142,7 @@ def test_coco_masks_of_several_polygons_and_pixels_outside(tmp_path):
         ((), {"categories": [{"id": 1}]}, "is not a COCO file.*KeyError 'name'"),
         (((1, SQUARE),), {"images": [{"id": 9, "file_name": "a.jpg"}]}, "is not a COCO file"),
         ((), {"images": [{"id": i, "file_name": f"{i}/a.jpg"} for i in (1, 2)]}, "several images of the same name"),
-        (((3, SQUARE),), {}, "has the category 'tree', which the program's own list"),
+        (((3, SQUARE),), {}, "has the category 'tree', whose meaning is unknown"),
         (((7, SQUARE),), {}, "an annotation of the category 7, which is not listed"),
         (((1, []),), {}, "has a 'road' without a polygon or mask"),
         (((1, [[1, 2, 3, 4]]),), {}, "malformed segmentation .a polygon has fewer than three corners"),
