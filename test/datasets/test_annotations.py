@@ -77,7 +77,7 @@ def test_shapes_far_outside_the_image_are_cut_off(tmp_path):
         ({"shapes": [shape("polygon", [[0, 0], [1, 1], [2]])]}, "are not at least 3 pairs"),
         ({"shapes": [shape("circle", None)]}, "are not at least 2 pairs"),
         ({"shapes": [shape("rectangle", [[0, "a"], [1, 1]])]}, "are not at least 2 pairs"),
-        ({"shapes": [shape("polygon", [[0, 0], [1, 1], [2, 3]], "tree")]}, "has the category 'tree', whose meaning is unknown"),
+        ({"shapes": [shape("polygon", [[0, 0], [1, 1], [2, 3]], "tree")]}, "'tree', whose meaning is unknown"),
     ],
 )
 def test_invalid_labelme_files_are_refused(tmp_path, content, message):
