@@ -26,8 +26,7 @@ FLOORS = (
     ("synthetic",),
     ("ground", "frames"),
     ("postprocess",),
-    ("checksum",),
-    ("output", "share", "git_revision"),
+    ("files", "share", "git_revision"),
     ("errors",),
 )
 FLOOR = {room: height for height, floor in enumerate(reversed(FLOORS)) for room in floor}

@@ -33,7 +33,7 @@ from fcn_road_seg.bags.kitti_calibration import (
     text_of,
 )
 from fcn_road_seg.datasets.kitti_drive import CALIBRATION, TIMES, date_folder, image_folders, is_odometry
-from fcn_road_seg.frames.files import read_bytes, visible
+from fcn_road_seg.files.input import read_bytes, visible
 from fcn_road_seg.frames.image_file import SUFFIXES, images_in
 
 ROAD_RATE = 10

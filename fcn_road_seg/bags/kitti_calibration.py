@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from fcn_road_seg.errors import UserError
-from fcn_road_seg.frames.files import read_text
+from fcn_road_seg.files.input import read_text
 
 ROAD_CAMERA = 2
 """The camera of KITTI Road; its projection is P2."""

@@ -20,8 +20,8 @@ from rosbags.typesys import Stores, get_typestore
 
 from fcn_road_seg.bags.kitti import Reading, read_oxts, read_points
 from fcn_road_seg.bags.kitti_calibration import Calibration, KittiError
+from fcn_road_seg.files.input import read_bytes
 from fcn_road_seg.frames.bit_depth import BitDepth
-from fcn_road_seg.frames.files import read_bytes
 from fcn_road_seg.frames.image_file import ImageFileError, decode_rgb
 from fcn_road_seg.ground.plausibility import fault_of_intrinsics
 

@@ -29,7 +29,7 @@ from fcn_road_seg.bags.types import (
     typestore,
 )
 from fcn_road_seg.errors import UserError
-from fcn_road_seg.frames.files import read_text, visible
+from fcn_road_seg.files.input import read_text, visible
 
 if sys.version_info >= (3, 14):
     from compression import zstd

@@ -26,8 +26,8 @@ from fcn_road_seg.bags.settings import KEY, network_settings
 from fcn_road_seg.bags.skipped_frames import SkippedFrames
 from fcn_road_seg.bags.writer import add_connection, check_out, new_bag, offered_qos
 from fcn_road_seg.errors import DeviceLostError, UserError
+from fcn_road_seg.files.input import visible
 from fcn_road_seg.frames.bit_depth import BitDepth
-from fcn_road_seg.frames.files import visible
 from fcn_road_seg.frames.image_message import compressed_to_rgb, fill_image, image_to_rgb
 from fcn_road_seg.frames.video import VideoWriter
 from fcn_road_seg.postprocess.overlay import ALPHA, overlay

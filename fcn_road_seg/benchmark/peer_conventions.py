@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import yaml
 
 from fcn_road_seg.errors import UserError
-from fcn_road_seg.frames.files import read_text
+from fcn_road_seg.files.input import read_text
 from fcn_road_seg.share import share_path
 
 SHIPPED = "config/peers"

@@ -8,7 +8,7 @@ import numpy as np
 
 from fcn_road_seg.benchmark.markdown_table import cell
 from fcn_road_seg.errors import UserError
-from fcn_road_seg.output import whole_file
+from fcn_road_seg.files.output import whole_file
 
 MIN_SPAN = 1.0  # percent on the accuracy axis
 

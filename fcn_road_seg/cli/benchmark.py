@@ -12,13 +12,13 @@ from fcn_road_seg.cli.options import (
     add_json_option,
     add_label_map_option,
     add_network_width_option,
-    json_path,
+    output_path,
     progress,
     resolved_weights,
     write_json,
 )
 from fcn_road_seg.errors import UserError
-from fcn_road_seg.output import write_whole
+from fcn_road_seg.files.output import write_whole
 
 if TYPE_CHECKING:
     from fcn_road_seg.benchmark.measurement import Benchmark
@@ -108,14 +108,14 @@ def add_parser(subparsers: Subparsers) -> argparse.ArgumentParser:
     add_json_option(parser)
     parser.add_argument(
         "--details",
-        type=json_path,
+        type=output_path,
         metavar="FILE",
         help="write all figures as JSON, including --peer, --data, --peers, --folds, --ground and --node",
     )
-    parser.add_argument("--markdown", type=json_path, metavar="FILE", help="write the tables to a file")
+    parser.add_argument("--markdown", type=output_path, metavar="FILE", help="write the tables to a file")
     parser.add_argument(
         "--plot",
-        type=json_path,
+        type=output_path,
         metavar="FILE.png",
         help="plot accuracy over latency; with --data the mean MaxF of all sets",
     )

@@ -11,7 +11,7 @@ from fcn_road_seg.cli.options import (
     add_label_map_option,
     add_weights_option,
     data_sets,
-    json_path,
+    output_path,
     progress,
     write_json,
 )
@@ -45,7 +45,7 @@ def add_parser(subparsers: Subparsers) -> argparse.ArgumentParser:
         help="with --root: val, which training never sees, or a file of frame names (default: val)",
     )
     add_weights_option(parser)
-    parser.add_argument("--out", type=json_path, required=True, metavar="FILE", help="the weights file to write")
+    parser.add_argument("--out", type=output_path, required=True, metavar="FILE", help="the weights file to write")
     parser.add_argument(
         "--road-precision",
         type=float,

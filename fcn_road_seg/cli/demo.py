@@ -12,13 +12,13 @@ from fcn_road_seg.cli.options import (
     Subparsers,
     add_json_option,
     add_segmenter_options,
-    json_path,
     load_segmenter,
+    output_path,
     resolved_options,
     write_json,
 )
 from fcn_road_seg.errors import UserError
-from fcn_road_seg.output import check_writable_folder
+from fcn_road_seg.files.output import check_writable_folder
 
 if TYPE_CHECKING:
     import numpy as np
@@ -69,7 +69,7 @@ def animation_path(text: str) -> Path:
         raise argparse.ArgumentTypeError(f"{text} is not a .webp, .gif or .png file")
     if not hasattr(cv2, "imwriteanimation"):
         raise argparse.ArgumentTypeError(f"animations need OpenCV 4.11 or newer, but this is {cv2.__version__}")
-    return json_path(text)
+    return output_path(text)
 
 
 def run(args: argparse.Namespace) -> int:

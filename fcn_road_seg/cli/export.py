@@ -7,7 +7,7 @@ from fcn_road_seg.cli.options import (
     add_json_option,
     add_weights_option,
     example_frames,
-    json_path,
+    output_path,
     write_json,
 )
 
@@ -20,7 +20,7 @@ def add_parser(subparsers: Subparsers) -> argparse.ArgumentParser:
         epilog="Input: uint8 N x h x w x 3 RGB of network size. Output: float32 N x h x w, P(road). docs/tensorrt.md "
         "describes the use with TensorRT.",
     )
-    parser.add_argument("--out", type=json_path, required=True, metavar="FILE.onnx", help="the file to write")
+    parser.add_argument("--out", type=output_path, required=True, metavar="FILE.onnx", help="the file to write")
     add_weights_option(parser)
     parser.add_argument(
         "--size", default="dynamic", help="WxH in pixels, multiples of 32, or dynamic (default: %(default)s)"

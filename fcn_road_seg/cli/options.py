@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from fcn_road_seg.errors import UserError
+from fcn_road_seg.files.output import check_writable, write_whole
 from fcn_road_seg.frames.sample import DatasetError
 from fcn_road_seg.inference.options import SHIPPED_WEIGHTS, SegmenterOptions
-from fcn_road_seg.output import check_writable, write_whole
 
 if TYPE_CHECKING:
     import numpy as np
@@ -140,10 +140,10 @@ def resolved_options(args: argparse.Namespace) -> SegmenterOptions:
 
 def add_json_option(parser: argparse.ArgumentParser) -> None:
     """Add the option --json."""
-    parser.add_argument("--json", type=json_path, metavar="FILE", help="write the figures to a JSON file")
+    parser.add_argument("--json", type=output_path, metavar="FILE", help="write the figures to a JSON file")
 
 
-def json_path(text: str) -> Path:
+def output_path(text: str) -> Path:
     """A path that can be written, so that a long run does not end without its figures."""
     try:
         check_writable(text)

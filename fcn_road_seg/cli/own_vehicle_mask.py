@@ -7,10 +7,10 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fcn_road_seg.cli.options import Subparsers, add_json_option, json_path, progress, write_json
+from fcn_road_seg.cli.options import Subparsers, add_json_option, output_path, progress, write_json
 from fcn_road_seg.errors import UserError
-from fcn_road_seg.frames.files import visible
-from fcn_road_seg.output import check_writable
+from fcn_road_seg.files.input import visible
+from fcn_road_seg.files.output import check_writable
 
 if TYPE_CHECKING:
     import numpy as np
@@ -31,9 +31,11 @@ def add_parser(subparsers: Subparsers) -> argparse.ArgumentParser:
     parser.add_argument(
         "input", type=Path, help="a drive: a bag, a video, a folder of images in order, or a KITTI raw drive"
     )
-    parser.add_argument("--out", type=json_path, required=True, metavar="FILE.png", help="the mask: 255 = own vehicle")
     parser.add_argument(
-        "--preview", type=json_path, metavar="FILE", help="a frame with the mask in red (default: FILE_preview.png)"
+        "--out", type=output_path, required=True, metavar="FILE.png", help="the mask: 255 = own vehicle"
+    )
+    parser.add_argument(
+        "--preview", type=output_path, metavar="FILE", help="a frame with the mask in red (default: FILE_preview.png)"
     )
     parser.add_argument("--image", metavar="TOPIC", help="image topic of a bag (default: the only one)")
     parser.add_argument(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from fcn_road_seg.cli.options import Subparsers, add_json_option, progress, write_json
 from fcn_road_seg.errors import UserError
-from fcn_road_seg.output import check_writable_folder
+from fcn_road_seg.files.output import check_writable_folder
 
 if TYPE_CHECKING:
     from fcn_road_seg.training.label_folder import Member

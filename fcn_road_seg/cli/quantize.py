@@ -11,12 +11,12 @@ from fcn_road_seg.cli.options import (
     add_weights_option,
     data_sets,
     example_frames,
-    json_path,
+    output_path,
     progress,
     write_json,
 )
 from fcn_road_seg.errors import UserError
-from fcn_road_seg.output import check_writable
+from fcn_road_seg.files.output import check_writable
 
 MEASURED = 24
 """Maximum number of calibration frames on which each layer is measured."""
@@ -55,7 +55,7 @@ def add_parser(subparsers: Subparsers) -> argparse.ArgumentParser:
         "it is met (default: %(default)s)",
     )
     parser.add_argument(
-        "--out", type=json_path, metavar="FILE.onnx", help="the file to write (default: beside the weights)"
+        "--out", type=output_path, metavar="FILE.onnx", help="the file to write (default: beside the weights)"
     )
     add_json_option(parser)
     return parser

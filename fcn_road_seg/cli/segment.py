@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 from fcn_road_seg.cli.options import Subparsers, add_min_region_option, add_segmenter_options, load_segmenter, progress
 from fcn_road_seg.errors import UserError
+from fcn_road_seg.files.output import check_writable_folder
 from fcn_road_seg.frames.image_file import SUFFIXES, images_in, is_image
-from fcn_road_seg.output import check_writable_folder
 
 if TYPE_CHECKING:
     import numpy as np

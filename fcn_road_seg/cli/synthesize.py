@@ -5,7 +5,7 @@ from pathlib import Path
 
 from fcn_road_seg.cli.options import Subparsers, progress
 from fcn_road_seg.errors import UserError
-from fcn_road_seg.output import check_writable_folder, whole_folder, write_whole
+from fcn_road_seg.files.output import check_writable_folder, whole_folder, write_whole
 
 METRES_APART = 40.0
 """Distance between frames that no two of them look alike at."""

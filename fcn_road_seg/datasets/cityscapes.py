@@ -16,7 +16,7 @@ import numpy as np
 
 from fcn_road_seg.datasets.label_image import check_labelled, read_ids
 from fcn_road_seg.errors import first_line
-from fcn_road_seg.frames.files import visible
+from fcn_road_seg.files.input import visible
 from fcn_road_seg.frames.image_file import LABEL_SUFFIXES, by_name, read_rgb
 from fcn_road_seg.frames.sample import IGNORE, NOT_ROAD, ROAD, DatasetError, Sample, Samples
 

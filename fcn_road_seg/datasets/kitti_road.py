@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from fcn_road_seg.datasets.label_image import check_labelled, check_size, listed_colours
-from fcn_road_seg.frames.files import read_text
+from fcn_road_seg.files.input import read_text
 from fcn_road_seg.frames.image_file import LABEL_SUFFIXES, by_name, read_rgb
 from fcn_road_seg.frames.sample import IGNORE, NOT_ROAD, ROAD, DatasetError, Sample, Samples
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from fcn_road_seg.datasets.label_map import FILE_NAME, LabelMap, listed
 from fcn_road_seg.errors import first_line
-from fcn_road_seg.frames.files import read_bytes
+from fcn_road_seg.files.input import read_bytes
 from fcn_road_seg.frames.sample import IGNORE, ROAD, DatasetError
 
 LOSSY = ("JPEG", "MPO")

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import yaml
 
-from fcn_road_seg.frames.files import read_text
+from fcn_road_seg.files.input import read_text
 from fcn_road_seg.frames.sample import IGNORE, NOT_ROAD, ROAD, DatasetError
 
 MEANINGS = {"road": ROAD, "not_road": NOT_ROAD, "ignore": IGNORE}

@@ -9,7 +9,7 @@ import numpy as np
 
 from fcn_road_seg.datasets.label_image import check_size
 from fcn_road_seg.datasets.label_map import LabelMap
-from fcn_road_seg.frames.files import read_text
+from fcn_road_seg.files.input import read_text
 from fcn_road_seg.frames.sample import DatasetError
 
 FRACTION_BITS = 4

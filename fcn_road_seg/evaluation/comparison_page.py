@@ -10,9 +10,9 @@ from fcn_road_seg.evaluation.html_page import write_page
 from fcn_road_seg.evaluation.html_report import COLOURS, WORST, error_picture, figure_of
 from fcn_road_seg.evaluation.inference_loop import segmented
 from fcn_road_seg.evaluation.paired_bootstrap import CONFIDENCE, DRAWS
+from fcn_road_seg.files.output import whole_file
 from fcn_road_seg.frames.image_file import write_image
 from fcn_road_seg.frames.sample import ROAD, Sample, Samples
-from fcn_road_seg.output import whole_file
 
 
 def write_comparison(

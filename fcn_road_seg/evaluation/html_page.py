@@ -4,8 +4,8 @@ from pathlib import Path
 from typing import Any
 
 from fcn_road_seg.errors import UserError
+from fcn_road_seg.files.output import check_writable_folder, write_whole
 from fcn_road_seg.inference.segmenter import RoadSegmenter
-from fcn_road_seg.output import check_writable_folder, write_whole
 
 
 def prepare(folder: Path) -> None:

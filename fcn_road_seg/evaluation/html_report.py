@@ -17,10 +17,10 @@ from fcn_road_seg.evaluation.inference_loop import Segment, Track, segmented
 from fcn_road_seg.evaluation.kitti_camera import calibrated
 from fcn_road_seg.evaluation.metrics import LEVELS, PixelCounts, called_road
 from fcn_road_seg.evaluation.temperature_scaling import BINS, expected_calibration_error
+from fcn_road_seg.files.output import whole_file
 from fcn_road_seg.frames.image_file import write_image
 from fcn_road_seg.frames.sample import IGNORE, ROAD, Sample
 from fcn_road_seg.inference.segmenter import RoadSegmenter
-from fcn_road_seg.output import whole_file
 from fcn_road_seg.postprocess.threshold import threshold_level
 
 if TYPE_CHECKING:

@@ -8,10 +8,10 @@ from fcn_road_seg.errors import UserError
 from fcn_road_seg.evaluation.birds_eye import BirdsEyeView, Sampling
 from fcn_road_seg.evaluation.inference_loop import Segment, Track
 from fcn_road_seg.evaluation.kitti_camera import check_files
-from fcn_road_seg.frames.files import visible
+from fcn_road_seg.files.input import visible
+from fcn_road_seg.files.output import check_writable_folder
 from fcn_road_seg.frames.image_file import read_rgb, write_image
 from fcn_road_seg.frames.sample import DatasetError
-from fcn_road_seg.output import check_writable_folder
 
 SERVER_FRAMES = {"um": 96, "umm": 94, "uu": 100}
 """Number of KITTI Road's test frames by category; the server wants all of them."""

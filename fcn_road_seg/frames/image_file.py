@@ -9,9 +9,9 @@ import cv2
 import numpy as np
 
 from fcn_road_seg.errors import UserError
+from fcn_road_seg.files.input import read_bytes, visible
+from fcn_road_seg.files.output import write_whole
 from fcn_road_seg.frames.bit_depth import BitDepth
-from fcn_road_seg.frames.files import read_bytes, visible
-from fcn_road_seg.output import write_whole
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
 LABEL_SUFFIXES = (".png", ".bmp", ".tif", ".tiff")

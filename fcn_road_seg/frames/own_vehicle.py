@@ -15,9 +15,9 @@ import cv2
 import numpy as np
 import yaml
 
-from fcn_road_seg.checksum import checked_sha256
 from fcn_road_seg.errors import FrameError, UserError
-from fcn_road_seg.frames.files import read_bytes
+from fcn_road_seg.files.checksum import checked_sha256
+from fcn_road_seg.files.input import read_bytes
 from fcn_road_seg.frames.image_file import LOSSY_SUFFIXES, ImageFileError, decode_rgb
 
 POLYGON_SUFFIXES = (".yaml", ".yml", ".json")

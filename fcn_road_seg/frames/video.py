@@ -9,9 +9,9 @@ from typing import BinaryIO
 import cv2
 import numpy as np
 
-from fcn_road_seg.frames.files import check_ends
+from fcn_road_seg.files.input import check_ends
+from fcn_road_seg.files.output import utf8_name, whole_file
 from fcn_road_seg.frames.image_file import ImageFileError
-from fcn_road_seg.output import utf8_name, whole_file
 
 EBML, SEGMENT, UNKNOWN_SIZE = b"\x1aE\xdf\xa3", b"\x18S\x80g", b"\x01" + 7 * b"\xff"
 """How a Matroska or WebM file begins, how its one large element does, and the size of that element in a live stream."""

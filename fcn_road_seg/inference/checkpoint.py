@@ -14,9 +14,9 @@ import torch
 from safetensors import SafetensorError, safe_open
 
 from fcn_road_seg.errors import UserError
+from fcn_road_seg.files.output import utf8_name, write_whole
 from fcn_road_seg.inference.network import FC_FORMS, STRIDE, VGG16_WIDTHS, FCN8s
 from fcn_road_seg.inference.preprocess import MAX_NETWORK_WIDTH, MEAN
-from fcn_road_seg.output import utf8_name, write_whole
 
 FORMAT = "fcn_road_seg"
 FORMAT_VERSION = 1

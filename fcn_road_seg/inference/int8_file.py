@@ -3,10 +3,10 @@
 from pathlib import Path
 from typing import NamedTuple
 
-from fcn_road_seg.checksum import checked_sha256, write_checksum
 from fcn_road_seg.errors import UserError
+from fcn_road_seg.files.checksum import checked_sha256, write_checksum
+from fcn_road_seg.files.output import write_whole
 from fcn_road_seg.inference.checkpoint import CheckpointError
-from fcn_road_seg.output import write_whole
 
 
 class Int8File(NamedTuple):

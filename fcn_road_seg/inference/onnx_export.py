@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING
 import torch
 
 from fcn_road_seg.errors import UserError, first_line
+from fcn_road_seg.files.output import write_whole
 from fcn_road_seg.inference.checkpoint import Checkpoint
 from fcn_road_seg.inference.inference_network import InferenceNetwork
 from fcn_road_seg.inference.int8_file import read_int8
 from fcn_road_seg.inference.network import STRIDE, FCN8s
 from fcn_road_seg.inference.preprocess import MAX_NETWORK_WIDTH, MEAN
-from fcn_road_seg.output import write_whole
 
 if TYPE_CHECKING:
     import onnx

@@ -15,9 +15,9 @@ from fcn_road_seg.datasets.folder import check_upright
 from fcn_road_seg.datasets.label_image import read_label
 from fcn_road_seg.errors import UserError
 from fcn_road_seg.evaluation.inference_loop import Segment
+from fcn_road_seg.files.output import whole_file, whole_folder, write_whole
 from fcn_road_seg.frames.image_file import LABEL_SUFFIXES, by_name, images_in, read_rgb, write_image
 from fcn_road_seg.frames.sample import IGNORE, NOT_ROAD, ROAD, DatasetError
-from fcn_road_seg.output import whole_file, whole_folder, write_whole
 from fcn_road_seg.training.pseudo_labels import confident_label, mean_probability
 
 VAL_LIST = "# Networks made these labels, so they validate nothing: all frames are for training.\n"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import yaml
 
-from fcn_road_seg.frames.files import read_text
+from fcn_road_seg.files.input import read_text
 from fcn_road_seg.training.recipe_field import RecipeError, recipe_field, setting
 
 ALL = "all"

@@ -18,11 +18,11 @@ from torch.utils.tensorboard import SummaryWriter
 
 from fcn_road_seg.errors import UserError, first_line
 from fcn_road_seg.evaluation.inference_loop import Track
-from fcn_road_seg.frames.files import read_text
+from fcn_road_seg.files.input import read_text
+from fcn_road_seg.files.output import check_writable_folder, whole_file, write_whole
 from fcn_road_seg.frames.sample import IGNORE, ROAD, WHAT_IS_ROAD, DatasetError, Samples
 from fcn_road_seg.inference import checkpoint
 from fcn_road_seg.inference.checkpoint import CheckpointError
-from fcn_road_seg.output import check_writable_folder, whole_file, write_whole
 from fcn_road_seg.training.recipe import Recipe
 
 

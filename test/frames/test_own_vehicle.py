@@ -6,8 +6,8 @@ import cv2
 import numpy as np
 import pytest
 
-from fcn_road_seg.checksum import write_checksum
 from fcn_road_seg.errors import FrameError, UserError
+from fcn_road_seg.files.checksum import write_checksum
 from fcn_road_seg.frames.image_file import write_image
 from fcn_road_seg.frames.own_vehicle import OwnVehicle
 

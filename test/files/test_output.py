@@ -12,9 +12,7 @@ import pytest
 import torch
 
 from fcn_road_seg.errors import UserError
-from fcn_road_seg.inference import checkpoint
-from fcn_road_seg.inference.network import VGG16_WIDTHS, FCN8s
-from fcn_road_seg.output import (
+from fcn_road_seg.files.output import (
     check_writable,
     check_writable_folder,
     utf8_name,
@@ -22,6 +20,8 @@ from fcn_road_seg.output import (
     whole_folder,
     write_whole,
 )
+from fcn_road_seg.inference import checkpoint
+from fcn_road_seg.inference.network import VGG16_WIDTHS, FCN8s
 
 NOT_UTF8 = os.fsdecode(b"stra\xdfe")
 NO_FILES = Path("/proc")  # a folder in which nobody can create a file, not even root

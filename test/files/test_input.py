@@ -14,7 +14,7 @@ from fcn_road_seg.benchmark.peer_conventions import load_conventions
 from fcn_road_seg.datasets.kitti_road import read_calibration, read_names, read_streets
 from fcn_road_seg.datasets.label_map import read_label_map
 from fcn_road_seg.datasets.labelme import read_json
-from fcn_road_seg.frames.files import read_bytes, read_text, visible
+from fcn_road_seg.files.input import read_bytes, read_text, visible
 from fcn_road_seg.frames.image_file import ImageFileError, by_name, images_in, read_rgb, write_image
 from fcn_road_seg.frames.own_vehicle import OwnVehicle
 from fcn_road_seg.training.recipe import load_recipe

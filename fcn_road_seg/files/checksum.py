@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 
 from fcn_road_seg.errors import UserError
-from fcn_road_seg.output import write_whole
+from fcn_road_seg.files.output import write_whole
 
 _HEX = re.compile(rb"\b[0-9a-f]{64}\b", re.IGNORECASE)
 
