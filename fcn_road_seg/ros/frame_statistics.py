@@ -14,14 +14,15 @@ from fcn_road_seg.ros.diagnostics import ERROR, OK, STALE, WARN, Report
 T = TypeVar("T")
 
 WINDOW = 10.0  # seconds that rates and percentiles cover
-NO_IMAGE = 2.0  # seconds without an image that are worth a warning
+NO_IMAGE = 2.0  # seconds without an image that are worth a warning, and without a mask after which its details are stale
 STALE_AFTER = 10.0  # ... and after which the statistics are out of date
 JUMP = 0.25  # of the image: a larger change of the road from one mask to the next is a warning
 VANISHED, SEEN = 0.005, 0.02  # of the image: less is not a road; the median that makes this a warning
 CLOCK_TOLERANCE = 0.05  # seconds in the future; /clock at 40 Hz lags by half of that
 LATE_SHARE = 0.05  # of the masks may break the age bound
 NO_MASK = "unknown until the next mask"
-ALARM_WINDOW = 2.0  # seconds; a warning if more than half of their frames look wrong
+ALARM_WINDOW = NO_IMAGE  # seconds; a warning if more than half of their frames look wrong
+MISSED_SHARE = 0.2  # of the frames may be replaced by newer ones; more is a warning
 
 
 class Answer(NamedTuple):
@@ -119,9 +120,12 @@ class FrameStatistics:
         rate_in = sum(count for _, count in self._arrivals) / seconds
         silence = now - self._last_event
         frames = self._frames(silence, rate_in, len(self._answers) / seconds, problem)
-        return [frames, self._latency(rate_in), self._road(), self._scene(now)]
+        details = [self._latency(rate_in), self._road(), self._scene(now)]
+        mask_age = now - self._answers[-1].when if self._answers else 0.0
+        return [frames, *(unless_old(report, "mask", mask_age) for report in details)]
 
     def _frames(self, silence: float, rate_in: float, rate_out: float, problem: str) -> Report:
+        arrived = sum(count for _, count in self._arrivals)
         level, sentence = OK, f"{rate_in:.1f} frames arrive per second, {rate_out:.1f} masks are published"
         if silence > NO_IMAGE:
             level = WARN if silence < STALE_AFTER else STALE
@@ -134,6 +138,12 @@ class FrameStatistics:
             level = WARN if self._answers else ERROR
             sentence = (
                 f"{len(self._drops)} frames dropped in the last {WINDOW:.0f} s, the last because {self.last_drop}"
+            )
+        elif arrived - len(self._answers) > max(1, MISSED_SHARE * arrived):
+            level = WARN
+            sentence = (
+                f"{rate_in:.1f} frames arrive per second, but only {rate_out:.1f} masks are published: newer frames "
+                "replace those that the node is too slow for; the weights lite or a smaller network_width are faster"
             )
         values = {
             "input rate (Hz)": f"{rate_in:.2f}",
@@ -208,13 +218,25 @@ class FrameStatistics:
     def _scene(self, now: float) -> Report:
         if not self._answers:
             return Report("scene", STALE, NO_MASK, {})
-        recent = [a.alarm for a in self._answers if a.when > now - ALARM_WINDOW] or [self._answers[-1].alarm]
+        recent = [a.alarm for a in self._answers if a.when >= now - ALARM_WINDOW] or [self._answers[-1].alarm]
         alarms = Counter(filter(None, recent))
         share = alarms.total() / len(recent)
         values = {"frames that look wrong (%)": f"{100 * share:.0f}"}
         if share > 0.5:
             return Report("scene", WARN, alarms.most_common(1)[0][0], values)
         return Report("scene", OK, "the images look like road scenes that the network was trained on", values)
+
+
+def unless_old(report: Report, source: str, age: float) -> Report:
+    """A report, or a STALE one in its place once what it tells of is older than `NO_IMAGE`.
+
+    Args:
+        source: what it tells of, such as "mask".
+        age: of the last one, in seconds.
+    """
+    if age <= NO_IMAGE:
+        return report
+    return Report(report.subject, STALE, f"no {source} for {age:.0f} s; the last status: {report.sentence}", {})
 
 
 def _forget(recent: deque[T], when: Callable[[T], float], before: float) -> None:

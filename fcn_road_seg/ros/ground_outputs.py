@@ -16,6 +16,7 @@ from fcn_road_seg.ground import GroundError, GroundPlane
 from fcn_road_seg.ground.lookup import GroundMaps, MapMaker
 from fcn_road_seg.ros.camera_info_subscription import CameraInfoSubscription, NotYetError
 from fcn_road_seg.ros.diagnostics import OK, STALE, WARN, Report
+from fcn_road_seg.ros.frame_statistics import unless_old
 from fcn_road_seg.ros.ground_messages import boundary_message, grid_message, points_message, scan_message
 from fcn_road_seg.ros.ground_transform import GroundTransform
 from fcn_road_seg.ros.parameters import NodeParameters
@@ -58,9 +59,11 @@ class GroundOutputs:
         self._fault_logged = False  # whether the last log line was a fault
         self._waiting_since: float | None = None
         self._report = IDLE
+        self._last_frame = time.monotonic()
 
     def publish(self, frame: SegmentedFrame) -> None:
         """Publish the outputs that are subscribed to, or report why that is impossible."""
+        self._last_frame = time.monotonic()
         subscribed = [output for output in self._publishers.values() if output[0].get_subscription_count()]
         if not subscribed and not self._info_publisher.get_subscription_count():
             return self.stop()
@@ -152,8 +155,8 @@ class GroundOutputs:
         self._logged_maps, self._fault_logged = maps, False
 
     def report(self) -> Report:
-        """The state of the ground outputs."""
-        return self._report
+        """The state of the ground outputs; STALE if no frame comes."""
+        return self._report if self._report is IDLE else unless_old(self._report, "frame", time.monotonic() - self._last_frame)
 
     def stop(self) -> None:
         """Unsubscribe from camera_info and TF."""

@@ -39,7 +39,7 @@ class Drive:
 def test_rates_percentiles_and_totals():
     drive = Drive().frames(50, skipped=1)
     frames, latency, road, scene = drive.statistics.reports()
-    assert (frames.level, latency.level, road.level, scene.level) == (OK, OK, OK, OK)
+    assert (frames.level, latency.level, road.level, scene.level) == (WARN, OK, OK, OK)
     assert frames.values["input rate (Hz)"] == "19.80"  # the first frame has no predecessor to count from
     assert frames.values["output rate (Hz)"] == "10.00"
     assert frames.values["frames replaced by newer ones or lost"] == "49"
@@ -72,6 +72,41 @@ def test_silence_is_a_warning_then_stale():
     assert "for 3 s" in drive.report("frames").sentence and drive.report("frames").level == WARN
     drive.now += 8
     assert drive.report("frames").level == STALE
+
+
+def test_a_node_that_is_too_slow_for_its_camera_is_a_warning():
+    drive = Drive()
+    for index in range(36):
+        drive.frame(skipped=0 if index % 4 else 6)  # 9.6 frames in and 3.6 masks out, of every 10 s
+        drive.now += 0.18
+    frames = drive.report("frames")
+    rates = float(frames.values["input rate (Hz)"]), float(frames.values["output rate (Hz)"])
+    assert rates == pytest.approx((8.4, 3.6), abs=0.3)
+    assert frames.level == WARN
+    assert frames.sentence.startswith(f"{rates[0]:.1f} frames arrive per second, but only {rates[1]:.1f} masks are")
+
+
+@pytest.mark.parametrize("skipped, level", [(1, OK), (4, WARN)])
+def test_few_replaced_frames_are_not_a_warning(skipped, level):
+    drive = Drive()
+    for _ in range(10):
+        drive.frames(9).frame(skipped=skipped)
+    assert drive.report("frames").level == level
+
+
+def test_what_is_known_of_masks_is_stale_once_they_stop():
+    drive = Drive().frames(50)
+    drive.now += 1.9
+    assert {report.level for report in drive.statistics.reports()} == {OK}
+    drive.now += 0.2
+    frames, *details = drive.statistics.reports()
+    assert frames.level == WARN and [report.level for report in details] == [STALE] * 3
+    assert details[0].sentence == "no mask for 2 s; the last status: masks are 60 ms old when published"
+    drive.now += 7  # frames come, but none is answered
+    drive.frames(3, answered=False)
+    assert drive.report("latency").level == drive.report("road").level == drive.report("scene").level == STALE
+    assert drive.report("latency").values == {}
+    assert {report.level for report in drive.frames(101).statistics.reports()} == {OK}
 
 
 def test_drops_are_counted_by_reason_and_described():
@@ -143,11 +178,12 @@ def test_a_second_camera_has_its_own_numbers():
     assert drive.statistics.skipped == 0
 
 
-def test_the_scene_of_a_slow_camera_is_that_of_its_last_frame():
+def test_the_scene_of_the_last_frame_stays_readable():
     drive = Drive().frames(5)
     drive.statistics.answered(SECONDS, 0.0, 0.06, 0.2, alarm="it is dark")
+    assert drive.report("scene").level == OK
     drive.now += 4
-    assert drive.report("scene")[1:3] == (WARN, "it is dark")
+    assert drive.report("scene")[1:3] == (STALE, "no mask for 4 s; the last status: it is dark")
 
 
 def test_a_road_that_vanishes_or_jumps():

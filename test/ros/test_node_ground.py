@@ -176,6 +176,8 @@ def test_diagnostics_report_where_the_road_is(client, answers):
     assert ground.level == ground.OK and ground.message.startswith("the road lies 1.65 m below the camera")
     values = {value.key: value.value for value in ground.values}
     assert values["ground frame"] == "base_link" and values["plane from"].startswith("camera_height")
+    client.spin_until(lambda: client.diagnostics()["ground"].level == ground.STALE, "a stale status without frames")
+    assert "s; the last status: the road lies 1.65 m" in client.diagnostics()["ground"].message
 
 
 BAD = {
