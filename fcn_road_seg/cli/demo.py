@@ -136,7 +136,7 @@ def run(args: argparse.Namespace) -> int:
             result = figures(in_bag, rate, recording, segment)
         video, sheet = write_pictures(
             in_bag,
-            rate or drive.rate,
+            rate,
             recording,
             args.out,
             args.animation,
@@ -182,8 +182,12 @@ def summary(result: dict[str, Any]) -> str:
     sent, answered, rate = result["frames_sent"], result["frames_answered"], result["rate"]
     pace = f"at {rate:g} Hz" if rate else "one by one"
     frames = f"{answered} of {sent} frames answered {pace}"
-    if answered < sent:
-        frames += "; newer frames replaced the others" if rate else "; the others are lost"
+    newer = result["frames_replaced"]
+    lost = sent - answered - newer
+    if newer:
+        frames += f"; newer frames replaced {newer if lost else 'the others'}"
+    if lost:
+        frames += f"; {lost if newer else 'the others'} got no answer"
     lines = {"drive": result["drive"], "frames": frames}
     if answered:
         lines |= {

@@ -19,7 +19,12 @@ RING = 10.0
 
 
 def panel(
-    frame: np.ndarray, mask: np.ndarray | None, outputs: dict[str, Any], caption: str, ground: bool
+    frame: np.ndarray,
+    mask: np.ndarray | None,
+    outputs: dict[str, Any],
+    caption: str,
+    ground: bool,
+    replaced: bool = False,
 ) -> np.ndarray:
     """Draw a frame and the node's answer to it.
 
@@ -29,6 +34,7 @@ def panel(
         outputs: see `birds_eye`.
         caption: shown below the pictures.
         ground: whether to show the road from above.
+        replaced: whether a newer frame took the place of one without a mask.
 
     Returns:
         uint8 H' x W' x 3 RGB; its size, which is even, depends only on the frame's size and `ground`.
@@ -37,7 +43,8 @@ def panel(
     camera = cv2.resize(frame, (CAMERA_WIDTH, height), interpolation=cv2.INTER_AREA)
     if mask is None:
         answer = camera // 3
-        write(answer, "no mask: a newer frame replaced this one", (12, height // 2), TEXT)
+        why = "a newer frame replaced this one" if replaced else "the node did not answer this frame"
+        write(answer, f"no mask: {why}", (12, height // 2), TEXT)
     else:
         small = cv2.resize(mask, (CAMERA_WIDTH, height), interpolation=cv2.INTER_NEAREST)
         answer = overlay(camera, small)

@@ -19,6 +19,13 @@ SHEET_COLUMNS, SHEET_ROWS = 2, 3
 WEBP_QUALITY = 60
 
 
+def replaced(recording: Recording, rate: float) -> list[bool]:
+    """For each frame sent, whether a newer one replaced it: at a `rate`, one without a mask before one with a mask."""
+    latencies = recording.latencies
+    last = max((index for index, latency in enumerate(latencies) if latency is not None), default=0) if rate else 0
+    return [latency is None and index < last for index, latency in enumerate(latencies)]
+
+
 def figures(
     drive: DriveInBag, rate: float, recording: Recording, segment: Callable[[np.ndarray], np.ndarray]
 ) -> dict[str, Any]:
@@ -44,6 +51,7 @@ def figures(
         "rate": rate,
         "frames_sent": len(recording.stamps),
         "frames_answered": answered,
+        "frames_replaced": sum(replaced(recording, rate)),
         "frames_equal": equal,
         "latency_p50_ms": p50,
         "latency_p99_ms": p99,
@@ -66,22 +74,23 @@ def write_pictures(
     """Write a video of every frame's `panel`, and a contact sheet of some.
 
     Args:
-        rate: frames per second of the video.
+        rate: frames per second at which the drive was sent; 0: one by one, and the video has the recorded rate.
         animation: a file to write the panels to as an animated picture as well, see `write_animation`.
 
     Returns:
         The paths of the video (MP4) and of the sheet (PNG).
     """
     video, sheet = out / "overlay.mp4", out / "contact_sheet.png"
-    count = len(recording.stamps)
+    count, video_rate = len(recording.stamps), rate or drive.rate
     chosen = set(np.linspace(0, count - 1, min(count, SHEET_COLUMNS * SHEET_ROWS)).round().astype(int).tolist())
     sheet_pictures, animated = [], []
-    with VideoWriter(video, rate) as writer:
-        frames = zip(drive.frames(), recording.masks(), recording.ground_outputs(), recording.latencies, strict=False)
-        for index, (frame, mask, outputs, latency) in enumerate(progress(frames)):
+    with VideoWriter(video, video_rate) as writer:
+        answers = zip(recording.masks(), recording.ground_outputs(), strict=True)
+        frames = zip(drive.frames(), answers, recording.latencies, replaced(recording, rate), strict=False)
+        for index, (frame, (mask, outputs), latency, newer) in enumerate(progress(frames)):
             took = "" if latency is None else f", mask after {1000 * latency:.0f} ms"
             caption = f"frame {index + 1} of {count}{took}"
-            picture = panel(frame, mask, outputs, caption, ground=bool(drive.camera_info))
+            picture = panel(frame, mask, outputs, caption, ground=bool(drive.camera_info), replaced=newer)
             if index == 0:
                 size = picture.shape[1], picture.shape[0]
             picture = cv2.resize(picture, size)  # all frames of a video have the same size
@@ -92,7 +101,7 @@ def write_pictures(
                 animated.append(picture)
     write_image(sheet, contact_sheet(sheet_pictures))
     if animation:
-        write_animation(animation, animated, rate)
+        write_animation(animation, animated, video_rate)
     return video, sheet
 
 

@@ -14,12 +14,13 @@ from rosbags.typesys import Stores, get_typestore
 
 from fcn_road_seg.bags.reader import open_bag
 from fcn_road_seg.bags.writer import new_bag
+from fcn_road_seg.cli.demo import summary
 from fcn_road_seg.datasets.drive import Drive, DriveFrame, open_drive
 from fcn_road_seg.demo.bag import IMAGE, write_drive
 from fcn_road_seg.demo.pace import CALLS, seconds_per_frame, sustained_rate
 from fcn_road_seg.demo.panel import NOT_ROAD, ROAD, SCAN, UNSEEN, birds_eye, panel
 from fcn_road_seg.demo.run import Recording
-from fcn_road_seg.demo.summary import contact_sheet, figures, write_animation
+from fcn_road_seg.demo.summary import contact_sheet, figures, replaced, write_animation
 from fcn_road_seg.errors import UserError
 from fcn_road_seg.frames.image_file import ImageFileError, write_image
 from fcn_road_seg.frames.video import VideoReader, VideoWriter
@@ -164,7 +165,29 @@ def test_a_panel_says_when_a_frame_was_not_answered():
     assert answered.shape == unanswered.shape == (2 * 480 + 28, 640 + 480, 3)
     np.testing.assert_array_equal(answered[:480, :640], unanswered[:480, :640])
     assert unanswered[480:960, :640].mean() < answered[480:960, :640].mean() / 2
+    replaced = panel(FRAMES[0], None, {}, "frame 1 of 3", True, replaced=True)
+    assert replaced.shape == unanswered.shape and (replaced != unanswered).any()  # another reason
     assert panel(FRAMES[0], mask, {}, "", False).shape == (2 * 480 + 28, 640, 3)
+
+
+@pytest.mark.parametrize(
+    "rate, latencies, newer, line",
+    [
+        (10, [None, 0.1, None, 0.2], [True, False, True, False], "2 of 4 frames answered at 10 Hz; newer frames"),
+        (10, [0.1, None, None], [False] * 3, "1 of 3 frames answered at 10 Hz; the others got no answer"),
+        (5, [None, 0.1, None], [True, False, False], "newer frames replaced 1; 1 got no answer"),
+        (0, [None, 0.1], [False] * 2, "1 of 2 frames answered one by one; the others got no answer"),
+        (0, [0.1, 0.1], [False] * 2, "2 of 2 frames answered one by one\n"),
+        (10, [None, None], [False] * 2, "0 of 2 frames answered at 10 Hz; the others got no answer"),
+    ],
+)
+def test_only_a_newer_frame_that_was_answered_replaces_one(tmp_path, rate, latencies, newer, line):
+    recording = Recording(tmp_path, list(range(len(latencies))), latencies, [], {})
+    assert replaced(recording, rate) == newer
+    answered = sum(latency is not None for latency in latencies)
+    unknown = "drive device device_name backend precision weights fps iou frames_equal latency_p50_ms latency_p99_ms"
+    result = dict.fromkeys(unknown.split()) | {"rate": rate, "frames_replaced": sum(newer)}
+    assert line in summary(result | {"frames_sent": len(latencies), "frames_answered": answered})
 
 
 def test_the_rate_is_what_the_machine_keeps_up_with():
@@ -239,10 +262,9 @@ def test_a_drive_at_a_rate_reports_the_frames_that_were_replaced(small_weights, 
     result = json.loads((tmp_path / "json").read_text())
     answered = result["frames_answered"]
     assert result["frames_sent"] == 30 and 0 < answered == result["frames_equal"]
-    line = f"{answered} of 30 frames answered at 200 Hz" + (
-        "; newer frames replaced the others" if answered < 30 else ""
-    )
-    assert process.stdout.splitlines()[1].endswith(line)
+    newer = result["frames_replaced"]
+    line = f"{answered} of 30 frames answered at 200 Hz" + ("; newer frames replaced" if newer else "")
+    assert line in process.stdout.splitlines()[1] and newer <= 30 - answered
     player = json.loads((tmp_path / "out" / "player.json").read_text())
     assert player["messages"]["/image"] == 30
 
