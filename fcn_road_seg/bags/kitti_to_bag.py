@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Literal
 
 from rosbags.interfaces import Connection
 
@@ -18,7 +19,8 @@ def write_bag(
     out: str | Path,
     *,
     compressed: bool = False,
-    storage: str = "mcap",
+    storage: str = "",
+    version: Literal[8, 9] | None = None,
     force: bool = False,
     on_message: Callable[[], None] = lambda: None,
 ) -> dict[str, int]:
@@ -28,7 +30,7 @@ def write_bag(
         drive: see `kitti.open_drive`.
         out: the folder to create.
         compressed: write the image files unchanged to `.../image_raw/compressed` instead of pixels to `.../image_raw`.
-        storage: "mcap" or "sqlite3".
+        storage, version: see `new_bag`.
         force: replace an existing bag.
         on_message: called after each of `count(drive)` readings; it may raise to abort.
 
@@ -39,7 +41,7 @@ def write_bag(
         UserError: `out` exists, or a file of the drive cannot be read; no files are left behind.
     """
     messages = KittiMessages(drive.calibration, sorted(drive.images))
-    with new_bag(out, storage, force) as writer:
+    with new_bag(out, storage, force, version) as writer:
 
         def add(topic: str, msgtype: str, latched: bool = False) -> Connection:
             qos = offered_qos(1 if latched else 10, latched=latched)

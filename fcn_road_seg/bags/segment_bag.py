@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import cv2
 import numpy as np
@@ -65,7 +65,9 @@ class Job:
     """Share of the image, 0..1; smaller islands of road are dropped, and smaller holes in it filled."""
     alpha: float = ALPHA
     video: Path | None = None
-    storage: str = "mcap"
+    storage: str = ""
+    version: Literal[8, 9] | None = None
+    """Of the bag's metadata; it and `storage` as in `new_bag`."""
     resume: bool = False
     force: bool = False
 
@@ -132,7 +134,7 @@ def segment_bag(job: Job, segmenter: "RoadSegmenter", report: Report = lambda ki
         skipped = SkippedFrames(partial(report, "note"))
         bit_depths = {topic: BitDepth(partial(report, "note")) for topic in topics}
         start = time.perf_counter()
-        with log, new_bag(job.out, job.storage, job.force) as writer, _video(job, bag, topics) as video:
+        with log, new_bag(job.out, job.storage, job.force, job.version) as writer, _video(job, bag, topics) as video:
             settings = job.settings(segmenter.checkpoint, network)
             writer.set_custom_data(KEY, json.dumps(settings | running, sort_keys=True))
             copies = {c: add_connection(writer, bag, c) for c in bag.connections}

@@ -12,6 +12,7 @@ from binascii import crc32
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Literal
 
 from rosbags.interfaces import (
     Connection,
@@ -30,6 +31,8 @@ from fcn_road_seg.bags.reader import BagError
 from fcn_road_seg.bags.types import definition_to_write
 
 STORAGES = {"mcap": StoragePlugin.MCAP, "sqlite3": StoragePlugin.SQLITE3}
+OLD_METADATA = ("humble", "iron")
+"""ROS 2 distributions whose rosbag2 does not read metadata of version 9: the QoS profiles are text in theirs."""
 FULL = errno.ENOSPC, errno.EDQUOT, errno.EFBIG
 """Errors of writing, which come without the name of the file."""
 _FOREVER = QosTime(9223372036, 854775807)
@@ -84,23 +87,33 @@ def offered_qos(depth: int = 10, *, latched: bool = False, reliable: bool = True
     ]
 
 
+def default_version() -> Literal[8, 9]:
+    """The newest version of a bag's metadata that the rosbag2 of ``ROS_DISTRO`` reads; 9 if that is not set."""
+    return 8 if os.environ.get("ROS_DISTRO") in OLD_METADATA else 9
+
+
 @contextmanager
-def new_bag(out: str | Path, storage: str = "mcap", force: bool = False) -> Iterator[Writer]:
-    """A rosbags Writer (rosbag2, format version 9) whose bag becomes `out` when the block ends without an exception.
+def new_bag(
+    out: str | Path, storage: str = "", force: bool = False, version: Literal[8, 9] | None = None
+) -> Iterator[Writer]:
+    """A rosbags Writer (rosbag2) whose bag becomes `out` when the block ends without an exception.
 
     Until then the bag is in a hidden folder beside `out`, which is deleted however the block ends, including Ctrl-C;
     if the process is killed, the next one that writes `out` deletes it.
 
     Args:
         out: the folder to create, with its parents.
-        storage: "mcap" or "sqlite3".
+        storage: "mcap" or "sqlite3"; empty for MCAP or, with version 8, SQLite: Humble installs no reader of MCAP.
         force: replace an existing bag.
+        version: of the bag's metadata; None for `default_version`.
 
     Raises:
         BagError: `out` exists and `force` is not given or `out` is not a bag, or it cannot be written (the disk is
             full, or SQLite does not support the name).
     """
     out = Path(out).absolute()
+    version = version or default_version()
+    storage = storage or ("mcap" if version >= 9 else "sqlite3")
     if storage == "sqlite3" and set(str(out)) & set("#?%"):
         raise BagError(f"SQLite cannot write to {out}, which contains #, ? or %: choose another name, or MCAP")
     check_out(out, force)
@@ -112,7 +125,7 @@ def new_bag(out: str | Path, storage: str = "mcap", force: bool = False) -> Iter
             locks.callback(os.close, lock)
         made = Path(folder) / out.name  # rosbags names the data file after the folder
         try:
-            with _Writer(made, version=Writer.VERSION_LATEST, storage_plugin=STORAGES[storage]) as writer:
+            with _Writer(made, version=version, storage_plugin=STORAGES[storage]) as writer:
                 yield writer
         except sqlite3.Error as fault:
             raise BagError(f"cannot write {out}: {fault}") from None

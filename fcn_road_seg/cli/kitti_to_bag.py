@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from fcn_road_seg.cli.options import Subparsers, add_json_option, write_json
+from fcn_road_seg.cli.options import Subparsers, add_bag_options, add_json_option, write_json
 
 
 def add_parser(subparsers: Subparsers) -> argparse.ArgumentParser:
@@ -31,9 +31,7 @@ def add_parser(subparsers: Subparsers) -> argparse.ArgumentParser:
     parser.add_argument(
         "--compressed", action="store_true", help="store the bytes of the image files (JPEG, PNG) instead of pixels"
     )
-    parser.add_argument(
-        "--storage", choices=("mcap", "sqlite3"), default="mcap", help="storage format (default: %(default)s)"
-    )
+    add_bag_options(parser)
     parser.add_argument(
         "--workers", type=_workers, default=1, metavar="N", help="number of drives converted at a time (default: 1)"
     )
@@ -86,6 +84,7 @@ def run(args: argparse.Namespace) -> int:
                 bag,
                 compressed=args.compressed,
                 storage=args.storage,
+                version=args.rosbag2_version,
                 force=args.force,
                 on_message=on_message,
             )

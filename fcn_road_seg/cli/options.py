@@ -138,6 +138,23 @@ def resolved_options(args: argparse.Namespace) -> SegmenterOptions:
     return replace(segmenter_options(args), weights=resolved_weights(args.weights), own_vehicle_mask=mask)
 
 
+def add_bag_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options --storage and --rosbag2-version of a bag to write, see `bags.writer.new_bag`."""
+    parser.add_argument(
+        "--storage",
+        choices=("mcap", "sqlite3"),
+        default="",
+        help="storage format (default: mcap; sqlite3 with --rosbag2-version 8, because Humble installs no mcap)",
+    )
+    parser.add_argument(
+        "--rosbag2-version",
+        type=int,
+        choices=(8, 9),
+        help="version of the bag's metadata: 8 for the rosbag2 of ROS 2 Humble and Iron, 9 for later ones (default: "
+        "what ROS_DISTRO reads, 9 if it is not set)",
+    )
+
+
 def add_json_option(parser: argparse.ArgumentParser) -> None:
     """Add the option --json."""
     parser.add_argument("--json", type=output_path, metavar="FILE", help="write the figures to a JSON file")

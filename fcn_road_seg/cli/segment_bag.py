@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from fcn_road_seg.cli.options import (
     Subparsers,
+    add_bag_options,
     add_json_option,
     add_min_region_option,
     add_segmenter_options,
@@ -54,9 +55,7 @@ def add_parser(subparsers: Subparsers) -> argparse.ArgumentParser:
     add_min_region_option(parser)
     parser.add_argument("--alpha", type=float, default=0.35, help="opacity of the overlay (default: %(default)s)")
     parser.add_argument("--video", type=Path, metavar="OUT.mp4", help="also write the overlay as a video")
-    parser.add_argument(
-        "--storage", choices=("mcap", "sqlite3"), default="mcap", help="storage format (default: %(default)s)"
-    )
+    add_bag_options(parser)
     parser.add_argument("--resume", action="store_true", help="continue an interrupted run")
     parser.add_argument("--force", action="store_true", help="replace existing bags")
     parser.add_argument(
@@ -140,6 +139,7 @@ def make_jobs(args: argparse.Namespace, options: SegmenterOptions) -> "list[Job]
             alpha=args.alpha,
             video=args.video and args.video.absolute(),
             storage=args.storage,
+            version=args.rosbag2_version,
             resume=args.resume,
             force=args.force,
         )

@@ -5,6 +5,7 @@ import os
 import shutil
 import sqlite3
 import struct
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -512,6 +513,63 @@ def test_the_metadata_of_a_new_bag(tmp_path, storage):
         "custom_data": None,
         "ros_distro": "rosbags",
     }
+
+
+@pytest.mark.parametrize("storage", ["mcap", "sqlite3"])
+def test_a_bag_of_version_8_has_what_the_rosbag2_of_humble_reads(tmp_path, expected, storage):
+    """The fields that metadata_io.cpp and sqlite_storage.cpp of its branch humble read, in the types they take."""
+    out = tmp_path / "drive"
+    with open_bag(write_ros2(tmp_path / "old")) as bag, new_bag(out, storage, version=8) as writer:
+        copies = {c: add_connection(writer, bag, c) for c in bag.connections}
+        for connection, time, data in bag.messages():
+            writer.write(copies[connection], time, data)
+    info = yaml.safe_load((out / "metadata.yaml").read_text())["rosbag2_bagfile_information"]
+    assert info["version"] < 9 and info["storage_identifier"] == storage
+    for part in (info, *info["files"]):
+        assert part["message_count"] == len(expected) and part["duration"]["nanoseconds"] >= 0
+        assert part["starting_time"]["nanoseconds_since_epoch"] == expected[0][1]
+    assert [file["path"] for file in info["files"]] == info["relative_file_paths"]
+    assert info["compression_format"] == info["compression_mode"] == ""
+    texts = {}
+    for topic in info["topics_with_message_count"]:
+        data = topic["topic_metadata"]
+        assert isinstance(topic["message_count"], int)
+        assert {type(data[key]) for key in ("name", "type", "serialization_format", "offered_qos_profiles")} == {str}
+        texts[data["name"]] = data["offered_qos_profiles"]
+        for profile in yaml.safe_load(data["offered_qos_profiles"]):
+            numbers = "history", "depth", "reliability", "durability", "liveliness"
+            assert all(type(profile[key]) is int for key in numbers)
+            durations = "deadline", "lifespan", "liveliness_lease_duration"
+            assert all(profile[key] == {"sec": 9223372036, "nsec": 854775807} for key in durations)
+            assert profile["avoid_ros_namespace_conventions"] is False
+    if storage == "sqlite3":
+        query = "SELECT name, offered_qos_profiles FROM topics JOIN schema WHERE schema_version >= 3"
+        with closing(sqlite3.connect(out / "drive.db3")) as database:
+            found = database.execute(query).fetchall()
+        assert {name: yaml.safe_load(text) for name, text in found} == {n: yaml.safe_load(t) for n, t in texts.items()}
+    assert read(out)[0] == expected
+    with open_bag(out) as new, open_bag(tmp_path / "old") as old:
+        assert {c.topic: c.offered_qos for c in new.connections} == {c.topic: c.offered_qos for c in old.connections}
+
+
+@pytest.mark.parametrize(
+    "distribution, version, written",
+    [
+        ("", None, (9, "mcap")),
+        ("humble", None, (8, "sqlite3")),
+        ("iron", None, (8, "sqlite3")),
+        ("jazzy", None, (9, "mcap")),
+        ("lyrical", None, (9, "mcap")),
+        ("humble", 9, (9, "mcap")),
+        ("", 8, (8, "sqlite3")),
+    ],
+)
+def test_a_bag_is_one_that_the_rosbag2_at_hand_reads(tmp_path, monkeypatch, distribution, version, written):
+    monkeypatch.setenv("ROS_DISTRO", distribution)
+    with new_bag(tmp_path / "drive", version=version):
+        pass
+    info = yaml.safe_load((tmp_path / "drive" / "metadata.yaml").read_text())["rosbag2_bagfile_information"]
+    assert (info["version"], info["storage_identifier"]) == written
 
 
 @pytest.mark.parametrize("interruption", [KeyboardInterrupt, RuntimeError])

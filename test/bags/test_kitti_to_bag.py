@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import yaml
 from rosbags.highlevel import AnyReader
+from rosbags.typesys import Stores, get_typestore
 
 from fcn_road_seg.bags.kitti import KittiError, open_drive, read_points, read_stamps
 from fcn_road_seg.bags.kitti_to_bag import count, write_bag
@@ -185,6 +186,18 @@ def test_the_file_itself_is_ordered_by_time(drive, tmp_path):
         sqlite3.connect(tmp_path / "bag" / "bag.db3").execute("SELECT timestamp FROM messages ORDER BY id").fetchall()
     )
     assert rows == sorted(rows) and len(rows) == 28
+
+
+def test_a_bag_for_humble(drive, tmp_path, monkeypatch):
+    bag = tmp_path / "bag"
+    assert road_seg(monkeypatch, drive, "--out", bag, "--rosbag2-version", 8) == 0
+    info = yaml.safe_load((bag / "metadata.yaml").read_text())["rosbag2_bagfile_information"]
+    assert (info["version"], info["storage_identifier"]) == (8, "sqlite3")
+    humble = get_typestore(Stores.ROS2_HUMBLE)
+    with AnyReader([bag]) as reader:
+        for connection, _, data in reader.messages():
+            message = humble.deserialize_cdr(data, connection.msgtype)
+            assert bytes(humble.serialize_cdr(message, connection.msgtype)) == data
 
 
 @pytest.mark.parametrize("storage", ["mcap", "sqlite3"])

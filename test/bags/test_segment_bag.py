@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 import tiny_bag
 import torch
+import yaml
 from rosbags.rosbag2 import StoragePlugin, Writer
 from tiny_bag import content, data_file, serialized, write_ros1, write_ros2
 
@@ -113,6 +114,14 @@ def test_masks_are_the_segmenters_and_the_rest_is_copied(tmp_path, weights, prob
     assert {key: figures["bags"][0][key] for key in expected} == expected
     assert figures["fps"] > 0
     assert {path.name for path in tmp_path.iterdir()} == {"drive", "out", "figures.json"}
+
+
+def test_a_bag_for_humble(tmp_path, weights, drive, monkeypatch):
+    monkeypatch.setenv("ROS_DISTRO", "humble")
+    for options, written in (((), (8, "sqlite3")), (("--rosbag2-version", 9), (9, "mcap"))):
+        assert run(drive, "--out", tmp_path / "out", "--force", *options, *weights) == 0
+        info = yaml.safe_load((tmp_path / "out" / "metadata.yaml").read_text())["rosbag2_bagfile_information"]
+        assert (info["version"], info["storage_identifier"]) == written
 
 
 def test_the_own_vehicle_and_crumbs_are_no_road(tmp_path, weights, drive, probabilities):
