@@ -50,9 +50,11 @@ def is_true(context, name):
 
 
 def road_seg(*arguments):
-    """An action that runs a `road_seg` command."""
+    """An action that runs a `road_seg` command, which ends with 0 after Ctrl-C: launch calls other codes a death."""
     executable = ExecutableInPackage(package="fcn_road_seg", executable="road_seg")
-    return ExecuteProcess(cmd=[executable, *arguments], output="screen")
+    return ExecuteProcess(
+        cmd=[executable, *arguments], output="screen", additional_env={"ROAD_SEG_INTERRUPTED_CODE": "0"}
+    )
 
 
 def player(context, bag):
@@ -76,10 +78,12 @@ def bag_of(drive):
 
 
 def succeeded(event, context):
-    """Whether a process exited with code 0; raises if it failed before the shutdown."""
-    if event.returncode and not context.is_shutdown:
+    """Whether a process exited with code 0; raises if it did not. False during a shutdown, such as after Ctrl-C."""
+    if context.is_shutdown:
+        return False
+    if event.returncode:
         raise RuntimeError(f"{' '.join(event.cmd)} ended with code {event.returncode}")
-    return not event.returncode
+    return True
 
 
 def fail(context):
@@ -101,8 +105,8 @@ def replay(context):
         return play if succeeded(event, context) else None
 
     def played(event, context):
-        succeeded(event, context)
-        return TimerAction(period=LAST_FRAMES, actions=[Shutdown(reason="the bag has ended")])
+        end = TimerAction(period=LAST_FRAMES, actions=[Shutdown(reason="the bag has ended")])
+        return end if succeeded(event, context) else None
 
     handlers = [
         OnStateTransition(goal_state="active", entities=[convert or play], handle_once=True),

@@ -6,9 +6,13 @@ import importlib
 import json
 import os
 import re
+import runpy
 import subprocess
 import sys
+from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
+from unittest.mock import MagicMock
 
 import pytest
 
@@ -126,6 +130,29 @@ def test_every_process_has_the_fast_dds_profile(launch_file):
         assert "Node" not in actions[:include]
 
 
+@pytest.mark.parametrize("is_shutdown", [False, True])
+def test_a_replay_shuts_down_once(repository, monkeypatch, tmp_path, is_shutdown):
+    """Without launch, by what the launch file does with it: the ends of its commands after Ctrl-C ask for nothing."""
+    pytest.importorskip("ament_index_python", reason="ROS 2 is not installed")
+    names = ["actions", "event_handlers", "substitutions"]
+    modules = ["launch", *(f"launch.{name}" for name in names), "launch_ros", *(f"launch_ros.{name}" for name in names)]
+    for module in modules:
+        monkeypatch.setitem(sys.modules, module, MagicMock())
+    values = {"drive": str(tmp_path)}
+    arguments = sys.modules["launch.substitutions"].LaunchConfiguration
+    arguments.side_effect = lambda name, default="": SimpleNamespace(perform=lambda context: values.get(name, ""))
+    context = SimpleNamespace(is_shutdown=is_shutdown)
+    runpy.run_path(str(repository / "launch/replay.launch.py"))["replay"](context)
+    on_process_exit = sys.modules["launch.event_handlers"].OnProcessExit
+    played, converted = (call.kwargs["on_exit"] for call in on_process_exit.mock_calls)
+    ended = SimpleNamespace(returncode=0, cmd=["road_seg"])
+    assert [bool(handler(ended, context)) for handler in (converted, played)] == [not is_shutdown] * 2
+    failed = SimpleNamespace(returncode=1, cmd=["road_seg"])
+    for handler in (converted, played):
+        with nullcontext() if is_shutdown else pytest.raises(RuntimeError, match="road_seg ended with code 1"):
+            assert handler(failed, context) is None
+
+
 def test_nothing_is_downloaded_or_evaluated(launch_file):
     imported = {alias.name for node in launch_file.of(ast.Import) for alias in node.names}
     imported |= {node.module for node in launch_file.of(ast.ImportFrom)}
@@ -140,6 +167,12 @@ import json, os, sys
 files = [sys.argv[i + 1] for i, word in enumerate(sys.argv) if word == "--params-file"]
 texts = [open(file).read() for file in files]
 print(json.dumps([sys.argv, texts, os.environ.get("FASTDDS_DEFAULT_PROFILES_FILE")]))
+"""
+INTERRUPT_ALL = """#!{python}
+import os, signal, sys, time
+signal.signal(signal.SIGINT, lambda *_: sys.exit(int(os.environ["ROAD_SEG_INTERRUPTED_CODE"])))
+os.killpg(0, signal.SIGINT)
+time.sleep(60)
 """
 RUN_THE_NODE = "#!{python}\nfrom fcn_road_seg.ros.node_main import main\nraise SystemExit(main())\n"
 LAUNCH = """
@@ -175,8 +208,10 @@ def launch(repository, tmp_path, domain_id):
     """Run a launch file with executables that print how they were called; the node can be the real one."""
     pytest.importorskip("launch_ros", reason="the ROS 2 package launch_ros is not installed")
 
-    def run(name: str, *arguments: str, node: str = PRINT_CALL, ros2bag: bool = False) -> Launched:
-        programs = {f"fcn_road_seg/{name}": PRINT_CALL for name in ("road_seg_camera", "road_seg")}
+    def run(
+        name: str, *arguments: str, node: str = PRINT_CALL, road_seg: str = PRINT_CALL, ros2bag: bool = False
+    ) -> Launched:
+        programs = {"fcn_road_seg/road_seg_camera": PRINT_CALL, "fcn_road_seg/road_seg": road_seg}
         programs |= {"fcn_road_seg/road_seg_node": node, "rviz2/rviz2": PRINT_CALL}
         if ros2bag:
             programs["ros2bag/ros2"] = PRINT_CALL
@@ -207,6 +242,7 @@ def launch(repository, tmp_path, domain_id):
             stderr=subprocess.STDOUT,
             text=True,
             timeout=240,
+            start_new_session=True,
         )
         return Launched(result.returncode, result.stdout)
 
@@ -284,6 +320,13 @@ def test_ros2_bag_play_is_used_where_it_is_installed(launch, small_weights, tmp_
     command = launched.command("ros2")
     assert command.startswith("bag play bag --rate 0.5 --loop --clock 100 --qos-profile-overrides-path ")
     assert "road_seg" not in launched.processes
+
+
+def test_ctrl_c_ends_a_replay_cleanly(launch, small_weights, tmp_path):
+    (tmp_path / "bag").mkdir()
+    launched = launch("replay", "bag:=bag", f"weights:={small_weights}", node=RUN_THE_NODE, road_seg=INTERRUPT_ALL)
+    assert launched.code == 0 and "[ERROR]" not in launched.output, launched.output
+    assert launched.output.count("process has finished cleanly") == 2
 
 
 @pytest.mark.parametrize(

@@ -5,16 +5,15 @@ import io
 import os
 import platform
 import re
-import signal
 import sys
 import tempfile
-import threading
 import traceback
 from collections.abc import Sequence
 from datetime import datetime
 from importlib import import_module
 
 from fcn_road_seg import __version__
+from fcn_road_seg.cli.interrupt import Interrupt
 from fcn_road_seg.errors import UserError, first_line, missing_package
 
 VERBS = (
@@ -45,7 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     (one sentence on stderr), 130 interrupted or terminated, the verb's own otherwise.
     """
     words = [_with_home(word) for word in (sys.argv[1:] if argv is None else argv)]
-    _end_like_ctrl_c()
+    interrupt = Interrupt()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a file's name may be no text
@@ -56,7 +55,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return args.run(args)
     except KeyboardInterrupt:
         print(f"{command}: interrupted", file=sys.stderr)
-        return 130
+        return interrupt.exit_code()
     except Exception as error:
         if debug := "--debug" in words:
             traceback.print_exc()
@@ -72,14 +71,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             file=sys.stderr,
         )
         return 1
-
-
-def _end_like_ctrl_c() -> None:
-    """Let SIGTERM, and SIGHUP from a closed terminal, raise KeyboardInterrupt, so that unfinished files are removed."""
-    if threading.current_thread() is threading.main_thread():
-        for number in signal.SIGTERM, signal.SIGHUP:
-            if signal.getsignal(number) == signal.SIG_DFL:  # not under nohup
-                signal.signal(number, signal.default_int_handler)
+    finally:
+        interrupt.close()
 
 
 def _with_home(word: str) -> str:

@@ -1,0 +1,40 @@
+"""Ctrl-C, SIGTERM and SIGHUP end a command in the same way, also when they come twice."""
+
+import os
+import signal
+import threading
+import time
+from types import FrameType
+
+SIGNALS = signal.SIGINT, signal.SIGTERM, signal.SIGHUP
+REPEATED = 2.0
+"""Seconds in which more signals have no effect: a launcher passes on a Ctrl-C that the terminal has sent as well."""
+CODE_VARIABLE = "ROAD_SEG_INTERRUPTED_CODE"
+"""Environment variable with the exit code; launch files set it to 0, because launch reports others as a death."""
+
+
+class Interrupt:
+    """Lets signals raise KeyboardInterrupt, so that unfinished files are removed; those that are ignored stay so."""
+
+    def __init__(self) -> None:
+        self._last: float | None = None
+        if threading.current_thread() is threading.main_thread():
+            for number in SIGNALS:
+                if signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler):  # not under nohup
+                    signal.signal(number, self._raise)
+
+    def _raise(self, number: int, frame: FrameType | None) -> None:
+        now = time.monotonic()
+        if self._last is None or now > self._last + REPEATED:
+            self._last = now
+            raise KeyboardInterrupt
+
+    def exit_code(self) -> int:
+        """The exit code of an interrupted command: 130, or what `CODE_VARIABLE` says."""
+        return int(os.environ.get(CODE_VARIABLE, "130"))
+
+    def close(self) -> None:
+        """After an interruption, ignore signals while the interpreter ends."""
+        if self._last is not None:
+            for number in SIGNALS:
+                signal.signal(number, signal.SIG_IGN)
