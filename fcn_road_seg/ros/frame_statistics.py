@@ -14,9 +14,7 @@ from fcn_road_seg.ros.diagnostics import ERROR, OK, STALE, WARN, Report
 T = TypeVar("T")
 
 WINDOW = 10.0  # seconds that rates and percentiles cover
-NO_IMAGE = (
-    2.0  # seconds without an image that are worth a warning, and without a mask after which its details are stale
-)
+NO_IMAGE = 2.0  # seconds without an image that are worth a warning; the details of a mask that is older are stale
 STALE_AFTER = 10.0  # ... and after which the statistics are out of date
 JUMP = 0.25  # of the image: a larger change of the road from one mask to the next is a warning
 VANISHED, SEEN = 0.005, 0.02  # of the image: less is not a road; the median that makes this a warning

@@ -156,11 +156,9 @@ class GroundOutputs:
 
     def report(self) -> Report:
         """The state of the ground outputs; STALE if no frame comes."""
-        return (
-            self._report
-            if self._report is IDLE
-            else unless_old(self._report, "frame", time.monotonic() - self._last_frame)
-        )
+        if self._report is IDLE:
+            return IDLE
+        return unless_old(self._report, "frame", time.monotonic() - self._last_frame)
 
     def stop(self) -> None:
         """Unsubscribe from camera_info and TF."""

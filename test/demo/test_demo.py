@@ -5,7 +5,6 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -18,13 +17,12 @@ from fcn_road_seg.cli.demo import summary
 from fcn_road_seg.datasets.drive import Drive, DriveFrame, open_drive
 from fcn_road_seg.demo.bag import IMAGE, write_drive
 from fcn_road_seg.demo.pace import CALLS, seconds_per_frame, sustained_rate
-from fcn_road_seg.demo.panel import NOT_ROAD, ROAD, SCAN, UNSEEN, birds_eye, panel
+from fcn_road_seg.demo.panel import panel
 from fcn_road_seg.demo.run import Recording
 from fcn_road_seg.demo.summary import contact_sheet, figures, replaced, write_animation
 from fcn_road_seg.errors import UserError
 from fcn_road_seg.frames.image_file import ImageFileError, write_image
 from fcn_road_seg.frames.video import VideoReader, VideoWriter
-from fcn_road_seg.postprocess.overlay import AZURE
 
 pytestmark = pytest.mark.slow
 
@@ -131,32 +129,6 @@ def test_a_contact_sheet_has_rows_of_two():
     assert sheet.shape == (20, 40, 3)
     assert sheet[::10, ::20, 0].tolist() == [[1, 2], [3, 0]]
     assert contact_sheet(pictures[:1]).shape == (10, 20, 3)
-
-
-def test_birds_eye_view_geometry():
-    at = SimpleNamespace
-    cells = np.full((20, 40), -1, np.int8)  # 4 m across, 8 m ahead
-    cells[10:, 20:] = 0  # far left
-    cells[:10, 20:] = 100  # far right
-    origin = at(position=at(x=0.0, y=-2.0))
-    outputs = {
-        "grid": at(info=at(width=40, height=20, resolution=0.2, origin=origin), data=cells.reshape(-1)),
-        "scan": at(angle_min=0.0, angle_increment=np.pi / 4, ranges=[3.0, np.nan, np.inf]),
-        "boundary": at(polygon=at(points=[at(x=1.0, y=1.0), at(x=3.0, y=1.0), at(x=3.0, y=1.5)])),
-    }
-    picture = birds_eye(outputs, 80, 160)  # 20 pixels per metre
-    assert picture.shape == (160, 80, 3) and picture.dtype == np.uint8
-    assert tuple(picture[10, 5]) == ROAD and tuple(picture[10, 75]) == NOT_ROAD
-    assert tuple(picture[150, 5]) == UNSEEN
-    assert tuple(picture[100, 40]) == SCAN  # 3 m ahead, in the middle
-    assert tuple(picture[155, 40]) == AZURE  # the vehicle
-    assert tuple(picture[120, 20]) != UNSEEN  # the boundary's right side, 1 m to the left
-    empty = outputs | {"boundary": at(polygon=at(points=[]))}
-    assert tuple(birds_eye(empty, 80, 160)[120, 20]) == UNSEEN
-    wide = birds_eye(outputs, 120, 160)  # centred
-    assert tuple(wide[10, 25]) == ROAD and tuple(wide[10, 10]) == UNSEEN
-    missing = birds_eye({}, 80, 160, "no grid")
-    assert missing.shape == (160, 80, 3) and 0 < (missing != UNSEEN).any(-1).mean() < 0.1
 
 
 def test_a_panel_says_when_a_frame_was_not_answered():

@@ -1,0 +1,106 @@
+"""Draws the node's ground outputs from above. Does not import ROS."""
+
+from typing import Any
+
+import cv2
+import numpy as np
+
+from fcn_road_seg.postprocess.overlay import AZURE
+
+STRIP = 28
+"""Height in pixels of the strip with the caption and the legend."""
+UNSEEN, ROAD, NOT_ROAD = (38, 38, 40), (40, 96, 150), (126, 116, 104)
+"""RGB colours of the grid's cells."""
+BOUNDARY, SCAN, TEXT, FAINT = (255, 214, 70), (255, 120, 60), (236, 236, 236), (112, 112, 116)
+RING = 10.0
+"""Metres between the range rings."""
+
+
+def legend_strip(width: int, caption: str = "", legend: bool = True) -> np.ndarray:
+    """A strip to put below a picture: a caption at the left, and the names of the colours at the right.
+
+    Returns:
+        uint8 `STRIP` x `width` x 3 RGB.
+    """
+    strip = np.full((STRIP, width, 3), UNSEEN, np.uint8)
+    write(strip, caption, (12, 19), TEXT)
+    if legend:
+        _legend(strip)
+    return strip
+
+
+def _legend(strip: np.ndarray) -> None:
+    """Name the colours, from the right edge of a strip."""
+    right = strip.shape[1] - 12
+    for name, colour in (
+        ("edges", BOUNDARY),
+        ("scan", SCAN),
+        ("unseen", FAINT),
+        ("not road", NOT_ROAD),
+        ("road", ROAD),
+    ):
+        (width, _), _ = cv2.getTextSize(name, cv2.FONT_HERSHEY_SIMPLEX, 0.42, 1)
+        write(strip, name, (right - width, 19), TEXT)
+        corner = right - width - 18, 9
+        hollow = name == "unseen"
+        cv2.rectangle(strip, corner, (corner[0] + 11, 19), colour, 1 if hollow else cv2.FILLED)
+        right = corner[0] - 14
+
+
+def write(picture: np.ndarray, text: str, at: tuple[int, int], colour: tuple[int, int, int]) -> None:
+    """Write a line of text with its baseline's left end at (x, y)."""
+    cv2.putText(picture, text, at, cv2.FONT_HERSHEY_SIMPLEX, 0.42, colour, 1, cv2.LINE_AA)
+
+
+def birds_eye(outputs: dict[str, Any], width: int, height: int, missing: str = "no grid") -> np.ndarray:
+    """Draw the node's ground outputs from above; the vehicle is at the lower edge and ahead is up.
+
+    Args:
+        outputs: "grid", "scan" and "boundary", the messages of a frame; any may be missing.
+        width: of the picture in pixels.
+        height: of the picture in pixels.
+        missing: what to write where there is no grid.
+
+    Returns:
+        uint8 `height` x `width` x 3 RGB; the grid keeps its aspect ratio, is centred and touches the lower edge.
+    """
+    picture = np.full((height, width, 3), UNSEEN, np.uint8)
+    grid = outputs.get("grid")
+    if grid is None:
+        write(picture, missing, (8, height // 2), TEXT)
+        return picture
+    info = grid.info
+    cells = np.asarray(grid.data, np.int8).reshape(info.height, info.width)
+    cells = cells.T[::-1, ::-1]  # the grid's rows run from right to left, and its columns ahead
+    share = np.clip(cells, 0, 100)[..., None] / 100
+    colours = np.where(cells[..., None] < 0, UNSEEN, (1 - share) * ROAD + share * NOT_ROAD).astype(np.uint8)
+    scale = min(width / (info.height * info.resolution), height / (info.width * info.resolution))  # pixels per metre
+    size = [max(1, round(n * info.resolution * scale)) for n in (info.height, info.width)]
+    left = (width - size[0]) // 2
+    picture[height - size[1] :, left : left + size[0]] = cv2.resize(colours, size, interpolation=cv2.INTER_NEAREST)
+    x0, y0 = info.origin.position.x, info.origin.position.y
+
+    def pixels(points: np.ndarray) -> np.ndarray:
+        """Columns and rows of points (x ahead, y left) in metres."""
+        return np.rint([left + size[0] - (points[:, 1] - y0) * scale, height - (points[:, 0] - x0) * scale]).T.astype(
+            int
+        )
+
+    vehicle = pixels(np.zeros((1, 2)))[0].tolist()
+    for ring in np.arange(RING, info.width * info.resolution + x0, RING):
+        cv2.ellipse(picture, vehicle, [round(ring * scale)] * 2, 0, 180, 360, FAINT, 1, cv2.LINE_AA)
+        write(picture, f"{ring:g} m", (left + 4, round(vehicle[1] - ring * scale) + 14), TEXT)
+    if "boundary" in outputs:
+        points = np.array([(p.x, p.y) for p in outputs["boundary"].polygon.points], np.float64).reshape(-1, 2)
+        cv2.polylines(picture, [pixels(points)], isClosed=True, color=BOUNDARY, thickness=1, lineType=cv2.LINE_AA)
+    if "scan" in outputs:
+        scan = outputs["scan"]
+        ranges = np.asarray(scan.ranges, np.float64)
+        bearings = scan.angle_min + scan.angle_increment * np.arange(len(ranges))
+        hit = np.isfinite(ranges)
+        points = ranges[hit, None] * np.stack([np.cos(bearings[hit]), np.sin(bearings[hit])], -1)
+        for centre in pixels(points).tolist():
+            cv2.circle(picture, centre, 2, SCAN, cv2.FILLED)
+    body = np.array([[0.0, 0.9], [0.0, -0.9], [2.2, 0.0]])  # an arrow as wide as a car
+    cv2.fillPoly(picture, [pixels(body)], AZURE, cv2.LINE_AA)
+    return picture
