@@ -138,6 +138,7 @@ def test_a_replay_shuts_down_once(repository, monkeypatch, tmp_path, is_shutdown
     modules = ["launch", *(f"launch.{name}" for name in names), "launch_ros", *(f"launch_ros.{name}" for name in names)]
     for module in modules:
         monkeypatch.setitem(sys.modules, module, MagicMock())
+    monkeypatch.setenv("AMENT_PREFIX_PATH", str(tmp_path))
     values = {"drive": str(tmp_path)}
     arguments = sys.modules["launch.substitutions"].LaunchConfiguration
     arguments.side_effect = lambda name, default="": SimpleNamespace(perform=lambda context: values.get(name, ""))
