@@ -1,15 +1,13 @@
 """Files that are written whole or not at all, and names that are not UTF-8."""
 
 import os
-import resource
 import stat
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 import torch
+from bad_disk import NO_FILES, NOT_UTF8, small_disk
 
 from fcn_road_seg.errors import UserError
 from fcn_road_seg.files.output import (
@@ -22,20 +20,6 @@ from fcn_road_seg.files.output import (
 )
 from fcn_road_seg.inference import checkpoint
 from fcn_road_seg.inference.network import VGG16_WIDTHS, FCN8s
-
-NOT_UTF8 = os.fsdecode(b"stra\xdfe")
-NO_FILES = Path("/proc")  # a folder in which nobody can create a file, not even root
-
-
-@contextmanager
-def small_disk(size: int) -> Iterator[None]:
-    """Let no file of this process grow beyond `size` bytes."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def test_a_file_appears_whole(tmp_path):
