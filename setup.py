@@ -35,6 +35,7 @@ setup(
     ],
     # rclpy and the messages come with a ROS 2 installation (or from requirements.txt), never from here.
     install_requires=[
+        "argcomplete>=1.8",
         "backports.zstd>=1.0; python_version < '3.14'",
         "lz4>=4.0",
         "numpy>=1.24",

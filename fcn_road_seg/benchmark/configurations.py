@@ -4,7 +4,7 @@ from collections.abc import Collection
 from typing import NamedTuple
 
 from fcn_road_seg.errors import UserError
-from fcn_road_seg.inference.backends.choice import BACKENDS, PRECISIONS
+from fcn_road_seg.inference.options import BACKENDS, PRECISIONS
 
 NETWORKS = ("full", "lite")
 

@@ -5,9 +5,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator
 
 from fcn_road_seg.benchmark.markdown_table import cell
-from fcn_road_seg.errors import UserError
 from fcn_road_seg.files.output import whole_file
 
 MIN_SPAN = 1.0  # percent on the accuracy axis
@@ -26,9 +27,7 @@ def plot(figures: list[dict], path: Path) -> None:
 
     Args:
         figures: see `configuration_figures`.
-
-    Raises:
-        UserError: see `check_format`.
+        path: the format is that of its suffix, .png, .pdf or .svg.
     """
     labelled = figures[0]["max_f"] is not None
     key, label = ("max_f", "MaxF (%)") if labelled else ("equal_to_fp32", "pixels of the same class as FP32 (%)")
@@ -41,9 +40,7 @@ def plot_side_by_side(figures: list[dict], title: str, path: Path) -> None:
 
     Args:
         figures: see `side_by_side_figures`; at least one set.
-
-    Raises:
-        UserError: see `check_format`.
+        path: as for `plot`.
     """
     marks = [
         Mark(
@@ -56,26 +53,7 @@ def plot_side_by_side(figures: list[dict], title: str, path: Path) -> None:
     _draw(marks, f"mean MaxF of {', '.join(figures[0]['sets'])} (%)", title, path)
 
 
-def check_format(path: Path) -> None:
-    """Check, before the work, that a plot can be drawn in the format of the file's suffix.
-
-    Raises:
-        UserError: matplotlib is not installed, or does not have the format.
-    """
-    try:
-        from matplotlib.backend_bases import FigureCanvasBase
-    except ImportError:
-        raise UserError("--plot needs matplotlib: pip install matplotlib") from None
-    formats = FigureCanvasBase.get_supported_filetypes()
-    if path.suffix.removeprefix(".").lower() not in formats:
-        raise UserError(f"--plot is {path}, but its suffix must be that of a format: {', '.join(sorted(formats))}")
-
-
 def _draw(marks: Sequence[Mark], label: str, title: str, path: Path) -> None:
-    check_format(path)
-    from matplotlib.figure import Figure
-    from matplotlib.ticker import LogLocator
-
     figure = Figure(figsize=(9, max(4.5, 0.35 * len(marks))), layout="constrained")
     axes = figure.subplots()
     for mark, shape in zip(marks, "osD^vP*Xd<>ph8" * len(marks), strict=False):

@@ -108,14 +108,14 @@ def add_parser(subparsers: Subparsers) -> argparse.ArgumentParser:
     add_json_option(parser)
     parser.add_argument(
         "--details",
-        type=output_path,
-        metavar="FILE",
+        type=output_path(".json"),
+        metavar="FILE.json",
         help="write all figures as JSON, including --peer, --data, --peers, --folds, --ground and --node",
     )
-    parser.add_argument("--markdown", type=output_path, metavar="FILE", help="write the tables to a file")
+    parser.add_argument("--markdown", type=output_path(".md"), metavar="FILE.md", help="write the tables to a file")
     parser.add_argument(
         "--plot",
-        type=output_path,
+        type=output_path(".png", ".pdf", ".svg"),
         metavar="FILE.png",
         help="plot accuracy over latency; with --data the mean MaxF of all sets",
     )
@@ -132,14 +132,13 @@ def run(args: argparse.Namespace) -> int:
 
     from fcn_road_seg.benchmark.configurations import NETWORKS, default_configurations, parse
     from fcn_road_seg.benchmark.measure import Settings, measure
-    from fcn_road_seg.benchmark.plot import check_format, plot, plot_side_by_side
     from fcn_road_seg.benchmark.results import configuration_figures, markdown
     from fcn_road_seg.benchmark.side_by_side import side_by_side_figures
     from fcn_road_seg.datasets.kitti_road import open_split
     from fcn_road_seg.inference.backends.hardware import torch_device
 
     if args.plot:
-        check_format(args.plot)
+        from fcn_road_seg.benchmark.plot import plot, plot_side_by_side
     device = str(torch_device(args.device))
     weights = named_weights(args.weights or [])
     if args.rungs:

@@ -45,7 +45,13 @@ def add_parser(subparsers: Subparsers) -> argparse.ArgumentParser:
         help="with --root: val, which training never sees, or a file of frame names (default: val)",
     )
     add_weights_option(parser)
-    parser.add_argument("--out", type=output_path, required=True, metavar="FILE", help="the weights file to write")
+    parser.add_argument(
+        "--out",
+        type=output_path(".safetensors"),
+        required=True,
+        metavar="FILE.safetensors",
+        help="the weights file to write",
+    )
     parser.add_argument(
         "--road-precision",
         type=float,

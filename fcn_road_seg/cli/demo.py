@@ -64,12 +64,10 @@ def animation_path(text: str) -> Path:
     """The path of an animated picture, in an existing folder."""
     import cv2
 
-    path = Path(text)
-    if path.suffix.lower() not in (".webp", ".gif", ".png"):
-        raise argparse.ArgumentTypeError(f"{text} is not a .webp, .gif or .png file")
+    path = output_path(".webp", ".gif", ".png")(text)
     if not hasattr(cv2, "imwriteanimation"):
         raise argparse.ArgumentTypeError(f"animations need OpenCV 4.11 or newer, but this is {cv2.__version__}")
-    return output_path(text)
+    return path
 
 
 def run(args: argparse.Namespace) -> int:

@@ -20,7 +20,9 @@ def add_parser(subparsers: Subparsers) -> argparse.ArgumentParser:
         epilog="Input: uint8 N x h x w x 3 RGB of network size. Output: float32 N x h x w, P(road). docs/tensorrt.md "
         "describes the use with TensorRT.",
     )
-    parser.add_argument("--out", type=output_path, required=True, metavar="FILE.onnx", help="the file to write")
+    parser.add_argument(
+        "--out", type=output_path(".onnx"), required=True, metavar="FILE.onnx", help="the file to write"
+    )
     add_weights_option(parser)
     parser.add_argument(
         "--size", default="dynamic", help="WxH in pixels, multiples of 32, or dynamic (default: %(default)s)"

@@ -1,3 +1,4 @@
+# PYTHON_ARGCOMPLETE_OK
 """The command `road_seg`."""
 
 import argparse
@@ -35,6 +36,11 @@ VERBS = (
     "doctor",
 )
 """Modules of this package, in the order of the help text."""
+FIRST_STEPS = """first things to try:
+  road_seg segment VIDEO --out out   find the road in your own video, pictures or camera
+  road_seg demo                      send a synthetic drive through the node, over ROS 2
+  road_seg doctor                    find what is missing or wrong
+"""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -50,7 +56,15 @@ def main(argv: Sequence[str] | None = None) -> int:
             stream.reconfigure(errors="backslashreplace")  # a file's name may be no text
     command = "road_seg"
     try:
-        args = make_parser().parse_args(words)
+        parser = make_parser()
+        if "_ARGCOMPLETE" in os.environ:  # the shell asks what may follow
+            import argcomplete
+
+            argcomplete.autocomplete(parser)
+        if not words:
+            print(f"{parser.format_usage()}\n{FIRST_STEPS}\nroad_seg --help lists every verb", file=sys.stderr)
+            return 2
+        args = parser.parse_args(words)
         command = f"road_seg {args.verb}"
         return args.run(args)
     except KeyboardInterrupt:
@@ -90,7 +104,10 @@ def _is_bad_input(error: Exception) -> bool:
 def make_parser() -> argparse.ArgumentParser:
     """The parser of every verb; imported here so that a missing package or a broken module is reported as one."""
     parser = argparse.ArgumentParser(
-        prog="road_seg", description="FCN-8s road segmentation: training, figures, export, images, bags, doctor."
+        prog="road_seg",
+        description="FCN-8s road segmentation: training, figures, export, images, bags, doctor.",
+        epilog=FIRST_STEPS,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"road_seg {__version__}")
     _add_debug_option(parser)

@@ -6,15 +6,15 @@ import logging
 import os
 import re
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from fcn_road_seg.errors import UserError
-from fcn_road_seg.files.output import check_writable, write_whole
+from fcn_road_seg.files.output import check_writable, is_direct, write_whole
 from fcn_road_seg.frames.sample import DatasetError
-from fcn_road_seg.inference.options import SHIPPED_WEIGHTS, SegmenterOptions
+from fcn_road_seg.inference.options import BACKENDS, PRECISIONS, SHIPPED_WEIGHTS, SegmenterOptions
 
 if TYPE_CHECKING:
     import numpy as np
@@ -39,10 +39,13 @@ def add_segmenter_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of `segmenter_options`."""
     add_weights_option(parser)
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: %(default)s)")
-    parser.add_argument("--precision", default="auto", help="auto, fp32, bf16, fp16 or int8 (default: %(default)s)")
-    parser.add_argument(
-        "--backend", default="auto", help="auto, torch, compile, openvino or graph (default: %(default)s)"
-    )
+    for name, choices in (("precision", PRECISIONS), ("backend", BACKENDS)):
+        parser.add_argument(
+            f"--{name}",
+            default="auto",
+            choices=("auto", *choices),
+            help=f"{name} of the network (default: %(default)s)",
+        )
     parser.add_argument(
         "--threads", type=int, default=0, help="CPU threads of the network (default: chosen by the backend)"
     )
@@ -58,11 +61,18 @@ def add_segmenter_options(parser: argparse.ArgumentParser) -> None:
 
 def add_weights_option(parser: argparse.ArgumentParser) -> None:
     """Add the option --weights."""
-    parser.add_argument(
+    weights = parser.add_argument(
         "--weights",
         default="",
         help="safetensors file, or the shipped road (also called full), lite or permissive (default: road)",
     )
+    weights.completer = _weights_that_begin_with  # type: ignore[attr-defined]  # argcomplete's
+
+
+def _weights_that_begin_with(prefix: str, **_: object) -> list[str]:
+    from argcomplete.completers import FilesCompleter
+
+    return [*filter(None, SHIPPED_WEIGHTS), *FilesCompleter(["safetensors"])(prefix)]
 
 
 def add_network_width_option(parser: argparse.ArgumentParser) -> None:
@@ -157,16 +167,32 @@ def add_bag_options(parser: argparse.ArgumentParser) -> None:
 
 def add_json_option(parser: argparse.ArgumentParser) -> None:
     """Add the option --json."""
-    parser.add_argument("--json", type=output_path, metavar="FILE", help="write the figures to a JSON file")
+    parser.add_argument(
+        "--json", type=output_path(".json"), metavar="FILE.json", help="write the figures to a JSON file"
+    )
 
 
-def output_path(text: str) -> Path:
-    """A path that can be written, so that a long run does not end without its figures."""
-    try:
-        check_writable(text)
-    except UserError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
-    return Path(text)
+def output_path(*suffixes: str) -> Callable[[str], Path]:
+    """The type of an option that names a file to write: a long run must not end without its figures.
+
+    Args:
+        suffixes: of the formats that the file may have; a device or a pipe, such as /dev/stdout, needs none.
+
+    Returns:
+        Turns the option's text into a path that can be written, or raises ArgumentTypeError.
+    """
+
+    def parse(text: str) -> Path:
+        path = Path(text)
+        if not is_direct(path) and path.suffix.lower() not in suffixes:
+            raise argparse.ArgumentTypeError(f"{text} does not end in {' or '.join(suffixes)}")
+        try:
+            check_writable(path)
+        except UserError as error:
+            raise argparse.ArgumentTypeError(str(error)) from None
+        return path
+
+    return parse
 
 
 def write_json(path: Path | None, figures: dict | list) -> None:

@@ -11,6 +11,7 @@ from fcn_road_seg.cli.options import Subparsers, add_json_option, output_path, p
 from fcn_road_seg.errors import UserError
 from fcn_road_seg.files.input import visible
 from fcn_road_seg.files.output import check_writable
+from fcn_road_seg.frames.image_file import SUFFIXES
 
 if TYPE_CHECKING:
     import numpy as np
@@ -32,10 +33,13 @@ def add_parser(subparsers: Subparsers) -> argparse.ArgumentParser:
         "input", type=Path, help="a drive: a bag, a video, a folder of images in order, or a KITTI raw drive"
     )
     parser.add_argument(
-        "--out", type=output_path, required=True, metavar="FILE.png", help="the mask: 255 = own vehicle"
+        "--out", type=output_path(".png"), required=True, metavar="FILE.png", help="the mask: 255 = own vehicle"
     )
     parser.add_argument(
-        "--preview", type=output_path, metavar="FILE", help="a frame with the mask in red (default: FILE_preview.png)"
+        "--preview",
+        type=output_path(*SUFFIXES),
+        metavar="FILE",
+        help="a frame with the mask in red (default: FILE_preview.png)",
     )
     parser.add_argument("--image", metavar="TOPIC", help="image topic of a bag (default: the only one)")
     parser.add_argument(
@@ -51,18 +55,14 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         UserError: the drive cannot be read, or its picture moves in too few frames.
     """
-    if args.out.suffix.lower() != ".png":
-        raise UserError(f"{args.out} is not the name of a PNG, which a mask must be")
     if args.frames < 1:
         raise UserError(f"--frames is {args.frames}, but must be at least 1")
     preview = args.preview or args.out.with_name(f"{args.out.stem}_preview.png")
 
-    from fcn_road_seg.frames.image_file import is_image, write_image
+    from fcn_road_seg.frames.image_file import write_image
     from fcn_road_seg.frames.own_vehicle_search import OwnVehicleSearch
     from fcn_road_seg.postprocess.overlay import overlay
 
-    if not is_image(preview):
-        raise UserError(f"{preview} is not the name of an image, such as preview.png")
     check_writable(preview)
     search = OwnVehicleSearch()
     for frame in progress(drive_frames(args), "looking"):

@@ -55,7 +55,7 @@ def add_parser(subparsers: Subparsers) -> argparse.ArgumentParser:
         "it is met (default: %(default)s)",
     )
     parser.add_argument(
-        "--out", type=output_path, metavar="FILE.onnx", help="the file to write (default: beside the weights)"
+        "--out", type=output_path(".onnx"), metavar="FILE.onnx", help="the file to write (default: beside the weights)"
     )
     add_json_option(parser)
     return parser

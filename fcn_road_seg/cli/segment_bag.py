@@ -11,6 +11,7 @@ from fcn_road_seg.cli.options import (
     add_json_option,
     add_min_region_option,
     add_segmenter_options,
+    output_path,
     resolved_options,
     write_json,
 )
@@ -54,7 +55,9 @@ def add_parser(subparsers: Subparsers) -> argparse.ArgumentParser:
     )
     add_min_region_option(parser)
     parser.add_argument("--alpha", type=float, default=0.35, help="opacity of the overlay (default: %(default)s)")
-    parser.add_argument("--video", type=Path, metavar="OUT.mp4", help="also write the overlay as a video")
+    parser.add_argument(
+        "--video", type=output_path(".mp4"), metavar="OUT.mp4", help="also write the overlay as a video"
+    )
     add_bag_options(parser)
     parser.add_argument("--resume", action="store_true", help="continue an interrupted run")
     parser.add_argument("--force", action="store_true", help="replace existing bags")

@@ -23,7 +23,7 @@ def whole_file(path: str | Path) -> Iterator[Path]:
     Raises:
         OSError: `path` cannot be written, for example because the disk is full; one sentence.
     """
-    direct = _is_direct(Path(path))
+    direct = is_direct(Path(path))
     target = Path(path) if direct else Path(path).resolve()  # of a link, the file it names is replaced
     partial = target if direct else target.with_name(f".{target.stem}.partial{target.suffix}")
     try:
@@ -75,7 +75,7 @@ def check_writable(path: str | Path) -> None:
         raise UserError(f"cannot write {path}: it is a folder, but this must be the name of a file")
     if not path.parent.is_dir():
         raise UserError(f"cannot write {path}: there is no folder {path.parent}")
-    if _is_direct(path):
+    if is_direct(path):
         return
     check_writable_folder(path.resolve().parent, path)
 
@@ -116,6 +116,6 @@ def utf8_name(path: str | Path) -> Iterator[str]:
         yield str(link)
 
 
-def _is_direct(path: Path) -> bool:
+def is_direct(path: Path) -> bool:
     """Whether nothing may take a file's place: a device, a pipe, a file that the shell has opened."""
     return (path.exists() and not path.is_file()) or any(path.is_relative_to(name) for name in DESCRIPTORS)

@@ -11,6 +11,8 @@ SHIPPED_WEIGHTS = {
     "permissive": "models/road_fcn8s_permissive_lite.safetensors",
 }
 """The files that names of weights stand for, see `share.share_path`."""
+PRECISIONS = "fp32", "bf16", "fp16", "int8"
+BACKENDS = "torch", "compile", "openvino", "graph"
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from fcn_road_seg.frames.image_message import MAX_PIXELS
 from fcn_road_seg.ground.lookup import MapOptions
+from fcn_road_seg.inference.options import BACKENDS, PRECISIONS
 from fcn_road_seg.postprocess.overlay import ALPHA
 from fcn_road_seg.ros.parameter import ParameterError, parameter, table
 
@@ -35,12 +36,12 @@ class NodeParameters:
         "Arithmetic of the network. auto: FP16 on CUDA; on a CPU the first that the hardware supports of INT8 "
         "(needs OpenVINO and weights that have an INT8 form), BF16 and FP32. fp16 needs CUDA, int8 needs "
         "OpenVINO.",
-        choices=("auto", "fp32", "bf16", "fp16", "int8"),
+        choices=("auto", *PRECISIONS),
     )
     backend: str = parameter(
         "auto",
         "What runs the network. auto: a CUDA graph on CUDA; OpenVINO on an x86-64 CPU if it is installed; else torch.",
-        choices=("auto", "torch", "compile", "openvino", "graph"),
+        choices=("auto", *BACKENDS),
     )
     threads: int = parameter(0, "CPU threads of the network. 0: the backend chooses.", minimum=0, maximum=1024)
     require_cuda: bool = parameter(False, "Refuse to configure without CUDA instead of running on the CPU.")

@@ -1,5 +1,6 @@
 """How `road_seg` itself starts and fails: its version, missing packages, and internal errors."""
 
+import os
 import re
 import subprocess
 import sys
@@ -51,6 +52,37 @@ def test_the_help_of_every_verb_loads_no_torch():
     code = "import sys\nfrom fcn_road_seg.cli.main import make_parser\nmake_parser()\nprint('torch' in sys.modules)"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=240, check=True)
     assert result.stdout == "False\n"
+
+
+def test_without_a_verb_it_says_what_to_try_first(capsys):
+    assert main([]) == 2
+    shown = capsys.readouterr().err
+    assert shown.startswith("usage: road_seg ") and shown.endswith("\nroad_seg --help lists every verb\n")
+    assert re.findall(r"^  road_seg ([\w-]+)", shown, re.MULTILINE) == ["segment", "demo", "doctor"]
+
+
+@pytest.mark.parametrize(
+    "line, words",
+    [
+        ("road_seg se", ["segment", "segment-bag"]),
+        ("road_seg segment --backend ", ["auto", "torch", "compile", "openvino", "graph"]),
+        ("road_seg segment --weights l", ["lite", "line.safetensors"]),
+    ],
+)
+def test_the_shell_completes(line, words, tmp_path):
+    (tmp_path / "line.safetensors").touch()
+    (tmp_path / "line.txt").touch()
+    protocol = {"_ARGCOMPLETE": "1", "COMP_LINE": line, "COMP_POINT": str(len(line)), "_ARGCOMPLETE_IFS": "\n"}
+    protocol["_ARGCOMPLETE_SUPPRESS_SPACE"] = "1"
+    program = f"exec {sys.executable} -c 'from fcn_road_seg.cli.main import main; main()' 8>&1 9>&2"
+    result = subprocess.run(
+        ["bash", "-c", program], cwd=tmp_path, env=os.environ | protocol, capture_output=True, text=True, timeout=240
+    )
+    assert result.stdout.split("\n") == words, result.stderr
+
+
+def test_completion_can_be_switched_on_for_all_of_python():
+    assert b"PYTHON_ARGCOMPLETE_OK" in Path(command.__file__).read_bytes()[:1024]
 
 
 def test_an_unexpected_error_is_a_sentence_and_its_traceback_a_file(fail, tmp_path):

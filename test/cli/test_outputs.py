@@ -1,18 +1,20 @@
 """The outputs of every command: what cannot be written is refused before the work, and what is written is whole."""
 
+import argparse
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
-from test_output import NO_FILES, NOT_UTF8, small_disk
+from bad_disk import NO_FILES, NOT_UTF8, small_disk
 from tiny_kitti import draw, write_folder
 
 from fcn_road_seg.cli import options
-from fcn_road_seg.cli.main import main
+from fcn_road_seg.cli.main import main, make_parser
 from fcn_road_seg.frames.image_file import read_rgb, write_image
 
 NONE = str(NO_FILES / "out")
@@ -45,29 +47,30 @@ def outcome(capsys, *words: str) -> tuple[int, str]:
     "words",
     [
         ("segment", "IMAGES", "--out", NONE),
-        ("evaluate", "--root", "ROOT", "--json", NONE),
+        ("evaluate", "--root", "ROOT", "--json", f"{NONE}.json"),
         ("evaluate", "--root", "ROOT", "--report", NONE),
         ("evaluate", "--root", "ROOT", "--submission", NONE),
         ("evaluate", "--root", "ROOT", "--compare", "WEIGHTS", "WEIGHTS", "--report", NONE),
-        ("calibrate", "--root", "ROOT", "--out", NONE),
-        ("calibrate", "--root", "ROOT", "--out", "OUT", "--json", NONE),
-        ("quantize", "--calibration", "IMAGES", "--out", NONE),
-        ("export", "--out", NONE),
-        ("export", "--out", "OUT", "--json", NONE),
-        ("benchmark", "--json", NONE),
-        ("benchmark", "--details", NONE),
-        ("benchmark", "--markdown", NONE),
+        ("calibrate", "--root", "ROOT", "--out", f"{NONE}.safetensors"),
+        ("calibrate", "--root", "ROOT", "--out", "OUT.safetensors", "--json", f"{NONE}.json"),
+        ("quantize", "--calibration", "IMAGES", "--out", f"{NONE}.onnx"),
+        ("export", "--out", f"{NONE}.onnx"),
+        ("export", "--out", "OUT.onnx", "--json", f"{NONE}.json"),
+        ("benchmark", "--json", f"{NONE}.json"),
+        ("benchmark", "--details", f"{NONE}.json"),
+        ("benchmark", "--markdown", f"{NONE}.md"),
         ("benchmark", "--plot", f"{NONE}.png"),
         ("synthesize", NONE),
         ("pseudo-label", "IMAGES", "--weights", "WEIGHTS", "--out", NONE),
         ("train", "--recipe", "seed", "--data", "kitti_road:ROOT", "--out", NONE),
-        ("train", "--recipe", "seed", "--data", "kitti_road:ROOT", "--json", NONE),
+        ("train", "--recipe", "seed", "--data", "kitti_road:ROOT", "--json", f"{NONE}.json"),
         ("own-vehicle-mask", "IMAGES", "--out", f"{NONE}.png"),
         ("own-vehicle-mask", "IMAGES", "--out", "OUT.png", "--preview", f"{NONE}.png"),
+        ("segment-bag", "IMAGES", "--out", "OUT", "--video", f"{NONE}.mp4"),
         ("demo", "--out", NONE),
-        ("play", "IMAGES", "--json", NONE),
-        ("doctor", "--json", NONE),
-        ("kitti-to-bag", "ROOT", "--out", "OUT", "--json", NONE),
+        ("play", "IMAGES", "--json", f"{NONE}.json"),
+        ("doctor", "--json", f"{NONE}.json"),
+        ("kitti-to-bag", "ROOT", "--out", "OUT", "--json", f"{NONE}.json"),
     ],
     ids=" ".join,
 )
@@ -83,12 +86,38 @@ def test_an_output_that_cannot_be_written_is_refused_before_the_work(words, imag
     code, sentence = outcome(capsys, *words)
     assert code == 2 and sentence.startswith(f"road_seg {words[0]}: ") and "Errno" not in sentence
     assert f"cannot write {NONE}" in sentence or f"cannot write to {NONE}" in sentence
-    assert not (tmp_path / "new").exists()
+    assert not list(tmp_path.glob("new*"))
 
 
-def test_a_plot_of_an_unknown_format_is_refused_before_the_work(tmp_path, capsys):
-    code, sentence = outcome(capsys, "benchmark", "--plot", str(tmp_path / "plot.docx"))
-    assert code == 2 and "its suffix must be that of a format: " in sentence and " png" in sentence
+def outputs_with_a_suffix() -> list[tuple[str, str, str]]:
+    """Verb, option and suffix of every option whose help names a file of a format, such as FILE.onnx."""
+    (verbs,) = (action for action in make_parser()._actions if isinstance(action, argparse._SubParsersAction))
+    return sorted(
+        (verb, action.option_strings[0], Path(action.metavar).suffix)
+        for verb, parser in verbs.choices.items()
+        for action in parser._actions
+        if action.option_strings and re.fullmatch(r"\w+\.\w+", str(action.metavar))
+    )
+
+
+@pytest.mark.parametrize("verb, option, suffix", [*outputs_with_a_suffix(), ("demo", "--animation", ".webp")])
+def test_an_output_of_another_format_is_refused_at_once(verb, option, suffix, tmp_path, capsys):
+    for name in f"x.{suffix[1:]}.txt", "x":
+        code, sentence = outcome(capsys, verb, option, str(tmp_path / name))
+        assert code == 2 and f"argument {option}: {tmp_path / name} does not end in {suffix}" in sentence
+
+
+def test_outputs_have_the_suffix_of_their_format():
+    found = {(verb, option): suffix for verb, option, suffix in outputs_with_a_suffix()}
+    assert found["export", "--out"] == found["quantize", "--out"] == ".onnx"
+    assert found["calibrate", "--out"] == ".safetensors" and found["segment-bag", "--video"] == ".mp4"
+    assert found["benchmark", "--markdown"] == ".md" and found["own-vehicle-mask", "--out"] == ".png"
+    assert len(found) >= 20
+
+
+def test_a_device_needs_no_suffix(tmp_path):
+    parse = options.output_path(".json")
+    assert parse("/dev/stdout") == Path("/dev/stdout") and parse(str(tmp_path / "A.JSON")).name == "A.JSON"
 
 
 def test_figures_that_cannot_be_written_are_printed(tmp_path, capsys):

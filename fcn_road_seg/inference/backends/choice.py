@@ -12,13 +12,11 @@ from fcn_road_seg.inference.backends import hardware
 from fcn_road_seg.inference.backends.protocol import Backend
 from fcn_road_seg.inference.checkpoint import Checkpoint, CheckpointError
 from fcn_road_seg.inference.int8_file import int8_path
-from fcn_road_seg.inference.options import SegmenterOptions
+from fcn_road_seg.inference.options import BACKENDS, PRECISIONS, SegmenterOptions
 
 logger = logging.getLogger(__name__)
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
-PRECISIONS = (*DTYPES, "int8")
-BACKENDS = "torch", "compile", "openvino", "graph"
 
 
 class Running(NamedTuple):
