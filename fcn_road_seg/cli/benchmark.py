@@ -154,12 +154,13 @@ def run(args: argparse.Namespace) -> int:
     peers = load_peers(args.peer or [], device, args.threads)
     dataset = open_split(args.root, args.split) if args.root else None
     sets = labelled_sets(args, dataset)
+    other_load = "not looked at" if args.smoke else watch_machine()
     frames = timed_frames(args.input, next(iter(sets.values()), None) if dataset is None else dataset, args.frames)
     settings = Settings(weights.get("full", ""), device, args.network_width, args.threads, weights)
     numbers = args.iterations, args.warm_up
     benchmark = measure(configurations, settings, frames, *numbers, dataset, args.smoke, progress, peers, sets)
 
-    report: dict[str, Any] = {"machine": _machine(benchmark, args, len(frames))}
+    report: dict[str, Any] = {"machine": _machine(benchmark, args, len(frames), other_load)}
     report["rungs"] = configuration_figures(benchmark)
     report["absent"] = {str(configuration): why for configuration, why in benchmark.absent.items()}
     if peers or sets:
@@ -181,6 +182,24 @@ def run(args: argparse.Namespace) -> int:
     for sentence in broken:
         print(f"road_seg benchmark: {sentence}", file=sys.stderr)
     return 1 if broken else 0
+
+
+def watch_machine() -> str:
+    """How many cores other processes keep busy, in words; warns if these are so many that they slow ours down."""
+    import os
+
+    from fcn_road_seg.benchmark.busy_cores import MOST, busy_cores
+
+    busy, cores = busy_cores(), len(os.sched_getaffinity(0))
+    if busy is None:
+        return "unknown"
+    if busy > MOST * cores:
+        print(
+            f"Other processes keep {busy:.1f} of {cores} cores busy: the times will be too long; repeat this when the "
+            "machine is idle.",
+            file=sys.stderr,
+        )
+    return f"{busy:.1f} of {cores} cores, before the measurement"
 
 
 def _add_parts(
@@ -229,7 +248,7 @@ def _add_parts(
         report["node"] = measure_node(parameters, report=lambda text: print(f"node: {text}", file=sys.stderr))
 
 
-def _machine(benchmark: "Benchmark", args: argparse.Namespace, frames: int) -> dict[str, str]:
+def _machine(benchmark: "Benchmark", args: argparse.Namespace, frames: int, other_load: str) -> dict[str, str]:
     """A description of everything that the figures depend on."""
     import os
     import platform
@@ -241,6 +260,7 @@ def _machine(benchmark: "Benchmark", args: argparse.Namespace, frames: int) -> d
         "command": shlex.join(["road_seg", *sys.argv[1:]]),
         "device": f"{reference.segmenter.device_name} ({reference.segmenter.device})",
         "CPU cores": f"{len(os.sched_getaffinity(0))}, threads of PyTorch: {torch.get_num_threads()}",
+        "other processes": other_load,
         "versions": f"Python {platform.python_version()}, PyTorch {torch.__version__}",
         "frames": f"{frames} of {'x'.join(map(str, reference.frame_size))}",
         "iterations": f"{args.iterations} per configuration after {args.warm_up}, interleaved",

@@ -12,6 +12,7 @@ import pytest
 import torch
 from tiny_kitti import draw, write_folder
 
+from fcn_road_seg.benchmark import busy_cores
 from fcn_road_seg.benchmark import measure as measure_module
 from fcn_road_seg.benchmark.configurations import NETWORKS, REFERENCE, Configuration, default_configurations, parse
 from fcn_road_seg.benchmark.ground_cost import time_outputs
@@ -19,11 +20,11 @@ from fcn_road_seg.benchmark.interleave import interleaved, time_networks
 from fcn_road_seg.benchmark.measure import Settings, measure
 from fcn_road_seg.benchmark.node_latency import _highest_rate, _keeps_up
 from fcn_road_seg.benchmark.peak_memory import peak_memory
-from fcn_road_seg.benchmark.plot import plot
 from fcn_road_seg.benchmark.results import configuration_figures, markdown, network_figures
 from fcn_road_seg.benchmark.roofline import Machine, Work, count_work
 from fcn_road_seg.benchmark.torchvision_networks import PEERS, peer_networks
 from fcn_road_seg.benchmark.weight_folding import FOLDED, folding_variants
+from fcn_road_seg.cli import benchmark as command
 from fcn_road_seg.cli.main import main
 from fcn_road_seg.datasets.kitti_road import KittiRoad
 from fcn_road_seg.errors import DeviceLostError, UserError
@@ -269,6 +270,8 @@ def test_the_plot_has_a_mark_and_a_label_per_configuration(settings, tmp_path, m
     drawn = []
     save = Figure.savefig
     monkeypatch.setattr(Figure, "savefig", lambda self, *a, **k: (drawn.append(self), save(self, *a, **k)))
+    from fcn_road_seg.benchmark.plot import plot
+
     plot(figures, tmp_path / "plot.png")
     (axes,) = drawn[0].axes
     assert [line.get_xdata()[0] for line in axes.lines] == [f["p50_ms"] for f in figures]
@@ -334,7 +337,8 @@ def camera_of_a_small_drive(monkeypatch):
 
 def test_smoke_run_writes_all_files(small_weights, tmp_path, capsys, camera_of_a_small_drive):
     pytest.importorskip("matplotlib", reason="matplotlib is not installed")
-    files = {name: tmp_path / f"out.{name}" for name in ("json", "details", "markdown", "png")}
+    names = {"json": "out.json", "details": "details.json", "markdown": "out.md", "png": "out.png"}
+    files = {name: tmp_path / file for name, file in names.items()}
     code = main(
         ["benchmark", "--smoke", "--rungs", "torch:fp32,graph:fp16", "--device", "cpu", "--folds"]
         + ["--weights", str(small_weights), "--json", str(files["json"]), "--details", str(files["details"])]
@@ -369,10 +373,46 @@ def test_results_are_kept_when_a_later_part_fails(
     ]
 
 
-def test_an_unsupported_plot_format_is_refused_before_the_work(tmp_path, capsys):
-    pytest.importorskip("matplotlib", reason="matplotlib is not installed")
-    assert main(["benchmark", "--smoke", "--plot", str(tmp_path / "plot.xyz")]) == 2
-    assert "--plot is " in capsys.readouterr().err
+def test_a_plot_without_matplotlib_is_refused_before_the_work(tmp_path, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    monkeypatch.delitem(sys.modules, "fcn_road_seg.benchmark.plot", raising=False)
+    assert main(["benchmark", "--smoke", "--plot", str(tmp_path / "plot.png")]) == 2
+    assert "the Python package matplotlib is not installed: pip install" in capsys.readouterr().err
+
+
+BEFORE = """cpu  9 9 9 9 9 9 9 9 9 9
+cpu0 100 0 50 800 50 0 0 0 0 0
+cpu1 0 0 0 1000 0 0 0 0 0 0
+cpu7000 0 0 0 0 0 0 0 0 0 0
+intr 1 2
+"""
+AFTER = """cpu  9 9 9 9 9 9 9 9 9 9
+cpu0 160 5 60 815 55 2 1 2 60 0
+cpu1 10 0 0 1090 0 0 0 0 0 0
+cpu7000 99 0 0 0 0 0 0 0 0 0
+intr 3 4
+"""
+
+
+def test_busy_cores_are_counted(tmp_path, monkeypatch):
+    """Of 100 ticks, core 0 spends 80 on work (60 user, 5 nice, 10 system, 2 + 1 interrupts, 2 stolen), core 1 ten."""
+    monkeypatch.setattr(busy_cores.os, "sched_getaffinity", lambda pid: {0, 1})
+    stat = tmp_path / "stat"
+    stat.write_text(BEFORE)
+    monkeypatch.setattr(busy_cores.time, "sleep", lambda seconds: stat.write_text(AFTER))
+    assert busy_cores.busy_cores(1.0, stat) == pytest.approx(0.9)
+    assert busy_cores.busy_cores(1.0, tmp_path / "none") is None
+
+
+@pytest.mark.parametrize("busy, cores, warned", [(1.9, 2, True), (0.1, 2, False), (1.0, 16, False), (None, 2, False)])
+def test_a_busy_machine_is_told_before_the_figures(busy, cores, warned, monkeypatch, capsys):
+    monkeypatch.setattr(busy_cores, "busy_cores", lambda: busy)
+    monkeypatch.setattr("os.sched_getaffinity", lambda pid: set(range(cores)))
+    in_words = command.watch_machine()
+    assert in_words == ("unknown" if busy is None else f"{busy} of {cores} cores, before the measurement")
+    sentence = f"Other processes keep {busy} of {cores} cores busy: the times will be too long; repeat this when"
+    assert capsys.readouterr().err.startswith(sentence) == warned
 
 
 def test_a_configuration_out_of_bounds_gives_exit_code_1(small_weights, tmp_path, capsys, one_wrong_pixel_in_a_hundred):
