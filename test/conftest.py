@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from fcn_road_seg.ros.domain import DomainReservation
+from fcn_road_seg.ros.environment import local_discovery
 
-os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
+os.environ.update(local_discovery(os.environ))
 
 
 @pytest.fixture(scope="session")

@@ -95,7 +95,6 @@ class Client(Spinning):
 
     def __init__(self, domain_id: int):
         self._context = Context()
-        os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
         rclpy.init(args=[], context=self._context, domain_id=domain_id)
         self.node = rclpy.create_node("client", context=self._context)
         self._executor = SingleThreadedExecutor(context=self._context)
@@ -161,9 +160,13 @@ class Client(Spinning):
     def state(self) -> str:
         return self._call(GetState, "road_seg/get_state", GetState.Request()).current_state.label
 
-    def change_state(self, transition: str) -> bool:
+    def change_state(self, transition: str | int) -> bool:
+        """Request a transition by its label or its id; whether it succeeded."""
         request = ChangeState.Request()
-        request.transition.label = transition
+        if isinstance(transition, str):
+            request.transition.label = transition
+        else:
+            request.transition.id = transition
         return self._call(ChangeState, "road_seg/change_state", request).success
 
     def _call(self, kind, name: str, request):

@@ -1,6 +1,7 @@
 """Records the node's outputs in a bag, and the times at which frames were published and masks received."""
 
 import struct
+import time
 from collections.abc import Collection
 from functools import partial
 from typing import TYPE_CHECKING
@@ -19,6 +20,7 @@ from sensor_msgs.msg import Image, LaserScan
 from fcn_road_seg.bags.writer import offered_qos
 from fcn_road_seg.demo.topics import MASK
 from fcn_road_seg.ros.child_process import node_listens
+from fcn_road_seg.ros.qos import with_message_info
 
 if TYPE_CHECKING:
     from rclpy.subscription import MessageInfo
@@ -30,6 +32,8 @@ GROUND_OUTPUTS = {GRID: OccupancyGrid, "/road_seg/scan": LaserScan, "/road_seg/b
 
 class Recorder(Node):
     """Subscribes to the camera, the node's mask and its diagnostics.
+
+    ROS 2 Humble does not tell when messages were sent and received: both times are then those of the callbacks.
 
     Args:
         writer: of the bag.
@@ -54,8 +58,8 @@ class Recorder(Node):
         self._writer = writer
         self._masks = self._connection(MASK, Image)
         qos = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=100, reliability=ReliabilityPolicy.RELIABLE)
-        self.create_subscription(Image, "image", self._on_image, qos, raw=True)
-        self.create_subscription(Image, MASK, self._on_mask, qos, raw=True)
+        self.create_subscription(Image, "image", with_message_info(self._on_image), qos, raw=True)
+        self.create_subscription(Image, MASK, with_message_info(self._on_mask), qos, raw=True)
         self.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, 10, raw=True)
         for topic, kind in GROUND_OUTPUTS.items() if ground_outputs else ():
             record = partial(self._record, self._connection(topic, kind))
@@ -73,11 +77,11 @@ class Recorder(Node):
 
     def _on_image(self, data: bytes, info: "MessageInfo") -> None:
         if stamp_of(data) in self.stamps:
-            self.sent[stamp_of(data)] = info["source_timestamp"]
+            self.sent[stamp_of(data)] = info.get("source_timestamp", time.time_ns())
 
     def _on_mask(self, data: bytes, info: "MessageInfo") -> None:
         if stamp_of(data) in self.stamps:
-            self.received[stamp_of(data)] = info["received_timestamp"]
+            self.received[stamp_of(data)] = info.get("received_timestamp", time.time_ns())
         self._record(self._masks, data)
 
     def _on_diagnostics(self, data: bytes) -> None:

@@ -11,9 +11,12 @@ from fcn_road_seg.doctor.finding import Finding, error, ok, warning
 from fcn_road_seg.errors import first_line
 from fcn_road_seg.ros.domain import DOMAINS
 from fcn_road_seg.ros.environment import (
+    DISCOVERY_RANGE,
     FAST_DDS_2_PROFILE,
     FAST_DDS_PROFILE,
     FAST_DDS_TRANSPORTS,
+    LOCALHOST_ONLY,
+    discovery_variable,
     domain_problem,
     foreign_shared_memory,
     foreign_shared_memory_sentence,
@@ -103,8 +106,11 @@ def check_log_folder(variables: Mapping[str, str]) -> Finding:
 
 def check_discovery(variables: Mapping[str, str]) -> Iterator[Finding]:
     """Check the discovery range."""
-    reach = variables.get("ROS_AUTOMATIC_DISCOVERY_RANGE", "")
-    setting = f"ROS_AUTOMATIC_DISCOVERY_RANGE is {reach}"
+    if discovery_variable(variables) == LOCALHOST_ONLY:
+        yield from _check_localhost_only(variables)
+        return
+    reach = variables.get(DISCOVERY_RANGE, "")
+    setting = f"{DISCOVERY_RANGE} is {reach}"
     peers = variables.get("ROS_STATIC_PEERS", "")
     if reach == "OFF":
         text = f"{setting}: nothing is discovered, not even on this machine."
@@ -116,14 +122,26 @@ def check_discovery(variables: Mapping[str, str]) -> Iterator[Finding]:
         advice = f"set one of {', '.join(RANGES[:3])}, in capitals"
         yield warning("discovery", f"{setting}, which ROS 2 does not know: only this machine is discovered.", advice)
     else:
-        setting = setting if reach else "ROS_AUTOMATIC_DISCOVERY_RANGE is not set"
+        setting = setting if reach else f"{DISCOVERY_RANGE} is not set"
         yield ok("discovery", f"{setting}: the subnet is discovered.")
-    if variables.get("ROS_LOCALHOST_ONLY", "0") not in ("", "0"):
-        text = "ROS_LOCALHOST_ONLY is deprecated and overrides ROS_AUTOMATIC_DISCOVERY_RANGE."
-        advice = "unset it; ROS_AUTOMATIC_DISCOVERY_RANGE=LOCALHOST keeps ROS 2 on this machine"
+    if variables.get(LOCALHOST_ONLY, "0") not in ("", "0"):
+        text = f"{LOCALHOST_ONLY} is deprecated and overrides {DISCOVERY_RANGE}."
+        advice = f"unset it; {DISCOVERY_RANGE}=LOCALHOST keeps ROS 2 on this machine"
         yield warning("discovery", text, advice)
     if peers:
         yield ok("discovery", f"ROS_STATIC_PEERS adds {peers}; each of them must also discover this machine.")
+
+
+def _check_localhost_only(variables: Mapping[str, str]) -> Iterator[Finding]:
+    """Check Humble's variable of discovery, which is on if it is 1, and those that Humble does not have."""
+    if variables.get(LOCALHOST_ONLY) == "1":
+        yield ok("discovery", f"{LOCALHOST_ONLY} is 1: other machines are not discovered.")
+    else:
+        yield ok("discovery", f"{LOCALHOST_ONLY} is not 1: the subnet is discovered.")
+    for name in (DISCOVERY_RANGE, "ROS_STATIC_PEERS"):
+        if value := variables.get(name):
+            advice = f"unset it; {LOCALHOST_ONLY}=1 keeps ROS 2 on this machine"
+            yield warning("discovery", f"{name} is {value}, which ROS 2 Humble does not know.", advice)
 
 
 def check_profile(variables: Mapping[str, str]) -> Finding:

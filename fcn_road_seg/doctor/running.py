@@ -1,11 +1,13 @@
 """Checks of a running node and its camera, in the order of the data flow; ROS is accessed through `Graph` only."""
 
+import os
 from collections.abc import Generator, Iterator
 from itertools import product
 from typing import TYPE_CHECKING
 
 from fcn_road_seg.doctor.finding import UNKNOWN_NODE, Finding, error, ok, warning
 from fcn_road_seg.doctor.traffic import Stream, check_diagnostics, check_frames, check_masks
+from fcn_road_seg.ros.environment import discovery_variable
 
 if TYPE_CHECKING:
     from fcn_road_seg.doctor.graph import Endpoint, Graph
@@ -76,7 +78,7 @@ def find_node(graph: "Graph", name: str) -> Generator[Finding, None, str | None]
         advice = (
             "start it: ros2 launch fcn_road_seg road_seg.launch.py image:=/your/camera (--node selects another name); "
             "if it is running, its terminal and this one must use the same ROS_DOMAIN_ID, "
-            "ROS_AUTOMATIC_DISCOVERY_RANGE and RMW_IMPLEMENTATION"
+            f"{discovery_variable(os.environ)} and RMW_IMPLEMENTATION"
         )
         yield error("node", f"There is no node {name}: {others}.", advice)
         return None
@@ -161,8 +163,8 @@ def check_camera(graph: "Graph", node: str | None, topic: str, kind: str) -> Gen
         yield error("camera", f"{text}, and no other topic has; topics of type {other}: {', '.join(others)}.", advice)
     else:
         advice = (
-            "start the camera; if it is running, it must use the same ROS_DOMAIN_ID and ROS_AUTOMATIC_DISCOVERY_RANGE "
-            "as this terminal"
+            "start the camera; if it is running, it must use the same ROS_DOMAIN_ID and "
+            f"{discovery_variable(os.environ)} as this terminal"
         )
         yield error("camera", f"{text}, and no other camera was discovered.", advice)
     return False

@@ -15,6 +15,7 @@ FAST_DDS_2_PROFILE = "FASTRTPS_DEFAULT_PROFILES_FILE"
 """Its equivalent in Fast DDS 2."""
 FAST_DDS_TRANSPORTS = "FASTDDS_BUILTIN_TRANSPORTS"
 WITH_FAST_DDS_2 = ("humble", "iron", "jazzy")
+DISCOVERY_RANGE, LOCALHOST_ONLY = "ROS_AUTOMATIC_DISCOVERY_RANGE", "ROS_LOCALHOST_ONLY"
 LARGEST_DOMAIN = 232
 """The largest domain with valid DDS ports; Fast DDS ends the process in a larger one."""
 FIRST_PORT, PORTS_PER_DOMAIN = 7400, 250
@@ -44,7 +45,18 @@ def isolated_ros_environment(domain_id: int) -> dict[str, str]:
     Args:
         domain_id: the DDS domain, 0..101 (the range that is safe on Linux).
     """
-    return os.environ | {"ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST", "ROS_DOMAIN_ID": str(domain_id)}
+    return os.environ | local_discovery(os.environ) | {"ROS_DOMAIN_ID": str(domain_id)}
+
+
+def discovery_variable(variables: Mapping[str, str]) -> str:
+    """The variable that limits discovery: Humble has another one, which later distributions deprecate."""
+    return LOCALHOST_ONLY if variables.get("ROS_DISTRO") == "humble" else DISCOVERY_RANGE
+
+
+def local_discovery(variables: Mapping[str, str]) -> dict[str, str]:
+    """The variable, and its value, with which ROS 2 discovers only programs on this machine."""
+    variable = discovery_variable(variables)
+    return {variable: "1" if variable == LOCALHOST_ONLY else "LOCALHOST"}
 
 
 def domain_problem(variables: Mapping[str, str]) -> str:

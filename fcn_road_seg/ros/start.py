@@ -47,7 +47,7 @@ def start_ros(arguments: Sequence[str] = (), context: "Context | None" = None, h
     set_ros_defaults()
 
     import rclpy
-    from rclpy.logging import LoggingSeverity, get_logger_level, set_logger_level
+    from rclpy.logging import LoggingSeverity, get_logger_effective_level, set_logger_level
     from rclpy.signals import SignalHandlerOptions
 
     words = list(arguments)
@@ -60,7 +60,7 @@ def start_ros(arguments: Sequence[str] = (), context: "Context | None" = None, h
         with refusals():
             rclpy.init(args=words, context=context, signal_handler_options=signals)
     finally:
-        if get_logger_level("rcl") == LoggingSeverity.FATAL:  # the arguments did not set it
+        if get_logger_effective_level("rcl") == LoggingSeverity.FATAL:  # the arguments did not set it
             set_logger_level("rcl", LoggingSeverity.UNSET)
 
 

@@ -29,18 +29,16 @@ from fcn_road_seg.view.latest_overlay import LatestOverlay, Overlay
 if TYPE_CHECKING:
     from rclpy.subscription import MessageInfo
 
-    ImageCallback = Callable[[Image], None] | Callable[[Image, MessageInfo], None]
-
 UPDATE_PERIOD = 0.25
-"""Seconds between checks for viewers and of the reliability that the node offers."""
+"""Seconds between checks for viewers and of the reliability that publishers offer."""
 JPEG_QUALITY = 85
 
 
 class Listener(Node):
     """Subscribes to a node's ~/mask and /diagnostics, and to its ~/overlay only while there are viewers.
 
-    Both image subscriptions are KEEP_LAST 1 with the reliability that the node offers. Latency is the time at which
-    DDS received the mask minus its stamp; in simulated time if /clock is published.
+    Every subscription has the reliability that its publishers offer; those of images are KEEP_LAST 1. Latency is the
+    time at which DDS received the mask minus its stamp; in simulated time if /clock is published.
 
     Args:
         observed: fully qualified name of the node.
@@ -62,8 +60,7 @@ class Listener(Node):
         self._figures = figures
         self._latest = latest
         self._foxglove = foxglove
-        self._image_subscriptions: dict[str, tuple[ReliabilityPolicy, Subscription]] = {}
-        self.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, 10)
+        self._followed: dict[str, tuple[ReliabilityPolicy, Subscription]] = {}
         self.create_timer(UPDATE_PERIOD, self._update, clock=STEADY)
         self._update()
 
@@ -71,6 +68,7 @@ class Listener(Node):
         simulated = self.count_publishers("/clock") > 0
         if simulated != self.get_parameter("use_sim_time").value:
             self.set_parameters([Parameter("use_sim_time", value=simulated)])
+        self._subscribe("/diagnostics", self._on_diagnostics, DiagnosticArray, depth=10)
         self._subscribe(f"{self._observed}/mask", with_message_info(self._on_mask))
         if self._latest.requested() or (self._foxglove and self._foxglove.wants_overlay()):
             self._subscribe(f"{self._observed}/overlay", self._on_overlay)
@@ -78,18 +76,18 @@ class Listener(Node):
             self._latest.clear()
             self._unsubscribe(f"{self._observed}/overlay")
 
-    def _subscribe(self, topic: str, callback: "ImageCallback") -> None:
-        """Subscribe to an image topic with the reliability of its publishers, unless subscribed with it."""
+    def _subscribe(self, topic: str, callback: Callable[..., None], kind: type = Image, depth: int = 1) -> None:
+        """Subscribe to a topic with the reliability of its publishers, unless subscribed with it."""
         wanted = offered_reliability(self, topic)
-        if topic in self._image_subscriptions and self._image_subscriptions[topic][0] == wanted:
+        if topic in self._followed and self._followed[topic][0] == wanted:
             return
         self._unsubscribe(topic)
-        qos = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=1, reliability=wanted)
-        self._image_subscriptions[topic] = wanted, self.create_subscription(Image, topic, callback, qos)
+        qos = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=depth, reliability=wanted)
+        self._followed[topic] = wanted, self.create_subscription(kind, topic, callback, qos)
 
     def _unsubscribe(self, topic: str) -> None:
-        if topic in self._image_subscriptions:
-            self.destroy_subscription(self._image_subscriptions.pop(topic)[1])
+        if topic in self._followed:
+            self.destroy_subscription(self._followed.pop(topic)[1])
 
     def _on_mask(self, message: Image, info: "MessageInfo") -> None:
         stamp = _nanoseconds(message.header.stamp)

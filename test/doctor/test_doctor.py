@@ -152,6 +152,31 @@ def test_discovery_range(value, status, text):
     check(ros_settings.check_discovery({"ROS_AUTOMATIC_DISCOVERY_RANGE": value}), status, text)
 
 
+@pytest.mark.parametrize(
+    "variables, reach, unknown",
+    [
+        ({}, "ROS_LOCALHOST_ONLY is not 1: the subnet is discovered", ""),
+        ({"ROS_LOCALHOST_ONLY": "1"}, "ROS_LOCALHOST_ONLY is 1: other machines are not discovered", ""),
+        (
+            {"ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST"},
+            "the subnet is discovered",
+            "RANGE is LOCALHOST, which ROS 2 Humble",
+        ),
+        (
+            {"ROS_STATIC_PEERS": "10.0.0.2"},
+            "the subnet is discovered",
+            "ROS_STATIC_PEERS is 10.0.0.2, which ROS 2 Humble",
+        ),
+    ],
+)
+def test_discovery_in_humble(variables, reach, unknown):
+    found, *others = ros_settings.check_discovery({"ROS_DISTRO": "humble"} | variables)
+    check(found, "ok", reach)
+    for other in others:
+        check(other, "warning", unknown, "ROS_LOCALHOST_ONLY=1")
+    assert len(others) == bool(unknown)
+
+
 def test_other_discovery_variables():
     reach, only = ros_settings.check_discovery({"ROS_LOCALHOST_ONLY": "1"})
     check(reach, "ok", "")

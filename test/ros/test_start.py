@@ -13,7 +13,7 @@ from rclpy.context import Context
 
 from fcn_road_seg.cli.main import main
 from fcn_road_seg.errors import UserError
-from fcn_road_seg.ros.environment import foreign_shared_memory, log_folder_problem
+from fcn_road_seg.ros.environment import foreign_shared_memory, isolated_ros_environment, log_folder_problem
 from fcn_road_seg.ros.start import start_ros
 
 
@@ -123,6 +123,14 @@ def test_without_a_log_folder_it_warns_and_runs(home):
     why = "HOME is not set" if home is None else "ROS 2's log files cannot be written to /proc/.ros/log: "
     assert warning.startswith(f"No log file is written: {why}") and "set ROS_LOG_DIR to a folder" in warning
     assert (done.returncode, line.endswith("it runs")) == (0, True)
+
+
+@pytest.mark.parametrize("distribution", ["", "humble", "iron", "jazzy", "kilted", "lyrical"])
+def test_discovery_on_this_machine_only(monkeypatch, distribution):
+    """Humble knows only the older variable, which overrides the newer one, with a warning, from Iron on."""
+    monkeypatch.setattr(os, "environ", {"ROS_DISTRO": distribution})
+    reach = {"ROS_LOCALHOST_ONLY": "1"} if distribution == "humble" else {"ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST"}
+    assert isolated_ros_environment(5) == {"ROS_DISTRO": distribution, "ROS_DOMAIN_ID": "5"} | reach
 
 
 def test_the_log_folder_is_the_one_that_ros_takes(tmp_path):

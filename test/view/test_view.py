@@ -369,6 +369,24 @@ def test_best_effort_masks_are_received(node, view):
         node.node.destroy_publisher(other)
 
 
+def test_best_effort_statuses_are_received(node, view):
+    from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+    from rclpy.qos import QoSProfile, ReliabilityPolicy
+
+    qos = QoSProfile(depth=10, reliability=ReliabilityPolicy.BEST_EFFORT)
+    other = node.node.create_publisher(DiagnosticArray, "/diagnostics", qos)
+    status = DiagnosticStatus(name="/road_seg: state", level=b"\1", message="by best effort")
+
+    def received():
+        other.publish(DiagnosticArray(status=[status]))
+        return [found["message"] for found in view.figures()["statuses"]] == ["by best effort"]
+
+    try:
+        wait_for(received, "the status")
+    finally:
+        node.node.destroy_publisher(other)
+
+
 def test_foxglove_receives_mask_overlay_and_latency(node, view):
     pytest.importorskip("foxglove", reason="foxglove-sdk is not installed")
     client = pytest.importorskip("websockets.sync.client", reason="websockets is not installed")
