@@ -3,11 +3,14 @@
 # make test                 the complete suite; ARGS go to pytest
 # make lint                 ruff's checks, its formatting, and mypy
 # make docs                 the documentation as a site, in site/
+# DISTRO=jazzy              ROS 2 Jazzy's wheels, in .venv-jazzy, instead of Kilted's, in .venv
 # PYTHON=python3.12 picks the interpreter that .venv is made with
 # ACCELERATOR=cuda or cpu   with or without CUDA's libraries (default: as .venv was made, else cuda if there is an NVIDIA GPU)
 
 PYTHON ?= python3
-VENV := .venv
+DISTRO ?= kilted
+ROS_PINS := requirements-ros-$(DISTRO).txt
+VENV := .venv$(if $(filter-out kilted,$(DISTRO)),-$(DISTRO))
 MADE_FOR := $(patsubst $(VENV)/.ready-%,%,$(lastword $(sort $(wildcard $(VENV)/.ready-*))))
 ACCELERATOR ?= $(or $(MADE_FOR),$(if $(wildcard /proc/driver/nvidia/version /dev/nvidia0),cuda,cpu))
 DRIVE ?=
@@ -51,7 +54,9 @@ clean:
 venv: $(READY)
 
 # The pins are complete, so pip need not look at what packages depend on: PyTorch would bring CUDA to every machine.
-$(READY): requirements.txt requirements-cuda.txt setup.py tools/cuda_stubs.py
+$(READY): requirements.txt $(wildcard $(ROS_PINS)) requirements-cuda.txt setup.py tools/cuda_stubs.py
+	@test -f $(ROS_PINS) || \
+		{ echo "DISTRO is '$(DISTRO)', but must be one of $(patsubst requirements-ros-%.txt,%,$(sort $(wildcard requirements-ros-*.txt)))."; exit 1; }
 	@test '$(ACCELERATOR)' = cpu -o '$(ACCELERATOR)' = cuda || \
 		{ echo "ACCELERATOR is '$(ACCELERATOR)', but must be cpu or cuda."; exit 1; }
 	@command -v $(PYTHON) >/dev/null || \
@@ -62,7 +67,7 @@ $(READY): requirements.txt requirements-cuda.txt setup.py tools/cuda_stubs.py
 		{ echo "$(PYTHON) cannot make virtual environments: install its venv package (Debian, Ubuntu: apt install python3-venv)."; exit 1; }
 	@echo "Setting up $(VENV) for $(ACCELERATOR): about $(if $(filter cuda,$(ACCELERATOR)),7,2.4) GB, once."
 	$(PYTHON) -m venv $(VENV)
-	$(PIP) -r requirements.txt $(if $(filter cuda,$(ACCELERATOR)),-r requirements-cuda.txt)
+	$(PIP) -r requirements.txt -r $(ROS_PINS) $(if $(filter cuda,$(ACCELERATOR)),-r requirements-cuda.txt)
 	$(PIP) --no-build-isolation -e .
 	$(if $(filter cpu,$(ACCELERATOR)),$(VENV)/bin/python tools/cuda_stubs.py)
 	@touch $@

@@ -9,13 +9,13 @@ import os
 from launch import LaunchDescription
 from launch.actions import DeclareLaunchArgument, OpaqueFunction, SetEnvironmentVariable
 from launch.conditions import IfCondition
-from launch.substitutions import EnvironmentVariable, LaunchConfiguration, PathJoinSubstitution
+from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
 from launch_ros.actions import LifecycleNode, Node
 from launch_ros.parameter_descriptions import ParameterValue
 from launch_ros.substitutions import FindPackageShare
 
 SHARE = FindPackageShare("fcn_road_seg")
-FAST_DDS_PROFILE = "FASTDDS_DEFAULT_PROFILES_FILE"
+FAST_DDS_PROFILES = ("FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE")  # the second is Fast DDS 2's
 RVIZ_IMAGE, RVIZ_OUTPUTS = "/camera/image_raw", "/road_seg"  # the topics in config/road_seg.rviz
 RVIZ_TOPICS = ("mask", "overlay", "points", "grid", "grid_updates", "scan", "boundary")
 
@@ -63,6 +63,18 @@ def camera_info_of(image):
     return f"{folder}{slash}camera_info"
 
 
+def set_profile(context):
+    """Give every process the Fast DDS profile, without which it loses most camera frames that are not RELIABLE.
+
+    It would overrule the transports that FASTDDS_BUILTIN_TRANSPORTS chooses.
+    """
+    variables = context.environment
+    if "FASTDDS_BUILTIN_TRANSPORTS" in variables:
+        return []
+    profile = PathJoinSubstitution([SHARE, "config", "fastdds_profile.xml"])
+    return [SetEnvironmentVariable(name, profile) for name in FAST_DDS_PROFILES if name not in variables]
+
+
 def start(context):
     """Actions that start the node and, on request, rviz2."""
     image, name, namespace = (LaunchConfiguration(argument) for argument in ("image", "name", "namespace"))
@@ -97,15 +109,13 @@ def start(context):
 
 def generate_launch_description():
     """Build the launch description."""
-    profile = PathJoinSubstitution([SHARE, "config", "fastdds_profile.xml"])
     return LaunchDescription(
         [
             *(
                 DeclareLaunchArgument(name, default_value=default, description=description)
                 for name, (default, description) in ARGUMENTS.items()
             ),
-            # Without it Fast DDS loses most camera frames that are not RELIABLE on both sides.
-            SetEnvironmentVariable(FAST_DDS_PROFILE, EnvironmentVariable(FAST_DDS_PROFILE, default_value=profile)),
+            OpaqueFunction(function=set_profile),
             OpaqueFunction(function=start),
         ]
     )

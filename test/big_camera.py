@@ -18,13 +18,14 @@ from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import Image
 
 from fcn_road_seg.frames.image_message import fill_image
-from fcn_road_seg.ros.environment import set_ros_defaults
+from fcn_road_seg.ros.environment import FAST_DDS_PROFILES, set_ros_defaults
 
 reliability, frames, rate = sys.argv[1], int(sys.argv[2]), float(sys.argv[3])
 if "--profile" in sys.argv:
     set_ros_defaults()
 else:
-    os.environ.pop("FASTDDS_DEFAULT_PROFILES_FILE", None)
+    for variable in FAST_DDS_PROFILES.values():
+        os.environ.pop(variable, None)
 rclpy.init(args=[])
 node = rclpy.create_node("big_camera")
 qos = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=5, reliability=ReliabilityPolicy[reliability.upper()])

@@ -16,7 +16,7 @@ from unittest.mock import MagicMock
 
 import pytest
 
-from fcn_road_seg.ros.environment import isolated_ros_environment
+from fcn_road_seg.ros.environment import FAST_DDS_PROFILES, FAST_DDS_TRANSPORTS, isolated_ros_environment
 from fcn_road_seg.ros.parameters import BY_NAME
 
 FILES = ["demo", "replay", "road_seg"]
@@ -120,14 +120,16 @@ def test_the_replay_s_commands_accept_their_arguments(verb, arguments, repositor
 
 
 def test_every_process_has_the_fast_dds_profile(launch_file):
+    """road_seg.launch.py sets it for everything that starts later."""
     (description,) = launch_file.calls("LaunchDescription")
-    actions = [getattr(action, "func", None) and action.func.id for action in description.args[0].elts]
-    if "SetEnvironmentVariable" in actions:
-        assert actions.index("SetEnvironmentVariable") < actions.index("OpaqueFunction")
-        assert "FASTDDS_DEFAULT_PROFILES_FILE" in [constant.value for constant in launch_file.of(ast.Constant)]
-    else:  # road_seg.launch.py sets it for everything that starts later
-        include = actions.index("IncludeLaunchDescription")
-        assert "Node" not in actions[:include]
+    actions = [ast.unparse(action) for action in description.args[0].elts]
+    kinds = [action.partition("(")[0] for action in actions]
+    if "IncludeLaunchDescription" in kinds:
+        assert "Node" not in kinds[: kinds.index("IncludeLaunchDescription")]
+    else:
+        functions = [action for action in actions if action.startswith("OpaqueFunction")]
+        assert functions == ["OpaqueFunction(function=set_profile)", "OpaqueFunction(function=start)"]
+        assert set(FAST_DDS_PROFILES.values()) <= {constant.value for constant in launch_file.of(ast.Constant)}
 
 
 @pytest.mark.parametrize("is_shutdown", [False, True])
@@ -167,7 +169,8 @@ PRINT_CALL = """#!{python}
 import json, os, sys
 files = [sys.argv[i + 1] for i, word in enumerate(sys.argv) if word == "--params-file"]
 texts = [open(file).read() for file in files]
-print(json.dumps([sys.argv, texts, os.environ.get("FASTDDS_DEFAULT_PROFILES_FILE")]))
+profiles = [os.environ.get(f"FAST{name}_DEFAULT_PROFILES_FILE") for name in ("RTPS", "DDS")]
+print(json.dumps([sys.argv, texts, profiles]))
 """
 INTERRUPT_ALL = """#!{python}
 import os, signal, sys, time
@@ -194,7 +197,7 @@ class Launched:
         self.code, self.output = code, output
         lines = re.findall(r"^\[([\w-]+)-\d+\] (\[\[.*)$", output, re.MULTILINE)
         self.processes = {name: json.loads(text) for name, text in lines}
-        """By executable: its command line, the contents of its parameter files, its Fast DDS profile."""
+        """By executable: its command line, the contents of its parameter files, its profiles for Fast DDS 2 and 3."""
 
     def command(self, executable: str) -> str:
         return " ".join(self.processes[executable][0][1:])
@@ -210,7 +213,12 @@ def launch(repository, tmp_path, domain_id):
     pytest.importorskip("launch_ros", reason="the ROS 2 package launch_ros is not installed")
 
     def run(
-        name: str, *arguments: str, node: str = PRINT_CALL, road_seg: str = PRINT_CALL, ros2bag: bool = False
+        name: str,
+        *arguments: str,
+        node: str = PRINT_CALL,
+        road_seg: str = PRINT_CALL,
+        ros2bag: bool = False,
+        **variables: str,
     ) -> Launched:
         programs = {"fcn_road_seg/road_seg_camera": PRINT_CALL, "fcn_road_seg/road_seg": road_seg}
         programs |= {"fcn_road_seg/road_seg_node": node, "rviz2/rviz2": PRINT_CALL}
@@ -233,7 +241,9 @@ def launch(repository, tmp_path, domain_id):
             "ROS_LOG_DIR": str(tmp_path / "log"),
             "TMPDIR": str(tmp_path),
         }
-        environment.pop("FASTDDS_DEFAULT_PROFILES_FILE", None)
+        for variable in FAST_DDS_PROFILES.values():
+            environment.pop(variable, None)
+        environment |= variables
         command = [sys.executable, "-c", LAUNCH, str(repository / "launch" / f"{name}.launch.py"), *arguments]
         result = subprocess.run(
             command,
@@ -253,8 +263,9 @@ def launch(repository, tmp_path, domain_id):
 def test_the_node_takes_its_params_file(launch, repository):
     launched = launch("road_seg", "respawn:=false", "image:=/cam/image")
     assert launched.code == 0, launched.output
-    (_, params, profile) = launched.processes["road_seg_node"]
-    assert Path(profile).read_text() == (repository / "config/fastdds_profile.xml").read_text()
+    (_, params, profiles) = launched.processes["road_seg_node"]
+    text = (repository / "config/fastdds_profile.xml").read_text()
+    assert [Path(profile).read_text() for profile in profiles] == [text, text]
     assert params[0] == (repository / "config/road_seg.yaml").read_text()
     assert all(
         word not in params[-1] or len(params) == 1 for word in ("weights", "device", "autostart", "use_sim_time")
@@ -262,6 +273,18 @@ def test_the_node_takes_its_params_file(launch, repository):
     assert "image:=/cam/image" in launched.command("road_seg_node")
     assert "camera_info:=/cam/camera_info" in launched.command("road_seg_node")
     assert "rviz2" not in launched.processes
+
+
+@pytest.mark.parametrize(
+    "variables, profiles",
+    [
+        ({FAST_DDS_PROFILES[2]: "own.xml"}, ["own.xml", "fastdds_profile.xml"]),
+        ({FAST_DDS_TRANSPORTS: "UDPv4"}, [None] * 2),
+    ],
+)
+def test_the_users_own_transports_are_kept(launch, variables, profiles):
+    launched = launch("road_seg", "respawn:=false", **variables)
+    assert [profile and Path(profile).name for profile in launched.processes["road_seg_node"][2]] == profiles
 
 
 def test_arguments_become_parameters_names_and_remappings(launch):
@@ -283,7 +306,7 @@ def test_arguments_become_parameters_names_and_remappings(launch):
         assert part in rviz + " "
     for topic in ("overlay", "points", "grid", "scan", "boundary"):
         assert f"/road_seg/{topic}:=seg/{topic}" in rviz
-    assert launched.processes["rviz2"][2] == launched.processes["road_seg_node"][2] is not None
+    assert launched.processes["rviz2"][2] == launched.processes["road_seg_node"][2] != [None, None]
 
 
 def test_the_demo_starts_camera_and_node(launch):
@@ -297,7 +320,7 @@ def test_the_demo_starts_camera_and_node(launch):
     for remapping in ("image:=camera/image_raw", "camera_info:=camera/camera_info"):
         assert remapping in launched.command("road_seg_node")
     assert "device: cpu" in launched.parameters("road_seg_node")
-    assert launched.processes["road_seg_camera"][2] == launched.processes["road_seg_node"][2] is not None
+    assert launched.processes["road_seg_camera"][2] == launched.processes["road_seg_node"][2] != [None, None]
 
 
 def test_a_drive_becomes_a_bag_that_is_played_when_the_node_is_active(launch, small_weights, tmp_path):
@@ -310,7 +333,7 @@ def test_a_drive_becomes_a_bag_that_is_played_when_the_node_is_active(launch, sm
     out = re.search(r'"--out", "([^"]+)"', launched.output)[1]
     assert launched.command("road_seg") == f"play {out} --clock --wait 60 --rate 1.0"
     assert not Path(out).parent.exists()
-    assert launched.processes["road_seg"][2].endswith("fastdds_profile.xml")
+    assert launched.processes["road_seg"][2][1].endswith("fastdds_profile.xml")
 
 
 def test_ros2_bag_play_is_used_where_it_is_installed(launch, small_weights, tmp_path):

@@ -145,6 +145,7 @@ def imports_of(repository: Path, *folders: str) -> set[str]:
 
 
 PINS = "requirements.txt", "requirements-cuda.txt"
+ROS_PINS = "requirements-ros-kilted.txt", "requirements-ros-jazzy.txt"
 
 
 def requirements_of(repository: Path, *files: str) -> list[Requirement]:
@@ -154,12 +155,17 @@ def requirements_of(repository: Path, *files: str) -> list[Requirement]:
 
 
 def pinned(repository: Path) -> dict[str, str]:
-    """The pins for this interpreter: {name: version}."""
-    requirements = requirements_of(repository, *PINS)
+    """The pins for this interpreter and its ROS 2 distribution: {name: version}."""
+    try:
+        ros = f"ros-rclpy=={metadata.version('ros-rclpy')}\n"
+    except metadata.PackageNotFoundError:
+        ros = ""
+    distribution = [file for file in ROS_PINS if ros in (repository / file).read_text()]
+    requirements = requirements_of(repository, *PINS, *distribution[:1])
     return {r.name: str(r.specifier)[2:] for r in requirements if not r.marker or r.marker.evaluate()}
 
 
-@pytest.mark.parametrize("file", [*PINS, "requirements-docs.txt"])
+@pytest.mark.parametrize("file", [*PINS, *ROS_PINS, "requirements-docs.txt"])
 def test_every_pin_is_exact(repository, file):
     for line in (repository / file).read_text().splitlines():
         if line and not line.startswith("#"):
@@ -172,6 +178,12 @@ def test_make_docs_installs_the_versions_of_make_venv(repository):
     shared = {name for name, _ in docs} & {name for name, _ in venv}
     assert {"ruff", "pyyaml"} <= shared
     assert {pin for pin in docs if pin[0] in shared} <= venv
+
+
+def test_every_distribution_has_the_same_ros_packages(repository):
+    """Those that the project itself uses; what they bring in differs."""
+    kilted, jazzy = ((repository / file).read_text().split("# What those bring in")[0] for file in ROS_PINS)
+    assert re.findall("^(ros-.*)==", kilted, re.MULTILINE) == re.findall("^(ros-.*)==", jazzy, re.MULTILINE) != []
 
 
 def test_the_pins_are_complete(repository):

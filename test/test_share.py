@@ -1,11 +1,13 @@
 """The package finds its shipped files wherever it is installed."""
 
 import os
+import sys
+from pathlib import Path
 
 import pytest
 
 from fcn_road_seg import share
-from fcn_road_seg.ros.environment import set_ros_defaults
+from fcn_road_seg.ros.environment import FAST_DDS_PROFILES, fast_dds_version, set_ros_defaults
 
 
 @pytest.fixture
@@ -44,20 +46,32 @@ def test_the_nearest_prefix_comes_first(installed):
 
 
 @pytest.mark.parametrize(
-    "distribution, given, variable",
+    "folder, given, variable",
     [
-        ("kilted", {}, "FASTDDS_DEFAULT_PROFILES_FILE"),
-        ("jazzy", {"FASTDDS_DEFAULT_PROFILES_FILE": "x"}, "FASTRTPS_DEFAULT_PROFILES_FILE"),
-        ("jazzy", {"FASTRTPS_DEFAULT_PROFILES_FILE": "x"}, ""),
-        ("kilted", {"FASTDDS_DEFAULT_PROFILES_FILE": "x"}, ""),
+        ("fastdds", {}, "FASTDDS_DEFAULT_PROFILES_FILE"),
+        ("fastdds", {"FASTRTPS_DEFAULT_PROFILES_FILE": "x"}, "FASTDDS_DEFAULT_PROFILES_FILE"),
+        ("fastdds", {"FASTDDS_DEFAULT_PROFILES_FILE": "x"}, ""),
+        ("fastrtps", {}, "FASTRTPS_DEFAULT_PROFILES_FILE"),
+        ("fastrtps", {"FASTDDS_DEFAULT_PROFILES_FILE": "x"}, "FASTRTPS_DEFAULT_PROFILES_FILE"),
+        ("fastrtps", {"FASTRTPS_DEFAULT_PROFILES_FILE": "x"}, ""),
+        ("fastrtps", {"FASTDDS_BUILTIN_TRANSPORTS": "UDPv4"}, ""),
     ],
 )
-def test_fast_dds_gets_its_profile(monkeypatch, repository, distribution, given, variable):
-    environment = {"ROS_DISTRO": distribution, "AMENT_PREFIX_PATH": "x"} | given
+def test_fast_dds_gets_its_profile(monkeypatch, repository, tmp_path, folder, given, variable):
+    (tmp_path / "share" / folder).mkdir(parents=True)
+    environment = {"AMENT_PREFIX_PATH": f"x:{tmp_path}"} | given
     monkeypatch.setattr(os, "environ", dict(environment))
+    monkeypatch.setattr(sys, "prefix", "/none")
     set_ros_defaults()
     profile = str(repository / "config" / "fastdds_profile.xml")
     assert os.environ == environment | ({variable: profile} if variable else {})
+
+
+def test_the_installed_fast_dds_reads_that_variable():
+    libraries = [path for name in ("fastdds", "fastrtps") for path in Path(sys.prefix, "lib").glob(f"lib{name}.so")]
+    if not libraries:
+        pytest.skip("ROS 2 is not installed from wheels")
+    assert FAST_DDS_PROFILES[fast_dds_version(os.environ)].encode() in libraries[0].read_bytes()
 
 
 def test_a_missing_file_is_named(installed):

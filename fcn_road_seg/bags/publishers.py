@@ -134,7 +134,7 @@ def recorded_qos(connections: Sequence[Connection]) -> QoSProfile:
     )
 
 
-def _shortest(times: Iterable[QosTime]) -> Duration | None:
-    """The shortest duration that is neither infinite nor unspecified."""
+def _shortest(times: Iterable[QosTime]) -> Duration:
+    """The shortest duration that is neither infinite nor unspecified; 0, which is unspecified, if there is none."""
     finite = [Duration(seconds=t.sec, nanoseconds=t.nsec) for t in times if any(t) and t.sec < INFINITE_SECONDS]
-    return min(finite, key=lambda duration: duration.nanoseconds, default=None)
+    return min(finite, key=lambda duration: duration.nanoseconds, default=Duration())

@@ -12,12 +12,12 @@ from fcn_road_seg.errors import first_line
 from fcn_road_seg.ros.domain import DOMAINS
 from fcn_road_seg.ros.environment import (
     DISCOVERY_RANGE,
-    FAST_DDS_2_PROFILE,
-    FAST_DDS_PROFILE,
+    FAST_DDS_PROFILES,
     FAST_DDS_TRANSPORTS,
     LOCALHOST_ONLY,
     discovery_variable,
     domain_problem,
+    fast_dds_version,
     foreign_shared_memory,
     foreign_shared_memory_sentence,
     log_folder_problem,
@@ -25,7 +25,6 @@ from fcn_road_seg.ros.environment import (
 )
 from fcn_road_seg.share import share_path
 
-PROFILE_VARIABLES = (FAST_DDS_PROFILE, FAST_DDS_2_PROFILE)
 RANGES = ("SUBNET", "LOCALHOST", "OFF", "SYSTEM_DEFAULT")
 MIN_SHARED_MEMORY = 64
 """MB; each process takes 32 with the shipped profile."""
@@ -146,24 +145,30 @@ def _check_localhost_only(variables: Mapping[str, str]) -> Iterator[Finding]:
 
 def check_profile(variables: Mapping[str, str]) -> Finding:
     """Check the Fast DDS profile, without which a process's shared memory is smaller than a frame."""
-    for variable in PROFILE_VARIABLES:
-        if file := variables.get(variable):
-            if Path(file).is_file():
-                return ok("profile", f"{variable} is {file}.")
-            advice = f"unset it, or set {FAST_DDS_PROFILE}={shipped_profile()}"
-            return error("profile", f"{variable} is {file}, which does not exist.", advice)
+    version = fast_dds_version(variables)
+    variable = FAST_DDS_PROFILES[version]
+    setting = profile_setting(variables)
+    if file := variables.get(variable):
+        if Path(file).is_file():
+            return ok("profile", f"{variable} is {file}.")
+        return error("profile", f"{variable} is {file}, which does not exist.", f"unset it, or set {setting}")
     if transports := variables.get(FAST_DDS_TRANSPORTS):
-        return ok("profile", f"{FAST_DDS_TRANSPORTS} is {transports}: the node does not set {FAST_DDS_PROFILE}.")
-    text = f"{FAST_DDS_PROFILE} is not set: the node sets it for itself; a camera that loses frames needs"
-    return ok("profile", f"{text} {FAST_DDS_PROFILE}={shipped_profile()}.")
+        return ok("profile", f"{FAST_DDS_TRANSPORTS} is {transports}: the node does not set {variable}.")
+    for other in FAST_DDS_PROFILES.values():
+        if file := variables.get(other):
+            text = f"{other} is {file}, but the installed Fast DDS {version} reads {variable}."
+            return warning("profile", text, f"for a camera set {setting}; the node sets it for itself")
+    text = f"{variable} is not set: the node sets it for itself; a camera that loses frames needs"
+    return ok("profile", f"{text} {setting}.")
 
 
-def shipped_profile() -> str:
-    """The path of the profile that ships with this package."""
+def profile_setting(variables: Mapping[str, str]) -> str:
+    """The shell's assignment that gives a process the profile that ships with this package."""
     try:
-        return str(share_path("config/fastdds_profile.xml"))
+        file = str(share_path("config/fastdds_profile.xml"))
     except FileNotFoundError:
-        return "config/fastdds_profile.xml of this package's sources"
+        file = "config/fastdds_profile.xml of this package's sources"
+    return f"{FAST_DDS_PROFILES[fast_dds_version(variables)]}={file}"
 
 
 def check_owners(variables: Mapping[str, str], folder: Path) -> Iterator[Finding]:

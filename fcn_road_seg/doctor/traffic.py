@@ -1,14 +1,14 @@
 """Checks of received messages: the camera's frames, the masks and the diagnostics. Does not import ROS."""
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from statistics import median
 from typing import Any
 
 from fcn_road_seg.doctor.finding import Finding, error, ok, warning
-from fcn_road_seg.doctor.ros_settings import shipped_profile
+from fcn_road_seg.doctor.ros_settings import profile_setting
 from fcn_road_seg.frames import image_message
-from fcn_road_seg.ros.environment import FAST_DDS_PROFILE
 
 LATE = 0.2
 """Age of a frame on arrival, in seconds, that causes a warning."""
@@ -128,7 +128,7 @@ def _check_losses(stamps: list[int]) -> Iterator[Finding]:
         yield ok("losses", f"The stamps of {sent} frames have no gaps.")
         return
     advice = (
-        f"start the camera with {FAST_DDS_PROFILE}={shipped_profile()} and make it publish RELIABLE, "
+        f"start the camera with {profile_setting(os.environ)} and make it publish RELIABLE, "
         "or check whether the camera itself drops frames"
     )
     yield warning("losses", f"{missing} of {sent} frames are missing, judging by gaps between stamps.", advice)

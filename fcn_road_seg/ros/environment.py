@@ -1,6 +1,7 @@
 """The environment variables of ROS 2: what our processes need, and what is wrong with them; imports without ROS."""
 
 import os
+import re
 import stat
 import sys
 import tempfile
@@ -10,11 +11,9 @@ from pathlib import Path
 
 from fcn_road_seg.share import share_path
 
-FAST_DDS_PROFILE = "FASTDDS_DEFAULT_PROFILES_FILE"
-FAST_DDS_2_PROFILE = "FASTRTPS_DEFAULT_PROFILES_FILE"
-"""Its equivalent in Fast DDS 2."""
+FAST_DDS_PROFILES = {2: "FASTRTPS_DEFAULT_PROFILES_FILE", 3: "FASTDDS_DEFAULT_PROFILES_FILE"}
+"""The variable that names Fast DDS's profile, by its version; each version ignores the other's."""
 FAST_DDS_TRANSPORTS = "FASTDDS_BUILTIN_TRANSPORTS"
-WITH_FAST_DDS_2 = ("humble", "iron", "jazzy")
 DISCOVERY_RANGE, LOCALHOST_ONLY = "ROS_AUTOMATIC_DISCOVERY_RANGE", "ROS_LOCALHOST_ONLY"
 LARGEST_DOMAIN = 232
 """The largest domain with valid DDS ports; Fast DDS ends the process in a larger one."""
@@ -31,12 +30,17 @@ def set_ros_defaults() -> None:
     - ``AMENT_PREFIX_PATH``: sourcing ROS 2 sets it; ROS 2 installed from wheels does not, and has its index in this
       interpreter's prefix.
     """
-    variable = FAST_DDS_2_PROFILE if os.environ.get("ROS_DISTRO") in WITH_FAST_DDS_2 else FAST_DDS_PROFILE
-    if not any(name in os.environ for name in (variable, FAST_DDS_2_PROFILE, FAST_DDS_TRANSPORTS)):
+    variable = FAST_DDS_PROFILES[fast_dds_version(os.environ)]
+    if variable not in os.environ and FAST_DDS_TRANSPORTS not in os.environ:
         with suppress(FileNotFoundError):  # the node runs without it, but large frames then need RELIABLE cameras
             os.environ[variable] = str(share_path("config/fastdds_profile.xml"))
     if "AMENT_PREFIX_PATH" not in os.environ and (Path(sys.prefix) / "share" / "ament_index").is_dir():
         os.environ["AMENT_PREFIX_PATH"] = sys.prefix
+
+
+def fast_dds_version(variables: Mapping[str, str]) -> int:
+    """The major version of the installed Fast DDS: 2 (Humble, Jazzy) or 3 (Kilted and later; also if there is none)."""
+    return 2 if any((prefix / "share/fastrtps").is_dir() for prefix in _prefixes(variables)) else 3
 
 
 def isolated_ros_environment(domain_id: int) -> dict[str, str]:
@@ -70,8 +74,7 @@ def domain_problem(variables: Mapping[str, str]) -> str:
 def rmw_problem(variables: Mapping[str, str]) -> tuple[str, str]:
     """What is wrong with ``RMW_IMPLEMENTATION``, without which rclpy ends the process, and what to do; or two ''."""
     name = variables.get("RMW_IMPLEMENTATION", "")
-    prefixes = [*variables.get("AMENT_PREFIX_PATH", "").split(os.pathsep), sys.prefix]
-    indices = [Path(prefix) / "share/ament_index/resource_index/rmw_typesupport" for prefix in prefixes if prefix]
+    indices = [prefix / "share/ament_index/resource_index/rmw_typesupport" for prefix in _prefixes(variables)]
     if not name or any((index / name).is_file() for index in indices):
         return "", ""
     found = {file.name for index in indices if index.is_dir() for file in index.iterdir()} - {"rmw_implementation"}
@@ -110,9 +113,9 @@ def foreign_shared_memory(variables: Mapping[str, str], user: int, folder: Path 
         return []
     first = FIRST_PORT + PORTS_PER_DOMAIN * int(variables.get("ROS_DOMAIN_ID") or 0)
     owners = set()
-    for file in folder.glob("fastdds_port*"):
-        number = file.name.removeprefix("fastdds_port")
-        if number.isdecimal() and first <= int(number) < first + PORTS_PER_DOMAIN:
+    for file in folder.glob("fast*_port*"):
+        found = re.fullmatch(r"fast(?:dds|rtps)_port(\d+)", file.name)  # rtps: Fast DDS 2
+        if found and first <= int(found[1]) < first + PORTS_PER_DOMAIN:
             with suppress(OSError):  # it was removed meanwhile
                 status = file.stat()
                 if status.st_uid != user and not status.st_mode & stat.S_IWOTH:
@@ -125,9 +128,14 @@ def foreign_shared_memory_sentence(owners: list[int]) -> tuple[str, str]:
     users = ", ".join(map(_user_name, owners))
     text = (
         f"processes of another user ({users}) run in this domain on this machine: they are discovered, but Fast DDS's "
-        "shared memory (/dev/shm/fastdds_*) does not pass between users, so nothing arrives"
+        "shared memory (/dev/shm/fast*) does not pass between users, so nothing arrives"
     )
     return text, "run the camera and the node as the same user"
+
+
+def _prefixes(variables: Mapping[str, str]) -> list[Path]:
+    """Where ROS 2's packages are installed, the nearest first; those from wheels are in this interpreter's prefix."""
+    return [Path(text) for text in [*variables.get("AMENT_PREFIX_PATH", "").split(os.pathsep), sys.prefix] if text]
 
 
 def _user_name(number: int) -> str:

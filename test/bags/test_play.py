@@ -511,7 +511,8 @@ def test_recorded_qos():
     assert recorded_qos([connection([offer._replace(depth=0)])]).depth == 10
     hurried = recorded_qos([connection([offer._replace(deadline=offer.deadline._replace(sec=0, nsec=5))])])
     assert hurried.deadline.nanoseconds == 5
-    assert recorded_qos([connection(reliable)]).deadline == QoSProfile(depth=1).deadline
+    unlimited = recorded_qos([connection(reliable)])
+    assert unlimited.deadline == unlimited.liveliness_lease_duration == QoSProfile(depth=1).deadline
 
 
 def test_qos_overrides_for_ros2_bag_play(repository):

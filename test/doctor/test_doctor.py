@@ -1,6 +1,8 @@
 """`road_seg doctor`: every fault causes a finding, and a normal state causes none."""
 
 import json
+import os
+import sys
 import threading
 import time
 from collections import namedtuple
@@ -15,6 +17,7 @@ from fcn_road_seg.cli.main import main
 from fcn_road_seg.doctor import environment, ros_settings, running, traffic
 from fcn_road_seg.doctor.finding import UNKNOWN_NODE, Finding, warning
 from fcn_road_seg.frames.image_message import fill_image
+from fcn_road_seg.ros.environment import FAST_DDS_PROFILES, fast_dds_version
 
 FRAME = np.random.default_rng(1).integers(0, 256, (61, 97, 3), np.uint8)
 PERIOD = 0.2  # seconds, of the camera
@@ -215,8 +218,6 @@ def test_another_user_in_the_same_domain(tmp_path, monkeypatch):
     advice = "run the camera and the node as the same user"
     check(ros_settings.check_owners({}, tmp_path), "warning", text, advice)
     assert not list(ros_settings.check_owners({"ROS_DOMAIN_ID": "5"}, tmp_path))
-    variables = {"FASTDDS_BUILTIN_TRANSPORTS": "UDPv4"}
-    check(ros_settings.check_profile(variables), "ok", "FASTDDS_BUILTIN_TRANSPORTS is UDPv4: the node does not set")
 
 
 def test_ros_that_does_not_start_is_a_finding(monkeypatch, small_weights, capsys):
@@ -228,17 +229,34 @@ def test_ros_that_does_not_start_is_a_finding(monkeypatch, small_weights, capsys
     assert f"error   graph: {sentence}.\n        -> correct that" in capsys.readouterr().out
 
 
-def test_profile_and_shared_memory(tmp_path, monkeypatch):
-    profile, memory = ros_settings.examine_transport({})
-    check(profile, "ok", "is not set")
-    assert "config/fastdds_profile.xml" in profile.text
+def test_the_profile_of_the_installed_fast_dds(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "prefix", "/none")
+    (tmp_path / "2/share/fastrtps").mkdir(parents=True)
+    (file := tmp_path / "own.xml").touch()
+    for version, right, wrong in [(2, "FASTRTPS", "FASTDDS"), (3, "FASTDDS", "FASTRTPS")]:
+        right, wrong = f"{right}_DEFAULT_PROFILES_FILE", f"{wrong}_DEFAULT_PROFILES_FILE"
+        prefix = {"AMENT_PREFIX_PATH": str(tmp_path / str(version))}
+        profile = ros_settings.check_profile(prefix)
+        check(profile, "ok", f"{right} is not set")
+        assert profile.text.endswith("/config/fastdds_profile.xml.") and f" {right}=/" in profile.text
+        missing = ros_settings.check_profile(prefix | {right: "none.xml"})
+        check(missing, "error", f"{right} is none.xml, which does not exist.", f"unset it, or set {right}=/")
+        ignored = ros_settings.check_profile(prefix | {wrong: str(file)})
+        check(
+            ignored,
+            "warning",
+            f"{wrong} is {file}, but the installed Fast DDS {version} reads {right}.",
+            f"set {right}=",
+        )
+        check(ros_settings.check_profile(prefix | {wrong: "none.xml", right: str(file)}), "ok", f"{right} is {file}.")
+        transports = prefix | {"FASTDDS_BUILTIN_TRANSPORTS": "UDPv4"}
+        text = f"FASTDDS_BUILTIN_TRANSPORTS is UDPv4: the node does not set {right}"
+        check(ros_settings.check_profile(transports), "ok", text)
+
+
+def test_shared_memory(tmp_path, monkeypatch):
+    _, memory = ros_settings.examine_transport({})
     check(memory, "ok", "MB are free")
-    missing = {"FASTRTPS_DEFAULT_PROFILES_FILE": str(tmp_path / "none.xml")}
-    check(
-        ros_settings.check_profile(missing), "error", "none.xml, which does not exist", "FASTDDS_DEFAULT_PROFILES_FILE="
-    )
-    (tmp_path / "none.xml").touch()
-    check(ros_settings.check_profile(missing), "ok", "none.xml")
     monkeypatch.setattr(ros_settings.shutil, "disk_usage", lambda _: SimpleNamespace(free=60_000_000))
     (memory,) = ros_settings.examine_transport({"RMW_IMPLEMENTATION": "rmw_zenoh_cpp"}, tmp_path)
     check(memory, "warning", "60 MB are free", "--shm-size")
@@ -507,7 +525,8 @@ def doctor(monkeypatch, domain_id, small_weights, repository, tmp_path, capsys):
     """
     pytest.importorskip("rclpy", reason="ROS 2 is not installed")
     monkeypatch.setenv("ROS_DOMAIN_ID", str(domain_id))
-    monkeypatch.setenv("FASTDDS_DEFAULT_PROFILES_FILE", str(repository / "config/fastdds_profile.xml"))
+    profile = FAST_DDS_PROFILES[fast_dds_version(os.environ)]
+    monkeypatch.setenv(profile, str(repository / "config/fastdds_profile.xml"))
 
     def run(*arguments: str, until: Callable[[dict[str, Finding]], bool]) -> tuple[int, dict[str, Finding]]:
         give_up = time.monotonic() + TIMEOUT

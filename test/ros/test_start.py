@@ -145,14 +145,15 @@ def test_the_log_folder_is_the_one_that_ros_takes(tmp_path):
     assert log_folder_problem({"ROS_LOG_DIR": "~/file", "HOME": str(tmp_path)}).startswith(sentence)
 
 
-def test_another_user_s_shared_memory_in_this_domain(tmp_path):
+@pytest.mark.parametrize("name", ["fastdds", "fastrtps"])
+def test_another_user_s_shared_memory_in_this_domain(tmp_path, name):
     user = os.getuid()
-    for name in ("fastdds_port7411", "fastdds_port7411_el", "fastdds_port8160", "fastdds_08a893f35d2d14c7"):
-        (tmp_path / name).touch(0o644)
+    for rest in ("port7411", "port7411_el", "port8160", "08a893f35d2d14c7"):
+        (tmp_path / f"{name}_{rest}").touch(0o644)
     assert foreign_shared_memory({}, user, tmp_path) == []
     assert foreign_shared_memory({}, user + 1, tmp_path) == [user]
     assert foreign_shared_memory({"ROS_DOMAIN_ID": "3"}, user + 1, tmp_path) == [user]
     assert foreign_shared_memory({"ROS_DOMAIN_ID": "2"}, user + 1, tmp_path) == []  # whose ports are 7900 to 8149
-    (tmp_path / "fastdds_port7411").chmod(0o666)  # everybody may write
+    (tmp_path / f"{name}_port7411").chmod(0o666)  # everybody may write
     assert foreign_shared_memory({}, user + 1, tmp_path) == []
     assert foreign_shared_memory({}, user + 1, tmp_path / "none") == []
