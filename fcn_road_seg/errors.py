@@ -23,7 +23,7 @@ EXTRAS = {
     "view": ("foxglove-sdk",),
 }
 """The extras of setup.py that install a package."""
-ROS_MODULES = ("rclpy", "rcl_interfaces", "ament_index_python", "launch", "launch_ros", "tf2_ros")
+ROS_MODULES = ("rclpy", "rcl_interfaces", "ament_index_python", "launch", "launch_ros")
 
 
 class UserError(ValueError):

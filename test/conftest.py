@@ -69,6 +69,14 @@ def other_domain_id() -> Iterator[int]:
         yield reservation.domain_id
 
 
+@pytest.fixture(scope="session")
+def interfaces(pytestconfig) -> str:
+    """Python code after which another process can import tf2_msgs and vision_msgs, as this one can."""
+    import ros_interfaces
+
+    return ros_interfaces.make_importable(pytestconfig.cache.mkdir("ros_interfaces"))
+
+
 @pytest.fixture(scope="module")
 def context(domain_id):
     """A ROS 2 context of the module's own, for nodes in the test's process."""

@@ -132,46 +132,11 @@ def node(domain_id, small_weights, tmp_path_factory):
     pytest.importorskip("rclpy", reason="ROS 2 is not installed")
     from node_harness import NodeProcess
 
-    prelude = VISION_MSGS_STAND_IN
     log = tmp_path_factory.mktemp("node") / "log"
-    node = NodeProcess(domain_id, log, prelude, weights=small_weights, camera_height=1.5, threshold=0.4)
+    node = NodeProcess(domain_id, log, weights=small_weights, camera_height=1.5, threshold=0.4)
     node.wait_for_output("Listening to /image")
     yield node
     assert node.stop() == 0
-
-
-VISION_MSGS_STAND_IN = """
-import types
-from dataclasses import dataclass, field
-import rclpy.lifecycle
-from std_msgs.msg import Header
-@dataclass
-class VisionClass:
-    class_id: int
-    class_name: str
-@dataclass
-class LabelInfo:
-    class_map: list
-    threshold: float = 0.0
-    header: Header = field(default_factory=Header)
-class Publisher:
-    def publish(self, message):
-        names = {entry.class_id: entry.class_name for entry in message.class_map}
-        print("LabelInfo", names, round(message.threshold, 3), message.header.stamp.sec > 0, flush=True)
-Node = rclpy.lifecycle.LifecycleNode
-create = Node.create_lifecycle_publisher
-def create_lifecycle_publisher(self, kind, topic, qos, **options):
-    if kind is LabelInfo:
-        print("LabelInfo on", topic, qos.durability.name, qos.reliability.name, flush=True)
-        return Publisher()
-    return create(self, kind, topic, qos, **options)
-Node.create_lifecycle_publisher = create_lifecycle_publisher
-sys.modules["vision_msgs"] = types.ModuleType("vision_msgs")
-sys.modules["vision_msgs.msg"] = types.ModuleType("vision_msgs.msg")
-sys.modules["vision_msgs.msg"].LabelInfo = LabelInfo
-sys.modules["vision_msgs.msg"].VisionClass = VisionClass
-"""
-"""A stand-in for vision_msgs, which is not available as a wheel."""
 
 
 @pytest.fixture(scope="module")
@@ -218,9 +183,33 @@ def test_the_cloud_has_x_y_z_as_float32_and_missing_points_are_not_finite(synchr
     assert np.allclose(points["y"][known], 1.5, atol=1e-4)  # y is down: the road lies below the camera
 
 
-def test_the_active_node_latches_the_names(node):
-    node.wait_for_output("LabelInfo on ~/label_info TRANSIENT_LOCAL RELIABLE")
-    node.wait_for_output("LabelInfo {0: 'not_road', 1: 'road'} 0.4 True")
+def test_who_joins_late_gets_the_names_and_everybody_a_new_threshold(other_domain_id, small_weights, tmp_path, request):
+    pytest.importorskip("rclpy", reason="ROS 2 is not installed")
+    interfaces = request.getfixturevalue("interfaces")
+    from node_harness import Client, NodeProcess, frame_message, qos
+    from rclpy.qos import DurabilityPolicy
+    from vision_msgs.msg import LabelInfo
+
+    node = NodeProcess(other_domain_id, tmp_path / "log", interfaces, weights=small_weights, threshold=0.4)
+    client = Client(other_domain_id)
+    try:
+        node.wait_for_output("Listening to /image")
+        camera = client.camera()
+        client.answer(camera, frame_message(np.zeros((32, 64, 3), np.uint8), "rgb8", 7))  # it is active
+        late, received = qos(), []
+        late.durability = DurabilityPolicy.TRANSIENT_LOCAL
+        client.node.create_subscription(LabelInfo, "road_seg/label_info", received.append, late)
+        client.spin_until(lambda: received, "the names")
+        assert client.set_parameter("threshold", 0.6) == ""
+        client.answer(camera, frame_message(np.zeros((32, 64, 3), np.uint8), "rgb8", 8))
+        client.spin_until(lambda: len(received) == 2, "the new threshold")
+    finally:
+        client.close()
+        assert node.stop() == 0
+    for message, threshold in zip(received, (0.4, 0.6), strict=True):
+        assert {entry.class_id: entry.class_name for entry in message.class_map} == CLASS_NAMES
+        assert message.threshold == pytest.approx(threshold)
+        assert message.header.stamp.sec > 0
 
 
 def test_without_vision_msgs_the_node_logs_it_once(other_domain_id, small_weights, tmp_path):

@@ -116,9 +116,9 @@ def test_one_version(repository):
 
 
 def test_package_xml_names_every_ros_package_that_is_imported(repository):
-    ros = {"rclpy", "rcl_interfaces", "launch", "launch_ros", "cv_bridge", "tf2_ros", "ament_index_python"}
+    ros = {"rclpy", "rcl_interfaces", "launch", "launch_ros", "cv_bridge", "ament_index_python"}
     used = {name for name in imports_of(repository, "fcn_road_seg", "launch") if name in ros or name.endswith("_msgs")}
-    assert {"rclpy", "sensor_msgs", "launch_ros", "tf2_ros"} <= used
+    assert {"rclpy", "sensor_msgs", "launch_ros", "tf2_msgs"} <= used
     package = ElementTree.parse(repository / "package.xml").getroot()
     assert used <= {depend.text.removesuffix("_py") for depend in package.findall("exec_depend")} - {"sensor_msgs_py"}
 

@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from fcn_road_seg.ground.camera_model import checked_rotation
 from fcn_road_seg.ground.ground_error import GroundError
@@ -74,9 +75,7 @@ class GroundPlane:
         return cls(rotation, translation, float(z))
 
     @classmethod
-    def from_quaternion(
-        cls, translation: tuple[float, float, float], rotation: tuple[float, float, float, float], z: float = 0.0
-    ) -> "GroundPlane":
+    def from_quaternion(cls, translation: ArrayLike, rotation: ArrayLike, z: float = 0.0) -> "GroundPlane":
         """The plane from a geometry_msgs/Transform: x, y, z in metres, and a quaternion x, y, z, w.
 
         Raises:

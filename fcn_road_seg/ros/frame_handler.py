@@ -19,7 +19,7 @@ from fcn_road_seg.postprocess.threshold import threshold_mask
 from fcn_road_seg.ros.fault_log import FaultLog
 from fcn_road_seg.ros.frame_statistics import FrameStatistics
 from fcn_road_seg.ros.parameters import NodeParameters
-from fcn_road_seg.ros.segmented_frame import SegmentedFrame
+from fcn_road_seg.ros.segmented_frame import SegmentedFrame, nanoseconds
 from fcn_road_seg.ros.steady_clock import STEADY
 
 if TYPE_CHECKING:
@@ -103,7 +103,7 @@ class FrameHandler:
     ) -> None:
         began = time.perf_counter()
         header = message.header
-        stamp = max(header.stamp.sec * 10**9 + header.stamp.nanosec, 0)  # a negative stamp counts as none
+        stamp = nanoseconds(header.stamp)
         self._count(stamp, info)
         age_at_arrival = self._age(stamp)
         limit = parameters.max_age_ms

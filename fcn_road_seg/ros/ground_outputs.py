@@ -2,8 +2,12 @@
 
 import copy
 import time
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 
+import numpy as np
 from geometry_msgs.msg import PolygonStamped
 from nav_msgs.msg import OccupancyGrid
 from rclpy.node import Node
@@ -12,35 +16,45 @@ from sensor_msgs.msg import CameraInfo, LaserScan, PointCloud2
 from std_msgs.msg import Header
 
 from fcn_road_seg.errors import first_line
-from fcn_road_seg.ground import GroundError, GroundPlane
+from fcn_road_seg.ground import CameraModel, GroundError, GroundPlane
 from fcn_road_seg.ground.lookup import GroundMaps, MapMaker
 from fcn_road_seg.ros.camera_info_subscription import CameraInfoSubscription, NotYetError
 from fcn_road_seg.ros.diagnostics import OK, STALE, WARN, Report
+from fcn_road_seg.ros.fault_log import FaultLog
 from fcn_road_seg.ros.frame_statistics import unless_old
 from fcn_road_seg.ros.ground_messages import boundary_message, grid_message, points_message, scan_message
 from fcn_road_seg.ros.ground_transform import GroundTransform
 from fcn_road_seg.ros.parameters import NodeParameters
 from fcn_road_seg.ros.segmented_frame import SegmentedFrame
 from fcn_road_seg.ros.steady_clock import STEADY
+from fcn_road_seg.ros.transform_tree import LateTransformError
 
 TABLES_SECONDS = 30.0
 """Longest that making the tables may take before it is reported as a fault."""
+MAX_WAIT = 5 * 10**8
+"""Nanoseconds of the camera's stamps for which a frame waits for the transform of its stamp."""
+MOST_WAITING = 16
+"""Frames that may wait at once: half a second at 30 frames per second, 1 MB each for KITTI's camera."""
 LOG_PERIOD = 10.0
 IDLE = Report("ground", OK, "no ground output is subscribed to", {})
+GIVEN_UP = "frames whose transform did not come"
+NO_IMAGE = np.empty((0, 0, 3), np.uint8)
 
 
 class GroundOutputs:
     """~/points, ~/grid, ~/scan, ~/boundary and ~/camera_info, each made only while it is subscribed to.
 
     Only then does the node subscribe to calibration and TF. If they are unusable, the log and `report` say why in a
-    sentence and nothing is published; maps of another camera, plane or size are never used.
+    sentence and nothing is published; maps of another camera, plane or size are never used. A frame whose transform has
+    not arrived waits for it; a transform of another time is never used in its place.
 
     Args:
         node: subscribes and logs.
         publisher: creates a publisher of a message type on a topic.
+        faults: records unexpected exceptions while transforms arrive.
     """
 
-    def __init__(self, node: Node, publisher: Callable[..., Publisher]):
+    def __init__(self, node: Node, publisher: Callable[..., Publisher], faults: FaultLog):
         self._node = node
         self._info_publisher = publisher(CameraInfo, "~/camera_info")
         self._publishers = {
@@ -53,8 +67,12 @@ class GroundOutputs:
             )
         }
         self._camera_info = CameraInfoSubscription(node)
-        self._transform = GroundTransform(node)
+        serve = faults.guard("A frame that waited for its transform has no ground outputs", self._serve, None)
+        self._transform = GroundTransform(node, serve)
         self._maker = MapMaker()
+        self._waiting: deque[tuple[SegmentedFrame, CameraModel]] = deque()  # the oldest first
+        self._given_up = 0
+        self._last_stamp = 0
         self._logged_maps: GroundMaps | None = None
         self._fault_logged = False  # whether the last log line was a fault
         self._waiting_since: float | None = None
@@ -62,62 +80,99 @@ class GroundOutputs:
         self._last_frame = time.monotonic()
 
     def publish(self, frame: SegmentedFrame) -> None:
-        """Publish the outputs that are subscribed to, or report why that is impossible."""
+        """Publish the outputs that are subscribed to as soon as the frame's transform is there, or report why not."""
         self._last_frame = time.monotonic()
-        subscribed = [output for output in self._publishers.values() if output[0].get_subscription_count()]
+        subscribed = any(publisher.get_subscription_count() for publisher, _ in self._publishers.values())
         if not subscribed and not self._info_publisher.get_subscription_count():
             return self.stop()
         self._camera_info.start()
-        waiting_since = self._waiting_since = self._waiting_since or time.monotonic()
+        self._waiting_since = self._waiting_since or time.monotonic()
+        if frame.parameters.camera_height:
+            self._transform.stop()
+            self._drop_waiting()
+        elif frame.stamp < self._last_stamp:  # a bag was restarted, or the clock set back
+            self._transform.forget_moving()
+            self._drop_waiting()
+        self._last_stamp = frame.stamp
+        with self._reporting():
+            size = frame.mask.shape[1], frame.mask.shape[0]
+            info = self._camera_info.matching(frame.header, size)
+            if self._info_publisher.get_subscription_count():
+                stamped = copy.copy(info)
+                stamped.header = frame.header
+                self._info_publisher.publish(stamped)
+            if subscribed:
+                self._waiting.append((frame, self._camera_info.model(info, size, frame.parameters.rectified)))
+                self._serve()
+            else:
+                self._waiting_since, self._report = time.monotonic(), IDLE
+        if len(self._waiting) > MOST_WAITING:
+            self._waiting.pop()
+            self._given_up += 1
+
+    def _drop_waiting(self) -> None:
+        self._given_up += len(self._waiting)
+        self._waiting.clear()
+
+    def _serve(self) -> None:
+        """Publish the frames whose transform has arrived, and give up those that have waited too long."""
+        for _ in range(len(self._waiting)):
+            frame, camera = self._waiting.popleft()
+            with self._reporting():
+                try:
+                    self._publish_in_metres(frame, camera)
+                except LateTransformError as error:
+                    if not frame.stamp or self._last_stamp - frame.stamp > MAX_WAIT:
+                        self._given_up += 1
+                        raise
+                    self._waiting.append((replace(frame, image=NO_IMAGE), camera))
+                    if self._report is IDLE:
+                        self._report_not_yet(error)
+
+    def _publish_in_metres(self, frame: SegmentedFrame, camera: CameraModel) -> None:
+        parameters = frame.parameters
+        plane = self._plane(frame)
+        maps = self._maker.maps(camera, plane, parameters.map_options, frame.hidden)
+        if maps is None:
+            height, width = frame.mask.shape
+            raise NotYetError(
+                f"the tables for images of {width}x{height} are being computed; if this never "
+                "ends, the calibration or the transform keeps changing",
+                TABLES_SECONDS,
+            )
+        ground = Header(stamp=frame.header.stamp, frame_id=parameters.ground_frame)
+        for publisher, fill in self._publishers.values():
+            if publisher.get_subscription_count():
+                publisher.publish(fill(frame, maps, ground))
+        self._waiting_since = time.monotonic()
+        self._report_maps(maps, parameters)
+
+    def _plane(self, frame: SegmentedFrame) -> GroundPlane:
+        parameters = frame.parameters
+        if parameters.camera_height:
+            return GroundPlane.from_mounting(parameters.camera_height, parameters.camera_pitch, parameters.camera_roll)
+        return self._transform.plane(parameters.ground_frame, frame.header.frame_id, frame.stamp, parameters.ground_z)
+
+    @contextmanager
+    def _reporting(self) -> Iterator[None]:
+        """Report why the block could not publish; an unexpected exception passes through."""
         try:
-            maps = self._look_up(frame, bool(subscribed))
+            yield
         except NotYetError as error:
-            if time.monotonic() - waiting_since >= error.patience:
-                return self._report_fault(error)
-            self._report = Report("ground", STALE, f"not yet: {first_line(error)}", {})
-            return
+            if time.monotonic() - (self._waiting_since or 0.0) >= error.patience:
+                self._report_fault(error)
+            else:
+                self._report_not_yet(error)
         except GroundError as error:
-            return self._report_fault(error)
+            self._report_fault(error)
         except Exception as error:
             self._fault_logged = True
             sentence = f"ground outputs are not published: {type(error).__name__}: {first_line(error)}"
             self._report = Report("ground", WARN, sentence, {})
             raise
-        self._waiting_since = time.monotonic()
-        if maps is None:
-            self._report = IDLE
-        else:
-            ground = Header(stamp=frame.header.stamp, frame_id=frame.parameters.ground_frame)
-            for publisher, fill in subscribed:
-                publisher.publish(fill(frame, maps, ground))
-            self._report_maps(maps, frame.parameters)
 
-    def _look_up(self, frame: SegmentedFrame, needs_maps: bool) -> GroundMaps | None:
-        """Publish ~/camera_info; the maps for exactly this frame, or None if only camera_info is subscribed to."""
-        size = frame.mask.shape[1], frame.mask.shape[0]
-        info = self._camera_info.matching(frame.header, size)
-        if self._info_publisher.get_subscription_count():
-            stamped = copy.copy(info)
-            stamped.header = frame.header
-            self._info_publisher.publish(stamped)
-        if not needs_maps:
-            return None
-        camera = self._camera_info.model(info, size, frame.parameters.rectified)
-        plane = self._plane(frame.header, frame.parameters)
-        maps = self._maker.maps(camera, plane, frame.parameters.map_options, frame.hidden)
-        if maps is None:
-            raise NotYetError(
-                f"the tables for images of {size[0]}x{size[1]} are being computed; if this never "
-                "ends, the calibration or the transform keeps changing",
-                TABLES_SECONDS,
-            )
-        return maps
-
-    def _plane(self, header: Header, parameters: NodeParameters) -> GroundPlane:
-        if parameters.camera_height:
-            self._transform.stop()
-            return GroundPlane.from_mounting(parameters.camera_height, parameters.camera_pitch, parameters.camera_roll)
-        return self._transform.plane(parameters.ground_frame, header.frame_id, header.stamp, parameters.ground_z)
+    def _report_not_yet(self, error: NotYetError) -> None:
+        self._report = Report("ground", STALE, f"not yet: {first_line(error)}", {})
 
     def _report_fault(self, error: GroundError) -> None:
         self._fault_logged = True
@@ -156,14 +211,19 @@ class GroundOutputs:
 
     def report(self) -> Report:
         """The state of the ground outputs; STALE if no frame comes."""
+        report = self._report
+        if self._given_up:
+            report = report._replace(values=report.values | {GIVEN_UP: str(self._given_up)})
         if self._report is IDLE:
-            return IDLE
-        return unless_old(self._report, "frame", time.monotonic() - self._last_frame)
+            return report
+        return unless_old(report, "frame", time.monotonic() - self._last_frame)
 
     def stop(self) -> None:
-        """Unsubscribe from camera_info and TF."""
+        """Unsubscribe from camera_info and TF, and forget the frames that wait."""
         self._camera_info.stop()
         self._transform.stop()
+        self._waiting.clear()
+        self._last_stamp = 0
         self._waiting_since = None
         self._report = IDLE
 

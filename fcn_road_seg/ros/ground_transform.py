@@ -1,102 +1,98 @@
-"""The pose of the camera above the road from TF: through tf2_ros if it is installed, else from /tf_static."""
+"""The pose of the camera above the road from TF."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
-import numpy as np
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.subscription import Subscription
-from rclpy.time import Time
 
 from fcn_road_seg.ground import GroundError, GroundPlane
 from fcn_road_seg.ros.camera_info_subscription import NotYetError
-
-MAX_TRANSFORM_AGE = 0.2
-"""Seconds by which the newest transform may differ from the image's stamp; static transforms have no age."""
-JUMP = 1.0
-"""Stamps that go back by more seconds than this mean that a bag was restarted."""
+from fcn_road_seg.ros.segmented_frame import nanoseconds
+from fcn_road_seg.ros.transform_tree import TransformTree
 
 
 class GroundTransform:
-    """Subscribes to TF on the first lookup; `stop` unsubscribes."""
+    """Subscribes to /tf and /tf_static on the first lookup, with tf2_ros's QoS; `stop` unsubscribes.
 
-    def __init__(self, node: Node):
+    tf2_ros itself is not used: it does not notice that a clock was set back, and interpolates over any gap.
+
+    Args:
+        on_arrival: called when transforms have arrived.
+    """
+
+    def __init__(self, node: Node, on_arrival: Callable[[], None]):
         self._node = node
-        self._source: _Tf2 | _StaticTf | None = None
+        self._on_arrival = on_arrival
+        self._tree = TransformTree()
+        self._moving: Subscription | None = None
+        self._static: Subscription | None = None
 
-    def plane(self, ground_frame: str, optical_frame: str, stamp: Any, z: float) -> GroundPlane:
+    def plane(self, ground_frame: str, optical_frame: str, stamp: int, z: float) -> GroundPlane:
         """The road plane below the camera at a given time.
 
         Args:
             ground_frame, optical_frame: names of frames; the image's frame_id is the optical one.
-            stamp: builtin_interfaces/Time of the image; zero takes the newest transform.
+            stamp: of the image, nanoseconds; 0 takes the newest transform.
             z: height of the road in the ground frame, metres.
 
         Raises:
+            LateTransformError: the transform of that time has not arrived.
             NotYetError: TF does not connect the frames, or is not installed.
-            GroundError: the transform is too old, or does not put the camera above the road.
+            GroundError: the transform does not put the camera above the road.
         """
         if not optical_frame:
             raise GroundError("images have no frame_id, so TF cannot locate the camera: set camera_height")
-        if self._source is None:
-            try:
-                self._source = _Tf2(self._node)
-            except ImportError:
-                self._source = _static_tf(self._node)
-        translation, rotation = self._source.lookup(ground_frame, optical_frame, stamp)
+        self._start()
+        for subscription, receive in ((self._static, self._receive_static), (self._moving, self._receive)):
+            if subscription is not None:
+                take_all(subscription, receive)
+        translation, rotation = self._tree.lookup(ground_frame, optical_frame, stamp)
         return GroundPlane.from_quaternion(translation, rotation, z)
 
-    def stop(self) -> None:
-        """Unsubscribe from TF."""
-        if self._source is not None:
-            self._source.stop()
-            self._source = None
+    def forget_moving(self) -> None:
+        """Forget all but static transforms, because time jumped."""
+        self._tree.forget_moving()
 
-
-def _missing(ground_frame: str, optical_frame: str) -> NotYetError:
-    return NotYetError(
-        f"TF does not connect {ground_frame} with the image's frame {optical_frame}: publish that transform, "
-        "or set camera_height"
-    )
-
-
-class _Tf2:
-    """The buffer of tf2_ros, which handles moving transforms."""
-
-    def __init__(self, node: Node):
-        import tf2_ros
-
-        self._tf2_ros = tf2_ros
-        self._buffer = tf2_ros.Buffer()
-        self._listener = tf2_ros.TransformListener(self._buffer, node)
-        self._last = 0
-
-    def lookup(self, target: str, source: str, stamp: Any) -> tuple:
-        """Translation and quaternion of lookup_transform; does not wait, because the masks would wait as well."""
-        now = max(stamp.sec * 10**9 + stamp.nanosec, 0)  # a negative stamp counts as none
-        if now < self._last - JUMP * 1e9:
-            self._buffer.clear()  # it refuses transforms much older than its newest
-        self._last = now
-        take_all(self._listener.tf_sub, self._listener.callback)
+    def _start(self) -> None:
+        if self._moving is not None:
+            return
         try:
-            found = self._buffer.lookup_transform(target, source, Time(nanoseconds=now))
-        except self._tf2_ros.TransformException:
-            try:
-                found = self._buffer.lookup_transform(target, source, Time())
-            except self._tf2_ros.TransformException:
-                raise _missing(target, source) from None
-            age = (now - Time.from_msg(found.header.stamp).nanoseconds) / 1e9
-            if abs(age) > MAX_TRANSFORM_AGE:
-                side = "older" if age > 0 else "newer"
-                raise GroundError(
-                    f"the newest transform from {source} to {target} is {abs(age):.2f} s {side} than the image: "
-                    "is its publisher running, and on the camera's clock?"
-                ) from None
-        return _numbers(found.transform)
+            from tf2_msgs.msg import TFMessage
+        except ImportError:
+            raise NotYetError("tf2_msgs is not installed, so TF cannot locate the camera: set camera_height") from None
+        qos = partial(QoSProfile, history=HistoryPolicy.KEEP_LAST, depth=100, reliability=ReliabilityPolicy.RELIABLE)
+        latched = qos(durability=DurabilityPolicy.TRANSIENT_LOCAL)
+
+        def then_serve(receive: Callable[[Any], None]) -> Callable[[Any], None]:
+            def on_message(message: Any) -> None:
+                receive(message)
+                self._on_arrival()
+
+            return on_message
+
+        subscribe = self._node.create_subscription
+        self._static = subscribe(TFMessage, "/tf_static", then_serve(self._receive_static), latched)
+        self._moving = subscribe(TFMessage, "/tf", then_serve(self._receive), qos())
+
+    def _receive(self, message: Any, static: bool = False) -> None:
+        for stamped in message.transforms:
+            parent, stamp = stamped.header.frame_id, nanoseconds(stamped.header.stamp)
+            t, r = stamped.transform.translation, stamped.transform.rotation
+            self._tree.add(parent, stamped.child_frame_id, (t.x, t.y, t.z), (r.x, r.y, r.z, r.w), stamp, static)
+
+    def _receive_static(self, message: Any) -> None:
+        self._receive(message, static=True)
 
     def stop(self) -> None:
-        self._listener.unregister()
+        """Unsubscribe from TF, and forget all transforms."""
+        for subscription in (self._static, self._moving):
+            if subscription is not None:
+                self._node.destroy_subscription(subscription)
+        self._static = self._moving = None
+        self._tree = TransformTree()
 
 
 def take_all(subscription: Subscription, callback: Callable[[Any], None]) -> None:
@@ -108,94 +104,3 @@ def take_all(subscription: Subscription, callback: Callable[[Any], None]) -> Non
     with subscription.handle:
         while (taken := subscription.handle.take_message(subscription.msg_type, False)) is not None:
             callback(taken[0])
-
-
-def _static_tf(node: Node) -> "_StaticTf":
-    try:
-        from tf2_msgs.msg import TFMessage
-    except ImportError:
-        raise NotYetError(
-            "neither tf2_ros nor tf2_msgs is installed, so TF cannot locate the camera: set camera_height"
-        ) from None
-    return _StaticTf(node, TFMessage)
-
-
-class _StaticTf:
-    """Only /tf_static, for machines without tf2_ros."""
-
-    def __init__(self, node: Node, message_type: type):
-        self._node = node
-        self._transforms = StaticTransforms()
-        qos = QoSProfile(
-            history=HistoryPolicy.KEEP_LAST,
-            depth=100,
-            reliability=ReliabilityPolicy.RELIABLE,
-            durability=DurabilityPolicy.TRANSIENT_LOCAL,
-        )
-        self._subscription = node.create_subscription(message_type, "/tf_static", self._on_transforms, qos)
-
-    def _on_transforms(self, message: Any) -> None:
-        for stamped in message.transforms:
-            self._transforms.add(stamped.header.frame_id, stamped.child_frame_id, *_numbers(stamped.transform))
-
-    def lookup(self, target: str, source: str, stamp: Any) -> tuple:
-        """Translation and quaternion; static transforms are valid at any time."""
-        return self._transforms.lookup(target, source)
-
-    def stop(self) -> None:
-        self._node.destroy_subscription(self._subscription)
-
-
-class StaticTransforms:
-    """A tree of static frames; translations are x y z in metres, rotations quaternions x y z w."""
-
-    def __init__(self):
-        self._parents: dict[str, tuple[str, np.ndarray, np.ndarray]] = {}
-
-    def add(self, parent: str, child: str, translation: tuple, rotation: tuple) -> None:
-        """Add a frame by its pose in its parent, in place of an earlier one."""
-        self._parents[child.lstrip("/")] = parent.lstrip("/"), np.asarray(translation), np.asarray(rotation)
-
-    def lookup(self, target: str, source: str) -> tuple[np.ndarray, np.ndarray]:
-        """The translation and rotation that take points from `source` to `target`.
-
-        Raises:
-            NotYetError: the tree does not connect them.
-        """
-        up, down = self._way_up(source.lstrip("/")), self._way_up(target.lstrip("/"))
-        common = next((frame for frame in up if frame in down), None)
-        if common is None:
-            raise _missing(target, source)
-        (shift, turn), (shift_t, turn_t) = up[common], down[common]
-        back = turn_t * (-1, -1, -1, 1)
-        return _rotate(back, shift - shift_t), _product(back, turn)
-
-    def _way_up(self, frame: str) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-        """For each frame from `frame` to the root: the translation and rotation that take points of `frame` there."""
-        shift, turn = np.zeros(3), np.array([0.0, 0, 0, 1])
-        way = {frame: (shift, turn)}
-        while frame in self._parents:
-            frame, translation, rotation = self._parents[frame]
-            if frame in way:  # a loop
-                break
-            length = np.linalg.norm(rotation)
-            if not (np.isfinite(length) and length > 1e-6):
-                break
-            rotation = rotation / length
-            shift, turn = translation + _rotate(rotation, shift), _product(rotation, turn)
-            way[frame] = shift, turn
-        return way
-
-
-def _numbers(transform: Any) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    t, r = transform.translation, transform.rotation
-    return (t.x, t.y, t.z), (r.x, r.y, r.z, r.w)
-
-
-def _product(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """The product of quaternions x y z w: the rotation b, then a."""
-    return np.append(a[3] * b[:3] + b[3] * a[:3] + np.cross(a[:3], b[:3]), a[3] * b[3] - a[:3] @ b[:3])
-
-
-def _rotate(q: np.ndarray, point: np.ndarray) -> np.ndarray:
-    return point + 2 * np.cross(q[:3], np.cross(q[:3], point) + q[3] * point)

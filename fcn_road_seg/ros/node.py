@@ -86,7 +86,7 @@ class RoadSegNode(LifecycleNode):
         self._snapshot: NodeParameters | None = declare_all(self, NodeParameters)
         output = partial(create_overridable_publisher, self, self.create_lifecycle_publisher)
         mask_publisher = output(Image, "~/mask")
-        self._ground_outputs = GroundOutputs(self, output)
+        self._ground_outputs = GroundOutputs(self, output, self.faults)
         self._pixel_outputs = PixelOutputs(self, output)
         self._diagnostics_publisher = create_overridable_publisher(
             self, self.create_publisher, DiagnosticArray, "/diagnostics", depth=10

@@ -2,12 +2,18 @@
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from std_msgs.msg import Header
 
 from fcn_road_seg.postprocess.labels import labels_and_confidence
 from fcn_road_seg.ros.parameters import NodeParameters
+
+
+def nanoseconds(stamp: Any) -> int:
+    """A builtin_interfaces/Time in nanoseconds; a negative one counts as none, 0."""
+    return max(stamp.sec * 10**9 + stamp.nanosec, 0)
 
 
 @dataclass
@@ -31,6 +37,11 @@ class SegmentedFrame:
     threshold: float
     parameters: NodeParameters
     hidden: np.ndarray | None = None
+
+    @property
+    def stamp(self) -> int:
+        """When the image was taken, nanoseconds; 0 if it does not say."""
+        return nanoseconds(self.header.stamp)
 
     @cached_property
     def labels_and_confidence(self) -> tuple[np.ndarray, np.ndarray]:

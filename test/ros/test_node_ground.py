@@ -1,5 +1,6 @@
 """The node's outputs besides the mask, over DDS, and what it reports when it cannot publish them."""
 
+import time
 from dataclasses import replace
 
 import numpy as np
@@ -8,12 +9,14 @@ import pytest
 pytest.importorskip("rclpy", reason="ROS 2 is not installed")
 
 import ground_client
+from builtin_interfaces.msg import Time
 from geometry_msgs.msg import PolygonStamped, TransformStamped
 from ground_client import CAMERA, FRAME, FRAME_ID, POINT, GroundClient, calibration
 from nav_msgs.msg import OccupancyGrid
-from node_harness import Client, NodeProcess, mask_pixels, qos
+from node_harness import TIMEOUT, Client, NodeProcess, mask_pixels, qos
 from rclpy.qos import DurabilityPolicy
 from sensor_msgs.msg import CameraInfo, LaserScan, PointCloud2
+from std_msgs.msg import Header
 
 from fcn_road_seg.ground import GroundPlane
 from fcn_road_seg.ground.lookup import GroundMaps
@@ -299,21 +302,9 @@ lookup.GroundMaps = Never
         assert node.stop() == 0
 
 
-STATIC_TF = """
-import types
-from geometry_msgs.msg import TransformStamped
-TransformStamped.transforms = property(lambda self: [self])
-sys.modules["tf2_ros"] = None
-sys.modules["tf2_msgs"] = types.ModuleType("tf2_msgs")
-sys.modules["tf2_msgs.msg"] = types.ModuleType("tf2_msgs.msg")
-sys.modules["tf2_msgs.msg"].TFMessage = TransformStamped
-"""
-"""A stand-in for tf2_msgs, which the wheels lack: a TFMessage is one transform."""
-
-
-def transform(parent: str, child: str, translation, rotation) -> TransformStamped:
+def transform(parent: str, child: str, translation, rotation, stamp: Time | None = None) -> TransformStamped:
     message = TransformStamped(child_frame_id=child)
-    message.header.frame_id = parent
+    message.header = Header(frame_id=parent, stamp=stamp or Time())
     for axis, value in zip("xyz", translation, strict=True):
         setattr(message.transform.translation, axis, float(value))
     for axis, value in zip("xyzw", rotation, strict=True):
@@ -321,9 +312,19 @@ def transform(parent: str, child: str, translation, rotation) -> TransformStampe
     return message
 
 
-def test_the_plane_comes_from_a_chain_of_static_transforms(other_domain_id, small_weights, tmp_path):
+def tf_publisher(client: Client, topic: str, durability: DurabilityPolicy = DurabilityPolicy.VOLATILE):
+    """What publishes some transforms in one message, as tf2_ros's broadcasters do."""
+    from tf2_msgs.msg import TFMessage
+
+    profile = qos()
+    profile.durability = durability
+    publisher = client.node.create_publisher(TFMessage, topic, profile)
+    return lambda *transforms: publisher.publish(TFMessage(transforms=transforms))
+
+
+def test_the_plane_comes_from_a_chain_of_static_transforms(other_domain_id, small_weights, tmp_path, interfaces):
     parameters = {"weights": small_weights, "ground_frame": "base_footprint", "ground_z": -0.25}
-    node = NodeProcess(other_domain_id, tmp_path / "log", STATIC_TF, **parameters)
+    node = NodeProcess(other_domain_id, tmp_path / "log", interfaces, **parameters)
     client = Client(other_domain_id)
     try:
         listener = GroundClient(client, {"points": PointCloud2, "grid": OccupancyGrid})
@@ -334,18 +335,15 @@ def test_the_plane_comes_from_a_chain_of_static_transforms(other_domain_id, smal
         node.wait_for_output("Ground outputs are not published: no camera_info has arrived on /camera_info")
         listener.until_reported("TF does not connect base_footprint with the image's frame front_camera", calibration())
         listener.silent(calibration(), 1)
-        latched = qos()
-        latched.durability = DurabilityPolicy.TRANSIENT_LOCAL
-        publisher = client.node.create_publisher(TransformStamped, "/tf_static", latched)
+        publish = tf_publisher(client, "/tf_static", DurabilityPolicy.TRANSIENT_LOCAL)
         # base_footprint <- base_link <- mast <- camera, and the mast is rotated.
         half = np.sqrt(0.5)
         pose = optical_pose(0.5, PITCH)
-        for message in (
+        publish(
             transform("base_link", "base_footprint", (0, 0, -0.4), (0, 0, 0, 1)),
             transform("base_link", "mast", (2, 0, 0.8), (0, 0, half, half)),
             transform("mast", FRAME_ID, (0, 0, 0.5), quaternion_product((0, 0, -half, half), pose.rotation)),
-        ):
-            publisher.publish(message)
+        )
         answers = listener.until_received(calibration(), "points", "grid")
         matrix_plane = GroundPlane.from_quaternion((2, 0, 1.7), pose.rotation, -0.25)
         expected = maps_of(matrix_plane).tables.optical_points()
@@ -355,9 +353,39 @@ def test_the_plane_comes_from_a_chain_of_static_transforms(other_domain_id, smal
         assert answers["grid"].info.origin.position.z == -0.25
         assert "plane from TF" in node.output()
         # A transform below the road: the old plane is no longer used.
-        publisher.publish(transform("base_link", "mast", (2, 0, -3), (0, 0, half, half)))
+        publish(transform("base_link", "mast", (2, 0, -3), (0, 0, half, half)))
         listener.until_reported("m above the road, but it must be above it", calibration())
         listener.silent(calibration(), 2)
+    finally:
+        client.close()
+        assert node.stop() == 0
+    assert "Traceback" not in node.output()
+
+
+def test_each_frame_has_the_pose_of_its_own_stamp_when_the_pitch_makes_a_step(
+    other_domain_id, small_weights, tmp_path, interfaces
+):
+    """A frame's transform comes after its mask here, so every frame waits for it; see test_moving_camera.py."""
+    node = NodeProcess(other_domain_id, tmp_path / "log", interfaces, weights=small_weights)
+    client = Client(other_domain_id)
+    try:
+        listener = GroundClient(client, {"points": PointCloud2})
+        publish = tf_publisher(client, "/tf")
+        clouds, pitches = listener.received["points"], {}
+        for pitch in (0.0, 0.05, -0.02):
+            deadline = time.monotonic() + TIMEOUT
+            while not any(pitches[second] == pitch for second in clouds):
+                assert time.monotonic() < deadline, node.output()
+                stamp = listener.send(calibration()).header.stamp
+                assert stamp.sec not in clouds
+                pitches[stamp.sec] = pitch
+                pose = optical_pose(HEIGHT, pitch)
+                publish(transform("base_link", FRAME_ID, pose.translation, pose.rotation, stamp))
+                client.spin_for(0.1)
+        for second, cloud in clouds.items():
+            expected = maps_of(GroundPlane.from_mounting(HEIGHT, pitches[second])).tables.optical_points()
+            points = np.frombuffer(cloud.data, POINT).reshape(CAMERA.height, CAMERA.width)
+            np.testing.assert_allclose(np.stack([points[axis] for axis in "xyz"], -1), expected, rtol=1e-4, atol=1e-4)
     finally:
         client.close()
         assert node.stop() == 0
@@ -376,7 +404,7 @@ def quaternion_product(a, b):
 
 
 def test_without_tf_and_camera_height_it_advises_what_to_do(other_domain_id, small_weights, tmp_path):
-    prelude = "sys.modules['tf2_ros'] = sys.modules['tf2_msgs'] = None"
+    prelude = "sys.modules['tf2_msgs'] = None"
     node = NodeProcess(other_domain_id, tmp_path / "log", prelude, weights=small_weights)
     client = Client(other_domain_id)
     try:
@@ -384,7 +412,7 @@ def test_without_tf_and_camera_height_it_advises_what_to_do(other_domain_id, sma
         listener.silent(calibration())
         client.spin_for(3.0)
         listener.silent(calibration(), 1)
-        node.wait_for_output("neither tf2_ros nor tf2_msgs is installed, so TF cannot locate the camera")
+        node.wait_for_output("tf2_msgs is not installed, so TF cannot locate the camera")
         listener.until_reported("set camera_height", calibration())
     finally:
         client.close()

@@ -11,6 +11,7 @@ pytest.importorskip("rclpy", reason="ROS 2 is not installed")
 
 from camera_process import TIMEOUT, CameraProcess
 from node_harness import Client, mask_pixels, qos
+from rclpy.qos import DurabilityPolicy, ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo, Image
 
 from fcn_road_seg.frames.image_message import image_to_rgb
@@ -144,37 +145,32 @@ def test_the_optical_frame_is_rep_103_s_and_the_renderer_s(pitch):
     np.testing.assert_allclose(pixels, camera.project(points))
 
 
-TF2_MSGS = """
-import types
-from dataclasses import dataclass
-import rclpy.node
-from diagnostic_msgs.msg import DiagnosticArray
-@dataclass
-class TFMessage:
-    transforms: list
-class Publisher:
-    def publish(self, message):
-        (t,) = message.transforms
-        print("TF", t.header.frame_id, t.child_frame_id, t.transform.translation.z, t.transform.rotation.z, flush=True)
-create = rclpy.node.Node.create_publisher
-def create_publisher(self, kind, topic, qos, **options):
-    if kind is TFMessage:
-        print("TF", topic, qos.durability.name, qos.reliability.name, flush=True)
-        return Publisher()
-    return create(self, kind, topic, qos, **options)
-rclpy.node.Node.create_publisher = create_publisher
-sys.modules["tf2_msgs"] = types.ModuleType("tf2_msgs")
-sys.modules["tf2_msgs.msg"] = types.ModuleType("tf2_msgs.msg")
-sys.modules["tf2_msgs.msg"].TFMessage = TFMessage
-"""
-"""A stand-in for tf2_msgs, which the wheels lack."""
+def test_the_pose_of_the_camera_goes_to_tf_static(other_domain_id, interfaces):
+    from tf2_msgs.msg import TFMessage
 
-
-def test_the_pose_of_the_camera_goes_to_tf_static(domain_id):
-    with CameraProcess(domain_id, TF2_MSGS, **PARAMETERS) as camera:
-        text = camera.wait_for("Publishing /camera/image_raw")
-    assert "TF /tf_static TRANSIENT_LOCAL RELIABLE" in text
-    assert "TF base_link eye 1.65 -0.5\n" in text
+    latched, received = qos(), []
+    latched.durability = DurabilityPolicy.TRANSIENT_LOCAL
+    client = Client(other_domain_id)
+    try:
+        with CameraProcess(other_domain_id, interfaces, **PARAMETERS) as camera:
+            camera.wait_for("Publishing /camera/image_raw")
+            client.node.create_subscription(TFMessage, "/tf_static", received.append, latched)  # after it was sent
+            client.spin_until(lambda: received, "the transform")
+            (info,) = client.node.get_publishers_info_by_topic("/tf_static")
+            assert camera.end()[0] == 0
+    finally:
+        client.close()
+    ((sent,),) = [message.transforms for message in received]
+    pose = optical_pose(1.65, 0.0)
+    assert (sent.header.frame_id, sent.child_frame_id) == ("base_link", "eye")
+    assert (sent.transform.translation.z, sent.transform.rotation.z) == (pose.translation[2], pose.rotation[2])
+    assert (info.qos_profile.durability, info.qos_profile.reliability) == (
+        DurabilityPolicy.TRANSIENT_LOCAL,
+        ReliabilityPolicy.RELIABLE,
+    )
+    if hasattr(info, "topic_type_hash"):  # that of the public definition
+        digest = "e369d0f05a23ae52508854b66f6aa0437f3449d652e8cbf22d5abe85d020f087"
+        assert str(info.topic_type_hash) == f"RIHS01_{digest}"
 
 
 def test_without_tf2_msgs_it_warns_once_and_goes_on(domain_id):
