@@ -14,6 +14,7 @@ from pathlib import Path
 
 import cuda_stubs
 import pytest
+from changelog_rst import TITLE, changelog_rst
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
@@ -113,6 +114,30 @@ def test_package_xml_is_what_colcon_and_rosdep_expect(repository):
 def test_one_version(repository):
     assert ElementTree.parse(repository / "package.xml").getroot().find("version").text == __version__
     assert f"## [{__version__}]" in (repository / "CHANGELOG.md").read_text()
+
+
+def test_a_debian_package_depends_on_no_package_of_pip(repository):
+    """bloom would write pip's names as those of Debian packages; rosdep takes them with WITH_PIP=yes."""
+    depends = [each for each in ElementTree.parse(repository / "package.xml").getroot() if "depend" in each.tag]
+    pip = {each.text: each.get("condition") for each in depends if each.text.endswith("-pip")}
+    assert "python3-pytorch-pip" in pip and set(pip.values()) == {"$WITH_PIP == yes"}
+
+
+def test_changelog_rst_is_current_and_one_that_bloom_reads(repository):
+    changelog, core = pytest.importorskip("catkin_pkg.changelog"), pytest.importorskip("docutils.core")
+    markdown = (repository / "CHANGELOG.md").read_text()
+    text = changelog_rst(markdown)
+    assert (repository / "CHANGELOG.rst").read_text() == text, "write it again: python tools/changelog_rst.py"
+    document = core.publish_doctree(text, settings_overrides={"report_level": 2, "halt_level": 2})
+    released = markdown[markdown.index("\n## [", markdown.index("[Unreleased]")) :]
+    words = re.findall(r"\w+", re.sub(r"\]\(.+?\)", "]", released))
+    assert sorted(re.findall(r"\w+", document.astext())) == sorted([*words, *TITLE.split()])
+    versions = re.findall(r"^## \[([\d.]+)\] - (\S+)$", markdown, re.MULTILINE)
+    read = [
+        (version, str(date.date()))
+        for version, date, _ in changelog.get_changelog_from_path(repository).foreach_version(True)
+    ]
+    assert read == versions and versions[0][0] == __version__
 
 
 def test_package_xml_names_every_ros_package_that_is_imported(repository):
