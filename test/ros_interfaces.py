@@ -6,7 +6,9 @@ Run as a program it builds them into a folder: the generators, then the compiler
 import contextlib
 import hashlib
 import importlib.util
+import itertools
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -30,12 +32,8 @@ USED = ("builtin_interfaces", "geometry_msgs", "std_msgs")
 COMPILERS = {".c": "gcc", ".cpp": "g++"}
 HEADERS = sysconfig.get_paths()["include"]
 PREFIX = Path(sys.prefix)
-RUNTIME = (
-    "rosidl_runtime_c",
-    "rosidl_typesupport_c",
-    "rosidl_typesupport_fastrtps_c",
-    "rosidl_typesupport_fastrtps_cpp",
-)
+TYPE_SUPPORTS = "fastrtps_c", "introspection_c"
+"""What Fast DDS needs of a type; in version 2, Jazzy's, it needs both."""
 
 
 def make_importable(cache: Path) -> str:
@@ -48,7 +46,9 @@ def make_importable(cache: Path) -> str:
         return ""
     if why := _obstacle():
         pytest.skip(f"tf2_msgs and vision_msgs are not installed, and cannot be built: {why}")
-    key = hashlib.sha256(Path(__file__).read_bytes() + sys.prefix.encode() + sys.version.encode()).hexdigest()[:16]
+    release = PREFIX / "share" / "rosidl_generator_py" / "package.xml"
+    parts = Path(__file__).read_bytes(), release.read_bytes(), f"{PREFIX} {sys.version}".encode()
+    key = hashlib.sha256(b"".join(parts)).hexdigest()[:16]
     folder = cache / key
     if not folder.is_dir():
         with tempfile.TemporaryDirectory(dir=cache) as temporary:
@@ -80,70 +80,84 @@ def build(folder: Path) -> None:
         _compile(package, folder)
 
 
+def _generated(folder: Path, room: str, package: str) -> Path:
+    """Where a generator writes: Python's modules where they are imported, the rest apart."""
+    return folder / package if room == "rosidl_generator_py" else folder / "generated" / room / package
+
+
 def _generate(package: str, messages: dict[str, str], folder: Path) -> None:
     from rosidl_adapter.msg import convert_msg_to_idl
     from rosidl_generator_c import generate_c
     from rosidl_generator_py import generate_py
     from rosidl_generator_type_description import generate_type_hash
-    from rosidl_typesupport_c import generate_c as generate_typesupport_c
+    from rosidl_typesupport_c import generate_c as generate_dispatch
     from rosidl_typesupport_fastrtps_c import generate_typesupport_fastrtps_c
+    from rosidl_typesupport_introspection_c import generate_c as generate_introspection
 
-    output = folder / package
-    (output / "msg" / "detail").mkdir(parents=True)
-    (output / "__init__.py").touch()
+    definitions = _generated(folder, "rosidl_generator_type_description", package)
+    (definitions / "msg").mkdir(parents=True)
     for name, text in messages.items():
-        (output / "msg" / f"{name}.msg").write_text(text)
-        convert_msg_to_idl(output, package, Path("msg", f"{name}.msg"), output / "msg")
+        (definitions / "msg" / f"{name}.msg").write_text(text)
+        convert_msg_to_idl(definitions, package, Path("msg", f"{name}.msg"), definitions / "msg")
     arguments = {
         "package_name": package,
-        "output_dir": str(output),
-        "idl_tuples": [f"{output}:msg/{name}.idl" for name in messages],
+        "idl_tuples": [f"{definitions}:msg/{name}.idl" for name in messages],
         "include_paths": [f"{used}:{PREFIX / 'share' / used}" for used in USED],
-        "type_description_tuples": [f"msg/{name}.idl:{output / 'msg' / name}.json" for name in messages],
+        "type_description_tuples": [f"msg/{name}.idl:{definitions / 'msg' / name}.json" for name in messages],
         "ros_interface_dependencies": [],
         "target_dependencies": [],
     }
-
-    def run(generator, room: str, *options) -> None:
-        templates = PREFIX / "share" / room / "resource"
-        file = output / "arguments.json"
-        file.write_text(json.dumps(arguments | {"template_dir": str(templates)}))
-        generator(str(file), *options)
+    for room, generate, *options in (
+        ("rosidl_generator_type_description", generate_type_hash),
+        ("rosidl_generator_c", generate_c),
+        ("rosidl_typesupport_fastrtps_c", generate_typesupport_fastrtps_c),
+        ("rosidl_typesupport_introspection_c", generate_introspection),
+        ("rosidl_typesupport_c", generate_dispatch, [f"rosidl_typesupport_{kind}" for kind in TYPE_SUPPORTS]),
+        ("rosidl_generator_py", generate_py, ["rosidl_typesupport_c"]),
+    ):
+        output, templates = _generated(folder, room, package), PREFIX / "share" / room / "resource"
+        (output / "msg" / "detail").mkdir(parents=True, exist_ok=True)
+        file = folder / "arguments.json"
+        file.write_text(json.dumps(arguments | {"output_dir": str(output), "template_dir": str(templates)}))
+        generate(str(file), *options)
         for template in templates.glob("*visibility_control.h.in"):
-            text = (
-                template.read_text().replace("@PROJECT_NAME@", package).replace("@PROJECT_NAME_UPPER@", package.upper())
-            )
+            names = {"@PROJECT_NAME@": package, "@PROJECT_NAME_UPPER@": package.upper()}
+            text = re.sub("@PROJECT_NAME(_UPPER)?@", lambda name, names=names: names[name[0]], template.read_text())
             (output / "msg" / template.stem).write_text(text)
-
-    run(generate_type_hash, "rosidl_generator_type_description")
-    run(generate_c, "rosidl_generator_c")
-    run(generate_typesupport_fastrtps_c, "rosidl_typesupport_fastrtps_c")
-    run(generate_typesupport_c, "rosidl_typesupport_c", ["rosidl_typesupport_fastrtps_c"])
-    run(generate_py, "rosidl_generator_py", ["rosidl_typesupport_c"])
+    (folder / package / "__init__.py").touch()
 
 
 def _compile(package: str, folder: Path) -> None:
-    output = folder / package
-    includes = [folder, HEADERS, np.get_include(), PREFIX / "include"]
+    """Compile a library for the messages and one for each type support, which load each other by name, and a module."""
+    includes = [HEADERS, np.get_include(), PREFIX / "include", *(folder / "generated").iterdir()]
     includes += [path for path in (PREFIX / "include").iterdir() if path.is_dir()]
-    libraries = [
-        f"{used}__rosidl_{kind}" for used in USED for kind in ("generator_c", "generator_py", "typesupport_fastrtps_c")
-    ]
-    libraries += [*RUNTIME, "fastcdr", "rcutils", "rmw"]
     options = ["-O0", "-fPIC", "-w", *(f"-I{path}" for path in includes)]
-    sources = [*output.rglob("*.c"), *output.rglob("*.cpp")]
-    jobs = {
-        source: subprocess.Popen([COMPILERS[source.suffix], *options, "-c", source, "-o", f"{source}.o"])
-        for source in sources
+    module = f"{package}_s__rosidl_typesupport_c{sysconfig.get_config_var('EXT_SUFFIX')}"
+    libraries = {f"lib{package}__rosidl_generator_c.so": ["rosidl_generator_c"]}
+    libraries |= {
+        f"lib{package}__rosidl_typesupport_{kind}.so": [f"rosidl_typesupport_{kind}"] for kind in TYPE_SUPPORTS
     }
-    assert not any(job.wait() for job in jobs.values()), "a compilation failed"
-    library = output / f"{package}_s__rosidl_typesupport_c{sysconfig.get_config_var('EXT_SUFFIX')}"
-    path = PREFIX / "lib"
-    subprocess.run(
-        ["g++", "-shared", "-o", library, *(f"{source}.o" for source in sources), f"-L{path}", f"-Wl,-rpath,{path}"]
-        + [f"-l{name}" for name in libraries],
-        check=True,
-    )
+    libraries[module] = ["rosidl_typesupport_c", "rosidl_generator_py"]
+    sources = {
+        name: [p for room in rooms for p in _generated(folder, room, package).rglob("*.c*") if p.suffix in COMPILERS]
+        for name, rooms in libraries.items()
+    }
+    jobs = [
+        subprocess.Popen([COMPILERS[source.suffix], *options, "-c", source, "-o", f"{source}.o"])
+        for source in itertools.chain(*sources.values())
+    ]
+    failed = [job.wait() for job in jobs]
+    assert not any(failed), "a compilation failed"
+    needed = [f"{used}__rosidl_{kind}" for used in USED for kind in ("generator_c", "generator_py")]
+    needed += [f"{used}__rosidl_typesupport_{kind}" for used in USED for kind in TYPE_SUPPORTS]
+    needed += ["rosidl_runtime_c", "rosidl_typesupport_c", *(f"rosidl_typesupport_{kind}" for kind in TYPE_SUPPORTS)]
+    needed += ["rosidl_typesupport_fastrtps_cpp", "fastcdr", "rcutils", "rmw"]
+    link = ["g++", "-shared", f"-L{PREFIX / 'lib'}", f"-Wl,-rpath,{PREFIX / 'lib'}:$ORIGIN", "-Wl,--no-as-needed"]
+    for name, parts in sources.items():
+        others = [folder / package / other for other in libraries if name == module != other]
+        objects = [f"{source}.o" for source in parts]
+        output = ["-o", folder / package / name, f"-Wl,-soname,{name}"]
+        subprocess.run([*link, *output, *objects, *others, *(f"-l{library}" for library in needed)], check=True)
 
 
 if __name__ == "__main__":
