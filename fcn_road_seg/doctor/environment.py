@@ -11,7 +11,7 @@ from typing import Any
 from fcn_road_seg.doctor.finding import Finding, error, ok, warning
 from fcn_road_seg.errors import UserError, first_line
 
-OLDEST_PYTHON, NEWEST_PYTHON = (3, 10), (3, 12)
+OLDEST_PYTHON, NEWEST_PYTHON = (3, 10), (3, 14)
 OLDEST_TORCH = (2, 4)
 REINSTALL = "recreate the environment with `make venv`, or install the package: pip install {}"
 
@@ -40,7 +40,7 @@ def check_python(version: tuple[int, int]) -> Finding:
     text = "Python {}.{}".format(*version)
     if OLDEST_PYTHON <= version <= NEWEST_PYTHON:
         return ok("python", f"{text} ({sys.executable}).")
-    advice = "use Python 3.10, 3.11 or 3.12, for example make venv PYTHON=python3.12"
+    advice = "use Python 3.10 to 3.14; make venv needs 3.10, 3.11 or 3.12: make venv PYTHON=python3.12"
     return warning("python", f"{text} is not a tested version.", advice)
 
 

@@ -38,9 +38,9 @@ def check(findings: Finding | Iterable[Finding], status: str, text: str, advice:
 
 
 def test_python_and_packages(monkeypatch):
-    for version in ((3, 10), (3, 12)):
+    for version in ((3, 10), (3, 14)):
         check(environment.check_python(version), "ok", "Python 3.1")
-    for version in ((3, 9), (3, 13)):
+    for version in ((3, 9), (3, 15)):
         check(environment.check_python(version), "warning", "is not a tested version", "3.10")
     check(environment.check_package("cv2", "OpenCV", "opencv-python-headless"), "ok", cv2.__version__)
     monkeypatch.setitem(environment.sys.modules, "cv2", None)

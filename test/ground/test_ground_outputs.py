@@ -80,7 +80,7 @@ def test_sensor_msgs_py_reads_the_cloud(tables):
     message = PointCloud2(height=HEIGHT, width=WIDTH, point_step=POINT_STEP, row_step=WIDTH * POINT_STEP)
     message.fields = [PointField(name=n, offset=o, datatype=t, count=1) for n, o, t in FIELDS]
     message.data = cloud(labels, 255 - labels)
-    read = point_cloud2.read_points(message, reshape_organized_cloud=True)
+    read = point_cloud2.read_points(message).reshape(HEIGHT, WIDTH)  # reshape_organized_cloud swaps the two
     np.testing.assert_array_equal(read["label"], labels)
     np.testing.assert_array_equal(read["confidence"], 255 - labels)
     np.testing.assert_array_equal(read["x"], tables.xy[..., 0])
