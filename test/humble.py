@@ -5,11 +5,12 @@ Only what this package uses and what Humble has not, or does differently, as rea
 
 import os
 import sys
+from types import SimpleNamespace
 
 import rclpy.event_handler
+import rclpy.executors
 import rclpy.logging
 import rclpy.qos
-import rclpy.subscription
 from rclpy.duration import Duration
 from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.lifecycle import LifecycleNode
@@ -24,12 +25,14 @@ sys.modules["rclpy.event_handler"] = None  # type: ignore[assignment]
 del rclpy.logging.get_logger_level
 
 # Callbacks of subscriptions get the message alone.
-del rclpy.subscription.MessageInfo
+_kinds = Subscription.CallbackType
+rclpy.executors.Subscription = SimpleNamespace(CallbackType=_kinds)
+del Subscription.CallbackType
 
 
 def _set_callback(subscription, callback):
     subscription._callback = callback
-    subscription._callback_type = Subscription.CallbackType.MessageOnly
+    subscription._callback_type = _kinds.MessageOnly
 
 
 Subscription.callback = property(lambda subscription: subscription._callback, _set_callback)

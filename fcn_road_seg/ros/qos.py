@@ -15,6 +15,7 @@ from rclpy.qos import (
     qos_policy_name_from_kind,
 )
 from rclpy.qos_overriding_options import QoSOverridingOptions
+from rclpy.subscription import Subscription
 
 from fcn_road_seg.ros.parameter import ParameterError
 
@@ -23,12 +24,8 @@ try:
 except ImportError:  # ROS 2 Humble
     from rclpy.qos_event import PublisherEventCallbacks, SubscriptionEventCallbacks  # type: ignore[no-redef] # the same
 
-try:
-    from rclpy.subscription import MessageInfo  # noqa: F401
-except ImportError:  # ROS 2 Humble
-    HAS_MESSAGE_INFO = False
-else:
-    HAS_MESSAGE_INFO = True
+HAS_MESSAGE_INFO = hasattr(Subscription, "CallbackType")
+"""Whether callbacks can get a MessageInfo: not in ROS 2 Humble. Jazzy's rclpy has no such type, but passes a dict."""
 
 __all__ = [
     "OVERRIDABLE",

@@ -22,6 +22,11 @@ def test_reliable_if_every_publisher_is(offered, expected):
     assert qos.offered_reliability(node, "/image") == ReliabilityPolicy[expected]
 
 
+def test_this_rclpy_passes_message_infos():
+    """Humble's, of which there are no wheels, is the only one that does not."""
+    assert qos.HAS_MESSAGE_INFO
+
+
 @pytest.mark.parametrize("has_message_info", [True, False])
 def test_a_callback_gets_an_empty_message_info_in_humble(monkeypatch, has_message_info):
     calls = []
