@@ -15,7 +15,7 @@ from fcn_road_seg.bags.reader import open_bag
 from fcn_road_seg.bags.writer import new_bag
 from fcn_road_seg.datasets.drive import Drive
 from fcn_road_seg.demo.bag import DriveInBag, camera_height, write_drive
-from fcn_road_seg.demo.player import player_process, step_player
+from fcn_road_seg.demo.player import StepPlayer, player_process, step_player
 from fcn_road_seg.demo.topics import MASK
 from fcn_road_seg.errors import UserError
 from fcn_road_seg.ros.child_process import node_process, wait_until
@@ -117,12 +117,13 @@ def run_drive(
                     rclpy.spin_once(recorder, timeout_sec=0.1)
 
                 wait_until(recorder.node_listens, node, spin, "the node is not active")
-                _warm_up(in_bag, recorder, spin)
-                recorder.stamps = frozenset(in_bag.stamps)
+                with step_player(in_bag, recorder) as player:
+                    _warm_up(player, recorder, spin)
+                    recorder.stamps = frozenset(in_bag.stamps)
+                    if not rate:
+                        played = _play_in_step(player, recorder, spin, progress)
                 if rate:
                     played = _play_at_rate(in_bag, rate, recorder, out, environment, spin, progress)
-                else:
-                    played = _play_in_step(in_bag, recorder, spin, progress)
                 progress(played)
                 code = node.stop()
                 if code:
@@ -141,15 +142,14 @@ def run_drive(
     )
 
 
-def _warm_up(drive: DriveInBag, recorder: "Recorder", spin: Callable[[], None]) -> None:
+def _warm_up(player: StepPlayer, recorder: "Recorder", spin: Callable[[], None]) -> None:
     """Send the first frame until the node has answered with all its outputs, for which it makes lookup tables."""
     give_up = time.monotonic() + PATIENCE
-    with step_player(drive, recorder) as player:
-        while not recorder.warm and time.monotonic() < give_up:
-            player.send_first()
-            again = time.monotonic() + AGAIN
-            while not recorder.warm and time.monotonic() < again:
-                spin()
+    while not recorder.warm and time.monotonic() < give_up:
+        player.send_first()
+        again = time.monotonic() + AGAIN
+        while not recorder.warm and time.monotonic() < again:
+            spin()
 
 
 def _play_at_rate(
@@ -172,14 +172,18 @@ def _play_at_rate(
 
 
 def _play_in_step(
-    drive: DriveInBag, recorder: "Recorder", spin: Callable[[], None], progress: Callable[[int], None]
+    player: StepPlayer, recorder: "Recorder", spin: Callable[[], None], progress: Callable[[int], None]
 ) -> int:
-    """Send each frame when the node has answered the one before; returns how many frames there were."""
-    with step_player(drive, recorder) as player:
-        for index, stamp in enumerate(player.frames()):
-            _wait_for_answer(stamp, recorder, spin)
-            progress(index + 1)
-    return len(drive.stamps)
+    """Send each frame when the node has answered the one before; returns how many frames there were.
+
+    The player has sent the node its first frame, so the node has discovered its publishers and misses none.
+    """
+    played = 0
+    for stamp in player.frames():
+        _wait_for_answer(stamp, recorder, spin)
+        played += 1
+        progress(played)
+    return played
 
 
 def _wait_for_answer(stamp: int, recorder: "Recorder", spin: Callable[[], None]) -> None:
