@@ -200,10 +200,10 @@ def test_frames_without_ground_outputs_get_none_of_another_frame(tmp_path):
 def test_every_frame_of_a_drive_gets_a_mask(small_weights, tmp_path):
     pytest.importorskip("rclpy", reason="ROS 2 is not installed")
     out = tmp_path / "out"
-    files = "--json", tmp_path / "json", "--animation", tmp_path / "drive.webp"
+    files = "--json", tmp_path / "demo.json", "--animation", tmp_path / "drive.webp"
     process = demo("--rate", 0, "--frames", 8, "--weights", small_weights, "--out", out, *files)
     assert process.returncode == 0, process.stdout + process.stderr
-    result = json.loads((tmp_path / "json").read_text())
+    result = json.loads((tmp_path / "demo.json").read_text())
     assert (result["frames_sent"], result["frames_answered"], result["frames_equal"]) == (8, 8, 8)
     assert 0 < result["latency_p50_ms"] <= result["latency_p99_ms"]
     assert 0 <= result["iou"] <= 1
@@ -228,10 +228,10 @@ def test_every_frame_of_a_drive_gets_a_mask(small_weights, tmp_path):
 
 def test_a_drive_at_a_rate_reports_the_frames_that_were_replaced(small_weights, tmp_path):
     pytest.importorskip("rclpy", reason="ROS 2 is not installed")
-    options = "--rate", 200, "--frames", 30, "--weights", small_weights, "--json", tmp_path / "json"
+    options = "--rate", 200, "--frames", 30, "--weights", small_weights, "--json", tmp_path / "demo.json"
     process = demo(*options, "--out", tmp_path / "out")
     assert process.returncode == 0, process.stdout + process.stderr
-    result = json.loads((tmp_path / "json").read_text())
+    result = json.loads((tmp_path / "demo.json").read_text())
     answered = result["frames_answered"]
     assert result["frames_sent"] == 30 and 0 < answered == result["frames_equal"]
     newer = result["frames_replaced"]
@@ -247,10 +247,10 @@ def test_a_kitti_drive_through_bag_player_node_and_recording(repository, shipped
     drive = repository.parent / "shared/data/kitti_raw/2011_09_26/2011_09_26_drive_0000_sync"
     if not drive.is_dir():
         pytest.skip("needs the KITTI raw clip in ../shared")
-    options = "--drive", drive, "--frames", 10, "--rate", 0, "--json", tmp_path / "json"
+    options = "--drive", drive, "--frames", 10, "--rate", 0, "--json", tmp_path / "demo.json"
     process = demo("--weights", "road", *options, "--out", tmp_path / "out")
     assert process.returncode == 0, process.stdout + process.stderr
-    result = json.loads((tmp_path / "json").read_text())
+    result = json.loads((tmp_path / "demo.json").read_text())
     assert (result["frames_sent"], result["frames_answered"], result["frames_equal"]) == (10, 10, 10)
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     images = [drive / "image_02" / "data" / f"{index:010d}.png" for index in range(10)]
