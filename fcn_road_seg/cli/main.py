@@ -16,6 +16,7 @@ from importlib import import_module
 from fcn_road_seg import __version__
 from fcn_road_seg.cli.interrupt import Interrupt
 from fcn_road_seg.errors import UserError, first_line, missing_package
+from fcn_road_seg.files.input import without_secrets
 
 VERBS = (
     "train",
@@ -130,9 +131,10 @@ def save_traceback(words: Sequence[str]) -> str:
     Returns:
         Where it is, as the end of a sentence; this never raises.
     """
+    shown = " ".join(map(without_secrets, words))
     report = (
         f"road_seg {__version__}, Python {platform.python_version()}, {platform.platform()}\n"
-        f"{datetime.now().astimezone().isoformat(timespec='seconds')}: road_seg {' '.join(words)}\n\n"
+        f"{datetime.now().astimezone().isoformat(timespec='seconds')}: road_seg {shown}\n\n"
         f"{traceback.format_exc()}"
     )
     try:

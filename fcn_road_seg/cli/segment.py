@@ -1,33 +1,71 @@
-"""`road_seg segment`: write masks and overlays of images, folders and videos."""
+"""`road_seg segment`: write masks and overlays of images, folders, videos, cameras and streams."""
 
 import argparse
 import os
 import re
 import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fcn_road_seg.cli.options import Subparsers, add_min_region_option, add_segmenter_options, load_segmenter, progress
+from fcn_road_seg.cli.options import (
+    Subparsers,
+    add_min_region_option,
+    add_segmenter_options,
+    load_segmenter,
+    output_path,
+)
+from fcn_road_seg.cli.viewers import Viewer, add_viewer_options, viewers
+from fcn_road_seg.demo.sheet import EvenlyChosen, captioned, contact_sheet
 from fcn_road_seg.errors import UserError
+from fcn_road_seg.files.input import without_secrets
 from fcn_road_seg.files.output import check_writable_folder
-from fcn_road_seg.frames.image_file import SUFFIXES, images_in, is_image
+from fcn_road_seg.frames.bit_depth import BitDepth
+from fcn_road_seg.frames.image_file import SUFFIXES, ImageFileError, images_in, is_image, read_rgb, write_image
+from fcn_road_seg.frames.live import LiveFrames, StreamError, is_live
+from fcn_road_seg.frames.video import LivePace, VideoReader, VideoWriter
+from fcn_road_seg.postprocess.overlay import overlay
+from fcn_road_seg.postprocess.small_regions import without_small_regions
+from fcn_road_seg.postprocess.threshold import threshold_mask
 
 if TYPE_CHECKING:
     import numpy as np
 
+    from fcn_road_seg.inference.segmenter import RoadSegmenter
+
+SHEET_PICTURES, SHEET_COLUMNS = 12, 3
+
 
 def add_parser(subparsers: Subparsers) -> argparse.ArgumentParser:
     """Add the verb's parser."""
-    parser = subparsers.add_parser("segment", help="write masks and overlays of images, a folder or a video")
-    parser.add_argument("input", type=Path, nargs="+", help="image files, folders of images, videos")
+    parser = subparsers.add_parser(
+        "segment",
+        help="write masks and overlays of images, a folder, a video or a camera",
+        description="A camera or a stream always gives its newest frame: those that come while one is segmented are "
+        "dropped. Ctrl-C ends it and completes its files.",
+    )
+    parser.add_argument(
+        "input",
+        nargs="+",
+        help="image files, folders of images, videos; or one camera (0, /dev/video0) or one URL (rtsp://, http://)",
+    )
     parser.add_argument(
         "--out",
         type=Path,
-        required=True,
-        help="folder for <stem>_mask.png and <stem>_overlay.png; of a video, a mask of every frame and "
+        help="folder for <stem>_mask.png and <stem>_overlay.png; of a video or a camera, a mask of every frame and "
         "<stem>_overlay.mp4",
     )
+    parser.add_argument(
+        "--sheet",
+        type=output_path(*SUFFIXES),
+        metavar="FILE",
+        help=f"write a contact sheet of the overlays of {SHEET_PICTURES} frames, evenly chosen from all",
+    )
+    add_viewer_options(parser)
     parser.add_argument(
         "--threshold",
         type=float,
@@ -41,55 +79,196 @@ def add_parser(subparsers: Subparsers) -> argparse.ArgumentParser:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Return 0 if every input was segmented, 1 if some could not be read; these are named."""
+    """Return 0 if every input was segmented, 1 if some could not be read, or a camera stopped; these are named."""
     if not 0 <= args.threshold <= 1:
         raise UserError(f"--threshold is {args.threshold}, but must be in 0..1")
     if not 0 <= args.alpha <= 1:
         raise UserError(f"--alpha is {args.alpha}, but must be in 0..1")
-    files = find_files(args.input, args.out)
-    check_writable_folder(args.out)
-    segmenter = load_segmenter(args)
-    threshold = args.threshold or segmenter.threshold
-    args.out.mkdir(parents=True, exist_ok=True)
+    if not (args.out or args.sheet or args.show or args.serve):
+        raise UserError("give --out, a folder for masks and overlays, or one of --sheet, --show and --serve")
+    live = [source for source in args.input if is_live(source)]
+    if live and len(args.input) > 1:
+        raise UserError(f"{without_secrets(live[0])} is a camera or a stream: leave out the other inputs")
+    files = [] if live else find_files([Path(path) for path in args.input], args.out)
+    if args.sheet and os.path.realpath(args.sheet) in map(os.path.realpath, files):
+        raise UserError(f"--sheet {args.sheet} is one of the inputs: choose another name")
+    if args.out:
+        check_writable_folder(args.out)
+    return segment_live(args, live[0]) if live else segment_files(args, files)
 
-    from fcn_road_seg.frames.bit_depth import BitDepth
-    from fcn_road_seg.frames.image_file import ImageFileError, read_rgb, write_image
-    from fcn_road_seg.frames.video import VideoReader, VideoWriter
-    from fcn_road_seg.postprocess.overlay import overlay
-    from fcn_road_seg.postprocess.small_regions import without_small_regions
-    from fcn_road_seg.postprocess.threshold import threshold_mask
 
-    def answer(frame: "np.ndarray", name: str) -> "np.ndarray":
-        probability, hidden = segmenter(frame), segmenter.hidden(*frame.shape[:2])
-        mask = threshold_mask(without_small_regions(probability, threshold, args.min_region, hidden), threshold)
-        write_image(args.out / f"{name}_mask.png", mask)
-        return overlay(frame, mask, args.alpha)
+class Answers:
+    """Segments frames, writes their masks, shows the overlays and collects them for the sheet.
 
+    Attributes:
+        count: of the frames segmented so far.
+    """
+
+    def __init__(self, args: argparse.Namespace, segmenter: "RoadSegmenter", shown_by: list[Viewer]):
+        self._segmenter, self._viewers = segmenter, shown_by
+        self._out, self._sheet = args.out, args.sheet
+        self._threshold, self._min_region = args.threshold or segmenter.threshold, args.min_region
+        self._alpha = args.alpha
+        self._pictures = EvenlyChosen["np.ndarray"](SHEET_PICTURES)
+        self.count = 0
+        if self._out:
+            self._out.mkdir(parents=True, exist_ok=True)
+
+    def __call__(self, frame: "np.ndarray", stem: str, caption: str, came: float | None = None) -> "np.ndarray":
+        """Segment a frame, uint8 H x W x 3 RGB, that came at a time of time.monotonic; returns the overlay."""
+        came = time.monotonic() if came is None else came
+        probability, hidden = self._segmenter(frame), self._segmenter.hidden(*frame.shape[:2])
+        probability = without_small_regions(probability, self._threshold, self._min_region, hidden)
+        mask = threshold_mask(probability, self._threshold)
+        picture = overlay(frame, mask, self._alpha)
+        self.count += 1
+        if self._out:
+            write_image(self._out / f"{stem}_mask.png", mask)
+        if self._sheet:
+            self._pictures.offer(lambda: captioned(picture, caption))
+        for viewer in self._viewers:
+            viewer.show(picture, time.monotonic() - came)
+        return picture
+
+    def image(self, picture: "np.ndarray", stem: str) -> None:
+        """Write the overlay of an image, if there is a folder for it."""
+        if self._out:
+            write_image(self._out / f"{stem}_overlay.png", picture)
+
+    @contextmanager
+    def video(
+        self, stem: str, rate: float, completed_after: tuple[type[BaseException], ...], live: bool = False
+    ) -> "Iterator[Callable[[np.ndarray, float], None]]":
+        """A function that writes an overlay, whose frame came at some time, to the video, if there is a folder for it.
+
+        Args:
+            completed_after: exceptions after which the file is complete, and not deleted.
+            live: whether each overlay lasts until the next one comes, see `LivePace`.
+        """
+        if not self._out:
+            yield lambda picture, came: None
+            return
+        fault: BaseException | None = None
+        with VideoWriter(self._out / f"{stem}_overlay.mp4", rate) as writer:
+            try:
+                yield LivePace(writer).write if live else lambda picture, came: writer.write(picture)
+            except completed_after as error:
+                fault = error
+        if fault:
+            raise fault
+
+    def write_sheet(self) -> None:
+        """Write the contact sheet, if it was asked for and there is a picture."""
+        if pictures := self._pictures.chosen():
+            write_image(self._sheet, contact_sheet(pictures, SHEET_COLUMNS))
+
+    def outcome(self, what: str) -> str:
+        """What was segmented, and where the results are."""
+        into = f" into {self._out}" if self._out else ""
+        sheet = f"; contact sheet: {self._sheet}" if self._sheet and self.count else ""
+        return f"{what} segmented{into}{sheet}"
+
+
+def segment_files(args: argparse.Namespace, files: list[Path]) -> int:
+    """Segment images and videos; one progress bar counts the frames of all."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    say = partial(print, file=sys.stderr)
     bit_depths: dict[Path, BitDepth] = {}  # the images of a folder are taken for those of one camera
+    frames = dict.fromkeys(files, 1)
     unreadable = 0
-    for file in progress(files, "segmenting"):
-        try:
-            if is_image(file):
-                depth = bit_depths.setdefault(file.parent, BitDepth(partial(print, f"{file.parent}:", file=sys.stderr)))
-                write_image(args.out / f"{file.stem}_overlay.png", answer(read_rgb(file, depth), file.stem))
-                continue
-            video, fault = VideoReader(file), None
-            with VideoWriter(args.out / f"{file.stem}_overlay.mp4", video.rate) as writer:
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    with viewers(args, count_of(len(files), "file")) as shown_by:
+        answers = Answers(args, load_segmenter(args), shown_by)
+        with Progress(*columns, console=Console(stderr=True)) as bar:
+            task = bar.add_task("segmenting", total=len(files))
+            for file in files:
+                before = answers.count
                 try:
-                    for i, frame in enumerate(progress(video, file.name)):
-                        writer.write(answer(frame, f"{file.stem}_{i:06d}"))
+                    if is_image(file):
+                        depth = bit_depths.setdefault(file.parent, BitDepth(partial(say, f"{file.parent}:")))
+                        answers.image(answers(read_rgb(file, depth), file.stem, file.name), file.stem)
+                    else:
+                        video = VideoReader(file)
+                        frames[file] = len(video)
+                        bar.update(task, total=sum(frames.values()) if len(video) else None)
+                        with answers.video(file.stem, video.rate, (ImageFileError,)) as write:
+                            for i, frame in enumerate(video):
+                                name = f"{file.name}, frame {i + 1}"
+                                write(answers(frame, f"{file.stem}_{i:06d}", name), 0.0)
+                                bar.update(task, completed=answers.count)
                 except ImageFileError as error:
-                    fault = error  # keep the overlay of the frames that could be read
-            if fault:
-                raise fault
-        except ImageFileError as error:
-            unreadable += 1
-            print(f"skipped: {error}", file=sys.stderr)
-    print(f"{len(files) - unreadable} of {len(files)} files segmented into {args.out}")
+                    unreadable += 1
+                    say(f"{'incomplete' if answers.count > before else 'skipped'}: {error}")
+                frames[file] = answers.count - before
+                bar.update(task, total=sum(frames.values()), completed=answers.count)
+    answers.write_sheet()
+    what = count_of(len(files), "file")
+    if unreadable:
+        what = f"{len(files) - unreadable} of {what}"
+    if not all(map(is_image, files)):
+        what += f", {count_of(answers.count, 'frame')}"
+    print(answers.outcome(what))
     return 1 if unreadable else 0
 
 
-def find_files(inputs: list[Path], out: Path) -> list[Path]:
+def segment_live(args: argparse.Namespace, source: str) -> int:
+    """Segment the newest frames of a camera or a stream until it ends or the user ends it, and complete the files.
+
+    Raises:
+        StreamError: it cannot be opened.
+        OSError: a file cannot be written; the video has the frames before.
+    """
+    from rich.console import Console
+    from rich.progress import Progress, TextColumn
+
+    say = partial(print, file=sys.stderr, flush=True)
+    code = 0
+    figures = (
+        "{task.completed} frames, {task.fields[rate]:.1f} per second, {task.fields[took]:.0f} ms from frame to overlay"
+    )
+    with (
+        LiveFrames(source, say) as frames,
+        viewers(args, frames.name) as shown_by,
+        Progress(TextColumn(figures), console=Console(stderr=True)) as bar,
+    ):
+        answers = Answers(args, load_segmenter(args), shown_by)
+        stem = live_stem(frames)
+        say(f"segmenting {frames.name}: Ctrl-C ends it")
+        task = bar.add_task("", total=None, rate=0.0, took=0.0)
+        started = time.monotonic()
+        completed_after = KeyboardInterrupt, StreamError, OSError
+        try:
+            with answers.video(stem, frames.rate, completed_after, live=not frames.recorded) as write:
+                for i, (frame, came) in enumerate(frames):
+                    write(answers(frame, f"{stem}_{i:06d}", f"{frames.name}, frame {i + 1}", came), came)
+                    now = time.monotonic()
+                    rate = answers.count / (now - started)
+                    bar.update(task, completed=answers.count, rate=rate, took=1000 * (now - came))
+        except KeyboardInterrupt:
+            pass
+        except StreamError as error:
+            say(f"road_seg segment: {error}")
+            code = 1
+    answers.write_sheet()
+    print(answers.outcome(f"{answers.count} of {count_of(frames.count, 'frame')} of {frames.name}"))
+    return code
+
+
+def live_stem(frames: LiveFrames) -> str:
+    """The stem of the files of a camera or a stream, with the time of a live one, which cannot be recorded again."""
+    place = frames.name.partition("://")[2] or Path(frames.name).name
+    stem = re.sub(r"[^\w.-]+", "_", place).strip("_.") or "stream"
+    return stem if frames.recorded else f"{stem}_{datetime.now():%Y%m%d_%H%M%S}"
+
+
+def count_of(number: int, thing: str) -> str:
+    """A number of things, such as "1 file" or "3 files"."""
+    return f"{number} {thing}{'' if number == 1 else 's'}"
+
+
+def find_files(inputs: list[Path], out: Path | None) -> list[Path]:
     """The images in every folder and every named file, without duplicates.
 
     Raises:
@@ -112,7 +291,7 @@ def find_files(inputs: list[Path], out: Path) -> list[Path]:
     )  # a link is not resolved: results take its name
     seen: dict[str, Path] = {}
     for file in files:
-        if os.path.realpath(file.parent) == os.path.realpath(out):
+        if out and os.path.realpath(file.parent) == os.path.realpath(out):
             raise UserError(f"{file} is in the folder for the results: choose another --out")
         if seen.setdefault(file.stem, file) != file:
             raise UserError(f"{seen[file.stem]} and {file} would write the same mask: segment them separately")

@@ -76,14 +76,24 @@ def run(args: argparse.Namespace) -> int:
 
 def announce(host: str, page_port: int, foxglove_port: int | None, node: str) -> None:
     """Print the addresses."""
-    address = f"[{host}]" if ":" in host else host
-    print(f"http://{address}:{page_port}/ shows {node} in a browser; press Ctrl-C to stop", flush=True)
+    announce_page(host, page_port, node)
     if foxglove_port is None:
         print("For mask, overlay and latency in Foxglove: pip install foxglove-sdk", flush=True)
     else:
-        print(f"ws://{address}:{foxglove_port} serves Foxglove: choose Open connection, Foxglove WebSocket", flush=True)
+        place = f"ws://{in_url(host)}:{foxglove_port}"
+        print(f"{place} serves Foxglove: choose Open connection, Foxglove WebSocket", flush=True)
+
+
+def announce_page(host: str, number: int, shown: str) -> None:
+    """Print the address of a page that shows a node or a camera."""
+    print(f"http://{in_url(host)}:{number}/ shows {shown} in a browser; press Ctrl-C to stop", flush=True)
     if not is_loopback(host):
         print(f"Anyone who can reach {host} can watch the camera: there is no password.", file=sys.stderr, flush=True)
+
+
+def in_url(host: str) -> str:
+    """A host as it stands in a URL."""
+    return f"[{host}]" if ":" in host else host
 
 
 def is_loopback(host: str) -> bool:

@@ -10,6 +10,7 @@ import numpy as np
 from fcn_road_seg.demo.bag import DriveInBag
 from fcn_road_seg.demo.panel import panel
 from fcn_road_seg.demo.run import Recording
+from fcn_road_seg.demo.sheet import contact_sheet, evenly
 from fcn_road_seg.evaluation.metrics import PixelCounts
 from fcn_road_seg.frames.image_file import write_image
 from fcn_road_seg.frames.video import VideoWriter
@@ -82,7 +83,7 @@ def write_pictures(
     """
     video, sheet = out / "overlay.mp4", out / "contact_sheet.png"
     count, video_rate = len(recording.stamps), rate or drive.rate
-    chosen = set(np.linspace(0, count - 1, min(count, SHEET_COLUMNS * SHEET_ROWS)).round().astype(int).tolist())
+    chosen = evenly(count, SHEET_COLUMNS * SHEET_ROWS)
     sheet_pictures, animated = [], []
     with VideoWriter(video, video_rate) as writer:
         answers = zip(recording.masks(), recording.ground_outputs(), strict=True)
@@ -99,7 +100,7 @@ def write_pictures(
                 sheet_pictures.append(picture)
             if animation:
                 animated.append(picture)
-    write_image(sheet, contact_sheet(sheet_pictures))
+    write_image(sheet, contact_sheet(sheet_pictures, SHEET_COLUMNS))
     if animation:
         write_animation(animation, animated, video_rate)
     return video, sheet
@@ -116,10 +117,3 @@ def write_animation(path: Path, pictures: list[np.ndarray], rate: float) -> None
     animation.durations = [round(1000 / rate)] * len(pictures)
     if not cv2.imwriteanimation(str(path), animation, [cv2.IMWRITE_WEBP_QUALITY, WEBP_QUALITY]):
         raise OSError(f"cannot write the animation {path}")
-
-
-def contact_sheet(pictures: list[np.ndarray]) -> np.ndarray:
-    """Arrange pictures of equal size, uint8 H x W x 3, in rows; empty positions are black."""
-    columns = min(SHEET_COLUMNS, len(pictures))
-    pictures = pictures + [np.zeros_like(pictures[0])] * (-len(pictures) % columns)
-    return np.vstack([np.hstack(pictures[i : i + columns]) for i in range(0, len(pictures), columns)])

@@ -1,8 +1,12 @@
-"""Files as people have them: hidden ones beside the data, text with a byte order mark, pipes with a file's name."""
+"""Inputs as people have them: hidden files beside the data, text with a byte order mark, pipes, URLs with passwords."""
 
 import codecs
 import errno
+import re
 from pathlib import Path
+
+URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
+"""How a URL begins."""
 
 STREAMS = Path("/dev")
 """Holds `/dev/stdin` and the pipes of a shell's `<(command)`, which end and so may be read like files."""
@@ -40,3 +44,18 @@ def read_text(path: str | Path) -> str:
     content = read_bytes(path)
     wide = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
     return content.decode("utf-16" if wide else "utf-8-sig")
+
+
+def without_secrets(source: str) -> str:
+    """A URL as scheme://host/path, without what may hold a password; anything else as it is.
+
+    User and password, query and fragment are left out, and the path if it has parameters.
+    """
+    start = URL.match(source)
+    if not start:
+        return source
+    place, *rest = re.split("[?#]", source[start.end() :], maxsplit=1)
+    if rest and "@" in rest[0]:  # perhaps this is where the password ends
+        return f"{start[0]}..."
+    place = place.rpartition("@")[2]
+    return start[0] + (place.partition("/")[0] if "=" in place else place)

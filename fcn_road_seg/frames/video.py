@@ -105,7 +105,7 @@ def was_cut_off(file: BinaryIO) -> bool:
 
 
 class VideoWriter:
-    """Writes uint8 H x W x 3 RGB frames, all of one size, to an MP4 file; a context manager.
+    """Writes uint8 H x W x 3 RGB frames to an MP4 file, all in the size of the first; a context manager.
 
     The file appears when the block ends without an exception. MPEG-4 has even sizes: an odd one gets its last row or
     column twice.
@@ -119,6 +119,7 @@ class VideoWriter:
         self._file: AbstractContextManager[Path] = whole_file(self.path)
         self._partial = self.path
         self._writer: cv2.VideoWriter | None = None
+        self._size: tuple[int, int] | None = None
         self._count = 0
 
     def __enter__(self) -> "VideoWriter":
@@ -130,7 +131,9 @@ class VideoWriter:
         Raises:
             OSError: the file cannot be written.
         """
-        height, width = frame.shape[:2]
+        if self._size and frame.shape[:2] != self._size:
+            frame = cv2.resize(frame, self._size[::-1])
+        self._size = height, width = frame.shape[:2]
         if self._writer is None:
             self._partial = self._file.__enter__()
             with utf8_name(self._partial) as name:
@@ -156,3 +159,27 @@ class VideoWriter:
                 self._file.__exit__(OSError, fault, None)
                 raise fault
         self._file.__exit__(kind, fault, where)
+
+
+class LivePace:
+    """Writes frames that come irregularly to a video, each for as long as it was the newest one."""
+
+    def __init__(self, video: VideoWriter):
+        self._video, self._count = video, 0
+        self._start: float | None = None
+        self._newest: np.ndarray | None = None
+
+    def write(self, frame: np.ndarray, seconds: float) -> None:
+        """Write a frame that came at this time; see `VideoWriter.write`."""
+        if self._start is None:
+            self._start = seconds
+        place = int((seconds - self._start) * self._video.rate)
+        while self._newest is not None and self._count < place:
+            self._write(self._newest)
+        if self._count <= place:  # else frames come faster than the video's
+            self._write(frame)
+        self._newest = frame
+
+    def _write(self, frame: np.ndarray) -> None:
+        self._video.write(frame)
+        self._count += 1

@@ -3,6 +3,7 @@
 A browser requests the next overlay when it has shown the last, so only the latest one is ever in transit.
 """
 
+import html
 import json
 from contextlib import suppress
 from http import HTTPStatus
@@ -36,11 +37,13 @@ class PageServer(ThreadingTCPServer):
     X-Picture, is not N, or 204 No Content after a timeout. ``/events``, Figures.snapshot() as Server-Sent Events.
 
     Args:
-        node: fully qualified name, shown on the page.
+        node: fully qualified name, or what else is shown, for the page.
         host: address to listen on.
         port: 0 for any free port.
         figures: served as events.
         latest: served as overlay.jpg.
+        page: name of the page's file in this folder.
+        option: of the command line, which sets the port.
 
     Raises:
         UserError: the port is in use, or the address does not belong to this machine.
@@ -49,17 +52,26 @@ class PageServer(ThreadingTCPServer):
     allow_reuse_address = True
     daemon_threads = True
 
-    def __init__(self, node: str, host: str, port: int, figures: Figures, latest: LatestOverlay):
+    def __init__(
+        self,
+        node: str,
+        host: str,
+        port: int,
+        figures: Figures,
+        latest: LatestOverlay,
+        page: str = "page.html",
+        option: str = "--port",
+    ):
         if ":" in host:
             self.address_family = AF_INET6
         try:
             super().__init__((host, port), PageHandler)
         except OSError as error:
             raise UserError(
-                f"cannot serve the page on port {port} of {host}: {error.strerror}; choose another port with --port"
+                f"cannot serve the page on port {port} of {host}: {error.strerror}; choose another port with {option}"
             ) from None
         self.port: int = self.server_address[1]
-        self.page = Path(__file__).with_name("page.html").read_text("utf-8").replace("{{node}}", node).encode()
+        self.page = Path(__file__).with_name(page).read_text("utf-8").replace("{{node}}", html.escape(node)).encode()
         self.figures = figures
         self.latest = latest
         self.closing = Event()

@@ -216,7 +216,7 @@ def test_segment_does_not_write_over_its_inputs(images, tmp_path, weights, capsy
     assert "same mask" in fails(capsys, "segment", *inputs, "--out", str(tmp_path / "out"))
     twice = str(images), str(images / "frame0.png")
     assert main(["segment", *twice, "--out", str(tmp_path / "out"), "--weights", weights]) == 0
-    assert "3 of 3 files" in capsys.readouterr().out
+    assert "3 files segmented" in capsys.readouterr().out
 
 
 def test_segment_reports_a_truncated_video(images, tmp_path, weights, capsys):

@@ -100,7 +100,9 @@ def outputs_with_a_suffix() -> list[tuple[str, str, str]]:
     )
 
 
-@pytest.mark.parametrize("verb, option, suffix", [*outputs_with_a_suffix(), ("demo", "--animation", ".webp")])
+@pytest.mark.parametrize(
+    "verb, option, suffix", [*outputs_with_a_suffix(), ("demo", "--animation", ".webp"), ("segment", "--sheet", ".png")]
+)
 def test_an_output_of_another_format_is_refused_at_once(verb, option, suffix, tmp_path, capsys):
     for name in f"x.{suffix[1:]}.txt", "x":
         code, sentence = outcome(capsys, verb, option, str(tmp_path / name))

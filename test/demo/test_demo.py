@@ -19,7 +19,8 @@ from fcn_road_seg.demo.bag import IMAGE, write_drive
 from fcn_road_seg.demo.pace import CALLS, seconds_per_frame, sustained_rate
 from fcn_road_seg.demo.panel import panel
 from fcn_road_seg.demo.run import Recording
-from fcn_road_seg.demo.summary import contact_sheet, figures, replaced, write_animation
+from fcn_road_seg.demo.sheet import EvenlyChosen, captioned, contact_sheet
+from fcn_road_seg.demo.summary import figures, replaced, write_animation
 from fcn_road_seg.errors import UserError
 from fcn_road_seg.frames.image_file import ImageFileError, write_image
 from fcn_road_seg.frames.video import VideoReader, VideoWriter
@@ -125,10 +126,28 @@ def test_figures_compare_the_recording_with_segment(tmp_path):
 
 def test_a_contact_sheet_has_rows_of_two():
     pictures = [np.full((10, 20, 3), value, np.uint8) for value in (1, 2, 3)]
-    sheet = contact_sheet(pictures)
+    pictures[1] = pictures[1][:5]
+    sheet = contact_sheet(pictures, 2)
     assert sheet.shape == (20, 40, 3)
-    assert sheet[::10, ::20, 0].tolist() == [[1, 2], [3, 0]]
-    assert contact_sheet(pictures[:1]).shape == (10, 20, 3)
+    assert sheet[::10, ::20, 0].tolist() == [[1, 2], [3, 0]] and sheet[5, 20, 0] == 0
+    assert contact_sheet(pictures[:1], 2).shape == (10, 20, 3)
+
+
+@pytest.mark.parametrize(
+    "count, chosen",
+    [(1, [0]), (3, [0, 1, 2]), (5, [0, 2, 4]), (7, [0, 3, 6]), (9, [0, 4, 8]), (100, [0, 48, 96])],
+)
+def test_items_are_chosen_evenly_from_a_sequence_of_unknown_length(count, chosen):
+    choice, made = EvenlyChosen[int](3), []
+    for i in range(count):
+        choice.offer(lambda i=i: made.append(i) or i)
+    assert choice.chosen() == chosen and len(made) <= 12 + 6 * 4
+
+
+def test_a_long_caption_keeps_its_end():
+    picture = captioned(np.full((100, 320, 3), 90, np.uint8), "a/" * 60 + "stra\udcdfe.png, frame 7")
+    assert picture.shape == (228, 640, 3)
+    assert (picture[:200] == 90).all() and (picture[200:, -40:] == picture[200, -1]).all()
 
 
 def test_a_panel_says_when_a_frame_was_not_answered():
