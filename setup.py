@@ -62,6 +62,7 @@ setup(
         ],
         "ray": ["ray>=2.9"],
         "view": ["foxglove-sdk>=0.30"],
+        "rerun": ["rerun-sdk>=0.41"],
         "report": ["jinja2>=3.0", "matplotlib>=3.8"],
         "docs": ["mkdocs-material>=9.5", "mkdocstrings[python]>=0.26"],
         "test": ["pytest>=7", "pytest-timeout>=2", "torchmetrics>=1.0", "websockets>=13"],

@@ -9,6 +9,7 @@ PACKAGES = {
     "cv2": "opencv-python-headless",
     "foxglove": "foxglove-sdk",
     "google": "protobuf",
+    "rerun": "rerun-sdk",
     "yaml": "pyyaml",
 }
 """PyPI's name of each package whose module has another name."""
@@ -21,6 +22,7 @@ EXTRAS = {
     "ray": ("ray",),
     "report": ("jinja2", "matplotlib"),
     "view": ("foxglove-sdk",),
+    "rerun": ("rerun-sdk",),
 }
 """The extras of setup.py that install a package."""
 ROS_MODULES = ("rclpy", "rcl_interfaces", "ament_index_python", "launch", "launch_ros")

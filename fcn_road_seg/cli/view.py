@@ -1,19 +1,22 @@
-"""`road_seg view`: show the overlay, rate and latency of the running node in a browser and in Foxglove."""
+"""`road_seg view`: show what the running node sees and how it does, in a browser, in Foxglove and in rerun."""
 
 import argparse
 import signal
 import sys
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from ipaddress import ip_address
 from threading import Event
 
 from fcn_road_seg.cli.options import ROS_NAME, Subparsers
 from fcn_road_seg.errors import UserError
+from fcn_road_seg.share import share_path
 
 
 def add_parser(subparsers: Subparsers) -> argparse.ArgumentParser:
     """Add the verb's parser."""
-    parser = subparsers.add_parser("view", help="show the running node's overlay, rate and latency in a browser")
+    parser = subparsers.add_parser(
+        "view", help="show what the running node sees in a browser, in Foxglove and in rerun"
+    )
     parser.add_argument(
         "--node", default="road_seg", help="name of the node, or /namespace/name (default: %(default)s)"
     )
@@ -28,6 +31,13 @@ def add_parser(subparsers: Subparsers) -> argparse.ArgumentParser:
         type=port,
         default=8765,
         help="port of Foxglove's WebSocket; 0 picks a free one (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--rerun",
+        nargs="?",
+        const="",
+        metavar="ADDRESS|FILE.rrd",
+        help="show it in rerun as well: in a new window, in a rerun that listens on HOST:PORT, or later, from a file",
     )
     return parser
 
@@ -51,26 +61,33 @@ def run(args: argparse.Namespace) -> int:
     from fcn_road_seg.ros.start import check_start
     from fcn_road_seg.view.figures import Figures
     from fcn_road_seg.view.foxglove import FoxgloveServer
-    from fcn_road_seg.view.latest_overlay import LatestOverlay
+    from fcn_road_seg.view.outputs import Viewer
     from fcn_road_seg.view.page import PageServer
+    from fcn_road_seg.view.pictures import Pictures
+    from fcn_road_seg.view.rerun import rerun_log
 
     check_start()
     node = f"/{args.node.lstrip('/')}"
-    figures, newest = Figures(node), LatestOverlay()
-    foxglove: FoxgloveServer | None = None
+    figures, pictures = Figures(node), Pictures()
+    viewers: list[Viewer] = [pictures]
+    foxglove_port: int | None = None
     with ExitStack() as servers:
-        page = PageServer(node, args.host, args.port, figures, newest)
+        if args.rerun is not None:
+            viewers.append(servers.enter_context(rerun_log(node, args.rerun)))
+        page = PageServer(node, args.host, args.port, figures, pictures.latest)
         servers.callback(page.close)
-        try:
+        with suppress(ImportError):
             foxglove = FoxgloveServer(node, args.host, args.foxglove_port)
             servers.callback(foxglove.close)
-        except ImportError:
-            pass
+            viewers.append(foxglove)
+            foxglove_port = foxglove.port
 
         from fcn_road_seg.view.listener import listen
 
-        announce(args.host, page.port, foxglove.port if foxglove else None, node)
-        listen(node, figures, newest, foxglove, stop)
+        announce(args.host, page.port, foxglove_port, node)
+        if args.rerun is not None:
+            print(f"rerun shows it as well: {args.rerun or 'in its window'}", flush=True)
+        listen(node, figures, viewers, stop)
     return 0
 
 
@@ -78,10 +95,12 @@ def announce(host: str, page_port: int, foxglove_port: int | None, node: str) ->
     """Print the addresses."""
     announce_page(host, page_port, node)
     if foxglove_port is None:
-        print("For mask, overlay and latency in Foxglove: pip install foxglove-sdk", flush=True)
+        print("For all outputs in Foxglove: pip install foxglove-sdk", flush=True)
     else:
         place = f"ws://{in_url(host)}:{foxglove_port}"
         print(f"{place} serves Foxglove: choose Open connection, Foxglove WebSocket", flush=True)
+        with suppress(FileNotFoundError):
+            print(f"its layout to import there: {share_path('config/foxglove_layout.json')}", flush=True)
 
 
 def announce_page(host: str, number: int, shown: str) -> None:

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 
 LOCAL = "127.0.0.1"
 KEYS = (ord("q"), 27)  # 27: Escape
-JPEG_QUALITY = 85
 
 
 class Viewer(Protocol):
@@ -116,25 +115,23 @@ class Page:
 
     def __init__(self, name: str, host: str, number: int):
         from fcn_road_seg.view.figures import Figures
-        from fcn_road_seg.view.latest_overlay import LatestOverlay
+        from fcn_road_seg.view.outputs import OVERLAY
         from fcn_road_seg.view.page import PageServer
+        from fcn_road_seg.view.pictures import LatestPicture
 
-        self._figures, self._newest = Figures(name), LatestOverlay()
-        self._server = PageServer(name, host, number, self._figures, self._newest, "live.html", "--serve")
+        self._figures, self._newest = Figures(name), LatestPicture()
+        self._server = PageServer(name, host, number, self._figures, {OVERLAY: self._newest}, "live.html", "--serve")
         self.port = self._server.port
         announce_page(host, self.port, name)
 
     def show(self, picture: "np.ndarray", seconds: float) -> None:
         """Show a picture to the browsers that are connected."""
-        import cv2
-
-        from fcn_road_seg.view.latest_overlay import Overlay
+        from fcn_road_seg.view.outputs import jpeg
+        from fcn_road_seg.view.pictures import JPEG, Picture
 
         self._figures.mask(seconds)
         if self._newest.requested():
-            bgr = cv2.cvtColor(picture, cv2.COLOR_RGB2BGR)
-            _, jpeg = cv2.imencode(".jpg", bgr, (cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY))
-            self._newest.put(Overlay(0, "", jpeg.tobytes()))
+            self._newest.put(Picture(JPEG, jpeg(picture)))
 
     def close(self) -> None:
         """Stop it."""

@@ -141,7 +141,7 @@ class Pose(NamedTuple):
     """Quaternion x, y, z, w."""
 
 
-def optical_pose(height: float, pitch: float) -> Pose:
+def optical_pose(height: float, pitch: float, roll: float = 0.0) -> Pose:
     """The pose of a camera's optical frame in a frame on the road below it.
 
     The axes are those of REP-103: z forward, x right, y down; and x forward, y left, z up.
@@ -149,10 +149,11 @@ def optical_pose(height: float, pitch: float) -> Pose:
     Args:
         height: metres above the road.
         pitch: radians; positive looks down.
+        roll: radians; positive leans to the right. It comes before the pitch, as in `GroundPlane.from_mounting`.
     """
-    sine, cosine = math.sin(pitch / 2), math.cos(pitch / 2)
-    more, less = (cosine + sine) / 2, (cosine - sine) / 2
-    return Pose((0.0, 0.0, height), (-more, more, -less, less))
+    sp, cp, sr, cr = math.sin(pitch / 2), math.cos(pitch / 2), math.sin(roll / 2), math.cos(roll / 2)
+    w, x, y, z = cp * cr / 2, cp * sr / 2, sp * cr / 2, -sp * sr / 2  # the roll, then the pitch; halved for the axes
+    return Pose((0.0, 0.0, height), (-w + x - y - z, w + x + y - z, -w + x + y + z, w + x - y + z))
 
 
 def camera_info(camera: Camera) -> CameraInfo:

@@ -1,4 +1,4 @@
-"""`road_seg view`: shows the overlay, the mask and figures of a running node in a browser and in Foxglove.
+"""`road_seg view`: shows what a running node sees, and its state, in a browser, in Foxglove and in rerun.
 
-May import `ros` and the rooms below; only `listener` imports ROS.
+May import `ros` and the rooms below; only `listener` and `transforms` import ROS.
 """

@@ -6,12 +6,11 @@ import cv2
 import numpy as np
 
 from fcn_road_seg.postprocess.overlay import AZURE
+from fcn_road_seg.view.ground_arrays import EDGES, FAINT, NOT_ROAD, SCAN, boundary_points, grid_cells, scan_points
 
 STRIP = 28
 """Height in pixels of the strip with the caption and the legend."""
-UNSEEN, ROAD, NOT_ROAD = (38, 38, 40), (40, 96, 150), (126, 116, 104)
-"""RGB colours of the grid's cells."""
-BOUNDARY, SCAN, TEXT, FAINT = (255, 214, 70), (255, 120, 60), (236, 236, 236), (112, 112, 116)
+UNSEEN, ROAD, TEXT = (38, 38, 40), (40, 96, 150), (236, 236, 236)
 RING = 10.0
 """Metres between the range rings."""
 
@@ -33,7 +32,7 @@ def _legend(strip: np.ndarray) -> None:
     """Name the colours, from the right edge of a strip."""
     right = strip.shape[1] - 12
     for name, colour in (
-        ("edges", BOUNDARY),
+        ("edges", EDGES),
         ("scan", SCAN),
         ("unseen", FAINT),
         ("not road", NOT_ROAD),
@@ -70,8 +69,7 @@ def birds_eye(outputs: dict[str, Any], width: int, height: int, missing: str = "
         write(picture, missing, (8, height // 2), TEXT)
         return picture
     info = grid.info
-    cells = np.asarray(grid.data, np.int8).reshape(info.height, info.width)
-    cells = cells.T[::-1, ::-1]  # the grid's rows run from right to left, and its columns ahead
+    cells = grid_cells(grid).T[::-1, ::-1]  # the grid's rows run from right to left, and its columns ahead
     share = np.clip(cells, 0, 100)[..., None] / 100
     colours = np.where(cells[..., None] < 0, UNSEEN, (1 - share) * ROAD + share * NOT_ROAD).astype(np.uint8)
     scale = min(width / (info.height * info.resolution), height / (info.width * info.resolution))  # pixels per metre
@@ -91,15 +89,10 @@ def birds_eye(outputs: dict[str, Any], width: int, height: int, missing: str = "
         cv2.ellipse(picture, vehicle, [round(ring * scale)] * 2, 0, 180, 360, FAINT, 1, cv2.LINE_AA)
         write(picture, f"{ring:g} m", (left + 4, round(vehicle[1] - ring * scale) + 14), TEXT)
     if "boundary" in outputs:
-        points = np.array([(p.x, p.y) for p in outputs["boundary"].polygon.points], np.float64).reshape(-1, 2)
-        cv2.polylines(picture, [pixels(points)], isClosed=True, color=BOUNDARY, thickness=1, lineType=cv2.LINE_AA)
+        corners = pixels(boundary_points(outputs["boundary"]))
+        cv2.polylines(picture, [corners], isClosed=True, color=EDGES, thickness=1, lineType=cv2.LINE_AA)
     if "scan" in outputs:
-        scan = outputs["scan"]
-        ranges = np.asarray(scan.ranges, np.float64)
-        bearings = scan.angle_min + scan.angle_increment * np.arange(len(ranges))
-        hit = np.isfinite(ranges)
-        points = ranges[hit, None] * np.stack([np.cos(bearings[hit]), np.sin(bearings[hit])], -1)
-        for centre in pixels(points).tolist():
+        for centre in pixels(scan_points(outputs["scan"])).tolist():
             cv2.circle(picture, centre, 2, SCAN, cv2.FILLED)
     body = np.array([[0.0, 0.9], [0.0, -0.9], [2.2, 0.0]])  # an arrow as wide as a car
     cv2.fillPoly(picture, [pixels(body)], AZURE, cv2.LINE_AA)

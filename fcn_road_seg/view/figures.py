@@ -43,6 +43,13 @@ class Figures:
         self._last_mask: float | None = None
         self._statuses: list[Status] = []
         self._last_statuses: float | None = None
+        self._present = self._was_present = False
+
+    def present(self, present: bool) -> None:
+        """Say whether the node is in the ROS graph."""
+        with self._lock:
+            self._present = present
+            self._was_present |= present
 
     def mask(self, latency: float | None) -> None:
         """Count a received mask.
@@ -68,25 +75,28 @@ class Figures:
         """The current figures, ready for JSON.
 
         Returns:
-            ``node``; ``fps``, masks per second; ``latency_p50_ms`` and ``latency_p99_ms``, None if unknown;
-            ``mask_age_s``, seconds since the last mask, None before the first; ``statuses``, dicts with the fields of
-            Status; ``notice``, a sentence for the user if there are no live masks, else "".
+            ``node``; ``live``, whether masks arrive; ``fps``, masks per second; ``latency_p50_ms`` and
+            ``latency_p99_ms``, None if unknown; ``mask_age_s``, seconds since the last mask, None before the first;
+            ``statuses``, dicts with the fields of Status; ``notice``, a sentence for the user if there are no live
+            masks, else "".
         """
         with self._lock:
             now = self._clock()
             self._drop_old(now)
             mask_age = None if self._last_mask is None else now - self._last_mask
-            live = mask_age is not None and mask_age <= NO_IMAGE
+            gone = self._why_gone(now)
+            live = not gone and mask_age is not None and mask_age <= NO_IMAGE
             latencies = [latency for _, latency in self._masks if latency is not None] if live else []
             p50, p99 = np.percentile(latencies, (50, 99)) * 1000 if latencies else (None, None)
             return {
                 "node": self._node,
+                "live": live,
                 "fps": self._rate() if live else 0.0,
                 "latency_p50_ms": p50 if p50 is None else round(float(p50), 2),
                 "latency_p99_ms": p99 if p99 is None else round(float(p99), 2),
                 "mask_age_s": mask_age if mask_age is None else round(mask_age, 2),
-                "statuses": [status._asdict() for status in self._current_statuses(now)],
-                "notice": "" if live else self._notice(),
+                "statuses": [status._asdict() for status in self._current_statuses(now, gone)],
+                "notice": "" if live else self._notice(gone),
             }
 
     def _rate(self) -> float:
@@ -95,14 +105,29 @@ class Figures:
         span = self._masks[-1][0] - self._masks[0][0]
         return round((len(self._masks) - 1) / max(span, 1e-9), 2)
 
-    def _current_statuses(self, now: float) -> list[Status]:
-        age = 0.0 if self._last_statuses is None else now - self._last_statuses
-        if age <= STATUS_TIMEOUT:
-            return self._statuses
-        prefix = f"no update on /diagnostics for {age:.0f} s; last message: "
-        return [Status(status.subject, STALE, prefix + status.message) for status in self._statuses]
+    def _why_gone(self, now: float) -> str:
+        """How the node that was there has gone; "" if it has not."""
+        if self._was_present and not self._present:
+            return "has gone: it has ended, or the connection to it is lost"
+        if self._last_statuses is None:
+            return ""
+        silence = now - max(self._last_statuses, self._last_mask or self._last_statuses)
+        if silence <= STATUS_TIMEOUT:
+            return ""
+        return f"has gone or hangs: it has published nothing, not even on /diagnostics, for {silence:.0f} s"
 
-    def _notice(self) -> str:
-        waiting = f"Waiting for {self._node}/mask and {self._node}/overlay"
+    def _current_statuses(self, now: float, gone: str) -> list[Status]:
+        age = 0.0 if self._last_statuses is None else now - self._last_statuses
+        if not gone and age <= STATUS_TIMEOUT:
+            return self._statuses
+        why = f"the node {gone.partition(':')[0]}" if gone else f"no update on /diagnostics for {age:.0f} s"
+        return [Status(status.subject, STALE, f"{why}; last message: {status.message}") for status in self._statuses]
+
+    def _notice(self, gone: str) -> str:
+        if gone:
+            return f"The node {self._node} {gone}."
+        if not self._present and self._last_mask is None:
+            return f"Waiting for the node {self._node}: no node of this name is running. road_seg doctor can tell why."
+        waiting = f"Waiting for {self._node}/mask"
         fact = waiting if self._last_mask is None else f"The masks on {self._node}/mask have stopped"
         return f"{fact}. Is the node active, and is its camera running? road_seg doctor can tell."

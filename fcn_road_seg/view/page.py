@@ -1,10 +1,11 @@
-"""Serves the web page: page.html, the latest overlay as JPEG, the figures as Server-Sent Events. Does not import ROS.
+"""Serves the web page: page.html, the latest pictures, the figures as Server-Sent Events. Does not import ROS.
 
-A browser requests the next overlay when it has shown the last, so only the latest one is ever in transit.
+A browser requests the next picture when it has shown the last, so only the latest one is ever in transit.
 """
 
 import html
 import json
+from collections.abc import Mapping
 from contextlib import suppress
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler
@@ -16,12 +17,13 @@ from urllib.parse import parse_qs, urlsplit
 
 from fcn_road_seg.errors import UserError
 from fcn_road_seg.view.figures import Figures
-from fcn_road_seg.view.latest_overlay import LatestOverlay
+from fcn_road_seg.view.pictures import LatestPicture
 
 EVENT_PERIOD = 0.5
 """Seconds between events."""
-OVERLAY_TIMEOUT = 1.0
-"""Maximum seconds that a request for an overlay waits for a new one."""
+PICTURE_TIMEOUT = 1.0
+"""Maximum seconds that a request for a picture waits for a new one."""
+PICTURES = "/pictures/"
 HEADERS = {
     "Cache-Control": "no-store",
     "Content-Security-Policy": "default-src 'self' 'unsafe-inline'; img-src blob: data:",
@@ -33,15 +35,16 @@ HEADERS = {
 class PageServer(ThreadingTCPServer):
     """Serves the page in background threads from construction until `close`.
 
-    Paths: ``/``, the page. ``/overlay.jpg?after=N``, the latest overlay as soon as its number, in the header
-    X-Picture, is not N, or 204 No Content after a timeout. ``/events``, Figures.snapshot() as Server-Sent Events.
+    Paths: ``/``, the page. ``/pictures/NAME?after=N``, the latest picture as soon as its number, in the header
+    X-Picture, is not N (X-Age is its age in seconds), or 204 No Content after a timeout.
+    ``/events``, Figures.snapshot() as Server-Sent Events.
 
     Args:
         node: fully qualified name, or what else is shown, for the page.
         host: address to listen on.
         port: 0 for any free port.
         figures: served as events.
-        latest: served as overlay.jpg.
+        pictures: the latest ones, by name.
         page: name of the page's file in this folder.
         option: of the command line, which sets the port.
 
@@ -58,7 +61,7 @@ class PageServer(ThreadingTCPServer):
         host: str,
         port: int,
         figures: Figures,
-        latest: LatestOverlay,
+        pictures: Mapping[str, LatestPicture],
         page: str = "page.html",
         option: str = "--port",
     ):
@@ -73,7 +76,7 @@ class PageServer(ThreadingTCPServer):
         self.port: int = self.server_address[1]
         self.page = Path(__file__).with_name(page).read_text("utf-8").replace("{{node}}", html.escape(node)).encode()
         self.figures = figures
-        self.latest = latest
+        self.pictures = pictures
         self.closing = Event()
         Thread(target=self.serve_forever, kwargs={"poll_interval": 0.1}, daemon=True).start()
 
@@ -100,15 +103,15 @@ class PageHandler(BaseHTTPRequestHandler):
         url = urlsplit(self.path)
         if url.path == "/":
             self._respond(HTTPStatus.OK, self.server.page, {"Content-Type": "text/html; charset=utf-8"})
-        elif url.path == "/overlay.jpg":
-            self._overlay(parse_qs(url.query).get("after", ["-1"])[0])
+        elif (latest := self.server.pictures.get(url.path.removeprefix(PICTURES))) and url.path.startswith(PICTURES):
+            self._picture(latest, parse_qs(url.query).get("after", ["-1"])[0])
         elif url.path == "/events":
             self._events()
         else:
             self._respond(HTTPStatus.NOT_FOUND)
 
     def log_message(self, *_: object) -> None:
-        """Log nothing: one line per overlay would be too much."""
+        """Log nothing: one line per picture would be too much."""
 
     def _respond(self, code: HTTPStatus, body: bytes = b"", headers: dict[str, str] | None = None) -> None:
         self.send_response(code)
@@ -119,17 +122,21 @@ class PageHandler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
-    def _overlay(self, after: str) -> None:
+    def _picture(self, latest: LatestPicture, after: str) -> None:
         try:
-            found = self.server.latest.wait_for_other(int(after), OVERLAY_TIMEOUT)
+            found = latest.wait_for_other(int(after), PICTURE_TIMEOUT)
         except ValueError:
             self._respond(HTTPStatus.BAD_REQUEST)
             return
         if found is None:
             self._respond(HTTPStatus.NO_CONTENT)
             return
-        number, overlay = found
-        self._respond(HTTPStatus.OK, overlay.jpeg, {"Content-Type": "image/jpeg", "X-Picture": str(number)})
+        number, age, picture = found
+        self._respond(
+            HTTPStatus.OK,
+            picture.content,
+            {"Content-Type": picture.media_type, "X-Picture": str(number), "X-Age": f"{age:.3f}"},
+        )
 
     def _events(self) -> None:
         self.close_connection = True

@@ -187,10 +187,10 @@ def test_the_page_shows_the_newest_overlay(capsys):
             connection.request("GET", path)
             return connection.getresponse().read()
 
-        assert b"<h1>&lt;cam&gt;</h1>" in get("/") and get("/overlay.jpg") == b""
+        assert b"<h1>&lt;cam&gt;</h1>" in get("/") and get("/pictures/overlay") == b""
         for value in (50, 200):
             page.show(np.full((48, 64, 3), value, np.uint8), 0.08)
-        picture = cv2.imdecode(np.frombuffer(get("/overlay.jpg"), np.uint8), cv2.IMREAD_COLOR)
+        picture = cv2.imdecode(np.frombuffer(get("/pictures/overlay"), np.uint8), cv2.IMREAD_COLOR)
         assert picture.shape == (48, 64, 3) and abs(picture.mean() - 200) < 3
         connection = HTTPConnection("127.0.0.1", page.port, timeout=60)
         connection.request("GET", "/events")

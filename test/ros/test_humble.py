@@ -72,12 +72,11 @@ import rclpy
 from sensor_msgs.msg import Image
 from fcn_road_seg.ros.start import start_ros
 from fcn_road_seg.view.figures import Figures
-from fcn_road_seg.view.latest_overlay import LatestOverlay
 from fcn_road_seg.view.listener import Listener
 
 start_ros()
 figures = Figures("/road_seg")
-listener = Listener("/road_seg", figures, LatestOverlay(), None)
+listener = Listener("/road_seg", figures, [])
 publisher = listener.create_publisher(Image, "/road_seg/mask", 1)
 while figures.snapshot()["mask_age_s"] is None:
     publisher.publish(Image())

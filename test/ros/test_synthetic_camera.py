@@ -15,6 +15,7 @@ from rclpy.qos import DurabilityPolicy, ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo, Image
 
 from fcn_road_seg.frames.image_message import image_to_rgb
+from fcn_road_seg.ground import GroundPlane
 from fcn_road_seg.ros.synthetic_camera import CameraParameters, chosen_camera, optical_pose
 from fcn_road_seg.synthetic import CAMERAS, Camera, SyntheticDrive
 
@@ -143,6 +144,12 @@ def test_the_optical_frame_is_rep_103_s_and_the_renderer_s(pitch):
     optical = (points - pose.translation) @ matrix
     pixels = optical[:, :2] / optical[:, 2:] * (camera.fx, camera.fy) + (camera.cx, camera.cy)
     np.testing.assert_allclose(pixels, camera.project(points))
+
+
+def test_the_optical_pose_is_the_mounting_of_the_ground_plane():
+    pose, plane = optical_pose(1.2, 0.2, -0.1), GroundPlane.from_mounting(1.2, 0.2, -0.1)
+    np.testing.assert_allclose(rotation(*pose.rotation), plane.rotation, atol=1e-12)
+    np.testing.assert_allclose(pose.translation, plane.translation)
 
 
 def test_the_pose_of_the_camera_goes_to_tf_static(other_domain_id, interfaces):

@@ -5,7 +5,8 @@ from types import SimpleNamespace
 import numpy as np
 
 from fcn_road_seg.postprocess.overlay import AZURE
-from fcn_road_seg.view.birds_eye import NOT_ROAD, ROAD, SCAN, UNSEEN, birds_eye
+from fcn_road_seg.view.birds_eye import ROAD, UNSEEN, birds_eye
+from fcn_road_seg.view.ground_arrays import NOT_ROAD, SCAN
 
 
 def test_birds_eye_view_geometry():
@@ -17,7 +18,7 @@ def test_birds_eye_view_geometry():
     outputs = {
         "grid": at(info=at(width=40, height=20, resolution=0.2, origin=origin), data=cells.reshape(-1)),
         "scan": at(angle_min=0.0, angle_increment=np.pi / 4, ranges=[3.0, np.nan, np.inf]),
-        "boundary": at(polygon=at(points=[at(x=1.0, y=1.0), at(x=3.0, y=1.0), at(x=3.0, y=1.5)])),
+        "boundary": at(polygon=at(points=[at(x=1.0, y=1.0, z=0.0), at(x=3.0, y=1.0, z=0.0), at(x=3.0, y=1.5, z=0.0)])),
     }
     picture = birds_eye(outputs, 80, 160)  # 20 pixels per metre
     assert picture.shape == (160, 80, 3) and picture.dtype == np.uint8
