@@ -9,6 +9,7 @@ from fcn_road_seg.cli.options import (
     Subparsers,
     add_json_option,
     add_label_map_option,
+    add_own_vehicle_option,
     add_weights_option,
     data_sets,
     output_path,
@@ -60,6 +61,7 @@ def add_parser(subparsers: Subparsers) -> argparse.ArgumentParser:
         help="precision, 0..1, required of the pixels that ~/labels marks as road; sets min_confidence "
         "(default: %(default)s)",
     )
+    add_own_vehicle_option(parser, "does not count")
     add_label_map_option(parser)
     add_json_option(parser)
     return parser
@@ -73,6 +75,7 @@ def run(args: argparse.Namespace) -> int:
 
     from fcn_road_seg.datasets import kitti_road
     from fcn_road_seg.evaluation import temperature_scaling
+    from fcn_road_seg.frames.own_vehicle import OwnVehicle
     from fcn_road_seg.inference import checkpoint
     from fcn_road_seg.inference.segmenter import weights_path
 
@@ -88,6 +91,7 @@ def run(args: argparse.Namespace) -> int:
         raise UserError(LABEL_MAP_NEEDS_DATA)
     if args.split and args.data:
         raise UserError("--split needs a KITTI Road folder: give --root instead of --data")
+    own_vehicle = OwnVehicle(args.own_vehicle_mask) if args.own_vehicle_mask else None
     dataset: Samples
     if args.data:
         dataset, groups = held_out_frames(args.data, args.label_map, args.frames)
@@ -104,10 +108,12 @@ def run(args: argparse.Namespace) -> int:
     )
     network = replace(loaded, metadata=raw).network()
     table = temperature_scaling.TemperatureTable(
-        network, dataset, metadata.network_width, lambda items: progress(items, "calibrating")
+        network, dataset, metadata.network_width, lambda items: progress(items, "calibrating"), own_vehicle
     )
     threshold = None if args.data else raw.threshold
     figures = temperature_scaling.calibrate(table, threshold, args.road_precision, groups)
+    if own_vehicle is not None:
+        figures["own_vehicle_mask_sha256"] = own_vehicle.sha256
     result = replace(
         raw,
         temperature=figures["temperature"],

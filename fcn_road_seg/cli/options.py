@@ -50,12 +50,17 @@ def add_segmenter_options(parser: argparse.ArgumentParser) -> None:
         "--threads", type=int, default=0, help="CPU threads of the network (default: chosen by the backend)"
     )
     add_network_width_option(parser)
+    add_own_vehicle_option(parser, "is never road")
+
+
+def add_own_vehicle_option(parser: argparse.ArgumentParser, effect: str) -> None:
+    """Add the option --own-vehicle-mask; `effect` ends the sentence "what ..."."""
     parser.add_argument(
         "--own-vehicle-mask",
         default="",
         metavar="FILE",
-        help="image (not black = own vehicle) or polygons (YAML) of what is never road; "
-        "road_seg own-vehicle-mask makes one",
+        help=f"image (not black = own vehicle) or polygons (YAML) of what {effect}; "
+        "road_seg own-vehicle-mask makes one from a drive",
     )
 
 

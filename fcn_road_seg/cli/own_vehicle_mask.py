@@ -12,6 +12,7 @@ from fcn_road_seg.errors import UserError
 from fcn_road_seg.files.input import visible
 from fcn_road_seg.files.output import check_writable
 from fcn_road_seg.frames.image_file import SUFFIXES
+from fcn_road_seg.frames.own_vehicle_search import LEAST_MOVING
 
 if TYPE_CHECKING:
     import numpy as np
@@ -27,7 +28,8 @@ def add_parser(subparsers: Subparsers) -> argparse.ArgumentParser:
         "own-vehicle-mask",
         help="propose a mask of the vehicle's own bonnet or dashboard from what does not move in a drive",
         description="Finds what reaches the lower edge of the image and stays still while the picture moves. Frames in "
-        "which the vehicle stands are left out. Look at the preview before you use the mask.",
+        f"which the vehicle stands are left out; at least {LEAST_MOVING} others are needed. Look at the preview before "
+        "you use the mask.",
     )
     parser.add_argument(
         "input", type=Path, help="a drive: a bag, a video, a folder of images in order, or a KITTI raw drive"

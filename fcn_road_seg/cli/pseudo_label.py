@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fcn_road_seg.cli.options import Subparsers, add_json_option, progress, write_json
+from fcn_road_seg.cli.options import Subparsers, add_json_option, add_own_vehicle_option, progress, write_json
 from fcn_road_seg.errors import UserError
 from fcn_road_seg.files.output import check_writable_folder
 
@@ -55,6 +55,7 @@ def add_parser(subparsers: Subparsers) -> argparse.ArgumentParser:
         metavar="LABELS",
         help="folder of labels, NAME.png, of which only ignored pixels, 255, are labelled",
     )
+    add_own_vehicle_option(parser, "is labelled not road, unless --keep has a label of it")
     parser.add_argument(
         "--out", type=Path, required=True, metavar="DIR", help="the data set to write, for --data folder:DIR"
     )
@@ -67,16 +68,18 @@ def add_parser(subparsers: Subparsers) -> argparse.ArgumentParser:
 
 
 def run(args: argparse.Namespace) -> int:
+    from fcn_road_seg.frames.own_vehicle import OwnVehicle
     from fcn_road_seg.training.label_folder import images_to_label, label_folder
 
     if not (args.weights or args.peer):
         raise UserError("no network votes: give --weights, --peer or both")
     images = images_to_label(args.images)
+    own_vehicle = OwnVehicle(args.own_vehicle_mask) if args.own_vehicle_mask else None
     check_writable_folder(args.out)
     members = [weights_member(text, args.device, args.threads) for text in args.weights]
     members += [peer_member(text, args.threads) for text in args.peer]
     track = partial(progress, description="labelling frames")
-    figures = label_folder(members, images, args.out, args.road, args.not_road, args.keep, track)
+    figures = label_folder(members, images, args.out, args.road, args.not_road, args.keep, track, own_vehicle)
     write_json(args.json, figures)
     print(
         f"{args.out}: {figures['frames']} frames, {100 * figures['road']:.1f} % of the pixels are road, "

@@ -16,7 +16,8 @@ import torch
 from fcn_road_seg.datasets import kitti_road
 from fcn_road_seg.evaluation.inference_loop import Track, segmented
 from fcn_road_seg.evaluation.metrics import LEVELS, PixelCounts, called_road
-from fcn_road_seg.frames.sample import Samples
+from fcn_road_seg.frames.own_vehicle import OwnVehicle
+from fcn_road_seg.frames.sample import IGNORE, Samples
 from fcn_road_seg.inference.network import FCN8s
 from fcn_road_seg.inference.preprocess import network_size, resize_probability, to_input
 from fcn_road_seg.postprocess.threshold import threshold_level
@@ -51,6 +52,10 @@ class TemperatureTable:
     Args:
         network: in evaluation mode, float32, without a temperature.
         network_width: pixels, see `preprocess.network_size`.
+        own_vehicle: pixels that do not count, because the network's answer there is not published.
+
+    Raises:
+        FrameError: a frame has another shape than `own_vehicle`.
     """
 
     def __init__(
@@ -59,10 +64,14 @@ class TemperatureTable:
         samples: Samples,
         network_width: int,
         track: Track = iter,
+        own_vehicle: OwnVehicle | None = None,
     ):
         self.counts: dict[str, list[PixelCounts]] = {}  # by the frame's name, one per temperature
         for sample, logit in segmented(lambda image: logit_difference(network, image, network_width), track(samples)):
-            self.counts[sample.name] = [counted(logit, sample.label, t) for t in TEMPERATURES]
+            label = sample.label
+            if own_vehicle is not None:
+                label = np.where(own_vehicle.hidden(*label.shape), np.uint8(IGNORE), label)
+            self.counts[sample.name] = [counted(logit, label, t) for t in TEMPERATURES]
 
     def at(self, temperature: float, names: Iterable[str] | None = None) -> PixelCounts:
         """The sum of the frames' counts at the nearest of `TEMPERATURES`; None takes all frames."""

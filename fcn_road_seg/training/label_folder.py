@@ -17,6 +17,7 @@ from fcn_road_seg.errors import UserError
 from fcn_road_seg.evaluation.inference_loop import Segment
 from fcn_road_seg.files.output import whole_file, whole_folder, write_whole
 from fcn_road_seg.frames.image_file import LABEL_SUFFIXES, by_name, images_in, read_rgb, write_image
+from fcn_road_seg.frames.own_vehicle import OwnVehicle
 from fcn_road_seg.frames.sample import IGNORE, NOT_ROAD, ROAD, DatasetError
 from fcn_road_seg.training.pseudo_labels import confident_label, mean_probability
 
@@ -46,6 +47,7 @@ def label_folder(
     not_road: float,
     kept: Path | None = None,
     track: Callable[[Iterable], Iterable] = iter,
+    own_vehicle: OwnVehicle | None = None,
 ) -> dict:
     """Label images and write them as a folder data set, see `datasets.folder`.
 
@@ -58,13 +60,14 @@ def label_folder(
         out: the folder to write, without `labels/`.
         road, not_road: P(road), 0..1, from which a pixel is road, and up to which it is not; it is ignored between.
         kept: folder of labels, NAME.png, of some or all images, of which only ignored pixels are labelled.
+        own_vehicle: what is not road, whatever the networks say.
 
     Returns:
         {"frames", "left_out", "kept", "road", "not_road", "ignored"}: numbers of frames, of images without a pixel of
         which the networks are sure, and of frames with labels in `kept`; and shares of all pixels, 0..1.
 
     Raises:
-        UserError: the thresholds are not in order, or `out` has labels.
+        UserError: the thresholds are not in order, `out` has labels, or an image has another shape than `own_vehicle`.
         DatasetError: an image or a label cannot be read, `kept` has no label of any image, or the networks are sure of
             no pixel.
     """
@@ -87,12 +90,17 @@ def label_folder(
             image = read_rgb(path)
             check_upright(path)
             label = confident_label(mean_probability([m.segment for m in members], image, votes), road, not_road)
+            if own_vehicle is not None:  # what the networks say of it makes no image worth keeping
+                hidden = own_vehicle.hidden(*label.shape) != 0
+                label[hidden] = IGNORE
             if path.stem in kept_labels:
                 before = read_label(kept_labels[path.stem], image, None)
                 label = np.where(before == IGNORE, label, before)
             if label.min() == IGNORE:
                 unsure += 1
                 continue
+            if own_vehicle is not None:
+                label[hidden & (label == IGNORE)] = NOT_ROAD
             write_image(labels / f"{path.stem}.png", label)
             with whole_file(out / "images" / path.name) as copy:
                 shutil.copyfile(path, copy)
@@ -116,6 +124,7 @@ def label_folder(
         "road_from": road,
         "not_road_to": not_road,
         "kept_labels": str(kept) if kept else None,
+        "own_vehicle_mask_sha256": own_vehicle and own_vehicle.sha256,
     }
     write_whole(out / "labels.json", json.dumps(made_by | figures, indent=1) + "\n")
     return figures

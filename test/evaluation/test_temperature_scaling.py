@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from hashlib import sha256
 
 import cv2
 import numpy as np
@@ -14,6 +15,7 @@ from fcn_road_seg.cli.main import main
 from fcn_road_seg.datasets import kitti_road
 from fcn_road_seg.evaluation import temperature_scaling
 from fcn_road_seg.evaluation.metrics import PixelCounts
+from fcn_road_seg.frames.own_vehicle import OwnVehicle
 from fcn_road_seg.frames.sample import Sample
 from fcn_road_seg.inference import checkpoint
 from fcn_road_seg.inference.inference_network import InferenceNetwork
@@ -181,6 +183,34 @@ def test_the_command_writes_the_same_network_with_a_temperature(folder, small_we
     assert command(folder, out, again) == 0
     assert checkpoint.load(again).metadata.temperature == after.metadata.temperature
     assert checkpoint.load(again).metadata.threshold == pytest.approx(after.metadata.threshold)
+
+
+def test_the_own_vehicle_does_not_count(tmp_path):
+    """Its pixels are labelled as if the network were always wrong there, which would raise the temperature."""
+    frames = [sample(f"f{k}", 1.0, k) for k in range(2)]
+    mask = np.zeros(frames[0].label.shape, np.uint8)
+    mask[120:] = 255
+    cv2.imwrite(str(tmp_path / "mask.png"), mask)
+    wrong = [replace(f, label=np.where(mask, (f.image[..., 0] < 128).astype(np.uint8), f.label)) for f in frames]
+    hidden = temperature_scaling.TemperatureTable(
+        red_is_the_logit, wrong, 576, own_vehicle=OwnVehicle(tmp_path / "mask.png")
+    )
+    assert 0.9 < hidden.fit() < 1.1 < temperature_scaling.TemperatureTable(red_is_the_logit, wrong, 576).fit()
+    counts = hidden.at(1.0)
+    assert counts.road.sum() + counts.other.sum() == 2 * 120 * 576
+
+
+def test_the_command_takes_an_own_vehicle_mask(folder, small_weights, tmp_path, capsys):
+    mask, out, figures = tmp_path / "mask.yaml", tmp_path / "out.safetensors", tmp_path / "figures.json"
+    mask.write_text("polygons: [[[0, 1], [0, 0.8], [1, 0.8], [1, 1]]]")
+    option = "--own-vehicle-mask", str(mask), "--json", str(figures)
+    assert command(folder, small_weights, out, *option) == 0
+    digest = sha256(mask.read_bytes()).hexdigest()
+    assert json.loads(figures.read_text())["own_vehicle_mask_sha256"] == digest
+    assert checkpoint.load(out).metadata.figures["calibration"]["own_vehicle_mask_sha256"] == digest
+    mask.unlink()
+    assert command(folder, small_weights, tmp_path / "other.safetensors", *option) == 2
+    assert "there is no own-vehicle mask" in capsys.readouterr().err
 
 
 def test_the_command_refuses(folder, small_weights, tmp_path, capsys):

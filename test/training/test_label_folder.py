@@ -12,6 +12,7 @@ from fcn_road_seg.cli.pseudo_label import parts
 from fcn_road_seg.datasets.folder import EmptyPartError, Folder
 from fcn_road_seg.errors import UserError
 from fcn_road_seg.frames.image_file import write_image
+from fcn_road_seg.frames.own_vehicle import OwnVehicle
 from fcn_road_seg.frames.sample import DatasetError
 from fcn_road_seg.inference import checkpoint
 from fcn_road_seg.inference.network import FCN8s
@@ -77,6 +78,30 @@ def test_kept_labels_are_filled_where_they_are_unknown(images, tmp_path):
     (tmp_path / "none").mkdir()
     with pytest.raises(DatasetError, match="none has no label of these images, such as a.png"):
         label_folder([], images_to_label([images]), tmp_path / "other", 0.7, 0.5, tmp_path / "none")
+
+
+def test_the_own_vehicle_is_not_road_unless_a_kept_label_says_so(images, tmp_path, capsys):
+    mask, out = tmp_path / "mask.png", tmp_path / "out"
+    write_image(mask, np.array([[0, 0, 0, 255], [255, 0, 0, 255]], np.uint8))
+    (tmp_path / "kept").mkdir()
+    write_image(tmp_path / "kept" / "a.png", np.array([[255, 255, 255, 1], [255] * 4], np.uint8))
+    write_image(images / "c.png", np.uint8([[[128] * 3] * 3 + [[255] * 3]] * 2))  # sure only on the vehicle
+    command = [Member(brightness, 1, {})], images_to_label([images]), out, 0.7, 0.1
+    figures = label_folder(*command, tmp_path / "kept", own_vehicle=OwnVehicle(mask))
+    assert Folder(out).names == ["a", "b"] and figures["left_out"] == 1
+    assert Folder(out)[0].label.tolist() == [[0, 255, 1, 1], [0, 255, 1, 0]]
+    assert Folder(out)[1].label.tolist() == [[1, 1, 255, 0], [0, 1, 255, 0]]
+    assert (
+        json.loads((out / "labels.json").read_text())["own_vehicle_mask_sha256"]
+        == sha256(mask.read_bytes()).hexdigest()
+    )
+    write_image(mask, np.array([[0, 255]], np.uint8).repeat(9, 0))
+    arguments = ["pseudo-label", str(images), "--weights", "lite", "--device", "cpu", "--out", str(tmp_path / "other")]
+    assert main([*arguments, "--own-vehicle-mask", str(tmp_path / "none.png")]) == 2
+    assert "there is no own-vehicle mask" in capsys.readouterr().err
+    assert main([*arguments, "--own-vehicle-mask", str(mask)]) == 2
+    assert "has another aspect ratio" in capsys.readouterr().err
+    assert not (tmp_path / "other" / "labels").exists()
 
 
 def test_images_of_which_the_networks_know_nothing_are_left_out(images, tmp_path):
