@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -32,12 +32,15 @@ def qos(reliability: ReliabilityPolicy = ReliabilityPolicy.RELIABLE, depth: int 
 
 
 class NodeProcess:
-    """road_seg_node, started with parameters, with its output in a file; `prelude` is Python that runs first."""
+    """road_seg_node, started with parameters, with its output in a file.
 
-    def __init__(self, domain_id: int, log: Path, prelude: str = "", **parameters):
+    `prelude` is Python that runs first; `before` is a command that becomes the one behind it.
+    """
+
+    def __init__(self, domain_id: int, log: Path, prelude: str = "", before: Sequence[str] = (), **parameters):
         arguments = [f"{name}:={value}" for name, value in parameters.items()]
         program = f"import sys\n{prelude}\nfrom fcn_road_seg.ros.node_main import main\nsys.exit(main())"
-        command = [sys.executable, "-c", program, "--ros-args"]
+        command = [*before, sys.executable, "-c", program, "--ros-args"]
         self.log = log
         with log.open("w") as file:
             self.process = subprocess.Popen(

@@ -28,7 +28,13 @@ def add_parser(subparsers: Subparsers) -> argparse.ArgumentParser:
         "--image", default="", metavar="TOPIC", help="topic of the camera (default: the one the node subscribes to)"
     )
     parser.add_argument("--seconds", type=float, default=5.0, help="how long to listen (default: %(default)g)")
-    parser.add_argument("--no-graph", action="store_true", help="check the environment only")
+    parts = parser.add_mutually_exclusive_group()
+    parts.add_argument("--no-graph", action="store_true", help="check the environment only")
+    parts.add_argument(
+        "--diagnostics",
+        action="store_true",
+        help="check only what the node publishes on /diagnostics, in a few seconds: a container's health check",
+    )
     add_json_option(parser)
     return parser
 
@@ -62,8 +68,12 @@ def run(args: argparse.Namespace) -> int:
 
 def examine(args: argparse.Namespace) -> "Iterator[Finding]":
     """Run the checks; yields each finding as soon as it is made."""
+    if args.diagnostics:
+        yield from examine_graph(args)
+        return
+
     from fcn_road_seg.doctor import environment, ros_settings
-    from fcn_road_seg.doctor.finding import error, warning
+    from fcn_road_seg.doctor.finding import warning
 
     variables = dict(os.environ)
     yield from environment.examine(args.weights)
@@ -77,9 +87,14 @@ def examine(args: argparse.Namespace) -> "Iterator[Finding]":
     if not connected:
         yield warning("graph", "The running nodes were not examined.", "fix the errors above and run this again")
         return
+    yield from examine_graph(args)
 
+
+def examine_graph(args: argparse.Namespace) -> "Iterator[Finding]":
+    """Run the checks of the running nodes: all of them, or with --diagnostics that of /diagnostics."""
+    from fcn_road_seg.doctor import running
+    from fcn_road_seg.doctor.finding import error
     from fcn_road_seg.doctor.graph import Graph
-    from fcn_road_seg.doctor.running import examine as examine_running
 
     with ExitStack() as stack:
         try:
@@ -87,4 +102,7 @@ def examine(args: argparse.Namespace) -> "Iterator[Finding]":
         except UserError as fault:
             yield error("graph", f"{fault}.", "correct that and run this again; the running nodes were not examined")
             return
-        yield from examine_running(graph, args.node, args.image, args.seconds)
+        if args.diagnostics:
+            yield from running.examine_diagnostics(graph, args.node, args.seconds)
+        else:
+            yield from running.examine(graph, args.node, args.image, args.seconds)

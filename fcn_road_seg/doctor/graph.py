@@ -57,7 +57,7 @@ class Graph:
 
     def __enter__(self) -> "Graph":
         self._context = Context()
-        start_ros(context=self._context)
+        start_ros(["--ros-args", "--disable-external-lib-logs"], self._context)  # a health check runs 2880 times a day
         with refusals():
             self._node = rclpy.create_node(
                 NAME, context=self._context, enable_rosout=False, start_parameter_services=False

@@ -69,6 +69,22 @@ def examine(graph: "Graph", name: str = "road_seg", image: str = "", seconds: fl
         yield from check_diagnostics(node, statuses, expected=bool(active))
 
 
+def examine_diagnostics(graph: "Graph", name: str, seconds: float) -> Iterator[Finding]:
+    """Check only that the node publishes on /diagnostics, and what it reports there.
+
+    Args:
+        name: of the node, optionally with its namespace: /front/road_seg.
+        seconds: how long to listen, and before that how long to wait for the first message.
+    """
+    statuses = graph.listen(seconds, {})[1]
+    nodes = matching(sorted({status.partition(":")[0] for status, _, _ in statuses}), name)
+    if not nodes:
+        advice = "start the node or wait until it has started; if it is running, it hangs: restart it"
+        yield error("diagnostics", f"No node {name} publishes on /diagnostics.", advice)
+    for node in nodes:
+        yield from check_diagnostics(node, statuses, expected=True)
+
+
 def find_node(graph: "Graph", name: str) -> Generator[Finding, None, str | None]:
     """Find the node to examine; returns its fully qualified name."""
     nodes = graph.nodes()
