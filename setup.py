@@ -72,6 +72,8 @@ setup(
             f"road_seg = {NAME}.cli.main:main",
             f"road_seg_node = {NAME}.ros.node_main:main",
             f"road_seg_camera = {NAME}.ros.synthetic_camera_main:main",
+            f"road_seg_vehicle = {NAME}.ros.synthetic_vehicle_main:main",
+            f"road_seg_planner = {NAME}.ros.road_planner_main:main",
         ],
     },
     zip_safe=False,

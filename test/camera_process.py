@@ -11,10 +11,12 @@ TIMEOUT = 240  # seconds; long because other work may share the machine
 
 
 class CameraProcess:
-    """Run road_seg_camera with parameters; `prelude` is Python code that runs first."""
+    """Run road_seg_camera, or another executable, with parameters; `prelude` is Python code that runs first."""
+
+    executable = "synthetic_camera_main"
 
     def __init__(self, domain_id: int, prelude: str = "", **parameters):
-        program = f"import sys\n{prelude}\nfrom fcn_road_seg.ros.synthetic_camera_main import main\nsys.exit(main())"
+        program = f"import sys\n{prelude}\nfrom fcn_road_seg.ros.{self.executable} import main\nsys.exit(main())"
         text = [word for name, value in parameters.items() for word in ("-p", f"{name}:={value}")]
         self.process = subprocess.Popen(
             [sys.executable, "-c", program, "--ros-args", *text],

@@ -10,7 +10,7 @@ from node_harness import TIMEOUT, Client, frame_message, qos
 from rclpy.qos import ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo, Image, LaserScan, PointCloud2
 
-from fcn_road_seg.ros.synthetic_camera import camera_info
+from fcn_road_seg.ros.camera_topics import camera_info
 from fcn_road_seg.synthetic import Camera
 
 CAMERA = Camera.of_size(311, 94)

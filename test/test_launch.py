@@ -19,8 +19,8 @@ import pytest
 from fcn_road_seg.ros.environment import FAST_DDS_PROFILES, FAST_DDS_TRANSPORTS, isolated_ros_environment
 from fcn_road_seg.ros.parameters import BY_NAME
 
-FILES = ["demo", "replay", "road_seg"]
-MODULES = {"launch", "launch_ros", "ament_index_python", "atexit", "os", "pathlib", "shutil", "tempfile"}
+FILES = ["demo", "nav2_demo", "replay", "road_seg"]
+MODULES = {"launch", "launch_ros", "ament_index_python", "atexit", "os", "pathlib", "shutil", "tempfile", "yaml"}
 """What a launch file may import: nothing that downloads, evaluates or computes."""
 
 
@@ -28,7 +28,8 @@ class LaunchFile:
     """A launch file as its syntax tree."""
 
     def __init__(self, path: Path):
-        self.tree = ast.parse(path.read_text())
+        self.text = path.read_text()
+        self.tree = ast.parse(self.text)
 
     def of(self, kind: type) -> list:
         return [node for node in ast.walk(self.tree) if isinstance(node, kind)]
@@ -101,6 +102,22 @@ def test_the_demo_s_arguments_are_the_camera_s_parameters(repository):
     for name, (default, description) in arguments.items():
         assert default == str(parameters[name].default)
         assert all(choice in description for choice in parameters[name].choices)
+
+
+def test_the_nav2_demo_s_arguments_are_the_vehicle_s_parameters(repository):
+    pytest.importorskip("rclpy", reason="ROS 2 is not installed")
+    from fcn_road_seg.ros.parameter import table
+    from fcn_road_seg.ros.road_planner import PlannerParameters
+    from fcn_road_seg.ros.synthetic_vehicle import VehicleParameters
+
+    parameters = {parameter.name: parameter for parameter in table(VehicleParameters)}
+    file = LaunchFile(repository / "launch" / "nav2_demo.launch.py")
+    arguments = file.table("VEHICLE")
+    assert arguments
+    for name, (default, description) in arguments.items():
+        assert default == str(parameters[name].default)
+        assert all(choice in description for choice in parameters[name].choices)
+    assert f'"speed", default_value="{PlannerParameters.speed}"' in file.text
 
 
 @pytest.mark.parametrize(
@@ -222,6 +239,7 @@ def launch(repository, tmp_path, domain_id):
     ) -> Launched:
         programs = {"fcn_road_seg/road_seg_camera": PRINT_CALL, "fcn_road_seg/road_seg": road_seg}
         programs |= {"fcn_road_seg/road_seg_node": node, "rviz2/rviz2": PRINT_CALL}
+        programs |= {f"fcn_road_seg/road_seg_{name}": PRINT_CALL for name in ("vehicle", "planner")}
         if ros2bag:
             programs["ros2bag/ros2"] = PRINT_CALL
         for program, text in programs.items():
@@ -229,7 +247,7 @@ def launch(repository, tmp_path, domain_id):
             file = tmp_path / "lib" / program
             for folder in (file.parent, tmp_path / "share/ament_index/resource_index/packages", tmp_path / "share"):
                 folder.mkdir(parents=True, exist_ok=True)
-            file.write_text(text.format(python=sys.executable))
+            file.write_text(text.replace("{python}", sys.executable))
             file.chmod(0o755)
             (tmp_path / "share/ament_index/resource_index/packages" / package).touch()
         (tmp_path / "share/fcn_road_seg").symlink_to(repository)
@@ -321,6 +339,22 @@ def test_the_demo_starts_camera_and_node(launch):
         assert remapping in launched.command("road_seg_node")
     assert "device: cpu" in launched.parameters("road_seg_node")
     assert launched.processes["road_seg_camera"][2] == launched.processes["road_seg_node"][2] != [None, None]
+
+
+def test_the_nav2_demo_without_nav2_starts_the_stand_in(launch):
+    launched = launch("nav2_demo", "respawn:=false", "speed:=2", "length:=90")
+    assert launched.code == 0, launched.output
+    assert launched.processes.keys() == {"road_seg_vehicle", "road_seg_node", "road_seg_planner"}
+    assert launched.output.count("Nav2 is not installed (nav2_bringup)") == 1
+    assert "speed: 2.0" in launched.parameters("road_seg_planner")
+    assert "length: 90.0" in launched.parameters("road_seg_vehicle")
+    assert launched.processes["road_seg_vehicle"][2] == launched.processes["road_seg_node"][2] is not None
+
+
+@pytest.mark.parametrize("planner, sentence", [("nav2", "needs the package nav2_bringup"), ("x", "planner is 'x'")])
+def test_a_planner_that_is_not_there_is_a_sentence(launch, planner, sentence):
+    launched = launch("nav2_demo", "respawn:=false", f"planner:={planner}")
+    assert launched.code == 1 and sentence in launched.output
 
 
 def test_a_drive_becomes_a_bag_that_is_played_when_the_node_is_active(launch, small_weights, tmp_path):

@@ -104,6 +104,14 @@ KEYS = {
 """Parameters that the sources of Nav2 (Jazzy, Kilted, Lyrical) and of the semantic layer declare, of those that fit."""
 
 
+def test_the_demo_s_global_costmap_takes_obstacles_as_the_local_one(repository, obstacle):
+    demo = yaml.safe_load((repository / "config/nav2_demo.yaml").read_text())
+    costmap = demo["global_costmap"]["global_costmap"]["ros__parameters"]
+    assert costmap.keys() - set(costmap["plugins"]) <= KEYS["local_costmap"] | {"robot_radius"}
+    local = demo["local_costmap"]["local_costmap"]["ros__parameters"]["obstacle_layer"]["road_edge"]
+    assert costmap["obstacle_layer"] == obstacle | {"road_edge": obstacle["road_edge"] | local}
+
+
 @pytest.mark.parametrize("file", ["nav2_obstacle_layer.yaml", "nav2_semantic_layer.yaml"])
 def test_nav2_knows_every_key_of_the_examples(repository, file):
     """Nav2 ignores a parameter that no plugin declares, without a word."""

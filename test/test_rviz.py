@@ -61,7 +61,7 @@ def test_topics_are_this_package_s_with_qos_that_rviz_knows(topics):
 
 def test_the_fixed_frame_is_the_ground_frame_of_the_camera_node(config):
     pytest.importorskip("rclpy", reason="ROS 2 is not installed")
-    from fcn_road_seg.ros.synthetic_camera import GROUND_FRAME
+    from fcn_road_seg.ros.camera_topics import GROUND_FRAME
 
     assert config["Global Options"]["Fixed Frame"] == GROUND_FRAME
     assert {display["Reference Frame"] for display in config["Displays"] if "Reference Frame" in display} == {

@@ -9,13 +9,17 @@ from fcn_road_seg.errors import UserError, missing_package
 
 if TYPE_CHECKING:
     from fcn_road_seg.ros.node import RoadSegNode
+    from fcn_road_seg.ros.road_planner import RoadPlanner
     from fcn_road_seg.ros.synthetic_camera import SyntheticCamera
+    from fcn_road_seg.ros.synthetic_vehicle import SyntheticVehicle
     from fcn_road_seg.ros.usage import Usage
+
+    OurNode = RoadSegNode | SyntheticCamera | SyntheticVehicle | RoadPlanner
 
 SIGNALS = signal.SIGINT, signal.SIGTERM
 
 
-def run(name: str, make: "Callable[[], RoadSegNode | SyntheticCamera]", usage: "Callable[[], Usage]") -> int:
+def run(name: str, make: "Callable[[], OurNode]", usage: "Callable[[], Usage]") -> int:
     """Run a node until SIGINT or SIGTERM, with the arguments of this process.
 
     Args:
@@ -41,7 +45,7 @@ def run(name: str, make: "Callable[[], RoadSegNode | SyntheticCamera]", usage: "
         raise
 
 
-def _run(name: str, make: "Callable[[], RoadSegNode | SyntheticCamera]", usage: "Callable[[], Usage]") -> int:
+def _run(name: str, make: "Callable[[], OurNode]", usage: "Callable[[], Usage]") -> int:
     from fcn_road_seg.ros.arguments import RosArguments
 
     arguments = RosArguments.of(sys.argv[1:])
@@ -89,7 +93,7 @@ def _run(name: str, make: "Callable[[], RoadSegNode | SyntheticCamera]", usage: 
     return 0
 
 
-def _names(node: "RoadSegNode | SyntheticCamera") -> set[str]:
+def _names(node: "OurNode") -> set[str]:
     """The names of a node's topics and services."""
     topics = {publisher.topic_name for publisher in node.publishers} | {s.topic_name for s in node.subscriptions}
     return topics | {service.srv_name for service in node.services}

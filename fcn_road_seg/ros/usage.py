@@ -38,6 +38,16 @@ CAMERA_TOPICS = (
     Topic("camera/truth", "sensor_msgs/Image mono8", "255 = road, 0 = not road, exact."),
     Topic("/tf_static", "tf2_msgs/TFMessage", "base_link, on the road below the camera, to the camera."),
 )
+VEHICLE_TOPICS = (
+    *CAMERA_TOPICS,
+    Topic("cmd_vel", "geometry_msgs/Twist or TwistStamped", "In: the command; it stops after a second without one."),
+    Topic("odom", "nav_msgs/Odometry", "Its pose and speed, exact."),
+    Topic("/tf", "tf2_msgs/TFMessage", "odom to base_link."),
+)
+PLANNER_TOPICS = (
+    Topic("road_seg/scan", "sensor_msgs/LaserScan", "In: range to the edge of the road."),
+    Topic("cmd_vel", "geometry_msgs/Twist", "The command, with each scan."),
+)
 
 
 class Usage(NamedTuple):

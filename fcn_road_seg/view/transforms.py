@@ -9,7 +9,7 @@ from rcl_interfaces.srv import GetParameters
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile
 
-from fcn_road_seg.ros.synthetic_camera import optical_pose
+from fcn_road_seg.ros.camera_topics import optical_pose
 
 MOUNTING = "camera_height", "camera_pitch", "camera_roll", "ground_frame"
 """Parameters of the node that say where the camera is, if camera_height is not 0."""

@@ -19,11 +19,11 @@ from std_msgs.msg import Header
 from fcn_road_seg.ground import GroundPlane
 from fcn_road_seg.ground.lookup import GroundMaps, MapMaker
 from fcn_road_seg.ros import ground_outputs
+from fcn_road_seg.ros.camera_topics import camera_info, optical_pose
 from fcn_road_seg.ros.diagnostics import OK, STALE, WARN
 from fcn_road_seg.ros.ground_outputs import GIVEN_UP, MOST_WAITING, GroundOutputs
 from fcn_road_seg.ros.parameters import NodeParameters
 from fcn_road_seg.ros.segmented_frame import SegmentedFrame
-from fcn_road_seg.ros.synthetic_camera import camera_info, optical_pose
 from fcn_road_seg.synthetic import Camera
 
 CAMERA = Camera.of_size(124, 38)

@@ -22,8 +22,8 @@ from fcn_road_seg.ground import GroundPlane
 from fcn_road_seg.ground.lookup import GroundMaps
 from fcn_road_seg.inference.segmenter import RoadSegmenter
 from fcn_road_seg.postprocess.labels import labels_and_confidence
+from fcn_road_seg.ros.camera_topics import optical_pose
 from fcn_road_seg.ros.parameters import NodeParameters
-from fcn_road_seg.ros.synthetic_camera import optical_pose
 
 KINDS = ground_client.KINDS | {"boundary": PolygonStamped, "camera_info": CameraInfo}
 HEIGHT, PITCH = 1.65, 0.02

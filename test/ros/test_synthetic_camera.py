@@ -16,7 +16,8 @@ from sensor_msgs.msg import CameraInfo, Image
 
 from fcn_road_seg.frames.image_message import image_to_rgb
 from fcn_road_seg.ground import GroundPlane
-from fcn_road_seg.ros.synthetic_camera import CameraParameters, chosen_camera, optical_pose
+from fcn_road_seg.ros.camera_topics import optical_pose
+from fcn_road_seg.ros.synthetic_camera import CameraParameters, chosen_camera
 from fcn_road_seg.synthetic import CAMERAS, Camera, SyntheticDrive
 
 CAMERA = Camera.of_size(138, 43)
