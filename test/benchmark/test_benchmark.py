@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -279,6 +280,54 @@ def test_the_plot_has_a_mark_and_a_label_per_configuration(settings, tmp_path, m
     assert len({line.get_marker() for line in axes.lines}) == 2
     assert np.ptp(axes.get_ylim()) >= 1  # percent: negligible differences must not fill the axis
     assert cv2.imread(str(tmp_path / "plot.png")).shape[1] > 800
+
+
+@pytest.mark.parametrize(
+    "times",
+    [
+        [12.3],
+        [10.0, 10.001],
+        [9.2, 95.0],
+        [10.2, 16.3, 33.5, 140],
+        [0.001, 99999.0],
+    ],
+    ids=str,
+)
+def test_no_text_of_the_plot_touches_another(times, tmp_path, monkeypatch):
+    pytest.importorskip("matplotlib", reason="matplotlib is not installed")
+    from matplotlib.figure import Figure
+
+    from fcn_road_seg.benchmark.plot import plot_side_by_side
+
+    drawn = []
+    monkeypatch.setattr(Figure, "savefig", lambda self, path, **_: (drawn.append(self), Path(path).touch()))
+    name = "road-segmentation-adas-0001, letterboxed"
+    entries = [
+        {"system": name, "precision": "bf16", "p50_ms": ms, "sets": {f"set_{i}": {"max_f": 0.9} for i in range(9)}}
+        for ms in times
+    ]
+    plot_side_by_side(entries, "a processor with a long name, " * 4, tmp_path / "plot.png")
+    (figure,) = drawn
+    figure.draw_without_rendering()
+    (axes,) = figure.axes
+    across, up = (
+        [
+            tick.label1
+            for tick in [*axis.get_major_ticks(), *axis.get_minor_ticks()]
+            if axis.get_view_interval()[0] <= tick.get_loc() <= axis.get_view_interval()[1] and tick.label1.get_text()
+        ]
+        for axis in (axes.xaxis, axes.yaxis)
+    )
+    assert len(across) >= 2 and len(up) >= 2
+    texts = [*across, *up, axes.xaxis.label, axes.yaxis.label, *figure.texts, *axes.get_legend().get_texts()]
+    boxes = [text.get_window_extent() for text in texts]
+    assert not [
+        (texts[i].get_text(), texts[j].get_text())
+        for i, box in enumerate(boxes)
+        for j in range(i)
+        if box.overlaps(boxes[j])
+    ]
+    assert all(box.x0 >= 0 and box.y0 >= 0 and box.x1 <= figure.bbox.x1 and box.y1 <= figure.bbox.y1 for box in boxes)
 
 
 def test_highest_rate_by_bisection():
