@@ -19,7 +19,10 @@ from rosbags.rosbag2 import Reader as Ros2Reader
 from rosbags.serde import SerdeError
 from rosbags.typesys.store import Typestore
 
-from fcn_road_seg.bags.cut_off import CutOffFile, McapRecords, Ros1Records, SqliteRows
+from fcn_road_seg.bags.cut_off import CutOffFile
+from fcn_road_seg.bags.cut_off_mcap import McapRecords
+from fcn_road_seg.bags.cut_off_ros1 import Ros1Records
+from fcn_road_seg.bags.cut_off_sqlite import SqliteRows
 from fcn_road_seg.bags.types import (
     bag_types,
     full_name,
