@@ -55,7 +55,7 @@ def run_comparison(
             "sets": figures,
         },
     )
-    console, notes = Console(), cautions(*facts)
+    console, notes = Console(), cautions({"A": facts[0], "B": facts[1]})
     for name, found in figures.items():
         console.print(table(name, found))
     console.print(f"A: {args.compare[0]}; B: {args.compare[1]}", soft_wrap=True)
@@ -81,14 +81,15 @@ def weights_facts(name: str, segmenter: "RoadSegmenter", sets: "Mapping[str, Nam
     }
 
 
-def cautions(a: dict, b: dict) -> list[str]:
-    """Sentences about what makes a comparison unfair, from the `weights_facts` of both."""
+def cautions(named: Mapping[str, dict]) -> list[str]:
+    """Sentences about what makes figures unfair, from the `weights_facts` of one or two weights by their names."""
     sentences = []
-    if a["precision"] != b["precision"]:
+    if len({facts["precision"] for facts in named.values()}) > 1:
+        (a, first), (b, second) = ((name, facts["precision"]) for name, facts in named.items())
         sentences.append(
-            f"A runs in {a['precision']} and B in {b['precision']}: --precision compares the weights in one arithmetic."
+            f"{a} runs in {first} and {b} in {second}: --precision compares the weights in one arithmetic."
         )
-    for side, facts in (("A", a), ("B", b)):
+    for side, facts in named.items():
         sentences += [
             f"{side} was trained on {seen} of these frames of {name}."
             for name, seen in facts["trained_on"].items()

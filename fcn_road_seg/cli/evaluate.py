@@ -14,16 +14,17 @@ from fcn_road_seg.cli.options import (
 )
 from fcn_road_seg.errors import UserError
 
-MODES = ("metres", "report", "flicker", "corruptions", "data", "submission")
-"""Options that replace KITTI Road's metrics; at most one of them, but --compare goes with --data and --report."""
+MODES = ("metres", "report", "gallery", "flicker", "corruptions", "data", "submission")
+"""Options that replace KITTI Road's metrics; at most one of them, but --compare and --gallery go with --data, and
+--compare with --report or --gallery."""
 
 
 def add_parser(subparsers: Subparsers) -> argparse.ArgumentParser:
     parser = subparsers.add_parser(
         "evaluate",
         help="measure the accuracy on KITTI Road or on any labelled frames, or compare two weights",
-        epilog="At most one of --metres, --report, --flicker, --corruptions, --data and --submission can be given, but "
-        "--compare takes --root or --data, and --report.",
+        epilog="At most one of --metres, --report, --gallery, --flicker, --corruptions, --data and --submission can be "
+        "given, but --compare and --gallery take --root or --data, and --compare takes --report or --gallery.",
     )
     parser.add_argument("--root", type=Path, help="KITTI Road folder, the one that holds training/")
     parser.add_argument(
@@ -49,6 +50,19 @@ def add_parser(subparsers: Subparsers) -> argparse.ArgumentParser:
         metavar="DIR",
         help="instead, write an HTML page there: figures by scene and distance, curves, classes near errors, the worst "
         "frames; needs --root or --camvid",
+    )
+    parser.add_argument(
+        "--gallery",
+        type=Path,
+        metavar="DIR",
+        help="instead, write an HTML page there of what goes right and what goes wrong: typical and worst frames, "
+        "errors near vehicles and rail tracks; needs --root, --data or --unlabelled; --compare BEFORE NOW shows both",
+    )
+    parser.add_argument(
+        "--unlabelled",
+        type=Path,
+        metavar="INPUT",
+        help="with --gallery: your own frames without labels: a folder of images, a KITTI raw drive or a video",
     )
     parser.add_argument("--camvid", type=Path, metavar="DIR", help="with --report: CamVid's test part too")
     parser.add_argument(
@@ -98,6 +112,8 @@ def add_parser(subparsers: Subparsers) -> argparse.ArgumentParser:
 def run(args: argparse.Namespace) -> int:
     _check(args)
     args.split, args.bev, args.part = args.split or "all", args.bev or "devkit", args.part or "val"
+    if args.gallery:
+        return evaluate_modes.gallery(args)
     if args.compare:
         return evaluate_modes.comparison(args)
     if args.submission:
@@ -122,12 +138,16 @@ def _check(args: argparse.Namespace) -> None:
         UserError: options exclude each other, or one needs another that is missing.
     """
     modes = [f"--{mode}" for mode in MODES if getattr(args, mode) not in (None, False)]
+    if args.gallery:
+        _check_gallery(args, modes)
     if args.compare:
         _check_comparison(args, modes)
-    elif len(modes) > 1:
+    elif len(modes) > 1 and not args.gallery:
         raise UserError(f"{', '.join(modes[:-1])} and {modes[-1]} exclude each other: give one of them")
     if args.camvid and not args.report:
         raise UserError("--camvid needs --report")
+    if args.unlabelled and not args.gallery:
+        raise UserError("--unlabelled needs --gallery")
     if args.data and args.root:
         raise UserError("--data and --root exclude each other: give KITTI Road as --data kitti_road:DIR")
     if args.split and not args.root:
@@ -150,11 +170,19 @@ def _check(args: argparse.Namespace) -> None:
         raise UserError("give a KITTI Road folder with --root, or --data, --metres or --flicker, which work without it")
 
 
+def _check_gallery(args: argparse.Namespace, modes: list[str]) -> None:
+    others = [mode for mode in modes if mode not in ("--data", "--gallery")]
+    if others:
+        raise UserError(f"--gallery and {others[0]} exclude each other: give one of them")
+    if not (args.root or args.data or args.unlabelled):
+        raise UserError("--gallery needs frames: give --data, --unlabelled, or a KITTI Road folder with --root")
+
+
 def _check_comparison(args: argparse.Namespace, modes: list[str]) -> None:
-    others = [mode for mode in modes if mode not in ("--data", "--report")]
+    others = [mode for mode in modes if mode not in ("--data", "--report", "--gallery")]
     if others:
         raise UserError(f"--compare and {others[0]} exclude each other: give one of them")
-    if not (args.root or args.data):
+    if not (args.root or args.data or args.unlabelled):
         raise UserError("--compare needs labelled frames: give --data, or a KITTI Road folder with --root")
     if args.weights:
         raise UserError("--compare names the weights: leave out --weights")

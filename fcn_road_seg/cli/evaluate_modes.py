@@ -147,6 +147,16 @@ def report(args: argparse.Namespace) -> int:
     return 0
 
 
+def gallery(args: argparse.Namespace) -> int:
+    """`--gallery`: the HTML page of typical and worst frames."""
+    from fcn_road_seg.cli.gallery import run_gallery
+
+    sets: dict = {"kitti_road": _kitti_road(args)} if args.root else {}
+    sets |= data_sets(args.data, args.label_map, args.part) if args.data else {}
+    part = {"split": args.split} if args.root else {"part": args.part} if args.data else {}
+    return run_gallery(args, sets, part, lambda segmenter: _segment(args, segmenter))
+
+
 def flicker(args: argparse.Namespace) -> int:
     """`--flicker`: steadiness on a drive."""
     from rich.console import Console

@@ -36,11 +36,14 @@ A sign may be a traffic light there, and a bicyclist is two classes, so both are
 class CamVid(Samples):
     """The frames of one or more of CamVid's parts ("train", "val", "test").
 
+    `Sample.classes` are indices into `class_names`, which are `CLASSES`.
+
     Raises:
         DatasetError: a part's folder is missing, or a frame has no annotation.
     """
 
     def __init__(self, root: str | Path, parts: Sequence[str] = ("train", "val", "test")):
+        self.class_names = CLASSES
         self.frames: list[tuple[Path, Path]] = []
         for part in parts:
             folder = Path(root) / part

@@ -34,7 +34,8 @@ INSTANCES = 1000  # instanceIds from here up are class id * 1000 + instance
 class Cityscapes(Samples):
     """The frames of one part of Cityscapes, read on demand.
 
-    `Sample.classes` are indices into `CLASSES`; the other classes are ignored in them. The own vehicle is not road.
+    `Sample.classes` are indices into `class_names`, which are `CLASSES`; the other classes are ignored in them. The own
+    vehicle is not road.
 
     Args:
         root: the folder that holds `leftImg8bit/` and `gtFine/` or `gtCoarse/`, or their zip files, which
@@ -71,7 +72,13 @@ class Cityscapes(Samples):
                     self.frames.append((image, label))
         if not self.frames:
             raise DatasetError(f"{images} has no CITY/*_{IMAGES}.png")
-        self._labels, self._classes = tables(also_road)
+        self._labels = tables(also_road)[0]
+        self.name_classes(CLASSES)
+
+    def name_classes(self, names: Sequence[str]) -> None:
+        """Have `Sample.classes` be indices into these of Cityscapes' classes."""
+        self.class_names = names
+        self._classes = tables(classes=names)[1]
 
     def __len__(self) -> int:
         return len(self.frames)
@@ -109,12 +116,12 @@ def class_ids() -> dict[str, int]:
     return {entry.name: entry.id for entry in datasets.Cityscapes.classes if entry.id >= 0}
 
 
-def tables(also_road: Sequence[str] = ()) -> tuple[np.ndarray, np.ndarray]:
-    """The label of each of Cityscapes' ids and its index in `CLASSES`, uint8 34 each."""
+def tables(also_road: Sequence[str] = (), classes: Sequence[str] = CLASSES) -> tuple[np.ndarray, np.ndarray]:
+    """The label of each of Cityscapes' ids and its index in `classes`, uint8 34 each."""
     ids = class_ids()
     labels = np.full(len(ids), NOT_ROAD, np.uint8)
     labels[[ids[name] for name in IGNORED]] = IGNORE
     labels[[ids[name.replace("_", " ")] for name in ("road", *also_road)]] = ROAD
-    classes = np.full(len(ids), IGNORE, np.uint8)
-    classes[[ids[name] for name in CLASSES]] = np.arange(len(CLASSES))
-    return labels, classes
+    indices = np.full(len(ids), IGNORE, np.uint8)
+    indices[[ids[name] for name in classes]] = np.arange(len(classes))
+    return labels, indices

@@ -45,6 +45,7 @@ class Together(Samples):
     """Several data sets, one after the other."""
 
     def __init__(self, datasets: Sequence[NamedSamples]):
+        self.datasets = datasets
         self.names = [name for dataset in datasets for name in dataset.names]
         self.places = [(dataset, i) for dataset in datasets for i in range(len(dataset))]
 

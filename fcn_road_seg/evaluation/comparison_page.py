@@ -6,13 +6,14 @@ from pathlib import Path
 import numpy as np
 
 from fcn_road_seg.evaluation.comparison import Contestant, verdict
+from fcn_road_seg.evaluation.error_picture import error_picture, label_picture
 from fcn_road_seg.evaluation.html_page import write_page
-from fcn_road_seg.evaluation.html_report import COLOURS, WORST, error_picture, figure_of
+from fcn_road_seg.evaluation.html_report import WORST, figure_of
 from fcn_road_seg.evaluation.inference_loop import segmented
 from fcn_road_seg.evaluation.paired_bootstrap import CONFIDENCE, DRAWS
 from fcn_road_seg.files.output import whole_file
 from fcn_road_seg.frames.image_file import write_image
-from fcn_road_seg.frames.sample import ROAD, Sample, Samples
+from fcn_road_seg.frames.sample import Sample, Samples
 
 
 def write_comparison(
@@ -49,7 +50,7 @@ def write_comparison(
         pictures = [{**per_frame[i], "pictures": paths} for i, paths in zip(ranked, shown, strict=True)]
         sections.append({"title": title, "key": key, "frames": found["frames"], "rows": rows, "pictures": pictures})
     bootstrap = {"draws": DRAWS, "confidence": CONFIDENCE}
-    values = {"command": command, "facts": facts, "notes": notes, "sections": sections, "colours": COLOURS}
+    values = {"command": command, "facts": facts, "notes": notes, "sections": sections}
     write_page(folder, "comparison.html", **values, **bootstrap)
 
 
@@ -70,11 +71,6 @@ def _write_pictures(
             write_image(folder / path, picture)
             written[-1].append({"title": title, "path": path})
     return written
-
-
-def label_picture(image: np.ndarray, label: np.ndarray) -> np.ndarray:
-    """A frame, uint8 H x W x 3 RGB, as `error_picture` shows an answer without errors."""
-    return error_picture(image, label, np.where(label == ROAD, np.uint8(255), np.uint8(0)), 0.5)
 
 
 def plot_frames(path: Path, per_frame: Sequence[Mapping]) -> None:

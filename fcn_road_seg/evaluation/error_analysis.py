@@ -72,7 +72,7 @@ class ErrorAnalysis:
             counts.add(probability[rows], label[rows])
 
     def _add_borders(self, label: np.ndarray, wrong: np.ndarray, counted: np.ndarray) -> None:
-        other = np.where(label == ROAD, _distance(label == NOT_ROAD), _distance(label == ROAD))
+        other = np.where(label == ROAD, distance_to(label == NOT_ROAD), distance_to(label == ROAD))
         band = np.digitize(other, BORDERS, right=True)
         for column, pixels in enumerate((counted, wrong & (label == NOT_ROAD), wrong & (label == ROAD))):
             self._borders[:, column] += np.bincount(band[pixels], minlength=len(BORDERS) + 1)
@@ -80,7 +80,7 @@ class ErrorAnalysis:
     def _add_classes(self, classes: np.ndarray, called: np.ndarray, wrong: np.ndarray, counted: np.ndarray) -> None:
         for i in np.unique(classes[classes != IGNORE]):
             there = classes == i
-            near = counted & (_distance(there) <= NEAR)
+            near = counted & (distance_to(there) <= NEAR)
             self._classes[i] += [there.sum(), (there & called).sum(), near.sum(), (near & wrong).sum()]
 
     def figures(self) -> dict:
@@ -104,11 +104,11 @@ class ErrorAnalysis:
         borders = [
             {
                 "pixels": [edges[i], edges[i + 1]],
-                "share": _share(pixels[i], pixels.sum()),
-                "error_rate": _share(wrong[i], pixels[i]),
-                "errors": _share(wrong[i], wrong.sum()),
-                "false_road": _share(false[i], wrong.sum()),
-                "missed_road": _share(missed[i], wrong.sum()),
+                "share": share(pixels[i], pixels.sum()),
+                "error_rate": share(wrong[i], pixels[i]),
+                "errors": share(wrong[i], wrong.sum()),
+                "false_road": share(false[i], wrong.sum()),
+                "missed_road": share(missed[i], wrong.sum()),
             }
             for i in range(len(pixels))
         ]
@@ -116,10 +116,10 @@ class ErrorAnalysis:
             {
                 "class": name,
                 "pixels": int(row[0]),
-                "called_road": _share(row[1], row[0]),
-                "false_road": None if name == "road" else _share(row[1], false.sum()),
-                "near": _share(row[2], pixels.sum()),
-                "errors_near": _share(row[3], wrong.sum()),
+                "called_road": share(row[1], row[0]),
+                "false_road": None if name == "road" else share(row[1], false.sum()),
+                "near": share(row[2], pixels.sum()),
+                "errors_near": share(row[3], wrong.sum()),
             }
             for name, row in zip(self.class_names, self._classes, strict=True)
         ]
@@ -134,7 +134,7 @@ class ErrorAnalysis:
                 for scene, (names, counts) in self.scenes.items()
             ],
             "bands": [
-                {"metres": list(band), **row, "errors": _share(errors, sum(band_errors))}
+                {"metres": list(band), **row, "errors": share(errors, sum(band_errors))}
                 for band, row, errors in zip(BANDS, in_bands, band_errors, strict=True)
             ]
             if seen
@@ -152,8 +152,8 @@ def rates(counts: PixelCounts, threshold: float) -> dict[str, float | None]:
     defined = counts.road.any() and counts.other.any()
     return {
         "max_f": counts.metrics(threshold).max_f if defined else None,
-        "precision": _share(hits, called),
-        "recall": _share(hits, road),
+        "precision": share(hits, called),
+        "recall": share(hits, road),
         "iou": counts.iou(threshold),
     }
 
@@ -163,11 +163,12 @@ def _errors(counts: PixelCounts, threshold: float) -> int:
     return int(counts.other[level:].sum() + counts.road[:level].sum())
 
 
-def _share(part: float, whole: float) -> float | None:
+def share(part: float, whole: float) -> float | None:
+    """A fraction, 0..1; None of nothing."""
     return float(part / whole) if whole else None
 
 
-def _distance(there: np.ndarray) -> np.ndarray:
+def distance_to(there: np.ndarray) -> np.ndarray:
     """Distance in pixels to the nearest pixel of `there`, bool H x W -> float32 H x W; infinite if it is empty."""
     if not there.any():
         return np.full(there.shape, np.float32(np.inf))

@@ -4,21 +4,27 @@ from pathlib import Path
 from typing import Any
 
 from fcn_road_seg.errors import UserError
+from fcn_road_seg.evaluation.error_picture import COLOURS, MEANINGS
 from fcn_road_seg.files.output import check_writable_folder, write_whole
 from fcn_road_seg.inference.segmenter import RoadSegmenter
 
 
-def prepare(folder: Path) -> None:
+def prepare(folder: Path, option: str = "--report") -> None:
     """Create the folder of a page, and in it `frames` for its pictures.
+
+    Args:
+        option: which asked for the page; all but --gallery need matplotlib.
 
     Raises:
         UserError: it cannot be written to, or matplotlib or Jinja2 is not installed.
     """
     try:
         import jinja2  # noqa: F401
-        from matplotlib.figure import Figure  # noqa: F401
+
+        if option != "--gallery":
+            from matplotlib.figure import Figure  # noqa: F401
     except ImportError as error:
-        raise UserError(f"--report needs {error.name}: pip install matplotlib jinja2") from None
+        raise UserError(f"{option} needs {error.name}: pip install matplotlib jinja2") from None
     check_writable_folder(folder / "frames")
     (folder / "frames").mkdir(parents=True, exist_ok=True)
 
@@ -30,6 +36,7 @@ def write_page(folder: Path, template: str, **values: Any) -> None:
     environment = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=True)
     environment.filters["percent"] = lambda share: "–" if share is None else f"{100 * share:.2f}"
     environment.filters["points"] = lambda share: "–" if share is None else f"{100 * share:+.2f}"
+    environment.globals["legend"] = [(COLOURS[name], meaning) for name, meaning in MEANINGS.items()]
     write_whole(folder / "index.html", environment.get_template(template).render(values))
 
 

@@ -4,7 +4,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-import cv2
 import numpy as np
 
 from fcn_road_seg.datasets import camvid, kitti_road
@@ -12,6 +11,7 @@ from fcn_road_seg.datasets.camvid import CamVid
 from fcn_road_seg.datasets.kitti_road import KittiRoad
 from fcn_road_seg.evaluation.birds_eye import BirdsEyeView, Sampling
 from fcn_road_seg.evaluation.error_analysis import NEAR, ErrorAnalysis
+from fcn_road_seg.evaluation.error_picture import error_picture
 from fcn_road_seg.evaluation.html_page import prepare, weights_facts, write_page
 from fcn_road_seg.evaluation.inference_loop import Segment, Track, segmented
 from fcn_road_seg.evaluation.kitti_camera import calibrated
@@ -19,7 +19,7 @@ from fcn_road_seg.evaluation.metrics import LEVELS, PixelCounts, called_road
 from fcn_road_seg.evaluation.temperature_scaling import BINS, expected_calibration_error
 from fcn_road_seg.files.output import whole_file
 from fcn_road_seg.frames.image_file import write_image
-from fcn_road_seg.frames.sample import IGNORE, ROAD, Sample
+from fcn_road_seg.frames.sample import Sample
 from fcn_road_seg.inference.segmenter import RoadSegmenter
 from fcn_road_seg.postprocess.threshold import threshold_level
 
@@ -29,8 +29,6 @@ if TYPE_CHECKING:
 
 WORST = 12
 """Number of frames per data set that are shown as pictures."""
-COLOURS = {"found": (0, 200, 0), "missed": (255, 0, 0), "false": (0, 80, 255)}
-"""RGB, as on KITTI Road's server: true positives, false negatives, false positives."""
 
 
 class LabelledSet(NamedTuple):
@@ -108,7 +106,7 @@ def write_report(
     threshold = segmenter.threshold
     sections = [_section(folder, str(i), s, segment, threshold, track, worst) for i, s in enumerate(sets)]
     facts = {"command": command, **weights_facts(segmenter)}
-    write_page(folder, "report.html", facts=facts, sections=sections, near=NEAR, colours=COLOURS)
+    write_page(folder, "report.html", facts=facts, sections=sections, near=NEAR)
     return {
         "weights_sha256": segmenter.checkpoint.sha256,
         "threshold": threshold,
@@ -141,22 +139,6 @@ def _section(
         write_image(folder / "frames" / f"{key}_{number:02d}.jpg", picture)
     pictures = [{**frame, "path": f"frames/{key}_{number:02d}.jpg"} for number, frame in enumerate(ranked)]
     return {"title": labelled.title, "key": key, "figures": figures, "pictures": pictures}
-
-
-def error_picture(image: np.ndarray, label: np.ndarray, probability: np.ndarray, threshold: float) -> np.ndarray:
-    """A frame in grey, tinted where road was found, missed or wrongly found, see `COLOURS`.
-
-    Args:
-        image: uint8 H x W x 3 RGB; label: uint8 H x W, of which 255, ignored, is darkened; probability: P(road) x
-            255, uint8 H x W; threshold: 0..1.
-    """
-    grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
-    picture = np.repeat(grey[..., None], 3, axis=-1)
-    called, road, counted = probability >= threshold_level(threshold), label == ROAD, label != IGNORE
-    for name, where in (("found", called & road), ("missed", ~called & road), ("false", called & ~road & counted)):
-        picture[where] = picture[where] // 2 + np.array(COLOURS[name], np.uint8) // 2
-    picture[~counted] //= 3
-    return picture
 
 
 def plot_curves(path: Path, perspective: PixelCounts, birds_eye: PixelCounts, threshold: float) -> None:

@@ -167,13 +167,17 @@ def _png_ends(content: bytes) -> bool:
     return False
 
 
-def write_image(path: str | Path, image: np.ndarray) -> None:
+def write_image(path: str | Path, image: np.ndarray, quality: int | None = None) -> None:
     """Write a uint8 image, H x W x 3 RGB or H x W grey, in the format of the path's suffix.
+
+    Args:
+        quality: of a JPEG, 0..100; None is OpenCV's 95.
 
     Raises:
         OSError: the file cannot be written.
     """
     if image.ndim == 3:
         image = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
-    _, content = cv2.imencode(Path(path).suffix, image)
+    options = [] if quality is None else [cv2.IMWRITE_JPEG_QUALITY, quality]
+    _, content = cv2.imencode(Path(path).suffix, image, options)
     write_whole(path, content.data)  # cv2.imwrite does not report a full disk

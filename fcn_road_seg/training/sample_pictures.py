@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 import cv2
 import numpy as np
 
-from fcn_road_seg.evaluation.html_report import error_picture
+from fcn_road_seg.evaluation.error_picture import error_picture
 from fcn_road_seg.evaluation.inference_loop import Segment
 from fcn_road_seg.frames.sample import Samples
 

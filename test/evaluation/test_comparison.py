@@ -11,8 +11,8 @@ from tiny_kitti import write_folder
 from fcn_road_seg.cli.main import main
 from fcn_road_seg.evaluation.comparison import Contestant, compare, verdict
 from fcn_road_seg.evaluation.comparison_page import write_comparison
+from fcn_road_seg.evaluation.error_picture import COLOURS, OPACITY
 from fcn_road_seg.evaluation.html_page import prepare
-from fcn_road_seg.evaluation.html_report import COLOURS
 from fcn_road_seg.frames.image_file import read_rgb, write_image
 from fcn_road_seg.frames.sample import Sample
 from fcn_road_seg.inference.checkpoint import Metadata, save
@@ -131,10 +131,12 @@ def test_the_pictures_show_what_each_got_wrong(page):
     def colour(picture: str, column: int) -> np.ndarray:
         return read_rgb(page / "frames" / f"0_01_{picture}.jpg")[:, 8 * column + 3 : 8 * column + 5].mean((0, 1))
 
-    shade = 1 // 2  # half of the grey frame
+    def tint(name: str) -> np.ndarray:  # of a black frame
+        return np.array(COLOURS[name]) * OPACITY[name]
+
     for picture, column, name in (("A", 0, "found"), ("A", 3, "missed"), ("A", 4, "false"), ("B", 3, "found")):
-        assert colour(picture, column) == pytest.approx(np.array(COLOURS[name]) // 2 + shade, abs=25), (picture, column)
-    assert colour("label", 3) == pytest.approx(np.array(COLOURS["found"]) // 2, abs=25)
+        assert colour(picture, column) == pytest.approx(tint(name), abs=25), (picture, column)
+    assert colour("label", 3) == pytest.approx(tint("found"), abs=25)
     assert colour("label", 4) == pytest.approx([1, 1, 1], abs=25) and colour("frame", 0) == pytest.approx(
         [1] * 3, abs=5
     )

@@ -89,6 +89,19 @@ def test_compare_takes_labelled_frames_and_two_weights(refuses, kitti):
     assert "--data and --root exclude each other" in refuses(*pair, *root, "--data", "camvid:camvid")
 
 
+def test_the_gallery_takes_frames_and_no_other_mode(refuses, kitti):
+    gallery, root = ["--gallery", "page"], ["--root", str(kitti)]
+    for mode in (["--metres"], ["--report", "page"], ["--flicker"], ["--corruptions"], ["--submission", "out"]):
+        assert f"--gallery and {mode[0]} exclude each other" in refuses(*gallery, *mode, *root)
+    assert "--gallery needs frames" in refuses(*gallery)
+    assert "--gallery needs frames" in refuses(*gallery, "--compare", "full", "lite")
+    assert "--unlabelled needs --gallery" in refuses(*root, "--unlabelled", "film.mp4")
+    assert "there is no drive film.mp4" in refuses(*gallery, "--unlabelled", "film.mp4")
+    assert "nowhere is not a KITTI Road folder" in refuses(*gallery, "--root", "nowhere")
+    assert "--bev belongs to KITTI Road's metrics" in refuses(*gallery, *root, "--bev", "exact")
+    assert "leave out --weights" in refuses(*gallery, *root, "--compare", "full", "lite", "--weights", "lite")
+
+
 def test_options_of_one_mode_are_refused_elsewhere(refuses, kitti):
     root = ["--root", str(kitti)]
     assert "--part needs data sets" in refuses(*root, "--part", "all")
