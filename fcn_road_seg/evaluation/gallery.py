@@ -113,8 +113,8 @@ def measure(contestants: Sequence[Contestant], dataset: Samples, track: Track = 
     for sample, answers in segmented(lambda image: [each.segment(image) for each in contestants], track(dataset)):
         counted = sample.label != IGNORE
         parts = [problem.where(sample) & counted for problem in found]
-        frames += [bool(part.any()) for part in parts]
-        pixels += [part.sum() for part in parts]
+        frames += np.array([part.any() for part in parts], np.int64)
+        pixels += np.array([part.sum() for part in parts], np.int64)
         figures = []
         for n, (probability, each) in enumerate(zip(answers, contestants, strict=True)):
             counts = PixelCounts()
@@ -125,7 +125,7 @@ def measure(contestants: Sequence[Contestant], dataset: Samples, track: Track = 
             figures.append({"error_rate": error_rate, **rates(counts, each.threshold)})
             wrong_in_all[n] += wrong.sum()
             wrong_here = [int((part & wrong).sum()) for part in parts]
-            wrong_there[:, n] += wrong_here
+            wrong_there[:, n] += np.array(wrong_here, np.int64)
         wrong_by_title = {problem.title: wrong for problem, wrong in zip(found, wrong_here, strict=True)}
         per_frame.append({"name": sample.name, "weights": figures, "wrong": wrong_by_title})
     every_pixel = totals[0].road.sum() + totals[0].other.sum()

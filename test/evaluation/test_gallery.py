@@ -69,6 +69,13 @@ def test_errors_near_vehicles_worked_by_hand():
     assert [w["error_rate"] for w in figures["per_frame"][0]["weights"]] == [0.02, 0.06]
 
 
+def test_frames_without_a_named_problem():
+    sample = street("a", 5, 5)
+    figures = measure([misses(30)], [Sample(sample.image, sample.label, "a")])
+    assert figures["problems"] == [] and figures["per_frame"][0]["wrong"] == {}
+    assert figures["weights"][0]["precision"] == 1
+
+
 def test_typical_and_worst_frames_and_those_of_each_problem():
     rates = [0.05, 0.01, 0.5, 0.02, 0.03, 0.04, 0.06]
     per_frame = [
