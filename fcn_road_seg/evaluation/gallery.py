@@ -42,7 +42,7 @@ class Problem(NamedTuple):
 
 
 class Unlabelled:
-    """One's own frames without labels, read anew in each iteration; their labels are ignored everywhere.
+    """One's own frames without labels, read again in each iteration; their labels are ignored everywhere.
 
     Args:
         path: see `open_drive`.
