@@ -63,7 +63,8 @@ def player(context, bag):
     try:
         get_package_prefix("ros2bag")
     except PackageNotFoundError:
-        return road_seg("play", bag, "--clock", "--wait", "60", *options)
+        listener = LaunchConfiguration("name", default="road_seg")
+        return road_seg("play", bag, "--clock", "--wait-for", listener, "--wait", "60", *options)
     overrides = PathJoinSubstitution([SHARE, "config", "tf_static_qos_overrides.yaml"])
     options += ["--clock", CLOCK_HZ, "--qos-profile-overrides-path", overrides, "--disable-keyboard-controls"]
     return ExecuteProcess(cmd=["ros2", "bag", "play", bag, *options], output="screen")

@@ -123,7 +123,7 @@ def test_the_nav2_demo_s_arguments_are_the_vehicle_s_parameters(repository):
 @pytest.mark.parametrize(
     "verb, arguments",
     [
-        ("play", ["BAG", "--clock", "--rate", "1.0", "--loop"]),
+        ("play", ["BAG", "--clock", "--wait-for", "road_seg", "--wait", "60", "--rate", "1.0", "--loop"]),
         ("kitti-to-bag", ["DRIVE", "--out", "BAG"]),
     ],
 )

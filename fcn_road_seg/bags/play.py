@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ from fcn_road_seg.errors import UserError
 from fcn_road_seg.ros.start import refusals, start_ros
 
 DISCOVERY_SECONDS = 1.0
-"""Time from the first matched subscriber to the first message, for other subscribers and for both sides of a match."""
+"""Time from the discovery of the subscribers to the first message, for further ones and for both sides of a match."""
 DELIVERY_SECONDS = 0.5
 """Time to deliver the last messages before the publishers are destroyed."""
 MIN_LAP = SECOND // 10
@@ -61,6 +61,8 @@ class PlayOptions:
     wait: float = 3.0
     """Maximum seconds to wait for the first subscriber: discovery takes time, and so does the road_seg node, which
     adapts to the publisher's QoS. 0 starts immediately."""
+    wait_for: Collection[str] = ()
+    """Names of nodes that must all have subscribed, instead of any: others may be discovered before them."""
 
 
 @dataclass(frozen=True)
@@ -274,12 +276,21 @@ class Player:
     def _connect(self) -> None:
         """Wait for subscribers to discover the publishers."""
         self._on_position(Position(0.0, (self._end - self._start) / SECOND, 0, "connecting"))
-        publishers = set(self._publishers.values())
         give_up = time.monotonic() + self._options.wait
-        while not any(publisher.get_subscription_count() for publisher in publishers):
+        while missing := self._missing_subscribers():
             if time.monotonic() >= give_up:
                 if self._options.wait:
-                    self._notify(f"no subscriber within {self._options.wait:g} s; playing anyway")
+                    self._notify(f"{missing} within {self._options.wait:g} s; playing anyway")
                 return
             self._executor.spin_once(timeout_sec=0.05)
         time.sleep(DISCOVERY_SECONDS)
+
+    def _missing_subscribers(self) -> str:
+        """Which subscribers have not been discovered, in words; empty if nothing is missing."""
+        publishers = set(self._publishers.values())
+        if not self._options.wait_for:
+            return "" if any(publisher.get_subscription_count() for publisher in publishers) else "no subscriber"
+        topics = {publisher.topic_name for publisher in publishers}
+        found = {info.node_name for topic in topics for info in self._node.get_subscriptions_info_by_topic(topic)}
+        missing = sorted(set(self._options.wait_for) - found)
+        return f"no subscription of {' and '.join(missing)}" if missing else ""

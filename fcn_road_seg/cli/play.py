@@ -59,6 +59,9 @@ def add_parser(subparsers: Subparsers) -> argparse.ArgumentParser:
         metavar="SECONDS",
         help="maximum time to wait for a subscriber (default: %(default)g)",
     )
+    parser.add_argument(
+        "--wait-for", nargs="+", default=[], metavar="NODE", help="wait until all these nodes subscribe, instead of any"
+    )
     add_json_option(parser)
     return parser
 
@@ -83,6 +86,7 @@ def run(args: argparse.Namespace) -> int:
         remap=dict(map(renaming, args.remap)),
         skip_gaps=args.skip_gaps,
         wait=args.wait,
+        wait_for=args.wait_for,
     )
     console = Console(stderr=True, highlight=False, soft_wrap=True)
     columns = TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[time]}")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from fcn_road_seg.bags.reader import BagReader, Connection, open_bag
 from fcn_road_seg.demo.bag import DriveInBag
-from fcn_road_seg.ros.child_process import ChildProcess
+from fcn_road_seg.ros.child_process import START_SECONDS, ChildProcess
 
 if TYPE_CHECKING:
     from rclpy.node import Node
@@ -20,12 +20,13 @@ if TYPE_CHECKING:
 def player_process(drive: DriveInBag, rate: float, out: Path, environment: dict[str, str]) -> ChildProcess:
     """Start `road_seg play` with a drive, remapped to ``image`` and ``camera_info``, at `rate` frames per second.
 
-    It writes its figures to `out`/player.json.
+    It begins when the node and the recorder subscribe, and writes its figures to `out`/player.json.
     """
     names = drive.remapped
     arguments = ["play", str(drive.path), "--topics", *names]
     arguments += [argument for topic, name in names.items() for argument in ("--remap", f"{topic}:={name}")]
-    arguments += ["--rate", str(rate / drive.rate), "--wait", "30", "--json", str(out / "player.json")]
+    arguments += ["--rate", str(rate / drive.rate), "--json", str(out / "player.json")]
+    arguments += ["--wait-for", "road_seg", "recorder", "--wait", str(START_SECONDS)]
     return ChildProcess("fcn_road_seg.cli.main", arguments, out / "player.log", environment)
 
 

@@ -241,6 +241,16 @@ def test_rate_start_duration_topics(client, domain_id, tmp_path):
     assert 0 <= late["p50"] <= late["p99"] <= late["max"]
 
 
+def test_the_first_message_waits_for_the_nodes_that_must_get_it(client, domain_id, tmp_path, monkeypatch):
+    monkeypatch.setenv("ROS_DOMAIN_ID", str(domain_id))
+    received, notices = listen(client, TALK), []
+    bag = talk(tmp_path / "bag", count=2)
+    play(bag, PlayOptions(wait=TIMEOUT, wait_for=["client"]), notices.append)
+    client.spin_until(lambda: len(received) == 2, "both messages")
+    play(bag, PlayOptions(wait=0.5, wait_for=["late"]), notices.append)
+    assert notices == ["no subscription of late within 0.5 s; playing anyway"]
+
+
 def test_loop_and_clock_until_interrupted(client, domain_id, tmp_path):
     bag = talk(tmp_path / "bag", 10)
     received, ticks = listen(client, TALK), listen(client, "/clock", Clock)

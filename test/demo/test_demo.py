@@ -15,9 +15,10 @@ from fcn_road_seg.bags.reader import open_bag
 from fcn_road_seg.bags.writer import new_bag
 from fcn_road_seg.cli.demo import summary
 from fcn_road_seg.datasets.drive import Drive, DriveFrame, open_drive
-from fcn_road_seg.demo.bag import IMAGE, write_drive
+from fcn_road_seg.demo.bag import IMAGE, DriveInBag, write_drive
 from fcn_road_seg.demo.pace import CALLS, seconds_per_frame, sustained_rate
 from fcn_road_seg.demo.panel import panel
+from fcn_road_seg.demo.player import player_process
 from fcn_road_seg.demo.run import Recording
 from fcn_road_seg.demo.sheet import EvenlyChosen, captioned, contact_sheet
 from fcn_road_seg.demo.summary import figures, replaced, write_animation
@@ -258,6 +259,13 @@ def test_a_drive_at_a_rate_reports_the_frames_that_were_replaced(small_weights, 
     assert line in process.stdout.splitlines()[1] and newer <= 30 - answered
     player = json.loads((tmp_path / "out" / "player.json").read_text())
     assert player["messages"]["/image"] == 30
+
+
+def test_the_drive_at_a_rate_begins_when_node_and_recorder_listen(tmp_path, monkeypatch):
+    monkeypatch.setattr("fcn_road_seg.demo.player.ChildProcess", lambda module, arguments, *_: arguments)
+    drive = DriveInBag("drive", tmp_path, "/image", [0, 10**8], [None, None])
+    arguments = player_process(drive, 10, tmp_path, {})
+    assert arguments[arguments.index("--wait-for") + 1 :][:2] == ["road_seg", "recorder"]
 
 
 def test_a_kitti_drive_through_bag_player_node_and_recording(repository, shipped_weights, tmp_path):
