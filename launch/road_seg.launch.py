@@ -5,7 +5,9 @@ such as Nav2's. It is a LifecycleNode: including launch files can handle its tra
 """
 
 import os
+from pathlib import Path
 
+from ament_index_python import get_search_paths
 from launch import LaunchDescription
 from launch.actions import DeclareLaunchArgument, OpaqueFunction, SetEnvironmentVariable
 from launch.conditions import IfCondition
@@ -15,7 +17,7 @@ from launch_ros.parameter_descriptions import ParameterValue
 from launch_ros.substitutions import FindPackageShare
 
 SHARE = FindPackageShare("fcn_road_seg")
-FAST_DDS_PROFILES = ("FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE")  # the second is Fast DDS 2's
+FAST_DDS_PROFILES = {2: "FASTRTPS_DEFAULT_PROFILES_FILE", 3: "FASTDDS_DEFAULT_PROFILES_FILE"}
 RVIZ_IMAGE, RVIZ_OUTPUTS = "/camera/image_raw", "/road_seg"  # the topics in config/road_seg.rviz
 RVIZ_TOPICS = ("mask", "overlay", "points", "grid", "grid_updates", "scan", "boundary")
 
@@ -66,13 +68,14 @@ def camera_info_of(image):
 def set_profile(context):
     """Give every process the Fast DDS profile, without which it loses most camera frames that are not RELIABLE.
 
-    It would overrule the transports that FASTDDS_BUILTIN_TRANSPORTS chooses.
+    Fast DDS 2 (Humble, Jazzy) ignores the variable of Fast DDS 3, which in turn complains of the older one.
+    A profile would overrule the transports that FASTDDS_BUILTIN_TRANSPORTS chooses.
     """
-    variables = context.environment
-    if "FASTDDS_BUILTIN_TRANSPORTS" in variables:
+    version = 2 if any(Path(prefix, "share", "fastrtps").is_dir() for prefix in get_search_paths()) else 3
+    variable = FAST_DDS_PROFILES[version]
+    if {variable, "FASTDDS_BUILTIN_TRANSPORTS"} & set(context.environment):
         return []
-    profile = PathJoinSubstitution([SHARE, "config", "fastdds_profile.xml"])
-    return [SetEnvironmentVariable(name, profile) for name in FAST_DDS_PROFILES if name not in variables]
+    return [SetEnvironmentVariable(variable, PathJoinSubstitution([SHARE, "config", "fastdds_profile.xml"]))]
 
 
 def start(context):

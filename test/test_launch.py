@@ -16,10 +16,17 @@ from unittest.mock import MagicMock
 
 import pytest
 
-from fcn_road_seg.ros.environment import FAST_DDS_PROFILES, FAST_DDS_TRANSPORTS, isolated_ros_environment
+from fcn_road_seg.ros.environment import (
+    FAST_DDS_PROFILES,
+    FAST_DDS_TRANSPORTS,
+    fast_dds_version,
+    isolated_ros_environment,
+)
 from fcn_road_seg.ros.parameters import BY_NAME
 
 FILES = ["demo", "nav2_demo", "replay", "road_seg"]
+PROFILE = FAST_DDS_PROFILES[fast_dds_version(os.environ)]
+"""The variable that names the profile of the installed Fast DDS."""
 MODULES = {"launch", "launch_ros", "ament_index_python", "atexit", "os", "pathlib", "shutil", "tempfile", "yaml"}
 """What a launch file may import: nothing that downloads, evaluates or computes."""
 
@@ -149,14 +156,32 @@ def test_every_process_has_the_fast_dds_profile(launch_file):
         assert set(FAST_DDS_PROFILES.values()) <= {constant.value for constant in launch_file.of(ast.Constant)}
 
 
-@pytest.mark.parametrize("is_shutdown", [False, True])
-def test_a_replay_shuts_down_once(repository, monkeypatch, tmp_path, is_shutdown):
-    """Without launch, by what the launch file does with it: the ends of its commands after Ctrl-C ask for nothing."""
+@pytest.fixture
+def stand_ins(monkeypatch):
+    """Stand-ins for launch and launch_ros: a test looks at what a launch file does with them."""
     pytest.importorskip("ament_index_python", reason="ROS 2 is not installed")
-    names = ["actions", "event_handlers", "substitutions"]
-    modules = ["launch", *(f"launch.{name}" for name in names), "launch_ros", *(f"launch_ros.{name}" for name in names)]
-    for module in modules:
-        monkeypatch.setitem(sys.modules, module, MagicMock())
+    names = ["actions", "conditions", "event_handlers", "parameter_descriptions", "substitutions"]
+    for package in ("launch", "launch_ros"):
+        for module in (package, *(f"{package}.{name}" for name in names)):
+            monkeypatch.setitem(sys.modules, module, MagicMock())
+
+
+@pytest.mark.parametrize("installed, version", [("fastrtps", 2), ("fastdds", 3)])
+def test_the_profile_is_for_the_installed_fast_dds(stand_ins, repository, monkeypatch, tmp_path, installed, version):
+    (tmp_path / "share" / installed).mkdir(parents=True)
+    monkeypatch.setenv("AMENT_PREFIX_PATH", str(tmp_path))
+    set_profile = runpy.run_path(str(repository / "launch/road_seg.launch.py"))["set_profile"]
+    (action,) = set_profile(SimpleNamespace(environment={}))
+    set_variable = sys.modules["launch.actions"].SetEnvironmentVariable
+    assert action is set_variable.return_value
+    assert [call.args[0] for call in set_variable.call_args_list] == [FAST_DDS_PROFILES[version]]
+    for name in (FAST_DDS_PROFILES[version], FAST_DDS_TRANSPORTS):
+        assert set_profile(SimpleNamespace(environment={name: "own"})) == []
+
+
+@pytest.mark.parametrize("is_shutdown", [False, True])
+def test_a_replay_shuts_down_once(stand_ins, repository, monkeypatch, tmp_path, is_shutdown):
+    """The ends of its commands after Ctrl-C ask for nothing."""
     monkeypatch.setenv("AMENT_PREFIX_PATH", str(tmp_path))
     values = {"drive": str(tmp_path)}
     arguments = sys.modules["launch.substitutions"].LaunchConfiguration
@@ -186,7 +211,7 @@ PRINT_CALL = """#!{python}
 import json, os, sys
 files = [sys.argv[i + 1] for i, word in enumerate(sys.argv) if word == "--params-file"]
 texts = [open(file).read() for file in files]
-profiles = [os.environ.get(f"FAST{name}_DEFAULT_PROFILES_FILE") for name in ("RTPS", "DDS")]
+profiles = {name: value for name, value in os.environ.items() if name.endswith("_DEFAULT_PROFILES_FILE")}
 print(json.dumps([sys.argv, texts, profiles]))
 """
 INTERRUPT_ALL = """#!{python}
@@ -214,7 +239,7 @@ class Launched:
         self.code, self.output = code, output
         lines = re.findall(r"^\[([\w-]+)-\d+\] (\[\[.*)$", output, re.MULTILINE)
         self.processes = {name: json.loads(text) for name, text in lines}
-        """By executable: its command line, the contents of its parameter files, its profiles for Fast DDS 2 and 3."""
+        """By executable: its command line, the contents of its parameter files, its variables of Fast DDS profiles."""
 
     def command(self, executable: str) -> str:
         return " ".join(self.processes[executable][0][1:])
@@ -282,8 +307,8 @@ def test_the_node_takes_its_params_file(launch, repository):
     launched = launch("road_seg", "respawn:=false", "image:=/cam/image")
     assert launched.code == 0, launched.output
     (_, params, profiles) = launched.processes["road_seg_node"]
-    text = (repository / "config/fastdds_profile.xml").read_text()
-    assert [Path(profile).read_text() for profile in profiles] == [text, text]
+    assert profiles.keys() == {PROFILE}
+    assert Path(profiles[PROFILE]).samefile(repository / "config/fastdds_profile.xml")
     assert params[0] == (repository / "config/road_seg.yaml").read_text()
     assert all(
         word not in params[-1] or len(params) == 1 for word in ("weights", "device", "autostart", "use_sim_time")
@@ -294,15 +319,11 @@ def test_the_node_takes_its_params_file(launch, repository):
 
 
 @pytest.mark.parametrize(
-    "variables, profiles",
-    [
-        ({FAST_DDS_PROFILES[2]: "own.xml"}, ["own.xml", "fastdds_profile.xml"]),
-        ({FAST_DDS_TRANSPORTS: "UDPv4"}, [None] * 2),
-    ],
+    "variables, profiles", [({PROFILE: "own.xml"}, {PROFILE: "own.xml"}), ({FAST_DDS_TRANSPORTS: "UDPv4"}, {})]
 )
 def test_the_users_own_transports_are_kept(launch, variables, profiles):
     launched = launch("road_seg", "respawn:=false", **variables)
-    assert [profile and Path(profile).name for profile in launched.processes["road_seg_node"][2]] == profiles
+    assert launched.processes["road_seg_node"][2] == profiles
 
 
 def test_arguments_become_parameters_names_and_remappings(launch):
@@ -324,7 +345,7 @@ def test_arguments_become_parameters_names_and_remappings(launch):
         assert part in rviz + " "
     for topic in ("overlay", "points", "grid", "scan", "boundary"):
         assert f"/road_seg/{topic}:=seg/{topic}" in rviz
-    assert launched.processes["rviz2"][2] == launched.processes["road_seg_node"][2] != [None, None]
+    assert launched.processes["rviz2"][2] == launched.processes["road_seg_node"][2] != {}
 
 
 def test_the_demo_starts_camera_and_node(launch):
@@ -338,7 +359,7 @@ def test_the_demo_starts_camera_and_node(launch):
     for remapping in ("image:=camera/image_raw", "camera_info:=camera/camera_info"):
         assert remapping in launched.command("road_seg_node")
     assert "device: cpu" in launched.parameters("road_seg_node")
-    assert launched.processes["road_seg_camera"][2] == launched.processes["road_seg_node"][2] != [None, None]
+    assert launched.processes["road_seg_camera"][2] == launched.processes["road_seg_node"][2] != {}
 
 
 def test_the_nav2_demo_without_nav2_starts_the_stand_in(launch):
@@ -365,9 +386,9 @@ def test_a_drive_becomes_a_bag_that_is_played_when_the_node_is_active(launch, sm
     places = [launched.output.find(moment) for moment in moments]
     assert -1 not in places and places == sorted(places), launched.output
     out = re.search(r'"--out", "([^"]+)"', launched.output)[1]
-    assert launched.command("road_seg") == f"play {out} --clock --wait 60 --rate 1.0"
+    assert launched.command("road_seg") == f"play {out} --clock --wait-for road_seg --wait 60 --rate 1.0"
     assert not Path(out).parent.exists()
-    assert launched.processes["road_seg"][2][1].endswith("fastdds_profile.xml")
+    assert launched.processes["road_seg"][2][PROFILE].endswith("fastdds_profile.xml")
 
 
 def test_ros2_bag_play_is_used_where_it_is_installed(launch, small_weights, tmp_path):
