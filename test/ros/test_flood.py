@@ -1,4 +1,4 @@
-"""The latency contract under a flood: 100 Hz of 1242x375 for a minute."""
+"""The latency contract under a flood: 100 Hz of 1242x375 for half a minute."""
 
 import itertools
 import subprocess
@@ -19,7 +19,7 @@ from fcn_road_seg.ros.environment import isolated_ros_environment
 pytestmark = pytest.mark.slow
 
 BIG_CAMERA = Path(__file__).parents[1] / "big_camera.py"
-SECONDS, RATE = 60, 100
+SECONDS, RATE = 30, 100
 
 
 def test_under_a_flood_the_newest_frame_is_answered_and_nothing_grows(domain_id, shipped_weights, tmp_path):
