@@ -12,7 +12,7 @@ from pathlib import Path
 from fcn_road_seg.share import share_path
 
 FAST_DDS_PROFILES = {2: "FASTRTPS_DEFAULT_PROFILES_FILE", 3: "FASTDDS_DEFAULT_PROFILES_FILE"}
-"""The variable that names Fast DDS's profile, by its version; each version ignores the other's."""
+"""The variable that names Fast DDS's profile, by its version. Fast DDS 2 ignores the other, 3 complains of it."""
 FAST_DDS_TRANSPORTS = "FASTDDS_BUILTIN_TRANSPORTS"
 DISCOVERY_RANGE, LOCALHOST_ONLY = "ROS_AUTOMATIC_DISCOVERY_RANGE", "ROS_LOCALHOST_ONLY"
 LARGEST_DOMAIN = 232
