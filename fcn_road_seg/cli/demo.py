@@ -138,7 +138,7 @@ def run(args: argparse.Namespace) -> int:
             recording,
             args.out,
             args.animation,
-            lambda frames: track(frames, "drawing", len(recording.stamps), console=console),
+            lambda frames: track(frames, "rendering", len(recording.stamps), console=console),
         )
     write_json(args.json, result)
     print(summary(result))
