@@ -19,7 +19,7 @@ setup(
     python_requires=">=3.10",
     packages=find_packages(include=[NAME, f"{NAME}.*"]),
     package_data={
-        f"{NAME}.training": ["recipes/*.yaml"],
+        f"{NAME}.training": ["recipes/*.yaml", "instance_recipes/*.yaml"],
         f"{NAME}.datasets": ["splits/*.txt"],
         f"{NAME}.evaluation": ["*.html"],
         f"{NAME}.view": ["*.html"],

@@ -20,6 +20,7 @@ from fcn_road_seg.files.input import without_secrets
 
 VERBS = (
     "train",
+    "train_instances",
     "synthesize",
     "pseudo_label",
     "evaluate",

@@ -26,7 +26,7 @@ from fcn_road_seg.cli.training_inputs import (
     resolved_recipe,
 )
 from fcn_road_seg.errors import UserError
-from fcn_road_seg.training.recipe import FIELDS, RecipeError, recipe_names
+from fcn_road_seg.training.recipe import Recipe, RecipeError, fields_of, recipe_names
 
 
 def add_parser(subparsers: Subparsers) -> argparse.ArgumentParser:
@@ -76,12 +76,12 @@ def add_parser(subparsers: Subparsers) -> argparse.ArgumentParser:
     return parser
 
 
-def add_recipe_options(parser: argparse.ArgumentParser) -> None:
-    """Add an option for each field of a recipe but its name."""
+def add_recipe_options(parser: argparse.ArgumentParser, kind: type = Recipe) -> None:
+    """Add an option for each field of a kind of recipe but its name."""
     overrides = parser.add_argument_group(
         "fields of the recipe", "Each replaces the recipe's value; the default is that of recipes without the field."
     )
-    for known in FIELDS.values():
+    for known in fields_of(kind).values():
         if known.name != "name":
             default = f"; default {known.default_text}" if known.default_text else ""
             overrides.add_argument(

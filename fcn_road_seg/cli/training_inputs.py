@@ -3,13 +3,14 @@
 import argparse
 from collections.abc import Container, Iterable, Mapping
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import yaml
 
 from fcn_road_seg.cli.options import progress
 from fcn_road_seg.frames.sample import DatasetError
-from fcn_road_seg.training.recipe import ALL, FIELDS, Recipe, RecipeError, check, load_recipe
+from fcn_road_seg.training.recipe import ALL, FOLDER, AnyRecipe, Recipe, RecipeError, check, fields_of, load_recipe
 
 if TYPE_CHECKING:
     from fcn_road_seg.datasets.label_map import LabelMap
@@ -22,28 +23,34 @@ FINE_TUNING = "finetune"
 
 def chosen_recipe(args: argparse.Namespace) -> Recipe:
     """The recipe that the options name, with their changes; or that of the run to resume, unchanged."""
-    given = given_fields(args)
+    return recipe_of(
+        args, args.recipe or (FINE_TUNING if args.weights and not args.teacher else "road"), Recipe, FOLDER
+    )
+
+
+def recipe_of(args: argparse.Namespace, name: str, kind: type[AnyRecipe], folder: Path) -> AnyRecipe:
+    """The recipe of a kind with this name and the options' changes; or that of the run to resume, unchanged."""
+    given = given_fields(args, kind)
     if args.resume:
         if given or args.out:
             raise RecipeError("--resume continues a run unchanged: leave out --out and the recipe's fields")
         if not (args.resume / "recipe.yaml").is_file():
             raise RecipeError(f"there is no run to resume in {args.resume}")
-        return load_recipe(str(args.resume / "recipe.yaml"))
+        return load_recipe(str(args.resume / "recipe.yaml"), kind, folder)
     try:
-        name = args.recipe or (FINE_TUNING if args.weights and not args.teacher else "road")
-        return check(load_recipe(name), {name: yaml.safe_load(text) for name, text in given.items()})
+        return check(load_recipe(name, kind, folder), {name: yaml.safe_load(text) for name, text in given.items()})
     except yaml.YAMLError:
         raise RecipeError(
             f"one of these is not a valid value for a field of a recipe: {', '.join(given.values())}"
         ) from None
 
 
-def given_fields(args: argparse.Namespace) -> dict[str, str]:
-    """The fields of a recipe that are given as options, as text."""
-    return {name: value for name in FIELDS if (value := getattr(args, name, None)) is not None}
+def given_fields(args: argparse.Namespace, kind: type = Recipe) -> dict[str, str]:
+    """The fields of a kind of recipe that are given as options, as text."""
+    return {name: value for name in fields_of(kind) if (value := getattr(args, name, None)) is not None}
 
 
-def resolved_recipe(recipe: Recipe, names: Iterable[str]) -> Recipe:
+def resolved_recipe(recipe: AnyRecipe, names: Iterable[str]) -> AnyRecipe:
     """The recipe with the share of each set, where its `samples` say only how many frames of all sets it draws."""
     names = list(names)
     if ALL not in recipe.samples:

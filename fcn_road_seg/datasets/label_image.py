@@ -26,7 +26,7 @@ def read_ids(path: str | Path, image: np.ndarray, count: int, instances: int = 0
     Raises:
         DatasetError: the file cannot be read, has several channels, an invalid id or another size than the image.
     """
-    return _as_ids(path, _pixels(path, image, colours=False), count, instances)
+    return _as_ids(path, read_pixels(path, image, colours=False), count, instances)
 
 
 def read_label(path: Path, image: np.ndarray, label_map: LabelMap | None) -> np.ndarray:
@@ -40,8 +40,8 @@ def read_label(path: Path, image: np.ndarray, label_map: LabelMap | None) -> np.
         DatasetError: as `read_ids`, or a value is not named in the label map.
     """
     if label_map is not None and label_map.colours:
-        return label_map.of_colours(_pixels(path, image, colours=True), path)
-    pixels = _pixels(path, image, colours=False)
+        return label_map.of_colours(read_pixels(path, image, colours=True), path)
+    pixels = read_pixels(path, image, colours=False)
     if pixels.ndim != 2:
         raise DatasetError(
             f"{path} is a colour image with the {listed_colours(pixels)}, but labels have one class id per pixel: name "
@@ -100,8 +100,12 @@ def _as_ids(path: str | Path, pixels: np.ndarray, count: int, instances: int = 0
     return pixels.astype(np.uint8)
 
 
-def _pixels(path: str | Path, image: np.ndarray, colours: bool) -> np.ndarray:
-    """The pixels of a label image of the size of `image`: H x W as stored, or uint8 H x W x 3 RGB."""
+def read_pixels(path: str | Path, image: np.ndarray, colours: bool = False) -> np.ndarray:
+    """The pixels of a label image of the size of `image`: H x W as stored, or uint8 H x W x 3 RGB.
+
+    Raises:
+        DatasetError: the file cannot be read, has lossy pixels, or has another size than the image.
+    """
     from PIL import Image, UnidentifiedImageError  # KITTI Road's frames are read without it
 
     try:

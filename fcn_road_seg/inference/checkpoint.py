@@ -6,12 +6,14 @@ tensors, so that a damaged or altered file is refused instead of used for drivin
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 
 import safetensors.torch
 import torch
 from safetensors import SafetensorError, safe_open
+from torch import nn
 
 from fcn_road_seg.errors import UserError
 from fcn_road_seg.files.output import utf8_name, write_whole
@@ -102,18 +104,7 @@ def save(path: str | Path, network: FCN8s, metadata: Metadata) -> None:
     Raises:
         CheckpointError: a weight is not finite in FP16.
     """
-    tensors = {name: t.detach().to("cpu", torch.float16).contiguous() for name, t in network.state_dict().items()}
-    for name, tensor in tensors.items():
-        if not torch.isfinite(tensor).all():
-            raise CheckpointError(f"{name} has values that FP16 cannot hold: the training diverged")
-    text = json.dumps(asdict(metadata), sort_keys=True)
-    header = {
-        "format": FORMAT,
-        "format_version": str(FORMAT_VERSION),
-        "sha256": digest(text, tensors),
-        "metadata": text,
-    }
-    write_whole(path, safetensors.torch.save(tensors, header))
+    write(path, network.state_dict(), json.dumps(asdict(metadata), sort_keys=True), FORMAT)
 
 
 def load(path: str | Path) -> Checkpoint:
@@ -124,10 +115,41 @@ def load(path: str | Path) -> Checkpoint:
             its tensors are not those of the network in its metadata.
     """
     path = Path(path)
+    header, tensors = read(path)
+    metadata = _metadata(path, header)
+    check_complete(path, tensors, empty_network(metadata), f"{metadata.fc} FCN-8s")
+    check_unaltered(path, header, tensors)
+    return Checkpoint(path, metadata, header["sha256"], tensors)
+
+
+def write(path: str | Path, state: Mapping[str, torch.Tensor], metadata: str, kind: str) -> None:
+    """Write tensors, in FP16, with a format's name, their metadata and the SHA-256 of both, whole or not at all.
+
+    Raises:
+        CheckpointError: a value is not finite in FP16.
+    """
+    tensors = {name: t.detach().to("cpu", torch.float16).contiguous() for name, t in state.items()}
+    for name, tensor in tensors.items():
+        if not torch.isfinite(tensor).all():
+            raise CheckpointError(f"{name} has values that FP16 cannot hold: the training diverged")
+    header = {
+        "format": kind,
+        "format_version": str(FORMAT_VERSION),
+        "sha256": digest(metadata, tensors),
+        "metadata": metadata,
+    }
+    write_whole(path, safetensors.torch.save(tensors, header))
+
+
+def read(path: Path) -> tuple[dict[str, str], dict[str, torch.Tensor]]:
+    """The header and the tensors of a safetensors file, not yet checked.
+
+    Raises:
+        CheckpointError: it is missing or not a safetensors file.
+    """
     try:
         with utf8_name(path) as name, safe_open(name, "pt") as file:
-            header = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            return file.metadata() or {}, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except FileNotFoundError:
         known = (
             "; the shipped weights are road, lite and permissive" if path.parent == Path() and not path.suffix else ""
@@ -136,19 +158,50 @@ def load(path: str | Path) -> Checkpoint:
     except (SafetensorError, OSError) as error:
         raise CheckpointError(_why_unreadable(path, error)) from None
 
-    metadata = _metadata(path, header)
-    expected = {name: tuple(t.shape) for name, t in empty_network(metadata).state_dict().items()}
+
+def check_format(path: Path, header: Mapping[str, str], kind: str, command: str) -> None:
+    """Check that a file is of this format, in the version that this program reads.
+
+    Args:
+        command: makes such files.
+
+    Raises:
+        CheckpointError: it is not.
+    """
+    if header.get("format") != kind:
+        raise CheckpointError(f"{path} does not hold weights of this program: make them with `road_seg {command}`")
+    if header.get("format_version") != str(FORMAT_VERSION):
+        raise CheckpointError(
+            f"{path} has the format version {header.get('format_version')}, and this program reads {FORMAT_VERSION}: "
+            "use the program version that wrote it"
+        )
+
+
+def check_complete(path: Path, tensors: Mapping[str, torch.Tensor], network: nn.Module, kind: str) -> None:
+    """Check that a file's tensors are those of a network.
+
+    Raises:
+        CheckpointError: they are not.
+    """
+    expected = {name: tuple(t.shape) for name, t in network.state_dict().items()}
     found = {name: tuple(t.shape) for name, t in tensors.items()}
     for name in sorted(expected.keys() - found.keys()):
-        raise CheckpointError(f"{path} lacks the tensor {name}: it is not a complete {metadata.fc} FCN-8s")
+        raise CheckpointError(f"{path} lacks the tensor {name}: it is not a complete {kind}")
     for name in sorted(found.keys() - expected.keys()):
-        raise CheckpointError(f"{path} has the tensor {name}, which a {metadata.fc} FCN-8s does not have")
+        raise CheckpointError(f"{path} has the tensor {name}, which a {kind} does not have")
     for name, shape in expected.items():
         if found[name] != shape:
             raise CheckpointError(f"{path}: {name} has the shape {found[name]}, but the network needs {shape}")
+
+
+def check_unaltered(path: Path, header: Mapping[str, str], tensors: dict[str, torch.Tensor]) -> None:
+    """Check the SHA-256 of a file's metadata and tensors.
+
+    Raises:
+        CheckpointError: the file was damaged or altered.
+    """
     if digest(header["metadata"], tensors) != header.get("sha256"):
         raise CheckpointError(f"{path} was damaged or altered (its SHA-256 differs): download it again")
-    return Checkpoint(path, metadata, header["sha256"], tensors)
 
 
 def digest(metadata: str, tensors: dict[str, torch.Tensor]) -> str:
@@ -168,13 +221,7 @@ def empty_network(metadata: Metadata) -> FCN8s:
 
 
 def _metadata(path: Path, header: dict[str, str]) -> Metadata:
-    if header.get("format") != FORMAT:
-        raise CheckpointError(f"{path} does not hold weights of this program: make them with `road_seg train`")
-    if header.get("format_version") != str(FORMAT_VERSION):
-        raise CheckpointError(
-            f"{path} has the format version {header.get('format_version')}, and this program reads {FORMAT_VERSION}: "
-            "use the program version that wrote it"
-        )
+    check_format(path, header, FORMAT, "train")
     try:
         values = json.loads(header["metadata"])
         values |= {key: tuple(values[key]) for key in ("mean", "conv_widths") if key in values}

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from typing import Protocol
 
 import cv2
 import numpy as np
@@ -32,6 +33,27 @@ def build(recipe: Recipe, width: int, height: int) -> Callable[..., tuple]:
     ]
     if recipe.own_vehicle:
         steps.insert(0, OwnVehicle(recipe.own_vehicle))
+    return v2.Compose([*steps, *appearance(recipe)])
+
+
+class Appearance(Protocol):
+    """The fields of a recipe that change how its frames look."""
+
+    @property
+    def colour(self) -> float: ...
+    @property
+    def cast(self) -> float: ...
+    @property
+    def night(self) -> float: ...
+    @property
+    def blur(self) -> float: ...
+    @property
+    def jpeg(self) -> float: ...
+
+
+def appearance(recipe: Appearance) -> list[Callable]:
+    """The transforms of an image and its masks that change only colours and sharpness."""
+    steps: list[Callable] = []
     if recipe.colour:
         c = recipe.colour
         steps.append(v2.ColorJitter(brightness=c, contrast=c, saturation=c, hue=c / 10))
@@ -43,7 +65,7 @@ def build(recipe: Recipe, width: int, height: int) -> Callable[..., tuple]:
         steps.append(v2.RandomApply([v2.GaussianBlur(5, sigma=(0.1, 1.5))], p=recipe.blur))
     if recipe.jpeg:
         steps.append(v2.RandomApply([v2.JPEG((25, 90))], p=recipe.jpeg))
-    return v2.Compose(steps)
+    return steps
 
 
 def training_size(recipe: Recipe, width: int, height: int) -> tuple[int, int]:

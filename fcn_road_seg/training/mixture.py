@@ -46,7 +46,7 @@ class Mixture(Dataset):
         if name != "kitti_road":
             label[height - round(self.recipe.ignore_bottom * height) :] = IGNORE
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(_seed(self.recipe.seed, *address))
+            torch.manual_seed(address_seed(self.recipe.seed, *address))
             image, label, classes = augmentation.build(self.recipe, width, height)(
                 tv_tensors.Image(torch.from_numpy(sample.image).permute(2, 0, 1)),
                 tv_tensors.Mask(torch.from_numpy(label)),
@@ -67,7 +67,7 @@ class MixtureBatches(Sampler):
 
     def __iter__(self) -> Iterator[list[tuple[str, int, int]]]:
         recipe = self.mixture.recipe
-        generator = np.random.default_rng(_seed(recipe.seed, "order", self.epoch))
+        generator = np.random.default_rng(address_seed(recipe.seed, "order", self.epoch))
         batches = []
         for name, count in recipe.samples.items():
             frames = len(self.mixture.sources[name])
@@ -106,5 +106,6 @@ def collate(frames: list[tuple[torch.Tensor, ...]]) -> list[torch.Tensor]:
     return [torch.zeros(shape, dtype=torch.uint8) for shape in ((0, 3, STRIDE, STRIDE), *[(0, STRIDE, STRIDE)] * 2)]
 
 
-def _seed(*parts: object) -> int:
+def address_seed(*parts: object) -> int:
+    """A seed that depends on all of these values."""
     return int.from_bytes(hashlib.sha256(repr(parts).encode()).digest()[:8], "little") >> 1

@@ -4,12 +4,14 @@
 """
 
 from dataclasses import dataclass, field, fields, replace
+from functools import cache
 from pathlib import Path
+from typing import Any, TypeVar, cast, overload
 
 import yaml
 
 from fcn_road_seg.files.input import read_text
-from fcn_road_seg.training.recipe_field import RecipeError, recipe_field, setting
+from fcn_road_seg.training.recipe_field import RecipeError, RecipeField, recipe_field, setting
 
 ALL = "all"
 """In `samples`, stands for all data sets that the command line names; they share the frames evenly."""
@@ -123,49 +125,64 @@ class Recipe:
         return self.flops < 1 or self.distillation > 0 or "unlabelled" in self.samples
 
 
-FIELDS = {known.name: recipe_field(known) for known in fields(Recipe)}
+AnyRecipe = TypeVar("AnyRecipe")
 
 
-def recipe_names() -> list[str]:
-    """The recipes in `training/recipes/`."""
-    return sorted(path.stem for path in FOLDER.glob("*.yaml"))
+@cache
+def fields_of(kind: type) -> dict[str, RecipeField]:
+    """The fields of a kind of recipe by their names."""
+    return {known.name: recipe_field(known) for known in fields(kind)}
 
 
-def load_recipe(name: str) -> Recipe:
-    """Load a recipe by its name in `training/recipes/`, or from a YAML file."""
-    path = FOLDER / f"{name}.yaml"
+FIELDS = fields_of(Recipe)
+
+
+def recipe_names(folder: Path = FOLDER) -> list[str]:
+    """The recipes in a folder."""
+    return sorted(path.stem for path in folder.glob("*.yaml"))
+
+
+@overload
+def load_recipe(name: str) -> Recipe: ...
+@overload
+def load_recipe(name: str, kind: type[AnyRecipe], folder: Path) -> AnyRecipe: ...
+def load_recipe(name: str, kind: type = Recipe, folder: Path = FOLDER) -> object:
+    """Load a recipe of a kind by its name in a folder, or from a YAML file."""
+    path = folder / f"{name}.yaml"
     if not path.exists():
         path = Path(name)
     if not path.is_file():
-        raise RecipeError(f"there is no recipe {name!r}; there are {', '.join(recipe_names())}, or give a YAML file")
+        known = ", ".join(recipe_names(folder))
+        raise RecipeError(f"there is no recipe {name!r}; there are {known}, or give a YAML file")
     try:
         values = yaml.safe_load(read_text(path))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise RecipeError(f"{path} is not valid YAML: {str(error).splitlines()[0]}") from None
     if not isinstance(values, dict):
         raise RecipeError(f"{path} is not a recipe: it must hold lines of `field: value`")
-    return check(Recipe, {"name": path.stem, **values})
+    return check(kind, {"name": path.stem, **values})
 
 
-def check(recipe: type[Recipe] | Recipe, values: dict) -> Recipe:
+def check(recipe: type[AnyRecipe] | AnyRecipe, values: dict) -> AnyRecipe:
     """Make a recipe of `values`, or change them in one; each value is checked.
 
     Raises:
         RecipeError: a field is unknown or missing, or its value has the wrong type or is out of range.
     """
+    known = fields_of(recipe if isinstance(recipe, type) else type(recipe))
     for key in values:
-        if key not in FIELDS:
-            raise RecipeError(f"a recipe has no field {key!r}; it has {', '.join(FIELDS)}")
-    values = {key: FIELDS[key].check(value) for key, value in values.items()}
+        if key not in known:
+            raise RecipeError(f"a recipe has no field {key!r}; it has {', '.join(known)}")
+    values = {key: known[key].check(value) for key, value in values.items()}
     try:
-        recipe = recipe(**values) if isinstance(recipe, type) else replace(recipe, **values)
+        made: Any = recipe(**values) if isinstance(recipe, type) else replace(cast(Any, recipe), **values)
     except TypeError as error:
         raise RecipeError(f"the recipe is incomplete: {error}") from None
-    if not recipe.samples or not all(type(n) is int and n > 0 for n in recipe.samples.values()):
+    if not made.samples or not all(type(n) is int and n > 0 for n in made.samples.values()):
         raise RecipeError("samples must name data sets, each with a number of frames above 0")
-    if recipe.scale_min > recipe.scale_max:
-        raise RecipeError(f"scale_min is {recipe.scale_min}, but scale_max is only {recipe.scale_max}")
-    return recipe
+    if made.scale_min > made.scale_max:
+        raise RecipeError(f"scale_min is {made.scale_min}, but scale_max is only {made.scale_max}")
+    return made
 
 
 def markdown_table() -> str:

@@ -1,0 +1,73 @@
+"""The instances of Cityscapes' fine labels, in its official layout, see `cityscapes`."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from fcn_road_seg.datasets.cityscapes import INSTANCES, Cityscapes, class_ids
+from fcn_road_seg.datasets.label_image import read_pixels
+from fcn_road_seg.frames.image_file import read_rgb
+from fcn_road_seg.frames.instance_sample import INSTANCE_CLASSES, InstanceSample, InstanceSamples
+from fcn_road_seg.frames.sample import DatasetError
+
+UNCOUNTED = ("caravan", "trailer")
+"""Classes with instances that Cityscapes leaves out of its evaluation."""
+
+
+class CityscapesInstances(InstanceSamples):
+    """The frames of one part of Cityscapes with their instances, read on demand.
+
+    Groups whose members are not told apart are ignored for their class, caravans and trailers for all.
+
+    Args:
+        root: see `Cityscapes`.
+        part: "train" or "val".
+
+    Raises:
+        DatasetError: as `Cityscapes`, or a frame has no instanceIds.
+    """
+
+    def __init__(self, root: str | Path, part: str = "train"):
+        frames = Cityscapes(root, part)
+        self.names = frames.names
+        self.frames: list[tuple[Path, Path]] = []
+        for image, label in frames.frames:
+            ids = label.with_name(label.name.replace("_labelIds", "_instanceIds"))
+            if not ids.is_file():
+                raise DatasetError(f"{image} has no label {ids}")
+            self.frames.append((image, ids))
+
+    def __len__(self) -> int:
+        return len(self.frames)
+
+    def __getitem__(self, index: int) -> InstanceSample:
+        path, annotation = self.frames[index]
+        image = read_rgb(path)
+        ids = read_pixels(annotation, image)
+        if ids.ndim != 2:
+            raise DatasetError(f"{annotation} is a colour image, but instanceIds are one number per pixel")
+        numbers = {class_ids()[name]: label for label, name in enumerate(INSTANCE_CLASSES)}
+        uncounted = [class_ids()[name] for name in UNCOUNTED]
+        masks, labels, ignored, ignored_labels = [], [], [], []
+        for value in np.unique(ids).tolist():
+            number = value // INSTANCES if value >= INSTANCES else value
+            if number in uncounted:
+                ignored.append(ids == value)
+                ignored_labels.append(-1)
+            elif number in numbers and value >= INSTANCES:
+                masks.append(ids == value)
+                labels.append(numbers[number])
+            elif number in numbers:
+                parts, of_part = cv2.connectedComponents((ids == value).astype(np.uint8))
+                ignored += [of_part == part for part in range(1, parts)]
+                ignored_labels += [numbers[number]] * (parts - 1)
+        empty = np.zeros((0, *ids.shape), bool)
+        return InstanceSample(
+            image,
+            np.stack(masks) if masks else empty,
+            np.array(labels, np.int64),
+            np.stack(ignored) if ignored else empty,
+            np.array(ignored_labels, np.int64),
+            self.names[index],
+        )

@@ -1,0 +1,45 @@
+"""Frames whose vehicles and people are labelled one by one."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+INSTANCE_CLASSES = ("person", "rider", "car", "truck", "bus", "train", "motorcycle", "bicycle")
+"""Cityscapes' eight classes that have instances, in the order of their ids."""
+
+
+@dataclass(frozen=True)
+class InstanceSample:
+    """One frame and its instances.
+
+    Attributes:
+        image: uint8 H x W x 3, RGB.
+        masks: bool N x H x W, the visible pixels of each instance, none of them empty.
+        labels: int64 N, indices in `INSTANCE_CLASSES`.
+        ignored: bool K x H x W, regions in which detections are neither right nor wrong, such as groups whose members
+            are not told apart.
+        ignored_labels: int64 K, the class for which each region is ignored, -1 for all.
+        name: of the frame in the data set.
+        distances: float32 N, metres from the camera; None if unknown.
+    """
+
+    image: np.ndarray
+    masks: np.ndarray
+    labels: np.ndarray
+    ignored: np.ndarray
+    ignored_labels: np.ndarray
+    name: str
+    distances: np.ndarray | None = None
+
+
+class InstanceSamples(Protocol):
+    """Frames with instances by index, read one at a time: a data set, or a list of `InstanceSample`."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int, /) -> InstanceSample: ...
+
+    def __iter__(self) -> Iterator[InstanceSample]:
+        return (self[i] for i in range(len(self)))

