@@ -21,7 +21,7 @@ FLOORS = (
     ("demo",),
     ("benchmark", "doctor", "training", "view", "bags"),
     ("ros", "quantization", "evaluation"),
-    ("__init__",),  # the public API
+    ("__init__", "instances"),  # the public API
     ("inference", "datasets"),
     ("synthetic",),
     ("ground", "frames"),

@@ -24,6 +24,7 @@ VERBS = (
     "synthesize",
     "pseudo_label",
     "evaluate",
+    "evaluate_instances",
     "calibrate",
     "benchmark",
     "export",

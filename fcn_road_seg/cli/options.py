@@ -31,6 +31,8 @@ ROS_NAME = re.compile(r"/?[A-Za-z_]\w*(/[A-Za-z_]\w*)*", re.ASCII)
 SET_NAME = re.compile(r"[\w.-]+")
 RESERVED_NAMES = ("all", "origin", "validation", "synthetic", "unlabelled")
 """Names that mean something else in `samples` or in the metadata of weights."""
+NAMED_KINDS = ("folder", "coco")
+"""Kinds of data sets of one's own; coco has instances."""
 LABEL_MAP_NEEDS_DATA = "--label-map is for the folders of --data: give --data NAME=folder:DIR"
 PART_NAMES = {"train": "training", "val": "validation", "all": "labelled"}
 
@@ -249,7 +251,7 @@ def named_paths(items: list[str]) -> tuple[dict[str, list[str]], dict[str, str]]
         name, given, kind = head.partition("=")
         if not path:
             raise DatasetError(f"--data {item} names no folder: give KIND:DIR or NAME=folder:DIR")
-        if given and kind != "folder":
+        if given and kind not in NAMED_KINDS:
             raise DatasetError(f"--data {item}: only a folder has a name of its own, as in {name}=folder:DIR")
         if given and (not SET_NAME.fullmatch(name) or name in RESERVED_NAMES):
             raise DatasetError(

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from fcn_road_seg.inference.segmenter import RoadSegmenter
+    from fcn_road_seg.instances.detector import InstanceDetector
 
 SHEET_PICTURES, SHEET_COLUMNS = 12, 3
 
@@ -73,6 +74,18 @@ def add_parser(subparsers: Subparsers) -> argparse.ArgumentParser:
         help="P(road), 0..1, from which a pixel is road (default: the one stored with the weights)",
     )
     add_min_region_option(parser)
+    parser.add_argument(
+        "--instances", action="store_true", help="draw vehicles and people over the road: masks, boxes, names, scores"
+    )
+    parser.add_argument(
+        "--instance-weights", metavar="FILE", help="with --instances: their weights (default: the shipped ones)"
+    )
+    parser.add_argument(
+        "--instance-score",
+        type=float,
+        default=0.5,
+        help="with --instances: draw those with at least this score, 0..1 (default: %(default)s)",
+    )
     parser.add_argument("--alpha", type=float, default=0.35, help="opacity of the overlay (default: %(default)s)")
     add_segmenter_options(parser)
     return parser
@@ -84,6 +97,10 @@ def run(args: argparse.Namespace) -> int:
         raise UserError(f"--threshold is {args.threshold}, but must be in 0..1")
     if not 0 <= args.alpha <= 1:
         raise UserError(f"--alpha is {args.alpha}, but must be in 0..1")
+    if not 0 <= args.instance_score <= 1:
+        raise UserError(f"--instance-score is {args.instance_score}, but must be in 0..1")
+    if args.instance_weights and not args.instances:
+        raise UserError("--instance-weights belongs to --instances: give both")
     if not (args.out or args.sheet or args.show or args.serve):
         raise UserError("give --out, a folder for masks and overlays, or one of --sheet, --show and --serve")
     live = [source for source in args.input if is_live(source)]
@@ -109,6 +126,7 @@ class Answers:
         self._out, self._sheet = args.out, args.sheet
         self._threshold, self._min_region = args.threshold or segmenter.threshold, args.min_region
         self._alpha = args.alpha
+        self._detector = load_detector(args) if args.instances else None
         self._pictures = EvenlyChosen["np.ndarray"](SHEET_PICTURES)
         self.count = 0
         if self._out:
@@ -121,6 +139,10 @@ class Answers:
         probability = without_small_regions(probability, self._threshold, self._min_region, hidden)
         mask = threshold_mask(probability, self._threshold)
         picture = overlay(frame, mask, self._alpha)
+        if self._detector:
+            from fcn_road_seg.instances.drawing import draw_instances
+
+            picture = draw_instances(picture, self._detector.detect(frame))
         self.count += 1
         if self._out:
             write_image(self._out / f"{stem}_mask.png", mask)
@@ -167,6 +189,15 @@ class Answers:
         into = f" into {self._out}" if self._out else ""
         sheet = f"; contact sheet: {self._sheet}" if self._sheet and self.count else ""
         return f"{what} segmented{into}{sheet}"
+
+
+def load_detector(args: argparse.Namespace) -> "InstanceDetector":
+    """Load the network of --instances."""
+    from fcn_road_seg.inference.backends.hardware import torch_device
+    from fcn_road_seg.instances.detector import InstanceDetector, instance_weights
+
+    device = str(torch_device(args.device))
+    return InstanceDetector.load(instance_weights(args.instance_weights), args.instance_score, device)
 
 
 def segment_files(args: argparse.Namespace, files: list[Path]) -> int:

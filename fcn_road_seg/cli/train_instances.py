@@ -1,6 +1,7 @@
 """`road_seg train-instances`: train the network that finds vehicles and people one by one."""
 
 import argparse
+import shlex
 import sys
 import time
 from pathlib import Path
@@ -12,6 +13,8 @@ from fcn_road_seg.errors import UserError
 from fcn_road_seg.frames.sample import DatasetError
 from fcn_road_seg.training.instance_recipe import FOLDER, InstanceRecipe
 from fcn_road_seg.training.recipe import RecipeError, recipe_names
+
+SYNTHETIC = "synthetic"
 
 
 def add_parser(subparsers: Subparsers) -> argparse.ArgumentParser:
@@ -28,7 +31,8 @@ def add_parser(subparsers: Subparsers) -> argparse.ArgumentParser:
         action="append",
         default=[],
         metavar="[NAME=]KIND:PATH",
-        help="folder of a data set of the recipe: cityscapes:DIR",
+        help="folder of a data set of the recipe: cityscapes:DIR, coco:DIR (synthetic needs none); mine=coco:DIR has "
+        "the name mine in samples",
     )
     parser.add_argument(
         "--backbone-weights",
@@ -59,32 +63,53 @@ def run(args: argparse.Namespace) -> int:
     except ImportError as error:
         raise UserError(f"training needs torchvision and tensorboard ({error}): install them with pip") from None
 
-    from fcn_road_seg.datasets.open_instances import open_instances
+    from fcn_road_seg.datasets.open_instances import INSTANCE_KINDS, open_instances
     from fcn_road_seg.datasets.selection import Thinned
+    from fcn_road_seg.frames.instance_sample import InstanceSamples
     from fcn_road_seg.inference.backends.hardware import torch_device
     from fcn_road_seg.instances import checkpoint
-    from fcn_road_seg.training.instance_loop import train
+    from fcn_road_seg.synthetic.instances import SyntheticInstances
+    from fcn_road_seg.training.instance_loop import BEST_FIGURE, train
     from fcn_road_seg.training.run_folder import RunFolder
 
     paths, kinds = named_paths(args.data)
     recipe = resolved_recipe(recipe, paths)
     for name in recipe.samples:
-        if name not in paths:
-            raise DatasetError(f"recipe {recipe.name} trains on {name}: give --data {name}:DIR")
-    folder = RunFolder(args.resume or args.out or Path("runs") / time.strftime(f"{recipe.name}-%Y%m%d-%H%M%S"))
+        if name not in paths and name != SYNTHETIC:
+            wanted = name if name in INSTANCE_KINDS else f"{name}=coco"
+            raise DatasetError(f"recipe {recipe.name} trains on {name}: give --data {wanted}:DIR")
+    for name, folders in paths.items():
+        if len(folders) > 1:
+            raise DatasetError(f"--data {name} is given {len(folders)} times: give each set one folder")
+    folder = RunFolder(
+        args.resume or args.out or Path("runs") / time.strftime(f"{recipe.name}-%Y%m%d-%H%M%S"), BEST_FIGURE
+    )
+    if args.resume and (best := folder.finished(recipe.epochs)):
+        folder.finish()
+        print(folder.finished_text(recipe.epochs), file=sys.stderr)
+        write_json(args.json, {"best": best, "seconds": 0.0})
+        return 0
     if not args.resume:
         folder.check_new()
     start = checkpoint.load(args.weights) if args.weights else None
-    sources = {name: open_instances(kinds[name], paths[name][0], "train") for name in recipe.samples}
-    validation = {
-        name: Thinned(open_instances(kinds[name], paths[name][0], "val"), recipe.validation_frames)
+    sources: dict[str, InstanceSamples] = {
+        name: open_instances(kinds[name], paths[name][0], "train")
+        if name in paths
+        else SyntheticInstances(recipe.samples[name], recipe.seed)
         for name in recipe.samples
     }
+    validation = {
+        name: Thinned(open_instances(kinds[name], folders[0], "val"), recipe.validation_frames)
+        for name, folders in paths.items()
+    }
+    if not validation:
+        raise DatasetError("nothing validates this training: give --data cityscapes:DIR or coco:DIR")
     device = str(torch_device(args.device))
     began = time.monotonic()
     best = train(
         recipe, sources, validation, folder, args.backbone_weights, start, bool(args.resume), device, args.workers
     )
     write_json(args.json, {"best": best, "seconds": time.monotonic() - began})
-    print(f"road_seg evaluate-instances --weights {folder.best}", file=sys.stderr)
+    data = [word for item in args.data for word in ("--data", item)]
+    print(shlex.join(["road_seg", "evaluate-instances", "--weights", str(folder.best), *data]), file=sys.stderr)
     return 0

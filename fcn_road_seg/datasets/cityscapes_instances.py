@@ -1,5 +1,6 @@
 """The instances of Cityscapes' fine labels, in its official layout, see `cityscapes`."""
 
+import json
 from pathlib import Path
 
 import cv2
@@ -7,18 +8,26 @@ import numpy as np
 
 from fcn_road_seg.datasets.cityscapes import INSTANCES, Cityscapes, class_ids
 from fcn_road_seg.datasets.label_image import read_pixels
+from fcn_road_seg.errors import first_line
+from fcn_road_seg.files.input import read_text
 from fcn_road_seg.frames.image_file import read_rgb
-from fcn_road_seg.frames.instance_sample import INSTANCE_CLASSES, InstanceSample, InstanceSamples
+from fcn_road_seg.frames.instance_sample import INSTANCE_CLASSES, InstanceSample, InstanceSamples, row_distances
 from fcn_road_seg.frames.sample import DatasetError
 
 UNCOUNTED = ("caravan", "trailer")
 """Classes with instances that Cityscapes leaves out of its evaluation."""
+WIDTH = 2048
+"""Of the official frames, pixels."""
+CAMERA = {"extrinsic": {"z": 1.22, "pitch": 0.038}, "intrinsic": {"fy": 2265.3, "v0": 513.1}}
+"""In the form of the official camera files; taken for frames without one. It differs little between cities."""
 
 
 class CityscapesInstances(InstanceSamples):
     """The frames of one part of Cityscapes with their instances, read on demand.
 
     Groups whose members are not told apart are ignored for their class, caravans and trailers for all.
+
+    Distances are those of the official camera files, ROOT/camera/PART/CITY/*_camera.json, or else of `CAMERA`.
 
     Args:
         root: see `Cityscapes`.
@@ -31,6 +40,7 @@ class CityscapesInstances(InstanceSamples):
     def __init__(self, root: str | Path, part: str = "train"):
         frames = Cityscapes(root, part)
         self.names = frames.names
+        self._cameras = Path(root) / "camera" / part
         self.frames: list[tuple[Path, Path]] = []
         for image, label in frames.frames:
             ids = label.with_name(label.name.replace("_labelIds", "_instanceIds"))
@@ -49,7 +59,10 @@ class CityscapesInstances(InstanceSamples):
             raise DatasetError(f"{annotation} is a colour image, but instanceIds are one number per pixel")
         numbers = {class_ids()[name]: label for label, name in enumerate(INSTANCE_CLASSES)}
         uncounted = [class_ids()[name] for name in UNCOUNTED]
-        masks, labels, ignored, ignored_labels = [], [], [], []
+        masks: list[np.ndarray] = []
+        labels: list[int] = []
+        ignored: list[np.ndarray] = []
+        ignored_labels: list[int] = []
         for value in np.unique(ids).tolist():
             number = value // INSTANCES if value >= INSTANCES else value
             if number in uncounted:
@@ -70,4 +83,16 @@ class CityscapesInstances(InstanceSamples):
             np.stack(ignored) if ignored else empty,
             np.array(ignored_labels, np.int64),
             self.names[index],
+            self._row_distances(index, *ids.shape),
         )
+
+    def _row_distances(self, index: int, height: int, width: int) -> np.ndarray:
+        name = self.names[index]
+        path = self._cameras / name.partition("_")[0] / f"{name}_camera.json"
+        try:
+            camera = json.loads(read_text(path)) if path.exists() else CAMERA
+            where, lens = camera["extrinsic"], camera["intrinsic"]
+            scale = width / WIDTH
+            return row_distances(height, where["z"], where["pitch"], lens["fy"] * scale, lens["v0"] * scale)
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise DatasetError(f"{path} is not a camera file of Cityscapes ({first_line(error)})") from None

@@ -1,11 +1,12 @@
 """Some frames of one data set, or those of several."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
-from typing import Protocol
+from typing import Generic, Protocol, TypeVar
 
 import numpy as np
 
+from fcn_road_seg.frames.instance_sample import InstanceSample
 from fcn_road_seg.frames.sample import Sample, Samples
 
 
@@ -20,7 +21,21 @@ def remarks(datasets: Iterable[Samples]) -> list[str]:
     return [f"{remark}." for frames in datasets for remark in getattr(frames, "remarks", ())]
 
 
-class Thinned(Samples):
+FrameType = TypeVar("FrameType", Sample, InstanceSample)
+AnyFrame = TypeVar("AnyFrame", bound=Sample | InstanceSample, covariant=True)
+
+
+class NamedFrames(Protocol[AnyFrame]):
+    """Frames by index, of either kind, whose names are known without reading them."""
+
+    names: list[str]
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int, /) -> AnyFrame: ...
+
+
+class Thinned(Generic[FrameType]):
     """At most `most` frames of a data set, evenly spaced.
 
     Args:
@@ -28,8 +43,8 @@ class Thinned(Samples):
         prefix: goes before the frames' names, so that frames of several sets have different names.
     """
 
-    def __init__(self, dataset: NamedSamples, most: int, prefix: str = ""):
-        self.dataset = dataset
+    def __init__(self, dataset: NamedFrames[FrameType], most: int, prefix: str = ""):
+        self.dataset: NamedFrames[FrameType] = dataset
         count = min(most, len(dataset))
         self.indices = [int(i) for i in np.linspace(0, len(dataset) - 1, count).round()] if count else []
         self.names = [prefix + dataset.names[i] for i in self.indices]
@@ -37,8 +52,11 @@ class Thinned(Samples):
     def __len__(self) -> int:
         return len(self.indices)
 
-    def __getitem__(self, index: int) -> Sample:
+    def __getitem__(self, index: int) -> FrameType:
         return replace(self.dataset[self.indices[index]], name=self.names[index])
+
+    def __iter__(self) -> Iterator[FrameType]:
+        return (self[i] for i in range(len(self)))
 
 
 class Together(Samples):

@@ -22,7 +22,8 @@ class InstanceSample:
             are not told apart.
         ignored_labels: int64 K, the class for which each region is ignored, -1 for all.
         name: of the frame in the data set.
-        distances: float32 N, metres from the camera; None if unknown.
+        row_distances: float32 H, metres along flat ground to what each row shows of it, inf above the horizon; None if
+            unknown.
     """
 
     image: np.ndarray
@@ -31,7 +32,7 @@ class InstanceSample:
     ignored: np.ndarray
     ignored_labels: np.ndarray
     name: str
-    distances: np.ndarray | None = None
+    row_distances: np.ndarray | None = None
 
 
 class InstanceSamples(Protocol):
@@ -43,3 +44,16 @@ class InstanceSamples(Protocol):
 
     def __iter__(self) -> Iterator[InstanceSample]:
         return (self[i] for i in range(len(self)))
+
+
+def row_distances(height: int, camera_height: float, pitch: float, fy: float, cy: float) -> np.ndarray:
+    """`InstanceSample.row_distances` of a camera.
+
+    Args:
+        height: of the frame, pixels.
+        camera_height: above the ground, metres.
+        pitch: downwards, radians.
+        fy, cy: of the pinhole model, pixels.
+    """
+    below = pitch + np.arctan((np.arange(height) + 0.5 - cy) / fy)
+    return np.where(below > 0, camera_height / np.tan(np.maximum(below, 1e-6)), np.inf).astype(np.float32)

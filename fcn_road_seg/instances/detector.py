@@ -8,10 +8,30 @@ import torch
 from torch import nn
 from torchvision.models.detection.generalized_rcnn import GeneralizedRCNN
 
+from fcn_road_seg.inference.checkpoint import CheckpointError
 from fcn_road_seg.instances import checkpoint
+from fcn_road_seg.share import share_path
+
+SHIPPED = "models/instances.safetensors"
 
 MASK_THRESHOLD = 0.5
 """P(the pixel belongs to the instance) from which it does."""
+
+
+def instance_weights(path: str | Path | None = None) -> Path:
+    """The file of a path, or the shipped instance weights.
+
+    Raises:
+        CheckpointError: the shipped weights are missing from this installation.
+    """
+    if path:
+        return Path(path)
+    try:
+        return share_path(SHIPPED)
+    except FileNotFoundError:
+        raise CheckpointError(
+            f"this installation has no instance weights ({SHIPPED}): make them with `road_seg train-instances`"
+        ) from None
 
 
 @dataclass(frozen=True)

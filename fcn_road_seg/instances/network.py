@@ -1,7 +1,6 @@
 """The instance network: torchvision's Mask R-CNN (He et al., ICCV 2017) with a feature pyramid, sized for CPUs."""
 
 import torch
-from torch import nn
 from torchvision.models.detection.anchor_utils import AnchorGenerator
 from torchvision.models.detection.backbone_utils import BackboneWithFPN
 from torchvision.models.detection.faster_rcnn import FastRCNNPredictor, TwoMLPHead
@@ -29,15 +28,14 @@ MAX_SIDE = 2048
 BOX_WIDTH = 512
 
 
-def build(width: int = 96, short_side: int = 400, body: nn.Module | None = None) -> GeneralizedRCNN:
+def build(width: int = 96, short_side: int = 400) -> GeneralizedRCNN:
     """An untrained instance network; its labels are 1 + index in `INSTANCE_CLASSES`, 0 is the background.
 
     Args:
         width: channels of the feature pyramid and of the mask head.
         short_side: to which frames are resized, pixels.
-        body: the backbone, whose children named as `LEVELS` are the pyramid's inputs; default EfficientNet-Lite0.
     """
-    body = body or EfficientNetLite0()
+    body = EfficientNetLite0()
     channels = [body.stage_channels[name] for name in LEVELS]
     backbone = BackboneWithFPN(body, {name: name for name in LEVELS}, channels, width, LastLevelMaxPool())
     classes = len(INSTANCE_CLASSES) + 1

@@ -128,8 +128,8 @@ class SyntheticRoad(Samples):
     def __len__(self) -> int:
         return self.count
 
-    def frame(self, i: int) -> SyntheticFrame:
-        """Render scene `i`."""
+    def frame(self, i: int, instances: bool = False) -> SyntheticFrame:
+        """Render scene `i`, with its `instances` if asked for."""
         i = wrapped(i, self.count)
         rng = np.random.default_rng([self.seed, 17, i])
         zoom = rng.uniform(0.85, 1.2)
@@ -143,7 +143,8 @@ class SyntheticRoad(Samples):
         street = make_street(rng, choose(rng, SCENE_SHARES), 30.0)
         light = make_light(rng, choose(rng, WEATHER_SHARES))
         s, d = rng.uniform(0, 30), street.lane + rng.normal(0, 0.2)
-        return render(street, light, camera, s, d, rng.normal(0, 0.02), seconds=s / 8.0, rng=rng)
+        yaw = rng.normal(0, 0.02)
+        return render(street, light, camera, s, d, yaw, seconds=s / 8.0, rng=rng, instances=instances)
 
     def __getitem__(self, i: int) -> Sample:
         frame = self.frame(i)

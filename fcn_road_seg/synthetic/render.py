@@ -17,6 +17,9 @@ from fcn_road_seg.synthetic.scene import Placed, Street, Thing
 from fcn_road_seg.synthetic.shadows import ShadowMaps, cast, footprint
 from fcn_road_seg.synthetic.weather import Light, Sunlight, draw_sky, expose
 
+MOVING = ("car", "person", "cyclist")
+"""Kinds of things that have instances; a car may be a van or a lorry."""
+
 
 @dataclass(frozen=True)
 class SyntheticFrame:
@@ -30,6 +33,9 @@ class SyntheticFrame:
         camera: the `Camera` that saw it.
         road_region: the `RoadRegion` in the camera's ground frame, in metres.
         own_vehicle: bool H x W, what the camera sees of its own car: bonnet, dashboard, wiper and trim.
+        instances: uint16 H x W, 0 or 1 + index in `things` of the car, person or cyclist that is seen there; None if it
+            was not asked for.
+        things: those that `instances` may show, with their places in the camera's ground frame.
     """
 
     image: np.ndarray
@@ -37,6 +43,8 @@ class SyntheticFrame:
     camera: Camera
     road_region: RoadRegion
     own_vehicle: np.ndarray
+    instances: np.ndarray | None = None
+    things: tuple[Placed, ...] = ()
 
 
 def render(
@@ -50,6 +58,7 @@ def render(
     seconds: float,
     rng: np.random.Generator,
     vehicle: OwnVehicle | None = None,
+    instances: bool = False,
 ) -> SyntheticFrame:
     """Render a street from one pose.
 
@@ -60,6 +69,7 @@ def render(
         seconds: time, for what moves.
         rng: of the sensor noise.
         vehicle: around the camera; None shows nothing of it.
+        instances: whether the frame gets its `instances`, which takes longer.
     """
     region = RoadRegion(street.centreline, street.edges, street.side_roads, s, d, yaw)
     heading = float(street.centreline.at(s)[2]) + yaw
@@ -83,11 +93,7 @@ def render(
     for thing, x, y, turn in placed:
         if thing.kind != "car" and -30 < x < 115:
             cast(maps, thing, x, y, turn)
-    shade = {
-        id(thing): float(maps.shade_at((x - 1.0, y))[0])
-        for thing, x, y, _ in placed
-        if thing.kind in ("car", "person", "cyclist")
-    }
+    shade = {id(thing): float(maps.shade_at((x - 1.0, y))[0]) for thing, x, y, _ in placed if thing.kind in MOVING}
     for thing, x, y, turn in placed:
         if thing.kind == "car" and -10 < x < 115:
             cast(maps, thing, x, y, turn)
@@ -96,6 +102,8 @@ def render(
     if foot < camera.height:
         road[foot:] = draw_ground(canvas[foot:], street, light, camera, region, maps, placed, foot)
     painter = Painter(canvas, covered, camera, light)
+    seen = np.zeros(covered.shape, np.uint16) if instances else None
+    things = tuple(each for each in placed if each.thing.kind in MOVING)
     for thing, x, y, turn in placed:
         distance = math.hypot(x, y)
         if x + thing.length < 0.3 or distance > objects.reach(thing.kind) or not _in_view(camera, thing, x, y):
@@ -104,7 +112,13 @@ def render(
         if light.headlights:
             tone = tone + lamps.on_thing(light, placed, thing, x, y)
         sunshine = 1 - shade.get(id(thing), 0.0)
+        if seen is not None:
+            painter.covered = np.zeros_like(covered)
         objects.draw(painter, thing, x, y, turn, tone, Sunlight(sun.light * sunshine, sun.direction), seconds)
+        if seen is not None:
+            number = next((i for i, each in enumerate(things, start=1) if each.thing is thing), 0)
+            seen[painter.covered >= 128] = number  # what is nearer is drawn later
+            painter.covered = cv2.max(covered, painter.covered, dst=covered)
     for thing, x, y, turn in placed:  # the ground right under a car is not visible road
         if thing.kind == "car" and 0.3 < x < 80:
             _cover_footprint(painter, thing, x, y, turn)
@@ -123,7 +137,9 @@ def render(
     if vehicle:
         own = vehicle.draw_inside(canvas, light, seconds)
     road &= (covered < 128) & ~own
-    return SyntheticFrame(expose(canvas, light, rng), road, camera, region, own)
+    if seen is not None:
+        seen[own] = 0
+    return SyntheticFrame(expose(canvas, light, rng), road, camera, region, own, seen, things)
 
 
 def _place(street: Street, region: RoadRegion, s: float, seconds: float) -> list[Placed]:

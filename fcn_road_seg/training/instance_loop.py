@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader
 from torchvision.models.detection.generalized_rcnn import GeneralizedRCNN
 
 from fcn_road_seg.evaluation.inference_loop import Track
-from fcn_road_seg.evaluation.instance_metrics import InstanceResults, means
+from fcn_road_seg.evaluation.instance_metrics import KINDS, InstanceResults, means
 from fcn_road_seg.frames.instance_sample import INSTANCE_CLASSES, InstanceSamples
 from fcn_road_seg.frames.sample import DatasetError
 from fcn_road_seg.git_revision import git_revision
@@ -35,6 +35,8 @@ from fcn_road_seg.training.run_folder import RunFolder
 
 SAVE_EVERY = 180.0
 """Seconds between the states from which a run can be resumed."""
+BEST_FIGURE = "mask_ap"
+"""Of the epoch that is kept."""
 LEAST_SCORE = 0.05
 """Detections below it are not measured."""
 
@@ -204,7 +206,7 @@ def train_epochs(
             row |= validate(learner, validation, partial(progress.track, description="validation"))
             metadata = replace(metadata, figures={"validation": row})
             checkpoint.save(folder.last, learner.network, metadata)
-            if not best or row["mask_ap"] > best["mask_ap"]:
+            if not best or row[BEST_FIGURE] > best[BEST_FIGURE]:
                 best = row
                 checkpoint.save(folder.best, learner.network, metadata)
             folder.log(row)
@@ -225,9 +227,9 @@ def validate(learner: InstanceLearner, validation: Mapping[str, InstanceSamples]
         results = InstanceResults()
         for sample in track(samples):
             results.add(sample, detector.detect(sample.image))
-        for kind, name in (("bbox", "box"), ("segm", "mask")):
-            for key, value in means(results.average_precision(kind)).items():
-                figures.setdefault(f"{name}_{key}", []).append(value)
+        for kind in KINDS:
+            for key, value in means(results.by_class(kind)).items():
+                figures.setdefault(f"{kind}_{key}", []).append(value)
     return {key: sum(values) / len(values) for key, values in figures.items()}
 
 

@@ -1,7 +1,8 @@
 """Several data sets as one stream of batches."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sized
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -12,6 +13,7 @@ from fcn_road_seg.datasets import camvid, cityscapes
 from fcn_road_seg.frames.sample import IGNORE, Samples
 from fcn_road_seg.inference.network import STRIDE
 from fcn_road_seg.training import augmentation
+from fcn_road_seg.training.instance_recipe import InstanceRecipe
 from fcn_road_seg.training.recipe import Recipe
 
 CAMVID_TO_CITYSCAPES = np.full(256, IGNORE, np.uint8)
@@ -55,10 +57,20 @@ class Mixture(Dataset):
         return image.as_subclass(torch.Tensor), label.as_subclass(torch.Tensor), classes.as_subclass(torch.Tensor)
 
 
+class Drawn(Protocol):
+    """Data sets from which batches are drawn."""
+
+    @property
+    def sources(self) -> Mapping[str, Sized]: ...
+
+    @property
+    def recipe(self) -> Recipe | InstanceRecipe: ...
+
+
 class MixtureBatches(Sampler):
     """One epoch's batches of addresses, each from a single data set, in a seeded random order."""
 
-    def __init__(self, mixture: Mixture, epoch: int):
+    def __init__(self, mixture: Drawn, epoch: int):
         self.mixture, self.epoch = mixture, epoch
 
     def __len__(self) -> int:

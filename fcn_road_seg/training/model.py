@@ -10,6 +10,7 @@ from fcn_road_seg.datasets import cityscapes
 from fcn_road_seg.frames.sample import IGNORE
 from fcn_road_seg.inference.network import VGG16_STAGES, FCN8s, SkipHead
 from fcn_road_seg.inference.preprocess import normalise
+from fcn_road_seg.training.instance_recipe import InstanceRecipe
 from fcn_road_seg.training.recipe import Recipe
 
 
@@ -79,7 +80,7 @@ def build_optimizer(model: TrainingModel, recipe: Recipe) -> torch.optim.Optimiz
     )
 
 
-def set_learning_rate(optimizer: torch.optim.Optimizer, recipe: Recipe, step: int, steps: int) -> None:
+def set_learning_rate(optimizer: torch.optim.Optimizer, recipe: Recipe | InstanceRecipe, step: int, steps: int) -> None:
     """Set the learning rate of this step of `steps` by the recipe's warm-up and schedule."""
     factor = 1.0
     if step < recipe.warmup_steps:

@@ -6,11 +6,12 @@
 from dataclasses import dataclass, field, fields, replace
 from functools import cache
 from pathlib import Path
-from typing import Any, TypeVar, cast, overload
+from typing import TypeVar, overload
 
 import yaml
 
 from fcn_road_seg.files.input import read_text
+from fcn_road_seg.training.instance_recipe import InstanceRecipe
 from fcn_road_seg.training.recipe_field import RecipeError, RecipeField, recipe_field, setting
 
 ALL = "all"
@@ -125,7 +126,7 @@ class Recipe:
         return self.flops < 1 or self.distillation > 0 or "unlabelled" in self.samples
 
 
-AnyRecipe = TypeVar("AnyRecipe")
+AnyRecipe = TypeVar("AnyRecipe", Recipe, InstanceRecipe)
 
 
 @cache
@@ -146,7 +147,7 @@ def recipe_names(folder: Path = FOLDER) -> list[str]:
 def load_recipe(name: str) -> Recipe: ...
 @overload
 def load_recipe(name: str, kind: type[AnyRecipe], folder: Path) -> AnyRecipe: ...
-def load_recipe(name: str, kind: type = Recipe, folder: Path = FOLDER) -> object:
+def load_recipe(name: str, kind: type = Recipe, folder: Path = FOLDER) -> Recipe | InstanceRecipe:
     """Load a recipe of a kind by its name in a folder, or from a YAML file."""
     path = folder / f"{name}.yaml"
     if not path.exists():
@@ -169,13 +170,14 @@ def check(recipe: type[AnyRecipe] | AnyRecipe, values: dict) -> AnyRecipe:
     Raises:
         RecipeError: a field is unknown or missing, or its value has the wrong type or is out of range.
     """
-    known = fields_of(recipe if isinstance(recipe, type) else type(recipe))
+    kind: type = recipe if isinstance(recipe, type) else type(recipe)
+    known = fields_of(kind)
     for key in values:
         if key not in known:
             raise RecipeError(f"a recipe has no field {key!r}; it has {', '.join(known)}")
     values = {key: known[key].check(value) for key, value in values.items()}
     try:
-        made: Any = recipe(**values) if isinstance(recipe, type) else replace(cast(Any, recipe), **values)
+        made = recipe(**values) if isinstance(recipe, type) else replace(recipe, **values)
     except TypeError as error:
         raise RecipeError(f"the recipe is incomplete: {error}") from None
     if not made.samples or not all(type(n) is int and n > 0 for n in made.samples.values()):

@@ -20,9 +20,11 @@ from fcn_road_seg.errors import UserError, first_line
 from fcn_road_seg.evaluation.inference_loop import Track
 from fcn_road_seg.files.input import read_text
 from fcn_road_seg.files.output import check_writable_folder, whole_file, write_whole
+from fcn_road_seg.frames.instance_sample import InstanceSamples
 from fcn_road_seg.frames.sample import IGNORE, ROAD, WHAT_IS_ROAD, DatasetError, Samples
 from fcn_road_seg.inference import checkpoint
 from fcn_road_seg.inference.checkpoint import CheckpointError
+from fcn_road_seg.training.instance_recipe import InstanceRecipe
 from fcn_road_seg.training.recipe import Recipe
 
 
@@ -32,10 +34,14 @@ class RunFolder:
     `recipe.yaml` and `data.json` (the names of all frames) are the snapshot; `train.log`, `log.csv` and TensorBoard's
     events are the log; `best.safetensors` and `last.safetensors` are the weights. `--resume` needs `state.safetensors`,
     which is deleted when the run has finished.
+
+    Args:
+        path: of the folder.
+        figure: the column of the log that chooses the best epoch.
     """
 
-    def __init__(self, path: str | Path):
-        self.path = Path(path)
+    def __init__(self, path: str | Path, figure: str = "max_f"):
+        self.path, self._figure = Path(path), figure
         self.best, self.last = self.path / "best.safetensors", self.path / "last.safetensors"
         self.log_file, self._table = self.path / "train.log", self.path / "log.csv"
         self._state = self.path / "state.safetensors"
@@ -64,7 +70,7 @@ class RunFolder:
         self.check_new()
         self.path.mkdir(parents=True, exist_ok=True)
 
-    def write_snapshot(self, recipe: Recipe, data: Mapping[str, Samples]) -> None:
+    def write_snapshot(self, recipe: Recipe | InstanceRecipe, data: Mapping[str, Samples | InstanceSamples]) -> None:
         """Write the recipe and the names of all frames."""
         write_whole(self.path / "recipe.yaml", yaml.safe_dump(asdict(recipe), sort_keys=False))
         names = {name: list(frames.names) for name, frames in data.items() if hasattr(frames, "names")}
@@ -89,7 +95,7 @@ class RunFolder:
     def finished(self, epochs: int) -> dict[str, float]:
         """The best epoch's row of the log if the run has all its epochs; else nothing."""
         rows = self._rows()
-        return max(rows, key=lambda row: row["max_f"]) if rows and rows[-1]["epoch"] >= epochs else {}
+        return max(rows, key=lambda row: row[self._figure]) if rows and rows[-1]["epoch"] >= epochs else {}
 
     def finished_text(self, epochs: int) -> str:
         """What to say when a finished run is resumed."""

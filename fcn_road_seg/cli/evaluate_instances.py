@@ -1,0 +1,100 @@
+"""`road_seg evaluate-instances`: measure a file of instance weights on labelled frames."""
+
+import argparse
+from collections.abc import Iterable
+
+from fcn_road_seg.cli.options import Subparsers, add_json_option, named_paths, progress, write_json
+from fcn_road_seg.errors import UserError
+from fcn_road_seg.frames.sample import DatasetError
+
+LEAST_SCORE = 0.05
+"""Detections below it are not measured."""
+
+
+def add_parser(subparsers: Subparsers) -> argparse.ArgumentParser:
+    parser = subparsers.add_parser(
+        "evaluate-instances", help="measure how well vehicles and people are found, on labelled frames"
+    )
+    parser.add_argument("--weights", metavar="FILE", help="instance weights (default: the shipped ones)")
+    parser.add_argument(
+        "--data",
+        action="append",
+        default=[],
+        metavar="KIND:DIR",
+        help="data set: cityscapes:DIR or coco:DIR; or synthetic:N, N exact scenes that say nothing about real ones",
+    )
+    parser.add_argument(
+        "--part", choices=("val", "train"), default="val", help="of the data sets (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--frames", type=int, default=0, help="at most so many of each set, evenly spaced (default: all)"
+    )
+    parser.add_argument("--device", default="auto", help="auto, cpu or cuda (default: %(default)s)")
+    add_json_option(parser)
+    return parser
+
+
+def run(args: argparse.Namespace) -> int:
+    if not args.data:
+        raise UserError("give labelled frames with --data cityscapes:DIR or coco:DIR")
+    if args.frames < 0:
+        raise UserError(f"--frames is {args.frames}, but must be 0 (all) or more")
+    from fcn_road_seg.datasets.open_instances import NamedInstances, open_instances
+    from fcn_road_seg.datasets.selection import Thinned
+    from fcn_road_seg.evaluation.instance_metrics import InstanceResults
+    from fcn_road_seg.inference.backends.hardware import torch_device
+    from fcn_road_seg.instances.detector import InstanceDetector, instance_weights
+    from fcn_road_seg.synthetic.instances import SyntheticInstances
+
+    paths, kinds = named_paths(args.data)
+    sets: dict[str, NamedInstances] = {}
+    for name, folders in paths.items():
+        if len(folders) > 1:
+            raise DatasetError(f"--data {name} is given {len(folders)} times: give each set one folder")
+        if kinds[name] == "synthetic":
+            if not (folders[0].isdecimal() and int(folders[0])):
+                raise DatasetError(f"--data synthetic:{folders[0]} must give a number of scenes, as synthetic:20")
+            sets[name] = SyntheticInstances(int(folders[0]))
+        else:
+            sets[name] = open_instances(kinds[name], folders[0], args.part)
+    detector = InstanceDetector.load(instance_weights(args.weights), LEAST_SCORE, str(torch_device(args.device)))
+    figures = {}
+    for name, frames in sets.items():
+        results = InstanceResults()
+        chosen = Thinned(frames, args.frames) if args.frames else frames
+        for sample in progress(chosen, f"detecting in {name}"):
+            results.add(sample, detector.detect(sample.image))
+        figures[name] = results.summary()
+        print(f"{name}, {figures[name]['frames']} frames\n\n{report(figures[name])}\n")
+    write_json(args.json, figures)
+    return 0
+
+
+def report(figures: dict) -> str:
+    """The figures of `InstanceResults.summary` as Markdown tables: classes, then sizes, then distances."""
+    from fcn_road_seg.benchmark.markdown_table import table
+    from fcn_road_seg.evaluation.instance_metrics import KINDS
+
+    header = ["class", "instances", *(f"{kind} {name}" for kind in KINDS for name in ("AP", "AP50"))]
+    rows = [
+        [name, str(count), *(_cell(figures[kind], name, key) for kind in KINDS for key in ("ap", "ap50"))]
+        for name, count in figures["instances"].items()
+    ]
+    rows.append(_means("mean", sum(figures["instances"].values()), [figures[kind]["mean"] for kind in KINDS]))
+    for measure in ("size", "distance"):
+        for part, counts in figures.get(f"instances by {measure}", {}).items():
+            means = [figures[kind][measure][part]["mean"] for kind in KINDS]
+            rows.append(_means(f"mean, {part}", sum(counts.values()), means))
+    return table(header, rows)
+
+
+def _means(name: str, count: int, means: Iterable[dict[str, float]]) -> list[str]:
+    return [name, str(count), *(f"{mean[key]:.3f}" if mean else "" for mean in means for key in ("ap", "ap50"))]
+
+
+def _cell(figures: dict, name: str, key: str) -> str:
+    if name not in figures["classes"]:
+        return ""
+    text = f"{figures['classes'][name][key]:.3f}"
+    low, high = figures["intervals"].get(name, {}).get(key, (None, None))
+    return text if low is None else f"{text} ({low:.2f} to {high:.2f})"
