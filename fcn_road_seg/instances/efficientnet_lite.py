@@ -78,25 +78,20 @@ class EfficientNetLite0(nn.Sequential):
         self.stage_channels = {name: blocks[-1][-1] for name, blocks in STAGES.items()}
 
 
-def imagenet_state(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """The state of `EfficientNetLite0` from the tensors of the PyPI package's file.
-
-    Raises:
-        KeyError: a tensor is missing.
-    """
-    sources = {"stem.0": ("_conv_stem", "_bn0")}
+def imagenet_names() -> dict[str, str]:
+    """The names of the tensors in the PyPI package's file, by those in `EfficientNetLite0`."""
+    layers = {"stem.0": ("_conv_stem", "_bn0")}
     number = 0
     for stage, blocks in STAGES.items():
         for index, (_, _, expansion, _) in enumerate(blocks):
             ours, theirs = f"{stage}.{index}", f"_blocks.{number}"
             if expansion > 1:
-                sources[f"{ours}.expand"] = f"{theirs}._expand_conv", f"{theirs}._bn0"
-            sources[f"{ours}.depthwise"] = f"{theirs}._depthwise_conv", f"{theirs}._bn1"
-            sources[f"{ours}.project"] = f"{theirs}._project_conv", f"{theirs}._bn2"
+                layers[f"{ours}.expand"] = f"{theirs}._expand_conv", f"{theirs}._bn0"
+            layers[f"{ours}.depthwise"] = f"{theirs}._depthwise_conv", f"{theirs}._bn1"
+            layers[f"{ours}.project"] = f"{theirs}._project_conv", f"{theirs}._bn2"
             number += 1
-    state = {}
-    for ours, (convolution, norm) in sources.items():
-        state[f"{ours}.0.weight"] = tensors[f"{convolution}.weight"]
-        for part in ("weight", "bias", "running_mean", "running_var"):
-            state[f"{ours}.1.{part}"] = tensors[f"{norm}.{part}"]
-    return state
+    names = {}
+    for layer, (convolution, norm) in layers.items():
+        names[f"{layer}.0.weight"] = f"{convolution}.weight"
+        names |= {f"{layer}.1.{part}": f"{norm}.{part}" for part in ("weight", "bias", "running_mean", "running_var")}
+    return names

