@@ -75,7 +75,7 @@ class InstanceLearner:
         """One step of the optimizer; returns torchvision's losses by name, before the step."""
         self.model.train()
         transform: Any = self.model.transform
-        transform.min_size = (self.recipe.crop_height,)  # crops have their scale already
+        transform.min_size = (min(self.recipe.crop_width, self.recipe.crop_height),)  # crops have their scale already
         kind = torch.device(self.device).type
         dtype = torch.bfloat16 if kind == "cpu" or torch.cuda.is_bf16_supported() else torch.float16
         with torch.autocast(kind, dtype, enabled=self.recipe.autocast):
