@@ -76,14 +76,11 @@ class InstanceLearner:
         self.model.train()
         transform: Any = self.model.transform
         transform.min_size = (min(self.recipe.crop_width, self.recipe.crop_height),)  # crops have their scale already
-        kind = torch.device(self.device).type
-        dtype = torch.bfloat16 if kind == "cpu" or torch.cuda.is_bf16_supported() else torch.float16
-        with torch.autocast(kind, dtype, enabled=self.recipe.autocast):
-            losses = self.model(
-                [image.to(self.device) for image in images],
-                [{name: part.to(self.device) for name, part in target.items()} for target in targets],
-            )
-            total = sum(losses.values())
+        losses = self.model(
+            [image.to(self.device) for image in images],
+            [{name: part.to(self.device) for name, part in target.items()} for target in targets],
+        )
+        total = sum(losses.values())
         self.optimizer.zero_grad()
         total.backward()
         norm = nn.utils.clip_grad_norm_(self.parameters, self.recipe.gradient_norm)

@@ -36,7 +36,6 @@ class InstanceRecipe:
     )
     warmup_steps: int = setting(0, "Steps over which the learning rates rise linearly.", 0)
     gradient_norm: float = setting(10.0, "Gradients with a larger norm are scaled down to it.", 0.001, 1e6)
-    autocast: bool = setting(False, "BF16 arithmetic (FP16 on a GPU without it) with FP32 weights.")
     ema: float = setting(
         0.0, "Decay per step of the averaged weights that are validated and saved. 0: no average.", 0, 0.99999
     )
