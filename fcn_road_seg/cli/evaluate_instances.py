@@ -7,9 +7,6 @@ from fcn_road_seg.cli.options import Subparsers, add_json_option, named_paths, p
 from fcn_road_seg.errors import UserError
 from fcn_road_seg.frames.sample import DatasetError
 
-LEAST_SCORE = 0.05
-"""Detections below it are not measured."""
-
 
 def add_parser(subparsers: Subparsers) -> argparse.ArgumentParser:
     parser = subparsers.add_parser(
@@ -41,7 +38,7 @@ def run(args: argparse.Namespace) -> int:
         raise UserError(f"--frames is {args.frames}, but must be 0 (all) or more")
     from fcn_road_seg.datasets.open_instances import NamedInstances, open_instances
     from fcn_road_seg.datasets.selection import Thinned
-    from fcn_road_seg.evaluation.instance_metrics import InstanceResults
+    from fcn_road_seg.evaluation.instance_metrics import LEAST_SCORE, InstanceResults
     from fcn_road_seg.inference.backends.hardware import torch_device
     from fcn_road_seg.instances.detector import InstanceDetector, instance_weights
     from fcn_road_seg.synthetic.instances import SyntheticInstances

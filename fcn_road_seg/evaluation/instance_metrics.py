@@ -26,6 +26,8 @@ LEAST_SHARE = 100 / (2048 * 1024)
 FEW = 100
 """A class with fewer instances has intervals."""
 MOST_DETECTIONS = 100
+LEAST_SCORE = 0.05
+"""Detections below it are not measured."""
 
 
 class InstanceResults:

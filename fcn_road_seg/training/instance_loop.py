@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader
 from torchvision.models.detection.generalized_rcnn import GeneralizedRCNN
 
 from fcn_road_seg.evaluation.inference_loop import Track
-from fcn_road_seg.evaluation.instance_metrics import KINDS, InstanceResults, means
+from fcn_road_seg.evaluation.instance_metrics import KINDS, LEAST_SCORE, InstanceResults, means
 from fcn_road_seg.frames.instance_sample import INSTANCE_CLASSES, InstanceSamples
 from fcn_road_seg.frames.sample import DatasetError
 from fcn_road_seg.git_revision import git_revision
@@ -37,8 +37,6 @@ SAVE_EVERY = 180.0
 """Seconds between the states from which a run can be resumed."""
 BEST_FIGURE = "mask_ap"
 """Of the epoch that is kept."""
-LEAST_SCORE = 0.05
-"""Detections below it are not measured."""
 
 
 class InstanceLearner:

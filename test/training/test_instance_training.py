@@ -36,6 +36,15 @@ TINY = InstanceRecipe(
 )
 
 
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    """Layers as small as these take longest where threads wait for each other."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 @pytest.fixture(scope="module")
 def backbone(tmp_path_factory):
     return write_backbone(tmp_path_factory.mktemp("backbone") / "lite0.pth")
