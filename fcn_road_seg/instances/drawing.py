@@ -32,8 +32,9 @@ def draw_instances(frame: np.ndarray, instances: Instances, alpha: float = 0.45)
     for i in reversed(range(len(instances.scores))):
         colour = COLOURS[instances.labels[i]]
         mask = instances.masks[i].view(np.uint8)
-        flat = np.full_like(picture, colour)
-        cv2.copyTo(cv2.addWeighted(picture, 1 - alpha, flat, alpha, 0), mask, picture)
+        left, top, width, height = cv2.boundingRect(mask)
+        part, inside = picture[top : top + height, left : left + width], mask[top : top + height, left : left + width]
+        cv2.copyTo(cv2.addWeighted(part, 1 - alpha, np.full_like(part, colour), alpha, 0), inside, part)
     for i in reversed(range(len(instances.scores))):
         colour = COLOURS[instances.labels[i]]
         left, top, right, bottom = (round(float(edge)) for edge in instances.boxes[i])

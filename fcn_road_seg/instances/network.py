@@ -8,7 +8,7 @@ from torchvision.models.detection.generalized_rcnn import GeneralizedRCNN
 from torchvision.models.detection.mask_rcnn import MaskRCNNHeads, MaskRCNNPredictor
 from torchvision.models.detection.roi_heads import RoIHeads
 from torchvision.models.detection.rpn import RegionProposalNetwork, RPNHead
-from torchvision.models.detection.transform import GeneralizedRCNNTransform
+from torchvision.models.detection.transform import GeneralizedRCNNTransform, resize_boxes
 from torchvision.ops import MultiScaleRoIAlign
 from torchvision.ops.feature_pyramid_network import LastLevelMaxPool
 
@@ -66,7 +66,22 @@ def build(width: int = 96, short_side: int = 400) -> GeneralizedRCNN:
         mask_head=MaskRCNNHeads(width, [width] * 4, 1),
         mask_predictor=MaskRCNNPredictor(width, width, classes),
     )
-    return GeneralizedRCNN(backbone, rpn, heads, GeneralizedRCNNTransform(short_side, MAX_SIDE, [*MEAN], [*STD]))
+    return GeneralizedRCNN(backbone, rpn, heads, Transform(short_side, MAX_SIDE, [*MEAN], [*STD]))
+
+
+class Transform(GeneralizedRCNNTransform):
+    """torchvision's, whose answers keep the masks as the head gives them.
+
+    torchvision's RoIAlign takes a pixel's centre for its coordinate, so a mask's cells lie half a pixel of the resized
+    frame off. "mask_boxes" are where they lie in the frame, in coordinates that are whole at the centres of its pixels.
+    """
+
+    def postprocess(self, result: list, image_shapes: list, original_image_sizes: list) -> list:
+        if not self.training:
+            for found, shape, size in zip(result, image_shapes, original_image_sizes, strict=True):
+                found["mask_boxes"] = resize_boxes(found["boxes"] + 0.5, shape, size) - 0.5
+                found["boxes"] = resize_boxes(found["boxes"], shape, size)
+        return result
 
 
 class ProposalNetwork(RegionProposalNetwork):

@@ -20,6 +20,7 @@ from fcn_road_seg.training.instance_loop import InstanceLearner, load_backbone
 from fcn_road_seg.training.instance_recipe import FOLDER, InstanceRecipe
 from fcn_road_seg.training.recipe import check, load_recipe, recipe_names
 
+pytestmark = pytest.mark.usefixtures("one_thread")
 TINY = InstanceRecipe(
     "tiny",
     {"cityscapes": 4},
@@ -34,15 +35,6 @@ TINY = InstanceRecipe(
     ema=0.5,
     validation_frames=1,
 )
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """Layers as small as these take longest where threads wait for each other."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")
