@@ -10,6 +10,7 @@ from torchvision.models.detection.generalized_rcnn import GeneralizedRCNN
 
 from fcn_road_seg.inference.checkpoint import CheckpointError
 from fcn_road_seg.instances import checkpoint
+from fcn_road_seg.instances.efficientnet_lite import fold
 from fcn_road_seg.share import share_path
 
 SHIPPED = "models/instances.safetensors"
@@ -72,6 +73,7 @@ class InstanceDetector:
             CheckpointError: see `checkpoint.load`.
         """
         network = checkpoint.load(path).network()
+        fold(network)
         return cls(network.to(device).to(memory_format=torch.channels_last), least_score, device)
 
     @torch.inference_mode()

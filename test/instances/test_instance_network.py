@@ -2,7 +2,7 @@
 
 import torch
 
-from fcn_road_seg.instances.efficientnet_lite import EfficientNetLite0, imagenet_names
+from fcn_road_seg.instances.efficientnet_lite import EfficientNetLite0, fold, imagenet_names
 from fcn_road_seg.instances.network import IGNORED, LEVELS, build
 
 
@@ -19,6 +19,20 @@ def test_a_strided_convolution_pads_as_tensorflow_does():
     body = EfficientNetLite0()
     paddings = [stage[0].depthwise.padding for name, stage in body.named_children() if name in LEVELS]
     assert paddings == [[0, 1, 0, 1], [1, 2, 1, 2], [0, 1, 0, 1], [1, 2, 1, 2]]
+
+
+def test_the_folded_backbone_gives_the_same_features():
+    torch.manual_seed(0)
+    body, x = EfficientNetLite0().eval(), torch.rand(1, 3, 64, 96)
+    for name, part in body.state_dict().items():
+        if "1." in name and name.endswith(("running_var", "running_mean", "bias")):
+            part.uniform_(0.1, 0.5)
+    with torch.inference_mode():
+        plain = body(x)
+        fold(body)
+        folded = body(x)
+    assert plain.abs().max() > 0.01 and torch.allclose(plain, folded, atol=1e-4 * plain.abs().max())
+    assert not any("running" in name for name in body.state_dict())
 
 
 def test_every_tensor_of_the_backbone_has_a_name_in_the_packages_file():
