@@ -1,6 +1,6 @@
 """tf2_msgs and vision_msgs, which ROS's wheels lack, built from their definitions with the generators that they have.
 
-Run as a program it builds them into a folder: the generators, then the compiler, without CMake. That takes 5 seconds.
+Run as a program it builds them into a folder: the generators, then the compiler, without CMake. That takes 10 seconds.
 """
 
 import contextlib
@@ -24,6 +24,14 @@ DEFINITIONS = {
     "vision_msgs": {
         "VisionClass": "uint16 class_id\nstring class_name\n",
         "LabelInfo": "std_msgs/Header header\nvision_msgs/VisionClass[] class_map\nfloat32 threshold\n",
+        "Point2D": "float64 x\nfloat64 y\n",
+        "Pose2D": "vision_msgs/Point2D position\nfloat64 theta\n",
+        "BoundingBox2D": "vision_msgs/Pose2D center\nfloat64 size_x\nfloat64 size_y\n",
+        "ObjectHypothesis": "string class_id\nfloat64 score\n",
+        "ObjectHypothesisWithPose": "vision_msgs/ObjectHypothesis hypothesis\ngeometry_msgs/PoseWithCovariance pose\n",
+        "Detection2D": "std_msgs/Header header\nvision_msgs/ObjectHypothesisWithPose[] results\n"
+        "vision_msgs/BoundingBox2D bbox\nstring id\n",
+        "Detection2DArray": "std_msgs/Header header\nvision_msgs/Detection2D[] detections\n",
     },
 }
 """By package and message: the fields that the public definitions have."""

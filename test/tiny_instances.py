@@ -9,7 +9,9 @@ from PIL import Image
 
 from fcn_road_seg.datasets.cityscapes import INSTANCES, class_ids
 from fcn_road_seg.frames.instance_sample import INSTANCE_CLASSES, InstanceSample
+from fcn_road_seg.instances.checkpoint import Metadata, save
 from fcn_road_seg.instances.efficientnet_lite import EfficientNetLite0, imagenet_names
+from fcn_road_seg.instances.network import build
 from fcn_road_seg.synthetic import Camera
 from fcn_road_seg.synthetic.instances import SyntheticInstances
 
@@ -45,4 +47,15 @@ def write_backbone(path: Path) -> Path:
     torch.manual_seed(0)
     state = EfficientNetLite0().state_dict()
     torch.save({theirs: state[ours] for ours, theirs in imagenet_names().items()}, path)
+    return path
+
+
+def write_detector(path: Path) -> Path:
+    """Write weights of a small untrained instance network that takes what it proposes for cars; returns `path`."""
+    torch.manual_seed(0)
+    network = build(16, 64)
+    with torch.no_grad():
+        network.roi_heads.box_predictor.cls_score.bias[1 + INSTANCE_CLASSES.index("car")] = 4
+        network.roi_heads.mask_predictor.mask_fcn_logits.bias.fill_(1)
+    save(path, network, Metadata(16, 64))
     return path

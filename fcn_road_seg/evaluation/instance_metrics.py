@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from fcn_road_seg.frames.instance_sample import INSTANCE_CLASSES, InstanceSample
-from fcn_road_seg.instances.detector import Instances
+from fcn_road_seg.instances.instances import Instances
 
 KINDS = {"box": "bbox", "mask": "segm"}
 """pycocotools' names of what is compared."""

@@ -56,11 +56,9 @@ class GroundTables:
         optical_rays = camera.rays()
         rays = optical_rays @ plane.rotation.T
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-            reach = self.height_above_road / -rays[..., 2]
-            xy = self.origin[:2] + reach[..., None] * rays[..., :2]
-            distance = np.hypot(*np.moveaxis(xy - self.origin[:2], -1, 0))
+            xy, reach, known = self._on_road(rays)
             size = _pixel_size(rays, reach)
-            known = (reach > 0) & (distance <= max_range) & np.isfinite(size)
+            known &= np.isfinite(size)
             known[camera.height - round(bottom_margin * camera.height) :] = False
             if not known.any():
                 raise GroundError(
@@ -80,6 +78,28 @@ class GroundTables:
     def size(self) -> tuple[int, int]:
         """Width and height in pixels."""
         return self.camera.width, self.camera.height
+
+    def _on_road(self, rays: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Where rays, ... x 3 in the ground frame, meet the road: x and y, how many ray lengths away, and whether."""
+        reach = self.height_above_road / -rays[..., 2]
+        xy = self.origin[:2] + reach[..., None] * rays[..., :2]
+        distance = np.hypot(*np.moveaxis(xy - self.origin[:2], -1, 0))
+        return xy, reach, (reach > 0) & (distance <= self.max_range)
+
+    def road_points(self, pixels: np.ndarray) -> np.ndarray:
+        """The points of the road that pixels see, in the ground frame, metres; in the margin and on the vehicle too.
+
+        Args:
+            pixels: float64 N x 2, column and row, which need not be whole.
+
+        Returns:
+            float64 N x 3; NaN on and above the horizon, beyond `max_range` and where the camera model has no ray.
+        """
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+            xy, _, known = self._on_road(self.camera.directions(pixels) @ self.plane.rotation.T)
+        points = np.concatenate([xy, np.full((len(xy), 1), self.plane.z)], 1)
+        points[~known] = np.nan
+        return points
 
     def ground_points(self) -> np.ndarray:
         """x, y, z of each pixel's point on the road in the ground frame, float32 height x width x 3; NaN as in `xy`."""

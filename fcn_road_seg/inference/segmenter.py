@@ -124,8 +124,7 @@ class RoadSegmenter:
     def _frame_fault(self, fault: Exception, backend: Backend, size: str) -> FrameError | DeviceLostError:
         """What to raise, outside the except block, for a frame on which the backend failed."""
         reason = first_line(fault)
-        out_of_memory = isinstance(fault, (MemoryError, torch.cuda.OutOfMemoryError))
-        out_of_memory = out_of_memory or "can't allocate memory" in reason or "out of memory" in reason
+        out_of_memory = hardware.is_out_of_memory(fault)
         if out_of_memory:
             fault.with_traceback(None)  # frees the frame's tensors, so that the device can be tried
         if not backend.works():

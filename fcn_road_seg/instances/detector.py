@@ -1,6 +1,5 @@
 """Finds vehicles and people, one by one, in a frame."""
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
@@ -8,9 +7,13 @@ import numpy as np
 import torch
 from torchvision.models.detection.generalized_rcnn import GeneralizedRCNN
 
+from fcn_road_seg.errors import FrameError, first_line
+from fcn_road_seg.inference.backends.hardware import is_out_of_memory
 from fcn_road_seg.inference.checkpoint import CheckpointError
-from fcn_road_seg.instances import checkpoint
+from fcn_road_seg.instances.checkpoint import Checkpoint, load
 from fcn_road_seg.instances.efficientnet_lite import fold
+from fcn_road_seg.instances.half import use_half
+from fcn_road_seg.instances.instances import Instances
 from fcn_road_seg.share import share_path
 
 SHIPPED = "models/instances.safetensors"
@@ -35,23 +38,6 @@ def instance_weights(path: str | Path | None = None) -> Path:
         ) from None
 
 
-@dataclass(frozen=True)
-class Instances:
-    """The instances of one frame, best first.
-
-    Attributes:
-        boxes: float32 N x 4, left, top, right, bottom in pixels of the frame.
-        labels: int64 N, indices in `INSTANCE_CLASSES`.
-        scores: float32 N, 0..1.
-        masks: bool N x H x W.
-    """
-
-    boxes: np.ndarray
-    labels: np.ndarray
-    scores: np.ndarray
-    masks: np.ndarray
-
-
 class InstanceDetector:
     """A network that is ready to run.
 
@@ -59,27 +45,64 @@ class InstanceDetector:
         network: in evaluation mode, see `network.build`.
         least_score: instances below it are left out, 0..1.
         device: on which the network is.
+
+    Attributes:
+        device: as above.
+        checkpoint: the weights' path, SHA-256 and metadata; None if they come from no file.
+        precision: "fp32", or "fp16" for the layers; boxes are always decoded in FP32.
     """
 
     def __init__(self, network: GeneralizedRCNN, least_score: float = 0.5, device: str = "cpu"):
-        self.network, self.least_score, self.device = network, least_score, device
-        network.roi_heads.score_thresh = least_score  # the mask head computes only what is kept
+        self.network, self.device, self.precision = network, device, "fp32"
+        self.least_score = least_score
+        self.checkpoint: Checkpoint | None = None
 
     @classmethod
-    def load(cls, path: str | Path, least_score: float = 0.5, device: str = "cpu") -> "InstanceDetector":
-        """The detector with the weights of a file.
+    def load(
+        cls, path: str | Path, least_score: float = 0.5, device: str = "cpu", precision: str = "fp32"
+    ) -> "InstanceDetector":
+        """The detector with the weights of a file; `precision` is "fp32" or, on CUDA, "fp16".
 
         Raises:
             CheckpointError: see `checkpoint.load`.
         """
-        network = checkpoint.load(path).network()
+        loaded = load(path)
+        network = loaded.network()
         fold(network)
-        return cls(network.to(device).to(memory_format=torch.channels_last), least_score, device)
+        detector = cls(network.to(device).to(memory_format=torch.channels_last), least_score, device)
+        detector.checkpoint = loaded
+        if precision == "fp16":
+            use_half(network)
+            detector.precision = precision
+        return detector
+
+    @property
+    def least_score(self) -> float:
+        """Instances below it are left out, 0..1."""
+        return self.network.roi_heads.score_thresh
+
+    @least_score.setter
+    def least_score(self, score: float) -> None:
+        self.network.roi_heads.score_thresh = score  # the mask head computes only what is kept
 
     @torch.inference_mode()
     def detect(self, image: np.ndarray) -> Instances:
-        """The instances in an image, uint8 H x W x 3 RGB."""
-        picture = torch.from_numpy(image).to(self.device).permute(2, 0, 1).float().div(255)
+        """The instances in an image, uint8 H x W x 3 RGB.
+
+        Raises:
+            FrameError: out of memory; the next frame may succeed.
+        """
+        try:
+            return self._detect(image)
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            reason = first_line(error)
+        size = f"{image.shape[1]}x{image.shape[0]}"
+        raise FrameError("memory", f"not enough memory for the instances of a frame of {size}: {reason}")
+
+    def _detect(self, image: np.ndarray) -> Instances:
+        picture = torch.from_numpy(np.ascontiguousarray(image)).to(self.device).permute(2, 0, 1).float().div(255)
         (found,) = self.network([picture])
         masks, boxes = found["masks"][:, 0].cpu().numpy(), found["mask_boxes"].cpu().numpy()
         return Instances(

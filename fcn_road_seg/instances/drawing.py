@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from fcn_road_seg.frames.instance_sample import INSTANCE_CLASSES
-from fcn_road_seg.instances.detector import Instances
+from fcn_road_seg.instances.instances import Instances
 
 COLOURS = tuple(
     tuple(round(255 * part) for part in colorsys.hsv_to_rgb((0.0 + 0.37 * i) % 1, 0.75, 1.0))
@@ -29,13 +29,13 @@ def draw_instances(frame: np.ndarray, instances: Instances, alpha: float = 0.45)
     picture = frame.copy()
     line = max(1, round(frame.shape[0] / 300))
     size = max(0.35, frame.shape[0] / 1000)
-    for i in reversed(range(len(instances.scores))):
+    for i in reversed(range(len(instances))):
         colour = COLOURS[instances.labels[i]]
         mask = instances.masks[i].view(np.uint8)
         left, top, width, height = cv2.boundingRect(mask)
         part, inside = picture[top : top + height, left : left + width], mask[top : top + height, left : left + width]
         cv2.copyTo(cv2.addWeighted(part, 1 - alpha, np.full_like(part, colour), alpha, 0), inside, part)
-    for i in reversed(range(len(instances.scores))):
+    for i in reversed(range(len(instances))):
         colour = COLOURS[instances.labels[i]]
         left, top, right, bottom = (round(float(edge)) for edge in instances.boxes[i])
         cv2.rectangle(picture, (left, top), (right - 1, bottom - 1), colour, line)

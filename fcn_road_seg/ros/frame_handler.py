@@ -18,8 +18,9 @@ from fcn_road_seg.postprocess.temporal_filter import TemporalFilter
 from fcn_road_seg.postprocess.threshold import threshold_mask
 from fcn_road_seg.ros.fault_log import FaultLog
 from fcn_road_seg.ros.frame_statistics import FrameStatistics
+from fcn_road_seg.ros.instance_detection import InstanceDetection
 from fcn_road_seg.ros.parameters import NodeParameters
-from fcn_road_seg.ros.segmented_frame import SegmentedFrame, nanoseconds
+from fcn_road_seg.ros.segmented_frame import SegmentedFrame, age, nanoseconds
 from fcn_road_seg.ros.steady_clock import STEADY
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ class FrameHandler:
     Args:
         mask_publisher: of ~/mask.
         outputs: published after the mask.
+        detection: finds the instances that are cut out of the road, if they are.
         statistics: counts the frames.
         faults: records unexpected exceptions.
     """
@@ -56,12 +58,14 @@ class FrameHandler:
         node: Node,
         mask_publisher: Publisher,
         outputs: tuple[Outputs, ...],
+        detection: InstanceDetection,
         statistics: FrameStatistics,
         faults: FaultLog,
     ):
         self._node = node
         self._mask_publisher = mask_publisher
         self._outputs = outputs
+        self._detection = detection
         self._statistics = statistics
         self._faults = faults
         self._temporal_filter = TemporalFilter()
@@ -105,7 +109,8 @@ class FrameHandler:
         header = message.header
         stamp = nanoseconds(header.stamp)
         self._count(stamp, info)
-        age_at_arrival = self._age(stamp)
+        clock = self._node.get_clock()
+        age_at_arrival = age(clock, stamp)
         limit = parameters.max_age_ms
         if limit and age_at_arrival is not None and 1000 * age_at_arrival > limit:
             raise FrameError("age", f"it is {1000 * age_at_arrival:.0f} ms old, but max_age_ms is {limit:g}")
@@ -114,33 +119,37 @@ class FrameHandler:
         decoded = time.perf_counter()
         probability = segmenter(frame)
         segmented = time.perf_counter()
-        probability = self._temporal_filter(probability, frame, parameters.smoothing, stamp, header.frame_id)
         hidden = segmenter.hidden(*probability.shape)
+        instances = self._detection.find(frame, hidden, parameters)
+        found = time.perf_counter()
+        probability = self._temporal_filter(probability, frame, parameters.smoothing, stamp, header.frame_id)
         if segmenter.own_vehicle is not None and parameters.smoothing:  # the average spreads over the vehicle's edges
             probability = segmenter.own_vehicle.hide(probability)
         threshold = road_threshold(parameters, segmenter)
         probability = without_small_regions(probability, threshold, parameters.min_region, hidden)
+        if instances is not None:
+            probability = instances.cut_out(probability)
         mask = threshold_mask(probability, threshold)
         thresholded = time.perf_counter()
         self._mask_publisher.publish(fill_image(Image(header=header), mask, "mono8"))
-        published, age = time.perf_counter(), self._age(stamp)
-        clock = self._node.get_clock()
-        if age is not None and isinstance(clock, ROSClock) and clock.ros_time_is_active:
-            age += published - began  # /clock is received only between two frames
-        segmented_frame = SegmentedFrame(header, frame, probability, mask, threshold, parameters, hidden)
+        published, mask_age = time.perf_counter(), age(clock, stamp)
+        if mask_age is not None and isinstance(clock, ROSClock) and clock.ros_time_is_active:
+            mask_age += published - began  # /clock is received only between two frames
+        segmented_frame = SegmentedFrame(header, frame, probability, mask, threshold, parameters, hidden, instances)
         for outputs in self._outputs:
             with self._faults.survived("Only the mask is published"):
                 outputs.publish(segmented_frame)
         seconds = {
             "decode": decoded - began,
             **segmenter.seconds,
-            "threshold": thresholded - segmented,
+            **({} if instances is None else {"instances": found - segmented}),
+            "threshold": thresholded - found,
             "publish": published - thresholded,
             "outputs": time.perf_counter() - published,
         }
         road_fraction = np.count_nonzero(mask) / mask.size
         with self._faults.survived("A frame has its mask, but is not in the statistics"):
-            self._statistics.answered(seconds, age_at_arrival, age, road_fraction, alarm(look(frame, probability)))
+            self._statistics.answered(seconds, age_at_arrival, mask_age, road_fraction, alarm(look(frame, probability)))
 
     def _count(self, stamp: int, info: dict) -> None:
         publisher = info.get("publisher_gid")
@@ -153,8 +162,3 @@ class FrameHandler:
         self._node.get_logger().warning(
             f"Frame dropped ({count} so far): {why}", throttle_duration_sec=1.0, throttle_time_source_type=STEADY
         )
-
-    def _age(self, stamp: int) -> float | None:
-        """Seconds since a stamp in nanoseconds; None without a stamp, or before a simulated clock begins."""
-        now = self._node.get_clock().now().nanoseconds
-        return (now - stamp) / 1e9 if stamp and now else None

@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from typing import Any, NamedTuple
 
 import numpy as np
 from geometry_msgs.msg import PolygonStamped
@@ -22,7 +23,13 @@ from fcn_road_seg.ros.camera_info_subscription import CameraInfoSubscription, No
 from fcn_road_seg.ros.diagnostics import OK, STALE, WARN, Report
 from fcn_road_seg.ros.fault_log import FaultLog
 from fcn_road_seg.ros.frame_statistics import unless_old
-from fcn_road_seg.ros.ground_messages import boundary_message, grid_message, points_message, scan_message
+from fcn_road_seg.ros.ground_messages import (
+    boundary_message,
+    grid_message,
+    obstacles_message,
+    points_message,
+    scan_message,
+)
 from fcn_road_seg.ros.ground_transform import GroundTransform
 from fcn_road_seg.ros.parameters import NodeParameters
 from fcn_road_seg.ros.segmented_frame import SegmentedFrame
@@ -39,10 +46,21 @@ LOG_PERIOD = 10.0
 IDLE = Report("ground", OK, "no ground output is subscribed to", {})
 GIVEN_UP = "frames whose transform did not come"
 NO_IMAGE = np.empty((0, 0, 3), np.uint8)
+Fill = Callable[[SegmentedFrame, GroundMaps, Header], Any]
+"""Makes the message of an output; the header is that of the ground frame."""
+Outputs = tuple[tuple[Publisher, Fill], ...]
+
+
+class Waiting(NamedTuple):
+    """Outputs of a frame that wait for the frame's transform."""
+
+    frame: SegmentedFrame
+    camera: CameraModel
+    outputs: Outputs
 
 
 class GroundOutputs:
-    """~/points, ~/grid, ~/scan, ~/boundary and ~/camera_info, each made only while it is subscribed to.
+    """~/points, ~/grid, ~/scan, ~/boundary, ~/obstacles and ~/camera_info, each made only while it is subscribed to.
 
     Only then does the node subscribe to calibration and TF. If they are unusable, the log and `report` say why in a
     sentence and nothing is published; maps of another camera, plane or size are never used. A frame whose transform has
@@ -57,20 +75,18 @@ class GroundOutputs:
     def __init__(self, node: Node, publisher: Callable[..., Publisher], faults: FaultLog):
         self._node = node
         self._info_publisher = publisher(CameraInfo, "~/camera_info")
-        self._publishers = {
-            topic: (publisher(kind, f"~/{topic}"), fill)
-            for topic, kind, fill in (
-                ("points", PointCloud2, points_message),
-                ("grid", OccupancyGrid, grid_message),
-                ("scan", LaserScan, scan_message),
-                ("boundary", PolygonStamped, boundary_message),
-            )
-        }
+        self._road: Outputs = (
+            (publisher(PointCloud2, "~/points"), points_message),
+            (publisher(OccupancyGrid, "~/grid"), grid_message),
+            (publisher(LaserScan, "~/scan"), scan_message),
+            (publisher(PolygonStamped, "~/boundary"), boundary_message),
+        )
+        self._obstacles: Outputs = ((publisher(PointCloud2, "~/obstacles"), obstacles_message),)
         self._camera_info = CameraInfoSubscription(node)
         serve = faults.guard("A frame that waited for its transform has no ground outputs", self._serve, None)
         self._transform = GroundTransform(node, serve)
         self._maker = MapMaker()
-        self._waiting: deque[tuple[SegmentedFrame, CameraModel]] = deque()  # the oldest first
+        self._waiting: deque[Waiting] = deque()  # the oldest first
         self._given_up = 0
         self._last_stamp = 0
         self._logged_maps: GroundMaps | None = None
@@ -82,7 +98,7 @@ class GroundOutputs:
     def publish(self, frame: SegmentedFrame) -> None:
         """Publish the outputs that are subscribed to as soon as the frame's transform is there, or report why not."""
         self._last_frame = time.monotonic()
-        subscribed = any(publisher.get_subscription_count() for publisher, _ in self._publishers.values())
+        subscribed = any(publisher.get_subscription_count() for publisher, _ in self._road + self._obstacles)
         if not subscribed and not self._info_publisher.get_subscription_count():
             return self.stop()
         self._camera_info.start()
@@ -95,17 +111,37 @@ class GroundOutputs:
             self._drop_waiting()
         self._last_stamp = frame.stamp
         with self._reporting():
-            size = frame.mask.shape[1], frame.mask.shape[0]
-            info = self._camera_info.matching(frame.header, size)
+            info = self._calibration(frame)
             if self._info_publisher.get_subscription_count():
                 stamped = copy.copy(info)
                 stamped.header = frame.header
                 self._info_publisher.publish(stamped)
             if subscribed:
-                self._waiting.append((frame, self._camera_info.model(info, size, frame.parameters.rectified)))
-                self._serve()
+                self._publish_when_possible(frame, info, self._road)
             else:
                 self._waiting_since, self._report = time.monotonic(), IDLE
+
+    @property
+    def wants_instances(self) -> bool:
+        """Whether ~/obstacles is subscribed to."""
+        return any(publisher.get_subscription_count() for publisher, _ in self._obstacles)
+
+    def publish_instances(self, frame: SegmentedFrame) -> None:
+        """Publish ~/obstacles, if it is subscribed to, of a frame that `publish` has had, as soon as it is possible."""
+        gone = self._waiting_since is None or frame.stamp > self._last_stamp  # stopped, or time went back, meanwhile
+        if self.wants_instances and not gone:
+            with self._reporting():
+                self._publish_when_possible(frame, self._calibration(frame), self._obstacles)
+
+    def _calibration(self, frame: SegmentedFrame) -> CameraInfo:
+        height, width = frame.mask.shape
+        return self._camera_info.matching(frame.header, (width, height))
+
+    def _publish_when_possible(self, frame: SegmentedFrame, info: CameraInfo, outputs: Outputs) -> None:
+        height, width = frame.mask.shape
+        camera = self._camera_info.model(info, (width, height), frame.parameters.rectified)
+        self._waiting.append(Waiting(frame, camera, outputs))
+        self._serve()
         if len(self._waiting) > MOST_WAITING:
             self._waiting.pop()
             self._given_up += 1
@@ -117,19 +153,20 @@ class GroundOutputs:
     def _serve(self) -> None:
         """Publish the frames whose transform has arrived, and give up those that have waited too long."""
         for _ in range(len(self._waiting)):
-            frame, camera = self._waiting.popleft()
+            waiting = self._waiting.popleft()
+            frame = waiting.frame
             with self._reporting():
                 try:
-                    self._publish_in_metres(frame, camera)
+                    self._publish_in_metres(*waiting)
                 except LateTransformError as error:
                     if not frame.stamp or self._last_stamp - frame.stamp > MAX_WAIT:
                         self._given_up += 1
                         raise
-                    self._waiting.append((replace(frame, image=NO_IMAGE), camera))
+                    self._waiting.append(waiting._replace(frame=replace(frame, image=NO_IMAGE)))
                     if self._report is IDLE:
                         self._report_not_yet(error)
 
-    def _publish_in_metres(self, frame: SegmentedFrame, camera: CameraModel) -> None:
+    def _publish_in_metres(self, frame: SegmentedFrame, camera: CameraModel, outputs: Outputs) -> None:
         parameters = frame.parameters
         plane = self._plane(frame)
         maps = self._maker.maps(camera, plane, parameters.map_options, frame.hidden)
@@ -141,7 +178,7 @@ class GroundOutputs:
                 TABLES_SECONDS,
             )
         ground = Header(stamp=frame.header.stamp, frame_id=parameters.ground_frame)
-        for publisher, fill in self._publishers.values():
+        for publisher, fill in outputs:
             if publisher.get_subscription_count():
                 publisher.publish(fill(frame, maps, ground))
         self._waiting_since = time.monotonic()

@@ -1,5 +1,6 @@
-"""Loads the segmenter that the node's parameters describe; only here does the node load torch."""
+"""Loads the networks that the node's parameters describe; only here does the node load torch."""
 
+import os
 from typing import TYPE_CHECKING
 
 from fcn_road_seg.inference.options import SegmenterOptions
@@ -8,6 +9,7 @@ from fcn_road_seg.ros.parameters import NodeParameters
 
 if TYPE_CHECKING:
     from fcn_road_seg.inference.segmenter import RoadSegmenter
+    from fcn_road_seg.instances.detector import InstanceDetector
 
 
 def load_segmenter(values: NodeParameters) -> "RoadSegmenter":
@@ -40,3 +42,22 @@ def load_segmenter(values: NodeParameters) -> "RoadSegmenter":
         own_vehicle_mask=values.own_vehicle_mask,
     )
     return RoadSegmenter.load(options)
+
+
+def load_detector(values: NodeParameters, segmenter: "RoadSegmenter") -> "InstanceDetector | None":
+    """Load the network for instances onto the segmenter's device; None if the parameter instances is false.
+
+    Raises:
+        ParameterError: it is false, but subtract_instances is true.
+        CheckpointError: the weights file is missing or invalid.
+        ModuleNotFoundError: torchvision is not installed.
+    """
+    if not values.instances:
+        if values.subtract_instances:
+            raise ParameterError("subtract_instances is true, but instances is false: set instances to true as well")
+        return None
+    from fcn_road_seg.instances.detector import InstanceDetector, instance_weights
+
+    path = instance_weights(os.path.expanduser(values.instances_weights))
+    half = segmenter.device.startswith("cuda") and segmenter.precision == "fp16"
+    return InstanceDetector.load(path, values.instances_min_score, segmenter.device, "fp16" if half else "fp32")

@@ -19,7 +19,9 @@ from fcn_road_seg.ros.fault_log import FaultLog
 from fcn_road_seg.ros.frame_handler import TRANSPORTS, FrameHandler, road_threshold
 from fcn_road_seg.ros.frame_statistics import FrameStatistics
 from fcn_road_seg.ros.ground_outputs import GroundOutputs
-from fcn_road_seg.ros.load_segmenter import load_segmenter
+from fcn_road_seg.ros.instance_detection import InstanceDetection
+from fcn_road_seg.ros.instance_outputs import InstanceOutputs
+from fcn_road_seg.ros.load_segmenter import load_detector, load_segmenter
 from fcn_road_seg.ros.log import log_to
 from fcn_road_seg.ros.parameter import ParameterError, declare_all, read_all, warn_undeclared
 from fcn_road_seg.ros.parameters import NodeParameters, check_change
@@ -58,6 +60,7 @@ class RoadSegNode(LifecycleNode):
         ~/mask: sensor_msgs/Image mono8, 255 = road, RELIABLE, KEEP_LAST 1. Published first.
         ~/points, ~/grid, ~/scan, ~/boundary, ~/camera_info: after the mask, on the road plane; see `GroundOutputs`.
         ~/labels, ~/confidence, ~/probability, ~/overlay, ~/label_info: pixel for pixel; see `PixelOutputs`.
+        ~/instances, ~/instance_ids, ~/obstacles: with the parameter instances; see `InstanceDetection`.
 
         /diagnostics: diagnostic_msgs/DiagnosticArray, once a second in every state, see `diagnostics`.
 
@@ -88,12 +91,16 @@ class RoadSegNode(LifecycleNode):
         mask_publisher = output(Image, "~/mask")
         self._ground_outputs = GroundOutputs(self, output, self.faults)
         self._pixel_outputs = PixelOutputs(self, output)
+        self._instance_outputs = InstanceOutputs(output)
         self._diagnostics_publisher = create_overridable_publisher(
             self, self.create_publisher, DiagnosticArray, "/diagnostics", depth=10
         )
         self._statistics = FrameStatistics()
         outputs = self._ground_outputs, self._pixel_outputs
-        self._frame_handler = FrameHandler(self, mask_publisher, outputs, self._statistics, self.faults)
+        self._detection = InstanceDetection(self, (*outputs, self._instance_outputs), self.faults)
+        self._frame_handler = FrameHandler(
+            self, mask_publisher, (*outputs, self._detection), self._detection, self._statistics, self.faults
+        )
         self._camera = CameraSubscription(self, self.faults, self._on_image)
         self._segmenter: RoadSegmenter | None = None
         self._failure = ""  # why the last requested transition failed
@@ -117,6 +124,9 @@ class RoadSegNode(LifecycleNode):
             segmenter = self._segmenter = load_segmenter(values)
             if values.warm_up_height and values.warm_up_width:
                 segmenter.warm_up(values.warm_up_height, values.warm_up_width)
+            detector = load_detector(values, segmenter)
+            if detector is not None:
+                self._detection.start(detector, values)
         except DeviceLostError:
             raise
         except Exception as error:
@@ -133,6 +143,12 @@ class RoadSegNode(LifecycleNode):
             f"precision {segmenter.precision}, network width {segmenter.network_width}{at_warm_up}, "
             f"threshold {road_threshold(values, segmenter):.3f}"
         )
+        if detector is not None and detector.checkpoint is not None:
+            self.get_logger().info(
+                f"Instances: weights {detector.checkpoint.path} on {detector.device}, precision {detector.precision}"
+            )
+        if detector is not None and self._instance_outputs.without_boxes:
+            self.get_logger().info(self._instance_outputs.without_boxes)
         if own_vehicle := segmenter.own_vehicle:
             self.get_logger().info(
                 f"Own-vehicle mask {own_vehicle.path}: {100 * own_vehicle.share:.1f} % of the image is never road"
@@ -163,6 +179,7 @@ class RoadSegNode(LifecycleNode):
         """Unsubscribe from the camera."""
         self._camera.stop()
         self._ground_outputs.stop()
+        self._detection.stop()
         return super().on_deactivate(state)
 
     @traced
@@ -197,6 +214,7 @@ class RoadSegNode(LifecycleNode):
 
     def _release(self) -> None:
         self._ground_outputs.release()
+        self._detection.release()
         segmenter, self._segmenter = self._segmenter, None
         if segmenter is not None:
             segmenter.close()
@@ -233,6 +251,7 @@ class RoadSegNode(LifecycleNode):
             reports.append(device_report(self._segmenter))
         if state == "active":
             reports += [*self._statistics.reports(self._camera.problem), self._ground_outputs.report()]
+            reports.append(self._detection.report())
         stamp = self.get_clock().now().to_msg()
         self._diagnostics_publisher.publish(diagnostic_array(stamp, self.get_fully_qualified_name(), reports))
 

@@ -230,6 +230,36 @@ class NodeParameters:
         minimum=0.0,
         maximum=100.0,
     )
+    instances: bool = parameter(
+        False,
+        "Find vehicles and people one by one too, with a second network, while one of ~/instances, ~/instance_ids, "
+        "~/obstacles and ~/overlay is subscribed to. It needs torchvision.",
+    )
+    instances_weights: str = parameter(
+        "",
+        "Weights file of the instances (.safetensors, of road_seg train-instances); ~ is your home. Empty: the one "
+        "that ships with the package.",
+    )
+    instances_min_score: float = parameter(
+        0.5,
+        "Instances with a lower score are left out.",
+        changes=RUNNING,
+        minimum=0.0,
+        maximum=1.0,
+    )
+    instances_max_fps: float = parameter(
+        5.0,
+        "Frames per second in which instances are looked for, at most. 0.0: no limit. It does not apply with "
+        "subtract_instances.",
+        changes=RUNNING,
+        minimum=0.0,
+        maximum=1000.0,
+    )
+    subtract_instances: bool = parameter(
+        False,
+        "With instances: cut them out of the road, in every output. Each mask then waits for the instances of its "
+        "frame.",
+    )
     autostart: bool = parameter(True, "Configure and activate at start, without a lifecycle manager.", changes=AT_START)
 
     @cached_property

@@ -3,12 +3,14 @@
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 from rclpy.node import Node
 from rclpy.publisher import Publisher
 from rclpy.qos import DurabilityPolicy
 from sensor_msgs.msg import Image
 
 from fcn_road_seg.frames.image_message import fill_image
+from fcn_road_seg.instances.drawing import draw_instances
 from fcn_road_seg.postprocess.labels import CLASS_NAMES
 from fcn_road_seg.postprocess.overlay import overlay
 from fcn_road_seg.ros.segmented_frame import SegmentedFrame
@@ -16,6 +18,8 @@ from fcn_road_seg.ros.segmented_frame import SegmentedFrame
 
 class PixelOutputs:
     """~/labels, ~/confidence, ~/probability and ~/overlay, each made only while it is subscribed to; ~/label_info.
+
+    With instances, ~/overlay waits for those of its frame.
 
     Args:
         node: logs.
@@ -59,6 +63,19 @@ class PixelOutputs:
             self._confidence.publish(fill_image(Image(header=frame.header), frame.labels_and_confidence[1], "mono8"))
         if self._probability.get_subscription_count():
             self._probability.publish(fill_image(Image(header=frame.header), frame.probability, "mono8"))
-        if self._overlay.get_subscription_count():
-            picture = overlay(frame.image, frame.mask, frame.parameters.overlay_alpha)[:, :, ::-1]
-            self._overlay.publish(fill_image(Image(header=frame.header), picture, "bgr8"))
+        if self._overlay.get_subscription_count() and not frame.parameters.instances:
+            self._publish_overlay(frame, overlay(frame.image, frame.mask, frame.parameters.overlay_alpha))
+
+    @property
+    def wants_instances(self) -> bool:
+        """Whether ~/overlay is subscribed to."""
+        return self._overlay.get_subscription_count() > 0
+
+    def publish_instances(self, frame: SegmentedFrame) -> None:
+        """Publish ~/overlay with the road and the instances, if it is subscribed to."""
+        if frame.instances is not None and self._overlay.get_subscription_count():
+            road = overlay(frame.image, frame.mask, frame.parameters.overlay_alpha)
+            self._publish_overlay(frame, draw_instances(road, frame.instances))
+
+    def _publish_overlay(self, frame: SegmentedFrame, picture: np.ndarray) -> None:
+        self._overlay.publish(fill_image(Image(header=frame.header), picture[:, :, ::-1], "bgr8"))

@@ -5,8 +5,10 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
+from rclpy.clock import Clock
 from std_msgs.msg import Header
 
+from fcn_road_seg.instances.instances import Instances
 from fcn_road_seg.postprocess.labels import labels_and_confidence
 from fcn_road_seg.ros.parameters import NodeParameters
 
@@ -14,6 +16,12 @@ from fcn_road_seg.ros.parameters import NodeParameters
 def nanoseconds(stamp: Any) -> int:
     """A builtin_interfaces/Time in nanoseconds; a negative one counts as none, 0."""
     return max(stamp.sec * 10**9 + stamp.nanosec, 0)
+
+
+def age(clock: Clock, stamp: int) -> float | None:
+    """Seconds since a stamp in nanoseconds; None without a stamp, or before a simulated clock begins."""
+    now = clock.now().nanoseconds
+    return (now - stamp) / 1e9 if stamp and now else None
 
 
 @dataclass
@@ -28,6 +36,7 @@ class SegmentedFrame:
         threshold: P(road), 0..1, from which the mask is road.
         parameters: the node's, as they were when the frame arrived.
         hidden: where the vehicle itself is in view: uint8 H x W, 255 there, else 0; None without an own-vehicle mask.
+        instances: of the frame; None as long as they have not been looked for.
     """
 
     header: Header
@@ -37,6 +46,7 @@ class SegmentedFrame:
     threshold: float
     parameters: NodeParameters
     hidden: np.ndarray | None = None
+    instances: Instances | None = None
 
     @property
     def stamp(self) -> int:

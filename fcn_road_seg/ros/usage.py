@@ -20,7 +20,7 @@ NODE_TOPICS = (
     Topic("image", "sensor_msgs/Image or CompressedImage", "In: the camera."),
     Topic("camera_info", "sensor_msgs/CameraInfo", "In: its calibration, for the ground outputs."),
     Topic("~/mask", "sensor_msgs/Image mono8", "255 = road, 0 = not road. Published first."),
-    Topic("~/overlay", "sensor_msgs/Image bgr8", "The frame with the road tinted."),
+    Topic("~/overlay", "sensor_msgs/Image bgr8", "The frame with the road tinted; with instances, those too."),
     Topic("~/probability", "sensor_msgs/Image mono8", "P(road) x 255."),
     Topic("~/labels", "sensor_msgs/Image mono8", "0 = not road, 1 = road, 255 = unknown."),
     Topic("~/confidence", "sensor_msgs/Image mono8", "Probability of the label x 255."),
@@ -29,6 +29,9 @@ NODE_TOPICS = (
     Topic("~/grid", "nav_msgs/OccupancyGrid", "0 = road, 100 = not road, -1 = unseen."),
     Topic("~/scan", "sensor_msgs/LaserScan", "Range to the edge of the road."),
     Topic("~/boundary", "geometry_msgs/PolygonStamped", "The edge of the road."),
+    Topic("~/instances", "vision_msgs/Detection2DArray", "With instances: boxes, names and scores."),
+    Topic("~/instance_ids", "sensor_msgs/Image mono16", "With instances: 0 = none, else the index of the box + 1."),
+    Topic("~/obstacles", "sensor_msgs/PointCloud2", "With instances: where they stand on the road plane."),
     Topic("~/camera_info", "sensor_msgs/CameraInfo", "The camera's, with the mask's header."),
     Topic("/diagnostics", "diagnostic_msgs/DiagnosticArray", "Once a second."),
 )

@@ -5,7 +5,7 @@ import pytest
 
 from fcn_road_seg.evaluation.instance_metrics import InstanceResults
 from fcn_road_seg.frames.instance_sample import InstanceSample
-from fcn_road_seg.instances.detector import Instances
+from fcn_road_seg.instances.instances import Instances
 
 SHAPE = 100, 200
 ROWS = np.where(np.arange(100) < 40, np.inf, 400 / np.maximum(np.arange(100) - 39.5, 1)).astype(np.float32)

@@ -57,6 +57,24 @@ def test_tables_match_the_geometry_of_the_synthetic_scenes(pitch):
     np.testing.assert_allclose(table.pixels(true[known][:9999]), scene.project(points), atol=1e-3)
 
 
+@pytest.mark.parametrize(
+    "model",
+    [camera(), camera(d=PLUMB_BOB, rectified=False), camera(**FISHEYE, k=K_OF_FISHEYE, rectified=False)],
+    ids=["pinhole", "plumb_bob", "fisheye"],
+)
+def test_road_points_are_the_tables_and_go_on_where_those_are_unknown(model):
+    hidden = np.zeros((HEIGHT, WIDTH), np.uint8)
+    hidden[200:210] = 255
+    pixels, xy = known_pixels(tables(model, bottom_margin=0.0))
+    table = tables(model, hidden=hidden, bottom_margin=0.2)
+    points = table.road_points(pixels.astype(float))
+    np.testing.assert_allclose(points[:, :2], xy, rtol=1e-4, atol=1e-3)
+    assert (points[:, 2] == 0).all() and np.isnan(table.xy[HEIGHT - 1]).all()
+    between = table.road_points(np.array([[CX, 180.25], [CX, 180.75], [CX, 0], [CX, 60]]))
+    assert between[0, 0] > between[1, 0] > 0 and np.isnan(between[2:]).all()
+    assert table.road_points(np.empty((0, 2))).shape == (0, 3)
+
+
 def test_nothing_is_known_above_the_horizon_beyond_the_range_or_in_the_margin():
     table = tables(max_range=12.0, bottom_margin=0.05)
     known = ~np.isnan(table.xy[..., 0])

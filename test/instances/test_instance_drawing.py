@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from fcn_road_seg.instances.detector import Instances
 from fcn_road_seg.instances.drawing import COLOURS, draw_instances
+from fcn_road_seg.instances.instances import Instances
 
 GREY = np.full((100, 160, 3), 90, np.uint8)
 

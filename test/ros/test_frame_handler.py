@@ -18,7 +18,7 @@ from fcn_road_seg.ros.parameters import NodeParameters  # noqa: E402
 
 def test_a_frame_of_more_than_max_pixels_is_dropped_and_counted():
     statistics, segmenter = FrameStatistics(), MagicMock()
-    handler = FrameHandler(MagicMock(), MagicMock(), (), statistics, MagicMock())
+    handler = FrameHandler(MagicMock(), MagicMock(), (), MagicMock(), statistics, MagicMock())
     huge = Image(encoding="mono8", width=16384, height=8192, step=16384)  # its data are not looked at
     handler.handle(huge, {}, segmenter, NodeParameters())
     segmenter.assert_not_called()

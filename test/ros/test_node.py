@@ -127,7 +127,7 @@ def test_a_change_of_what_configure_reads_is_refused_in_a_sentence(client):
 def test_diagnostics_report_the_frames_and_the_device(client, camera, segmenter, small_weights):
     client.answer(camera, frame_message(FRAME, "rgb8", 62))
     statuses = client.diagnostics()
-    assert set(statuses) == {"state", "faults", "device", "frames", "latency", "road", "scene", "ground"}
+    assert set(statuses) == {"state", "faults", "device", "frames", "latency", "road", "scene", "ground", "instances"}
     assert statuses["state"].message == "active"
     device = {value.key: value.value for value in statuses["device"].values}
     assert (device["device"], device["precision"]) == (segmenter.device, segmenter.precision)
@@ -175,7 +175,8 @@ def test_the_security_policy_matches_the_node(client, camera, repository):
         return {name for name, _ in look_up("road_seg", "/")}
 
     published = there(client.node.get_publisher_names_and_types_by_node)
-    assert published | {"/road_seg/label_info"} == allowed("topic", "publish")  # if vision_msgs is installed
+    with_vision_msgs = {"/road_seg/label_info", "/road_seg/instances"}
+    assert published | with_vision_msgs == allowed("topic", "publish")
     subscribed = there(client.node.get_subscriber_names_and_types_by_node)
     sometimes = {
         "/clock",

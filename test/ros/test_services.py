@@ -169,6 +169,6 @@ def test_help_lists_the_topics_that_the_node_has(context):
         published = {publisher.topic_name for publisher in node.publishers}
         listed = {node.resolve_topic_name(topic.name) for topic in NODE_TOPICS}
         inputs = {node.resolve_topic_name(name) for name in ("image", "camera_info")}
-        optional = {node.resolve_topic_name("~/label_info")}  # needs vision_msgs
+        optional = {node.resolve_topic_name(name) for name in ("~/label_info", "~/instances")}  # need vision_msgs
     assert published - listed <= {"/parameter_events", "/requests/road_seg/transition_event", "/rosout"}
     assert listed - published - optional == inputs

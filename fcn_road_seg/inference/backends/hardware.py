@@ -5,7 +5,7 @@ from pathlib import Path
 
 import torch
 
-from fcn_road_seg.errors import DeviceError
+from fcn_road_seg.errors import DeviceError, first_line
 
 CPU_INFO = Path("/proc/cpuinfo")
 
@@ -29,6 +29,13 @@ def torch_device(name: str) -> torch.device:
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise DeviceError(f"there is no {name}: this machine has {torch.cuda.device_count()} CUDA device(s)")
     return device
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether a computation failed for lack of memory, on the CPU or on CUDA."""
+    reason = first_line(error)
+    known = isinstance(error, (MemoryError, torch.cuda.OutOfMemoryError))
+    return known or "can't allocate memory" in reason or "out of memory" in reason
 
 
 def torch_build() -> str:
