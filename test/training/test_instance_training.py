@@ -108,11 +108,13 @@ def test_targets_have_boxes_and_ignore_what_is_too_small():
 # --- training ----------------------------------------------------------------------------------
 
 
-def test_the_losses_fall(backbone):
+@pytest.mark.parametrize("autocast", [False, True])
+def test_the_losses_fall(backbone, autocast):
     torch.manual_seed(0)
     model = build(16, 128)
     load_backbone(model, backbone)
-    learner = InstanceLearner(model, check(TINY, {"crop_width": 256, "crop_height": 128}), "cpu")  # the whole frame
+    whole = {"crop_width": 256, "crop_height": 128, "autocast": autocast}
+    learner = InstanceLearner(model, check(TINY, whole), "cpu")
     sample = scene(5)
     batch = collate([(torch.from_numpy(sample.image).permute(2, 0, 1), target(sample))])
     for group in learner.optimizer.param_groups:
@@ -120,6 +122,20 @@ def test_the_losses_fall(backbone):
     totals = [sum(learner.step(*batch).values()) for _ in range(6)]
     assert np.isfinite(totals).all() and totals[-1] < 0.7 * totals[0]
     assert not any(parameter.requires_grad for parameter in model.backbone.body["stride16"].parameters())
+
+
+def test_only_training_is_in_bf16(backbone):
+    model = build(16, 128)
+    load_backbone(model, backbone)
+    images = torch.rand(1, 3, 128, 256)
+    full = model.eval().backbone(images)
+    model.backbone.autocast = True
+    assert all(torch.equal(full[name], feature) for name, feature in model.backbone(images).items())
+    coarse = model.train().backbone(images)
+    assert all(
+        0 < (full[name] - feature).abs().max() < 0.05 * full[name].abs().max() for name, feature in coarse.items()
+    )
+    assert {feature.dtype for feature in coarse.values()} == {torch.float32}
 
 
 def test_a_run_writes_weights_with_what_they_learned_from(trained):
