@@ -8,6 +8,7 @@ import pytest
 import torch
 import yaml
 from tiny_instances import scene, write_backbone, write_cityscapes
+from tiny_yolox import yolox
 
 from fcn_road_seg.cli.main import main
 from fcn_road_seg.frames.instance_sample import InstanceSample
@@ -234,6 +235,19 @@ def test_evaluate_instances_prints_and_writes_figures(trained, data, tmp_path, c
     assert set(figures["cityscapes"]["mask"]) == {"mean", "classes", "intervals", "size", "distance"}
     for data in ([], ["--data", "synthetic:none"], ["--data", "camvid:x"]):
         assert main(["evaluate-instances", *words[:2], *data]) == 2
+
+
+def test_peers_are_measured_on_the_same_frames(trained, data, tmp_path, capsys):
+    pytest.importorskip("openvino")
+    file, peer = tmp_path / "figures.json", yolox(tmp_path / "y.onnx", {})
+    words = ["--weights", str(trained / "last.safetensors"), "--json", str(file), "--data", f"cityscapes:{data}"]
+    assert main(["evaluate-instances", *words, "--peer", str(peer), "--peer", f"{peer}:tiles"]) == 0
+    assert (
+        "| class | ours AP | ours AP50 | y AP | y AP50 | y in tiles AP | y in tiles AP50 |" in capsys.readouterr().out
+    )
+    figures = json.loads(file.read_text())["cityscapes"]
+    assert list(figures["peers"]) == ["ours", "y", "y in tiles"] and figures["p50_ms"] > 0
+    assert main(["evaluate-instances", *words, "--peer", "none.onnx"]) == 2
 
 
 def test_segment_draws_instances_over_pictures_and_videos(trained, small_weights, tmp_path):
