@@ -1,6 +1,8 @@
 """`road_seg evaluate-instances`: measure a file of instance weights on labelled frames."""
 
 import argparse
+import statistics
+import time
 from collections.abc import Iterable
 
 from fcn_road_seg.cli.options import Subparsers, add_json_option, named_paths, progress, write_json
@@ -26,6 +28,13 @@ def add_parser(subparsers: Subparsers) -> argparse.ArgumentParser:
     parser.add_argument(
         "--frames", type=int, default=0, help="at most so many of each set, evenly spaced (default: all)"
     )
+    parser.add_argument(
+        "--peer",
+        action="append",
+        default=[],
+        metavar="FILE[:tiles]",
+        help="measure the boxes of a YOLOX on COCO (ONNX) on the same frames; riders then count as persons",
+    )
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda (default: %(default)s)")
     add_json_option(parser)
     return parser
@@ -38,7 +47,8 @@ def run(args: argparse.Namespace) -> int:
         raise UserError(f"--frames is {args.frames}, but must be 0 (all) or more")
     from fcn_road_seg.datasets.open_instances import NamedInstances, open_instances
     from fcn_road_seg.datasets.selection import Thinned
-    from fcn_road_seg.evaluation.instance_metrics import LEAST_SCORE, InstanceResults
+    from fcn_road_seg.evaluation.instance_metrics import LEAST_SCORE, PERSONS, InstanceResults
+    from fcn_road_seg.evaluation.yolox import YoloX
     from fcn_road_seg.inference.backends.hardware import torch_device
     from fcn_road_seg.instances.detector import InstanceDetector, instance_weights
     from fcn_road_seg.synthetic.instances import SyntheticInstances
@@ -55,16 +65,45 @@ def run(args: argparse.Namespace) -> int:
         else:
             sets[name] = open_instances(kinds[name], folders[0], args.part)
     detector = InstanceDetector.load(instance_weights(args.weights), LEAST_SCORE, str(torch_device(args.device)))
+    peers = [YoloX(path.removesuffix(":tiles"), path.endswith(":tiles"), LEAST_SCORE) for path in args.peer]
+    detectors: list[InstanceDetector | YoloX] = [detector, *peers]
     figures = {}
     for name, frames in sets.items():
-        results = InstanceResults()
+        results, merged = InstanceResults(), [InstanceResults(PERSONS) for _ in detectors]
+        seconds: list[list[float]] = [[] for _ in merged]
         chosen = Thinned(frames, args.frames) if args.frames else frames
         for sample in progress(chosen, f"detecting in {name}"):
-            results.add(sample, detector.detect(sample.image))
-        figures[name] = results.summary()
-        print(f"{name}, {figures[name]['frames']} frames\n\n{report(figures[name])}\n")
+            for each, measured, times in zip(detectors, merged, seconds, strict=True):
+                began = time.perf_counter()
+                instances = each.detect(sample.image)
+                times.append(time.perf_counter() - began)
+                measured.add(sample, instances)
+                if each is detector:
+                    results.add(sample, instances)
+        figures[name] = results.summary() | {"p50_ms": 1000 * statistics.median(seconds[0])}
+        print(f"{name}, {figures[name]['frames']} frames, p50 {figures[name]['p50_ms']:.1f} ms\n")
+        print(f"{report(figures[name])}\n")
+        if peers:
+            figures[name]["peers"] = {
+                title: {"p50_ms": 1000 * statistics.median(times), **measured.by_class("box")}
+                for title, measured, times in zip(
+                    ("ours", *(peer.name for peer in peers)), merged, seconds, strict=True
+                )
+            }
+            print(f"Boxes, with riders as persons\n\n{peer_report(figures[name]['peers'])}\n")
     write_json(args.json, figures)
     return 0
+
+
+def peer_report(networks: dict[str, dict]) -> str:
+    """Box AP and AP50 by class and network as a Markdown table."""
+    from fcn_road_seg.benchmark.markdown_table import table
+
+    classes = [name for name in networks["ours"] if name != "p50_ms"]
+    header = ["class", *(f"{network} {name}" for network in networks for name in ("AP", "AP50"))]
+    rows = [[c, *(f"{found[c][key]:.3f}" for found in networks.values() for key in ("ap", "ap50"))] for c in classes]
+    rows.append(["p50 ms", *(text for found in networks.values() for text in (f"{found['p50_ms']:.1f}", ""))])
+    return table(header, rows)
 
 
 def report(figures: dict) -> str:

@@ -8,7 +8,8 @@ flat ground is seen in the lowest row of an instance, or of a detection's box.
 import contextlib
 import io
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 import numpy as np
 
@@ -29,11 +30,19 @@ MOST_DETECTIONS = 100
 LEAST_SCORE = 0.05
 """Detections below it are not measured."""
 
+PERSONS = {"rider": "person"}
+"""COCO's classes."""
+
 
 class InstanceResults:
-    """The labelled and the found instances of frames, in COCO's form."""
+    """The labelled and the found instances of frames, in COCO's form.
 
-    def __init__(self) -> None:
+    Args:
+        merged: classes that count as another one.
+    """
+
+    def __init__(self, merged: Mapping[str, str] = MappingProxyType({})) -> None:
+        self._categories = [1 + INSTANCE_CLASSES.index(merged.get(name, name)) for name in INSTANCE_CLASSES]
         self._images: list[dict] = []
         self._labelled: list[dict] = []
         self._found: list[dict] = []
@@ -58,7 +67,7 @@ class InstanceResults:
             self._found.append(
                 {
                     "image_id": number,
-                    "category_id": int(label) + 1,
+                    "category_id": self._categories[label],
                     "score": float(score),
                     "bbox": [float(left), float(top), float(right - left), float(bottom - top)],
                     "segmentation": runs,
@@ -73,7 +82,7 @@ class InstanceResults:
             {
                 "id": len(self._labelled) + 1,
                 "image_id": image,
-                "category_id": label + 1,
+                "category_id": self._categories[label],
                 "iscrowd": int(ignored),
                 "pixels": int(mask.sum()),
                 "bbox": [left, top, int(across[-1]) + 1 - left, int(down[-1]) + 1 - top],

@@ -37,11 +37,11 @@ def build(width: int = 96, short_side: int = 400) -> GeneralizedRCNN:
     """
     body = EfficientNetLite0()
     channels = [body.stage_channels[name] for name in LEVELS]
-    backbone = BackboneWithFPN(body, {name: name for name in LEVELS}, channels, width, LastLevelMaxPool())
+    backbone = Backbone(body, {name: name for name in LEVELS}, channels, width, LastLevelMaxPool())
     classes = len(INSTANCE_CLASSES) + 1
     rpn = ProposalNetwork(
         AnchorGenerator(tuple((side,) for side in ANCHORS), (ASPECTS,) * len(ANCHORS)),
-        RPNHead(width, len(ASPECTS)),
+        ProposalHead(width, len(ASPECTS)),
         fg_iou_thresh=0.7,
         bg_iou_thresh=0.3,
         batch_size_per_image=256,
@@ -56,7 +56,7 @@ def build(width: int = 96, short_side: int = 400) -> GeneralizedRCNN:
         FastRCNNPredictor(BOX_WIDTH, classes),
         fg_iou_thresh=0.5,
         bg_iou_thresh=0.5,
-        batch_size_per_image=192,
+        batch_size_per_image=128,
         positive_fraction=0.25,
         bbox_reg_weights=None,
         score_thresh=0.05,
@@ -67,6 +67,31 @@ def build(width: int = 96, short_side: int = 400) -> GeneralizedRCNN:
         mask_predictor=MaskRCNNPredictor(width, width, classes),
     )
     return GeneralizedRCNN(backbone, rpn, heads, Transform(short_side, MAX_SIDE, [*MEAN], [*STD]))
+
+
+class Backbone(BackboneWithFPN):
+    """torchvision's, with `autocast` trained in BF16; its answers are float32.
+
+    Boxes are decoded in FP32 always: BF16 is too coarse for coordinates.
+    """
+
+    autocast = False
+
+    def forward(self, x: torch.Tensor) -> dict[str, torch.Tensor]:
+        with torch.autocast(x.device.type, torch.bfloat16, self.autocast and self.training):
+            features = super().forward(x)
+        return {name: feature.float() for name, feature in features.items()}
+
+
+class ProposalHead(RPNHead):
+    """torchvision's, with `autocast` trained in BF16; its answers are float32."""
+
+    autocast = False
+
+    def forward(self, x: list[torch.Tensor]) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
+        with torch.autocast(x[0].device.type, torch.bfloat16, self.autocast and self.training):
+            scores, offsets = super().forward(x)
+        return [score.float() for score in scores], [offset.float() for offset in offsets]
 
 
 class Transform(GeneralizedRCNNTransform):

@@ -50,6 +50,8 @@ class InstanceLearner:
     def __init__(self, model: GeneralizedRCNN, recipe: InstanceRecipe, device: str):
         self.model, self.recipe, self.device = model, recipe, device
         model.to(device).to(memory_format=torch.channels_last)
+        for part in (model.backbone, model.rpn.head):
+            part.autocast = recipe.autocast
         body: Any = model.backbone.body
         for stage in list(body.children())[: recipe.frozen_stages]:
             stage.requires_grad_(False)

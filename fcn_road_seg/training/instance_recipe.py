@@ -36,6 +36,7 @@ class InstanceRecipe:
     )
     warmup_steps: int = setting(0, "Steps over which the learning rates rise linearly.", 0)
     gradient_norm: float = setting(10.0, "Gradients with a larger norm are scaled down to it.", 0.001, 1e6)
+    autocast: bool = setting(False, "BF16 arithmetic in the backbone and the proposal head, with FP32 weights.")
     ema: float = setting(
         0.0, "Decay per step of the averaged weights that are validated and saved. 0: no average.", 0, 0.99999
     )

@@ -8,6 +8,7 @@ import pytest
 import torch
 import yaml
 from tiny_instances import scene, write_backbone, write_cityscapes
+from tiny_yolox import yolox
 
 from fcn_road_seg.cli.main import main
 from fcn_road_seg.frames.instance_sample import InstanceSample
@@ -108,11 +109,13 @@ def test_targets_have_boxes_and_ignore_what_is_too_small():
 # --- training ----------------------------------------------------------------------------------
 
 
-def test_the_losses_fall(backbone):
+@pytest.mark.parametrize("autocast", [False, True])
+def test_the_losses_fall(backbone, autocast):
     torch.manual_seed(0)
     model = build(16, 128)
     load_backbone(model, backbone)
-    learner = InstanceLearner(model, check(TINY, {"crop_width": 256, "crop_height": 128}), "cpu")  # the whole frame
+    whole = {"crop_width": 256, "crop_height": 128, "autocast": autocast}
+    learner = InstanceLearner(model, check(TINY, whole), "cpu")
     sample = scene(5)
     batch = collate([(torch.from_numpy(sample.image).permute(2, 0, 1), target(sample))])
     for group in learner.optimizer.param_groups:
@@ -120,6 +123,20 @@ def test_the_losses_fall(backbone):
     totals = [sum(learner.step(*batch).values()) for _ in range(6)]
     assert np.isfinite(totals).all() and totals[-1] < 0.7 * totals[0]
     assert not any(parameter.requires_grad for parameter in model.backbone.body["stride16"].parameters())
+
+
+def test_only_training_is_in_bf16(backbone):
+    model = build(16, 128)
+    load_backbone(model, backbone)
+    images = torch.rand(1, 3, 128, 256)
+    full = model.eval().backbone(images)
+    model.backbone.autocast = True
+    assert all(torch.equal(full[name], feature) for name, feature in model.backbone(images).items())
+    coarse = model.train().backbone(images)
+    assert all(
+        0 < (full[name] - feature).abs().max() < 0.05 * full[name].abs().max() for name, feature in coarse.items()
+    )
+    assert {feature.dtype for feature in coarse.values()} == {torch.float32}
 
 
 def test_a_run_writes_weights_with_what_they_learned_from(trained):
@@ -218,6 +235,19 @@ def test_evaluate_instances_prints_and_writes_figures(trained, data, tmp_path, c
     assert set(figures["cityscapes"]["mask"]) == {"mean", "classes", "intervals", "size", "distance"}
     for data in ([], ["--data", "synthetic:none"], ["--data", "camvid:x"]):
         assert main(["evaluate-instances", *words[:2], *data]) == 2
+
+
+def test_peers_are_measured_on_the_same_frames(trained, data, tmp_path, capsys):
+    pytest.importorskip("openvino")
+    file, peer = tmp_path / "figures.json", yolox(tmp_path / "y.onnx", {})
+    words = ["--weights", str(trained / "last.safetensors"), "--json", str(file), "--data", f"cityscapes:{data}"]
+    assert main(["evaluate-instances", *words, "--peer", str(peer), "--peer", f"{peer}:tiles"]) == 0
+    assert (
+        "| class | ours AP | ours AP50 | y AP | y AP50 | y in tiles AP | y in tiles AP50 |" in capsys.readouterr().out
+    )
+    figures = json.loads(file.read_text())["cityscapes"]
+    assert list(figures["peers"]) == ["ours", "y", "y in tiles"] and figures["p50_ms"] > 0
+    assert main(["evaluate-instances", *words, "--peer", "none.onnx"]) == 2
 
 
 def test_segment_draws_instances_over_pictures_and_videos(trained, small_weights, tmp_path):
