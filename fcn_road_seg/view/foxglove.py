@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from fcn_road_seg.errors import UserError
+from fcn_road_seg.view.boxes import Box, boxes
 from fcn_road_seg.view.figures import Figures
 from fcn_road_seg.view.ground_arrays import (
     EDGES,
@@ -22,6 +23,7 @@ from fcn_road_seg.view.outputs import (
     CAMERA,
     CAMERA_INFO,
     GRID,
+    INSTANCES,
     MASK,
     OUTPUTS,
     OVERLAY,
@@ -72,7 +74,8 @@ class FoxgloveServer:
     """A server whose channels are the outputs, named ``<node>/<output>`` and ``/tf``; a `Viewer`.
 
     Camera and overlay are foxglove.CompressedImage (JPEG), the mask foxglove.RawImage (mono8), and grid, points, scan,
-    camera_info and transforms the schemas of their kind; the boundary is a foxglove.SceneUpdate. Log times are the
+    camera_info and transforms the schemas of their kind; the boundary is a foxglove.SceneUpdate, the instances are
+    foxglove.ImageAnnotations. Log times are the
     frames' stamps. ``<node>/latency`` (JSON) comes with every mask, and once a second without values while none come;
     ``<node>/status`` (JSON) once a second. While nothing is live, ``<node>/notice`` (foxglove.ImageAnnotations) says so
     on the images, which Foxglove keeps, and the boundary's channel in the scene.
@@ -110,6 +113,7 @@ class FoxgloveServer:
             SCAN: channels.LaserScanChannel,
             BOUNDARY: channels.SceneUpdateChannel,
             POINTS: channels.PointCloudChannel,
+            INSTANCES: channels.ImageAnnotationsChannel,
             CAMERA_INFO: channels.CameraCalibrationChannel,
             TRANSFORMS: channels.FrameTransformsChannel,
         }
@@ -155,6 +159,8 @@ class FoxgloveServer:
         if self.wants(BOUNDARY):
             self._channels[BOUNDARY].log(scene_notice(now, self._ground_frame, state["notice"]), log_time=now)
         if not state["live"]:
+            if self.wants(INSTANCES):
+                self._channels[INSTANCES].log(image_boxes(now, []), log_time=now)
             self.show_latency(now, None, figures)
 
     def close(self) -> None:
@@ -169,7 +175,7 @@ def timestamp(stamp: int) -> Any:
     return Timestamp(*divmod(stamp, 1_000_000_000))
 
 
-def colour(rgb: tuple[int, int, int], opacity: float = 1.0) -> Any:
+def colour(rgb: tuple[int, ...], opacity: float = 1.0) -> Any:
     """A Foxglove colour."""
     from foxglove.messages import Color
 
@@ -304,6 +310,32 @@ def boundary(sample: Sample) -> Any:
     return SceneUpdate(entities=[entity])
 
 
+def image_boxes(stamp: int, found: list[Box]) -> Any:
+    """foxglove.ImageAnnotations with boxes and what they show; they replace those before."""
+    from foxglove.messages import ImageAnnotations, Point2, PointsAnnotation, PointsAnnotationType, TextAnnotation
+
+    time, lines, texts = timestamp(stamp), [], []
+    for left, top, width, height, text, rgb in found:
+        right, bottom = left + width, top + height
+        corners = [Point2(x=x, y=y) for x, y in ((left, top), (right, top), (right, bottom), (left, bottom))]
+        kind = PointsAnnotationType.LineLoop
+        lines.append(
+            PointsAnnotation(timestamp=time, type=kind, points=corners, outline_color=colour(rgb), thickness=2)
+        )
+        where, black = Point2(x=left, y=top), colour((0, 0, 0))
+        texts.append(
+            TextAnnotation(
+                timestamp=time, position=where, text=text, font_size=12, text_color=black, background_color=colour(rgb)
+            )
+        )
+    return ImageAnnotations(timestamp=time, points=lines, texts=texts)
+
+
+def instances(sample: Sample) -> Any:
+    """foxglove.ImageAnnotations of the instances."""
+    return image_boxes(sample.stamp, boxes(sample.message))
+
+
 def camera_calibration(sample: Sample) -> Any:
     """foxglove.CameraCalibration."""
     from foxglove.messages import CameraCalibration
@@ -386,6 +418,7 @@ CONVERTERS = {
     SCAN: laser_scan,
     BOUNDARY: boundary,
     POINTS: point_cloud,
+    INSTANCES: instances,
     CAMERA_INFO: camera_calibration,
     TRANSFORMS: frame_transforms,
 }

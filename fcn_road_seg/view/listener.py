@@ -31,6 +31,7 @@ from fcn_road_seg.view.outputs import (
     CAMERA,
     CAMERA_INFO,
     GRID,
+    INSTANCES,
     MASK,
     OVERLAY,
     POINTS,
@@ -46,7 +47,7 @@ UPDATE_PERIOD = 0.25
 """Seconds between checks for viewers, for the node, and of the reliability that it offers."""
 STATUS_PERIOD = 1.0
 """Seconds between statuses for the viewers."""
-TYPES = {
+TYPES: dict[str, type] = {
     MASK: Image,
     OVERLAY: Image,
     GRID: OccupancyGrid,
@@ -56,6 +57,10 @@ TYPES = {
     CAMERA_INFO: CameraInfo,
 }
 """The message types of the node's topics."""
+with suppress(ImportError):  # the node publishes ~/instances only with vision_msgs
+    from vision_msgs.msg import Detection2DArray
+
+    TYPES[INSTANCES] = Detection2DArray
 DIAGNOSTICS = "diagnostics"
 CAMERA_TYPES = {type_name(kind): kind for kind, _ in TRANSPORTS.values()}
 

@@ -11,10 +11,10 @@ from fcn_road_seg.view.figures import Figures
 
 CAMERA, MASK, OVERLAY = "camera", "mask", "overlay"
 GRID, SCAN, BOUNDARY, POINTS, CAMERA_INFO = "grid", "scan", "boundary", "points", "camera_info"
-TRANSFORMS = "transforms"
+INSTANCES, TRANSFORMS = "instances", "transforms"
 GROUND = GRID, SCAN, BOUNDARY
 """What the bird's-eye picture shows, in the order in which the node publishes it."""
-OUTPUTS = CAMERA, MASK, OVERLAY, *GROUND, POINTS, CAMERA_INFO, TRANSFORMS
+OUTPUTS = CAMERA, MASK, OVERLAY, *GROUND, POINTS, INSTANCES, CAMERA_INFO, TRANSFORMS
 """All but the camera and the transforms are topics of the node with these names."""
 JPEG_QUALITY = 85
 

@@ -15,6 +15,7 @@ from fcn_road_seg.errors import UserError
 from fcn_road_seg.files.output import check_writable, whole_file
 from fcn_road_seg.postprocess.overlay import AZURE
 from fcn_road_seg.view.birds_eye import UNSEEN
+from fcn_road_seg.view.boxes import boxes
 from fcn_road_seg.view.figures import Figures
 from fcn_road_seg.view.ground_arrays import (
     EDGES,
@@ -32,6 +33,7 @@ from fcn_road_seg.view.outputs import (
     CAMERA,
     CAMERA_INFO,
     GRID,
+    INSTANCES,
     MASK,
     OUTPUTS,
     OVERLAY,
@@ -50,6 +52,8 @@ MOST_POINTS = 50_000
 PLOTS = {"latency_ms": "Latency in milliseconds", "fps": "Masks per second"}
 """Titles of the plots, by entity."""
 LEVELS = "ok", "**warning**", "**error**", "*stale*"
+BOXES = f"{CAMERA}/{INSTANCES}"
+"""The entity of the instances, in the camera's picture."""
 GROUND_FRAME = "base_link"
 """The frame of the scene until the first output in a ground frame."""
 
@@ -115,10 +119,10 @@ def checked_address(target: str) -> str:
 class RerunLog:
     """Logs everything; a `Viewer` that wants all outputs.
 
-    Entities: ``camera``, ``overlay``, ``mask``; in named frames, ``grid``, ``scan``, ``boundary``, ``points``,
-    ``camera_info`` (a pinhole) and ``transforms/<child>``; ``latency_ms``, ``fps``; ``status``, a text. What stays
-    visible although no masks arrive is cleared. The timeline ``stamp`` has the frames' stamps, ``log_time`` the
-    time of arrival.
+    Entities: ``camera``, ``camera/instances`` (boxes), ``overlay``, ``mask``; in named frames, ``grid``, ``scan``,
+    ``boundary``, ``points``, ``camera_info`` (a pinhole) and ``transforms/<child>``; ``latency_ms``, ``fps``;
+    ``status``, a text. What stays visible although no masks arrive is cleared. The timeline ``stamp`` has the frames'
+    stamps, ``log_time`` the time of arrival.
 
     Args:
         node: fully qualified name, which the recording is named after.
@@ -145,6 +149,7 @@ class RerunLog:
             SCAN: self._show_scan,
             BOUNDARY: self._show_boundary,
             POINTS: self._show_points,
+            INSTANCES: self._show_instances,
             CAMERA_INFO: self._show_camera_info,
             TRANSFORMS: self._show_transforms,
         }
@@ -237,6 +242,16 @@ class RerunLog:
         cloud = self._rerun.Points3D(positions, colors=colours, radii=0.02)
         self._recording.log(POINTS, cloud, self._frame(sample.frame_id))
 
+    def _show_instances(self, sample: Sample) -> None:
+        found = boxes(sample.message)
+        drawn = self._rerun.Boxes2D(
+            mins=np.reshape([box[:2] for box in found], (-1, 2)),
+            sizes=np.reshape([box[2:4] for box in found], (-1, 2)),
+            labels=[box.text for box in found],
+            colors=[box.colour for box in found],
+        )
+        self._recording.log(BOXES, drawn)
+
     def _show_camera_info(self, sample: Sample) -> None:
         info = sample.message
         matrix = np.reshape(info.p, (3, 4))[:, :3] if any(info.p) else np.reshape(info.k, (3, 3))
@@ -277,6 +292,6 @@ class RerunLog:
         if not state["live"]:
             self._recording.log("fps", self._rerun.Scalars(0.0))
             if self._live:
-                for output in (CAMERA, MASK, OVERLAY, GRID, SCAN, BOUNDARY, POINTS, "latency_ms"):
+                for output in (CAMERA, MASK, OVERLAY, GRID, SCAN, BOUNDARY, POINTS, BOXES, "latency_ms"):
                     self._recording.log(output, self._rerun.Clear(recursive=False))
         self._live = state["live"]

@@ -40,6 +40,8 @@ def samples() -> dict[str, Sample]:
     corners = [at(x=1.0, y=1.0, z=0.0), at(x=3.0, y=1.0, z=0.0), at(x=3.0, y=-1.0, z=0.0)]
     p = [100.0, 0, 2, 0, 0, 100, 1, 0, 0, 0, 1, 0]
     pose = at(translation=at(x=0.0, y=0.0, z=1.5), rotation=at(x=0.0, y=0.0, z=0.0, w=1.0))
+    car = at(hypothesis=at(class_id="car", score=0.934))
+    box = at(center=at(position=at(x=2.0, y=1.0)), size_x=2.0, size_y=1.0)
     messages = {
         "camera": image(np.zeros((2, 4, 3), np.uint8), "bgr8"),
         "mask": image(MASK, "mono8"),
@@ -50,6 +52,7 @@ def samples() -> dict[str, Sample]:
         "scan": at(header=header("ground"), angle_min=0.0, angle_increment=np.pi / 2, ranges=[3.0, np.inf, 2.0]),
         "boundary": at(header=header("ground"), polygon=at(points=corners)),
         "points": at(header=header("camera"), width=3, height=1, data=cloud.tobytes()),
+        "instances": at(header=header("camera"), detections=[at(results=[car], bbox=box)]),
         "camera_info": at(header=header("camera"), width=4, height=2, k=[0.0] * 9, p=p),
         "transforms": [at(header=header("ground"), child_frame_id="camera", transform=pose)],
     }
@@ -118,7 +121,7 @@ def test_everything_is_logged(stand_in, samples, tmp_path):
         figures = Figures("/road_seg")
         figures.mask(0.1)
         log.show_latency(STAMP, 0.1, figures)
-    assert [call.keywords["timestamp"].astype(int) for call in recording.called("set_time")] == [STAMP] * 10
+    assert [call.keywords["timestamp"].astype(int) for call in recording.called("set_time")] == [STAMP] * 11
     (mask,) = recording.of("mask")
     np.testing.assert_array_equal(mask.arguments[0], MASK)
     for name in "camera", "overlay":
@@ -135,6 +138,9 @@ def test_everything_is_logged(stand_in, samples, tmp_path):
     cloud, frame = recording.of("points")
     assert cloud.arguments[0].tolist() == [[0, 0, 5], [0, 0, 6]] and frame.arguments == ("camera",)
     assert cloud.keywords["colors"].tolist() == [[*AZURE, 255], [*NOT_ROAD, 255]]
+    (boxes,) = recording.of("camera/instances")
+    assert boxes.keywords["mins"].tolist() == [[1, 0.5]] and boxes.keywords["sizes"].tolist() == [[2, 1]]
+    assert boxes.keywords["labels"] == ["car 0.93"]
     (pinhole,) = recording.of("camera_info")
     assert pinhole.keywords["image_from_camera"].tolist() == [[100, 0, 2], [0, 100, 1], [0, 0, 1]]
     (transform,) = recording.of("transforms/camera")
@@ -165,7 +171,7 @@ def test_what_no_longer_comes_is_cleared(stand_in, samples, tmp_path):
         for _ in range(2):
             log.show_status(STAMP, figures)
     assert [call.name for call in recording.of("mask")] == ["SegmentationImage", "Clear"]
-    for name in "camera", "overlay", "grid", "scan", "boundary", "points", "latency_ms":
+    for name in "camera", "overlay", "grid", "scan", "boundary", "points", "camera/instances", "latency_ms":
         assert [call.name for call in recording.of(name)] == ["Clear"]
     assert [call.arguments for call in recording.of("fps")] == [(0.0,)] * 2
     live, stopped, _ = (call.arguments[0] for call in recording.of("status"))
@@ -243,7 +249,8 @@ def test_rerun_reads_the_file(samples, tmp_path):
     assert [each.application_id for each in reader.recordings()] == ["road_seg view"]
     assert len(reader.blueprints()) == 2  # the scene is in base_link, then in the frame of the grid
     chunks = [each for each in reader.stream().to_chunks() if not each.is_static]
-    logged = {"/transforms/camera" if output == "transforms" else f"/{output}" for output in OUTPUTS}
+    elsewhere = {"transforms": "transforms/camera", "instances": "camera/instances"}
+    logged = {f"/{elsewhere.get(output, output)}" for output in OUTPUTS}
     assert logged | {"/latency_ms", "/fps", "/status"} <= {each.entity_path for each in chunks}
     masks = [each for each in chunks if each.entity_path == "/mask" and "stamp" in each.timeline_names]
     batch = masks[0].to_record_batch()
