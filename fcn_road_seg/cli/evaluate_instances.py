@@ -36,6 +36,18 @@ def add_parser(subparsers: Subparsers) -> argparse.ArgumentParser:
         help="measure the boxes of a YOLOX on COCO (ONNX) on the same frames; riders then count as persons",
     )
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda (default: %(default)s)")
+    parser.add_argument(
+        "--backend",
+        default="auto",
+        choices=("auto", "torch", "openvino"),
+        help="what runs the network; auto: on an x86-64 CPU openvino if it is installed (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--precision",
+        default="auto",
+        choices=("auto", "fp32", "bf16", "fp16"),
+        help="of the layers; torch runs in fp32 on a CPU (default: %(default)s)",
+    )
     add_json_option(parser)
     return parser
 
@@ -49,7 +61,7 @@ def run(args: argparse.Namespace) -> int:
     from fcn_road_seg.datasets.selection import Thinned
     from fcn_road_seg.evaluation.instance_metrics import LEAST_SCORE, PERSONS, InstanceResults
     from fcn_road_seg.evaluation.yolox import YoloX
-    from fcn_road_seg.inference.backends.hardware import torch_device
+    from fcn_road_seg.inference.options import SegmenterOptions
     from fcn_road_seg.instances.detector import InstanceDetector, instance_weights
     from fcn_road_seg.synthetic.instances import SyntheticInstances
 
@@ -64,7 +76,8 @@ def run(args: argparse.Namespace) -> int:
             sets[name] = SyntheticInstances(int(folders[0]))
         else:
             sets[name] = open_instances(kinds[name], folders[0], args.part)
-    detector = InstanceDetector.load(instance_weights(args.weights), LEAST_SCORE, str(torch_device(args.device)))
+    options = SegmenterOptions(device=args.device, backend=args.backend, precision=args.precision)
+    detector = InstanceDetector.load(instance_weights(args.weights), LEAST_SCORE, options)
     peers = [YoloX(path.removesuffix(":tiles"), path.endswith(":tiles"), LEAST_SCORE) for path in args.peer]
     detectors: list[InstanceDetector | YoloX] = [detector, *peers]
     figures = {}
@@ -80,8 +93,10 @@ def run(args: argparse.Namespace) -> int:
                 measured.add(sample, instances)
                 if each is detector:
                     results.add(sample, instances)
-        figures[name] = results.summary() | {"p50_ms": 1000 * statistics.median(seconds[0])}
-        print(f"{name}, {figures[name]['frames']} frames, p50 {figures[name]['p50_ms']:.1f} ms\n")
+        how = {part: getattr(detector, part) for part in ("device", "backend", "precision")}
+        figures[name] = results.summary() | how | {"p50_ms": 1000 * statistics.median(seconds[0])}
+        ran = f"{detector.device}, {detector.backend}, {detector.precision}"
+        print(f"{name}, {figures[name]['frames']} frames, p50 {figures[name]['p50_ms']:.1f} ms ({ran})\n")
         print(f"{report(figures[name])}\n")
         if peers:
             figures[name]["peers"] = {

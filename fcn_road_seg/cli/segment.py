@@ -18,6 +18,7 @@ from fcn_road_seg.cli.options import (
     add_segmenter_options,
     load_segmenter,
     output_path,
+    segmenter_options,
 )
 from fcn_road_seg.cli.viewers import Viewer, add_viewer_options, viewers
 from fcn_road_seg.demo.sheet import EvenlyChosen, captioned, contact_sheet
@@ -142,7 +143,7 @@ class Answers:
         if self._detector:
             from fcn_road_seg.instances.drawing import draw_instances
 
-            picture = draw_instances(picture, self._detector.detect(frame))
+            picture = draw_instances(picture, self._detector.detect(frame).without_own_vehicle(hidden))
         self.count += 1
         if self._out:
             write_image(self._out / f"{stem}_mask.png", mask)
@@ -193,11 +194,9 @@ class Answers:
 
 def load_detector(args: argparse.Namespace) -> "InstanceDetector":
     """Load the network of --instances."""
-    from fcn_road_seg.inference.backends.hardware import torch_device
     from fcn_road_seg.instances.detector import InstanceDetector, instance_weights
 
-    device = str(torch_device(args.device))
-    return InstanceDetector.load(instance_weights(args.instance_weights), args.instance_score, device)
+    return InstanceDetector.load(instance_weights(args.instance_weights), args.instance_score, segmenter_options(args))
 
 
 def segment_files(args: argparse.Namespace, files: list[Path]) -> int:

@@ -8,8 +8,10 @@ import torch
 from torchvision.models.detection.generalized_rcnn import GeneralizedRCNN
 
 from fcn_road_seg.errors import FrameError, first_line
-from fcn_road_seg.inference.backends.hardware import is_out_of_memory
+from fcn_road_seg.inference.backends.choice import choose
+from fcn_road_seg.inference.backends.hardware import fast_float_precision, is_out_of_memory
 from fcn_road_seg.inference.checkpoint import CheckpointError
+from fcn_road_seg.inference.options import SegmenterOptions
 from fcn_road_seg.instances.checkpoint import Checkpoint, load
 from fcn_road_seg.instances.efficientnet_lite import fold
 from fcn_road_seg.instances.half import use_half
@@ -18,6 +20,7 @@ from fcn_road_seg.share import share_path
 
 SHIPPED = "models/instances.safetensors"
 
+EXACT = SegmenterOptions(device="cpu", backend="torch", precision="fp32")
 MASK_THRESHOLD = 0.5
 """P(the pixel belongs to the instance) from which it does."""
 
@@ -49,31 +52,43 @@ class InstanceDetector:
     Attributes:
         device: as above.
         checkpoint: the weights' path, SHA-256 and metadata; None if they come from no file.
-        precision: "fp32", or "fp16" for the layers; boxes are always decoded in FP32.
+        backend: what runs the dense layers: "torch", or "openvino" on the CPU.
+        precision: of layers, "fp32", "fp16" or "bf16"; boxes are always decoded in FP32.
     """
 
     def __init__(self, network: GeneralizedRCNN, least_score: float = 0.5, device: str = "cpu"):
-        self.network, self.device, self.precision = network, device, "fp32"
+        self.network, self.device = network, device
+        self.backend, self.precision = "torch", "fp32"
         self.least_score = least_score
         self.checkpoint: Checkpoint | None = None
 
     @classmethod
-    def load(
-        cls, path: str | Path, least_score: float = 0.5, device: str = "cpu", precision: str = "fp32"
-    ) -> "InstanceDetector":
-        """The detector with the weights of a file; `precision` is "fp32" or, on CUDA, "fp16".
+    def load(cls, path: str | Path, least_score: float = 0.5, options: SegmenterOptions = EXACT) -> "InstanceDetector":
+        """The detector with the weights of a file.
+
+        Args:
+            options: device, backend, precision and threads, as for the road network. In place of the backends compile
+                and graph it takes torch, in place of int8 the fastest floating point, and torch runs in FP32 on a CPU.
 
         Raises:
             CheckpointError: see `checkpoint.load`.
+            DeviceError: the device is not available, or does not support this backend or precision.
         """
+        backend, device, precision = choose(options)
         loaded = load(path)
         network = loaded.network()
         fold(network)
-        detector = cls(network.to(device).to(memory_format=torch.channels_last), least_score, device)
+        detector = cls(network.to(device).to(memory_format=torch.channels_last), least_score, str(device))
         detector.checkpoint = loaded
-        if precision == "fp16":
-            use_half(network)
+        if backend == "openvino":
+            from fcn_road_seg.instances.openvino import use_openvino
+
+            detector.backend = backend
+            detector.precision = "fp32" if precision == "fp32" else fast_float_precision()
+            use_openvino(network, detector.precision, options.threads)
+        elif precision == "fp16":
             detector.precision = precision
+            use_half(network)
         return detector
 
     @property

@@ -27,7 +27,7 @@ STEM = 32
 EPSILON = 1e-3
 
 
-class _Convolution(nn.Sequential):
+class Convolution(nn.Sequential):
     """A convolution and its batch normalisation, whose statistics stay ImageNet's."""
 
     def __init__(self, inputs: int, outputs: int, kernel: int = 1, stride: int = 1, groups: int = 1):
@@ -51,15 +51,15 @@ class _Convolution(nn.Sequential):
             self[1] = nn.Identity()
 
 
-class _Block(nn.Module):
+class Block(nn.Module):
     """An inverted residual: expansion to a multiple of the channels, depthwise convolution, projection."""
 
     def __init__(self, inputs: int, kernel: int, stride: int, expansion: int, outputs: int):
         super().__init__()
         width = inputs * expansion
-        self.expand = _Convolution(inputs, width) if expansion > 1 else None
-        self.depthwise = _Convolution(width, width, kernel, stride, groups=width)
-        self.project = _Convolution(width, outputs)
+        self.expand = Convolution(inputs, width) if expansion > 1 else None
+        self.depthwise = Convolution(width, width, kernel, stride, groups=width)
+        self.project = Convolution(width, outputs)
         self.residual = stride == 1 and inputs == outputs
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -76,13 +76,13 @@ class EfficientNetLite0(nn.Sequential):
     """
 
     def __init__(self) -> None:
-        stem = nn.Sequential(_Convolution(3, STEM, 3, 2), nn.ReLU6(inplace=True))
+        stem = nn.Sequential(Convolution(3, STEM, 3, 2), nn.ReLU6(inplace=True))
         stages: OrderedDict[str, nn.Module] = OrderedDict(stem=stem)
         channels = STEM
         for name, blocks in STAGES.items():
             stage = nn.Sequential()
             for kernel, stride, expansion, outputs in blocks:
-                stage.append(_Block(channels, kernel, stride, expansion, outputs))
+                stage.append(Block(channels, kernel, stride, expansion, outputs))
                 channels = outputs
             stages[name] = stage
         super().__init__(stages)
@@ -92,7 +92,7 @@ class EfficientNetLite0(nn.Sequential):
 def fold(network: nn.Module) -> None:
     """Fold every normalisation of a backbone into its convolution: faster, but no longer trained or saved."""
     for module in network.modules():
-        if isinstance(module, _Convolution):
+        if isinstance(module, Convolution):
             module.fold()
 
 

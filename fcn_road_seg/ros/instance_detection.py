@@ -165,7 +165,7 @@ class InstanceDetection:
         if self._detector is None:
             sentence = "an output with instances is subscribed to, but the parameter instances is false"
             return Report("instances", WARN, sentence, {}) if wanted else Report("instances", OK, "off", {})
-        values = {"device": self._detector.device, "precision": self._detector.precision}
+        values = {name: getattr(self._detector, name) for name in ("device", "backend", "precision")}
         if self._detector.checkpoint is not None:
             values |= {
                 "weights": str(self._detector.checkpoint.path),

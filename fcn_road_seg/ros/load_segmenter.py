@@ -59,5 +59,8 @@ def load_detector(values: NodeParameters, segmenter: "RoadSegmenter") -> "Instan
     from fcn_road_seg.instances.detector import InstanceDetector, instance_weights
 
     path = instance_weights(os.path.expanduser(values.instances_weights))
-    half = segmenter.device.startswith("cuda") and segmenter.precision == "fp16"
-    return InstanceDetector.load(path, values.instances_min_score, segmenter.device, "fp16" if half else "fp32")
+    # Beside the masks OpenVINO runs in one thread: that in which the node calls it, which yields to all others.
+    threads = values.threads if values.subtract_instances else 1
+    backend, device, precision = segmenter.backend, segmenter.device, segmenter.precision
+    options = SegmenterOptions(backend=backend, device=device, precision=precision, threads=threads)
+    return InstanceDetector.load(path, values.instances_min_score, options)

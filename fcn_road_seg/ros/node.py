@@ -145,7 +145,8 @@ class RoadSegNode(LifecycleNode):
         )
         if detector is not None and detector.checkpoint is not None:
             self.get_logger().info(
-                f"Instances: weights {detector.checkpoint.path} on {detector.device}, precision {detector.precision}"
+                f"Instances: weights {detector.checkpoint.path} "
+                f"on {detector.device} ({detector.backend}), precision {detector.precision}"
             )
         if detector is not None and self._instance_outputs.without_boxes:
             self.get_logger().info(self._instance_outputs.without_boxes)

@@ -6,6 +6,7 @@ import torch
 from tiny_instances import scene, write_detector
 from torchvision.models.detection.anchor_utils import AnchorGenerator
 
+from fcn_road_seg.inference.options import SegmenterOptions
 from fcn_road_seg.instances.detector import InstanceDetector
 from fcn_road_seg.instances.half import use_half
 from fcn_road_seg.instances.network import build
@@ -34,7 +35,7 @@ def test_fp16_on_cuda_finds_what_fp32_finds_on_the_cpu(tmp_path):
     path = write_detector(tmp_path / "small.safetensors")
     image = scene(1).image
     exact = InstanceDetector.load(path).detect(image)
-    rounded = InstanceDetector.load(path, device="cuda", precision="fp16").detect(image)
+    rounded = InstanceDetector.load(path, options=SegmenterOptions(device="cuda", precision="fp16")).detect(image)
     assert len(exact) and rounded.boxes.dtype == np.float32
     nearest = np.abs(exact.boxes[:, None] - rounded.boxes[None]).max(2).min(1)
     assert np.median(nearest) < 0.5

@@ -45,6 +45,7 @@ def test_boxes_ids_obstacles_and_the_overlay_are_those_of_the_frame(
         tmp_path / "log",
         interfaces,
         weights=small_weights,
+        precision="fp32",
         camera_height=CAMERA.camera_height,
         warm_up_width=CAMERA.width,
         warm_up_height=CAMERA.height,
@@ -118,7 +119,7 @@ def test_boxes_ids_obstacles_and_the_overlay_are_those_of_the_frame(
 class Detector:
     """Finds a car in the left half of every frame, once `go` is set; keeps what it is asked for."""
 
-    device, precision, checkpoint, least_score = "cpu", "fp32", None, 0.0
+    device, backend, precision, checkpoint, least_score = "cpu", "torch", "fp32", None, 0.0
 
     def __init__(self):
         self.go, self.busy = threading.Event(), threading.Event()
@@ -221,7 +222,7 @@ def test_a_frame_of_which_the_detector_fails_has_its_mask_and_the_next_its_insta
             sentence = str(detector.fault)
             node.spin_until(lambda sentence=sentence: sentence in report(node).sentence, "the report")
             assert report(node).level == 1 and report(node).values["frames that failed"] == str(seconds)
-        assert [name.partition(" at ")[0] for name in node.faults()] == ["KeyError"]
+        assert [name.partition(" at ")[0] for name in node.node.faults.report().values] == ["KeyError"]
         detector.fault = None
         node.answer(frame(3))
         node.spin_until(lambda: ids, "the ids")
@@ -247,7 +248,7 @@ def test_instances_that_are_cut_out_are_those_of_the_masks_frame(context, small_
         assert len(detector.frames) == 2 and "one instance" in report(node).sentence
         detector.fault = RuntimeError("the network failed")
         node.send(frame_message(pixels, "rgb8", 3))
-        node.spin_until(lambda: "RuntimeError" in str(node.faults()), "the fault")
+        node.spin_until(lambda: "RuntimeError" in str(node.node.faults.report()), "the fault")
         assert [message.header.stamp.sec for message in node.masks] == [1, 2]  # a mask with its instances, or none
 
 
