@@ -1,5 +1,6 @@
 """Draws the node's ground outputs from above. Does not import ROS."""
 
+import math
 from typing import Any
 
 import cv2
@@ -54,6 +55,9 @@ def write(picture: np.ndarray, text: str, at: tuple[int, int], colour: tuple[int
 def birds_eye(outputs: dict[str, Any], width: int, height: int, missing: str = "no grid") -> np.ndarray:
     """Draw the node's ground outputs from above; the vehicle is at the lower edge and ahead is up.
 
+    Edges and scan reach as far as the camera sees the road, the grid only as far as its cells are told apart: they are
+    drawn where the grid is seen.
+
     Args:
         outputs: "grid", "scan" and "boundary", the messages of a frame; any may be missing.
         width: of the picture in pixels.
@@ -75,7 +79,12 @@ def birds_eye(outputs: dict[str, Any], width: int, height: int, missing: str = "
     scale = min(width / (info.height * info.resolution), height / (info.width * info.resolution))  # pixels per metre
     size = [max(1, round(n * info.resolution * scale)) for n in (info.height, info.width)]
     left = (width - size[0]) // 2
-    picture[height - size[1] :, left : left + size[0]] = cv2.resize(colours, size, interpolation=cv2.INTER_NEAREST)
+    place = slice(height - size[1], height), slice(left, left + size[0])
+    picture[place] = cv2.resize(colours, size, interpolation=cv2.INTER_NEAREST)
+    seen = np.zeros((height, width), np.uint8)
+    seen[place] = cv2.resize((cells >= 0).view(np.uint8), size, interpolation=cv2.INTER_NEAREST)
+    reach = 2 * math.ceil(info.resolution * scale) + 1  # an edge may lie half a pixel outside of the outermost cell
+    shown = cv2.dilate(seen, np.ones((reach, reach), np.uint8)) > 0
     x0, y0 = info.origin.position.x, info.origin.position.y
 
     def pixels(points: np.ndarray) -> np.ndarray:
@@ -88,12 +97,14 @@ def birds_eye(outputs: dict[str, Any], width: int, height: int, missing: str = "
     for ring in np.arange(RING, info.width * info.resolution + x0, RING):
         cv2.ellipse(picture, vehicle, [round(ring * scale)] * 2, 0, 180, 360, FAINT, 1, cv2.LINE_AA)
         write(picture, f"{ring:g} m", (left + 4, round(vehicle[1] - ring * scale) + 14), TEXT)
+    drawn = picture.copy()
     if "boundary" in outputs:
         corners = pixels(boundary_points(outputs["boundary"]))
-        cv2.polylines(picture, [corners], isClosed=True, color=EDGES, thickness=1, lineType=cv2.LINE_AA)
+        cv2.polylines(drawn, [corners], isClosed=True, color=EDGES, thickness=1, lineType=cv2.LINE_AA)
     if "scan" in outputs:
         for centre in pixels(scan_points(outputs["scan"])).tolist():
-            cv2.circle(picture, centre, 2, SCAN, cv2.FILLED)
+            cv2.circle(drawn, centre, 2, SCAN, cv2.FILLED)
+    picture[shown] = drawn[shown]
     body = np.array([[0.0, 0.9], [0.0, -0.9], [2.2, 0.0]])  # an arrow as wide as a car
     cv2.fillPoly(picture, [pixels(body)], AZURE, cv2.LINE_AA)
     return picture
