@@ -68,8 +68,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         args = parser.parse_args(words)
         command = f"road_seg {args.verb}"
         return args.run(args)
-    except KeyboardInterrupt:
-        print(f"{command}: interrupted", file=sys.stderr)
+    except KeyboardInterrupt as stop:
+        print(f"{command}: interrupted {stop}".rstrip(), file=sys.stderr)  # it may say how far it came
         return interrupt.exit_code()
     except Exception as error:
         if debug := "--debug" in words:

@@ -111,8 +111,6 @@ class Answers:
         self._alpha = args.alpha
         self._pictures = EvenlyChosen["np.ndarray"](SHEET_PICTURES)
         self.count = 0
-        if self._out:
-            self._out.mkdir(parents=True, exist_ok=True)
 
     def __call__(self, frame: "np.ndarray", stem: str, caption: str, came: float | None = None) -> "np.ndarray":
         """Segment a frame, uint8 H x W x 3 RGB, that came at a time of time.monotonic; returns the overlay."""
@@ -121,9 +119,11 @@ class Answers:
         probability = without_small_regions(probability, self._threshold, self._min_region, hidden)
         mask = threshold_mask(probability, self._threshold)
         picture = overlay(frame, mask, self._alpha)
-        self.count += 1
         if self._out:
+            if not self.count:
+                self._out.mkdir(parents=True, exist_ok=True)
             write_image(self._out / f"{stem}_mask.png", mask)
+        self.count += 1
         if self._sheet:
             self._pictures.offer(lambda: captioned(picture, caption))
         for viewer in self._viewers:
@@ -164,50 +164,74 @@ class Answers:
 
     def outcome(self, what: str) -> str:
         """What was segmented, and where the results are."""
-        into = f" into {self._out}" if self._out else ""
+        into = f" into {self._out}" if self._out and self.count else ""
         sheet = f"; contact sheet: {self._sheet}" if self._sheet and self.count else ""
         return f"{what} segmented{into}{sheet}"
 
 
 def segment_files(args: argparse.Namespace, files: list[Path]) -> int:
-    """Segment images and videos; one progress bar counts the frames of all."""
+    """Segment images and videos; one progress bar counts the frames of all.
+
+    Raises:
+        KeyboardInterrupt: the user has ended it; the files begun are complete.
+    """
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+
+    from fcn_road_seg.cli.late_progress import LateProgress
 
     say = partial(print, file=sys.stderr)
     bit_depths: dict[Path, BitDepth] = {}  # the images of a folder are taken for those of one camera
-    frames = dict.fromkeys(files, 1)
-    unreadable = 0
+    frames: dict[Path, int | None] = {file: 1 if is_image(file) else None for file in files}  # None: unknown
+    unreadable, interrupted = 0, False
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
     with viewers(args, count_of(len(files), "file")) as shown_by:
         answers = Answers(args, load_segmenter(args), shown_by)
-        with Progress(*columns, console=Console(stderr=True)) as bar:
+        with LateProgress(*columns, console=Console(stderr=True)) as bar:
             task = bar.add_task("segmenting", total=len(files))
-            for file in files:
-                before = answers.count
-                try:
-                    if is_image(file):
-                        depth = bit_depths.setdefault(file.parent, BitDepth(partial(say, f"{file.parent}:")))
-                        answers.image(answers(read_rgb(file, depth), file.stem, file.name), file.stem)
-                    else:
-                        video = VideoReader(file)
-                        frames[file] = len(video)
-                        bar.update(task, total=sum(frames.values()) if len(video) else None)
-                        with answers.video(file.stem, video.rate, (ImageFileError,)) as write:
-                            for i, frame in enumerate(video):
-                                name = f"{file.name}, frame {i + 1}"
-                                write(answers(frame, f"{file.stem}_{i:06d}", name), 0.0)
-                                bar.update(task, completed=answers.count)
-                except ImageFileError as error:
-                    unreadable += 1
-                    say(f"{'incomplete' if answers.count > before else 'skipped'}: {error}")
-                frames[file] = answers.count - before
-                bar.update(task, total=sum(frames.values()), completed=answers.count)
+
+            def expected() -> int:
+                return sum(1 if count is None else count for count in frames.values())
+
+            def segment(file: Path) -> None:
+                if is_image(file):
+                    depth = bit_depths.setdefault(file.parent, BitDepth(partial(say, f"{file.parent}:")))
+                    frame = read_rgb(file, depth)
+                    bar.start()
+                    answers.image(answers(frame, file.stem, file.name), file.stem)
+                    return
+                video = VideoReader(file)
+                frames[file] = len(video) or None
+                bar.update(task, total=expected() if len(video) else None)
+                with answers.video(file.stem, video.rate, (ImageFileError, KeyboardInterrupt)) as write:
+                    for i, frame in enumerate(video):
+                        bar.start()
+                        write(answers(frame, f"{file.stem}_{i:06d}", f"{file.name}, frame {i + 1}"), 0.0)
+                        bar.update(task, completed=answers.count)
+
+            try:
+                for file in files:
+                    before = answers.count
+                    try:
+                        segment(file)
+                    except ImageFileError as error:
+                        unreadable += 1
+                        say(f"{'incomplete' if answers.count > before else 'skipped'}: {error}")
+                    frames[file] = answers.count - before
+                    bar.update(task, total=expected(), completed=answers.count)
+            except KeyboardInterrupt:
+                interrupted = True
     answers.write_sheet()
+    thing = "file" if all(map(is_image, files)) else "frame"
+    if interrupted:
+        done = count_of(answers.count, thing)
+        if None not in frames.values():
+            done = f"{answers.count} of {count_of(expected(), thing)}"
+        raise KeyboardInterrupt(answers.outcome(f"after {done} {'was' if answers.count == 1 else 'were'}"))
     what = count_of(len(files), "file")
     if unreadable:
         what = f"{len(files) - unreadable} of {what}"
-    if not all(map(is_image, files)):
+    if thing == "frame":
         what += f", {count_of(answers.count, 'frame')}"
     print(answers.outcome(what))
     return 1 if unreadable else 0
@@ -221,7 +245,9 @@ def segment_live(args: argparse.Namespace, source: str) -> int:
         OSError: a file cannot be written; the video has the frames before.
     """
     from rich.console import Console
-    from rich.progress import Progress, TextColumn
+    from rich.progress import TextColumn
+
+    from fcn_road_seg.cli.late_progress import LateProgress
 
     say = partial(print, file=sys.stderr, flush=True)
     code = 0
@@ -231,12 +257,13 @@ def segment_live(args: argparse.Namespace, source: str) -> int:
     with (
         LiveFrames(source, say) as frames,
         viewers(args, frames.name) as shown_by,
-        Progress(TextColumn(figures), console=Console(stderr=True)) as bar,
+        LateProgress(TextColumn(figures), console=Console(stderr=True)) as bar,
     ):
         answers = Answers(args, load_segmenter(args), shown_by)
         stem = live_stem(frames)
         say(f"segmenting {frames.name}: Ctrl-C ends it")
         task = bar.add_task("", total=None, rate=0.0, took=0.0)
+        bar.start()
         started = time.monotonic()
         completed_after = KeyboardInterrupt, StreamError, OSError
         try:

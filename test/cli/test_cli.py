@@ -117,6 +117,20 @@ def test_segment_bad_input(images, tmp_path, weights, capsys):
     assert "same mask" in fails(capsys, "segment", str(images), *out)
 
 
+@pytest.mark.parametrize("verb", ["segment", "segment-bag", "own-vehicle-mask", "pseudo-label", "play", "kitti-to-bag"])
+def test_no_progress_bar_stands_above_the_error_of_a_bad_input(verb, tmp_path, weights, capfd):
+    if verb == "play":
+        pytest.importorskip("rclpy", reason="ROS 2 is not installed")
+    (bad := tmp_path / "bad").mkdir()
+    (bad / "bad.png").touch()
+    outputs = [] if verb == "play" else ["--out", str(tmp_path / "out.png")]
+    options = ["--weights", weights] if verb in ("segment", "pseudo-label") else []
+    code = main([verb, str(bad), *outputs, *options])
+    out, err = capfd.readouterr()
+    assert len(err.splitlines()) == 1 and str(tmp_path) in err
+    assert (code, out) == ((1, "0 of 1 file segmented\n") if verb == "segment" else (2, ""))
+
+
 def test_evaluate_writes_the_documented_figures(tmp_path, weights, capsys):
     root = write_folder(tmp_path / "kitti", ["um_000000", "uu_000001"])
     file = tmp_path / "figures.json"
