@@ -59,9 +59,12 @@ def run(args: argparse.Namespace) -> int:
     from fcn_road_seg.cli.late_progress import LateProgress
     from fcn_road_seg.errors import UserError, first_line
 
-    bags = {args.out if len(args.drives) == 1 else args.out / path.resolve().name: path for path in args.drives}
-    if len(bags) < len(args.drives):
-        raise UserError("two drives have the same name, and so would their bags: convert them one at a time")
+    bags: dict[Path, Path] = {}
+    for path in args.drives:
+        bag = args.out if len(args.drives) == 1 else args.out / path.resolve().name
+        if bag in bags:
+            raise UserError(f"{bags[bag]} and {path} would both be written to {bag}: convert them one at a time")
+        bags[bag] = path
     for bag in bags:
         check_out(bag, args.force)
     stop = threading.Event()

@@ -206,7 +206,7 @@ def segment_files(args: argparse.Namespace, files: list[Path]) -> int:
                 with answers.video(file.stem, video.rate, (ImageFileError, KeyboardInterrupt)) as write:
                     for i, frame in enumerate(video):
                         bar.start()
-                        write(answers(frame, f"{file.stem}_{i:06d}", f"{file.name}, frame {i + 1}"), 0.0)
+                        write(answers(frame, f"{file.stem}_{i:06d}", f"{file.name}, frame {i}"), 0.0)
                         bar.update(task, completed=answers.count)
 
             try:
@@ -269,7 +269,7 @@ def segment_live(args: argparse.Namespace, source: str) -> int:
         try:
             with answers.video(stem, frames.rate, completed_after, live=not frames.recorded) as write:
                 for i, (frame, came) in enumerate(frames):
-                    write(answers(frame, f"{stem}_{i:06d}", f"{frames.name}, frame {i + 1}", came), came)
+                    write(answers(frame, f"{stem}_{i:06d}", f"{frames.name}, frame {i}", came), came)
                     now = time.monotonic()
                     rate = answers.count / (now - started)
                     bar.update(task, completed=answers.count, rate=rate, took=1000 * (now - came))
@@ -316,14 +316,22 @@ def find_files(inputs: list[Path], out: Path | None) -> list[Path]:
     files = list(
         dict.fromkeys(Path(os.path.abspath(file)) for file in files)
     )  # a link is not resolved: results take its name
+    if not out:
+        return files
     seen: dict[str, Path] = {}
     for file in files:
-        if out and os.path.realpath(file.parent) == os.path.realpath(out):
+        if os.path.realpath(file.parent) == os.path.realpath(out):
             raise UserError(f"{file} is in the folder for the results: choose another --out")
         if seen.setdefault(file.stem, file) != file:
-            raise UserError(f"{seen[file.stem]} and {file} would write the same mask: segment them separately")
+            raise same_mask(seen[file.stem], file)
     for stem, file in seen.items():  # a video's masks are numbered
         video = seen.get(stem[:-7]) if re.search(r"_\d{6}\Z", stem) else None
         if video and not is_image(video):
-            raise UserError(f"{video} and {file} would write the same mask: segment them separately")
+            raise same_mask(video, file)
     return files
+
+
+def same_mask(one: Path, other: Path) -> UserError:
+    """That two inputs would write a mask with the same name."""
+    advice = "rename one of them, or choose another --out for it"
+    return UserError(f"{one} and {other} would both write {other.stem}_mask.png: {advice}")

@@ -127,7 +127,7 @@ def make_jobs(args: argparse.Namespace, options: SegmenterOptions) -> "list[Job]
         name = bag.resolve().name if bag.is_dir() else bag.stem
         out = args.out / name if len(args.input) > 1 else args.out
         if out in jobs:
-            raise UserError(f"{jobs[out].bag} and {bag} would be written to the same bag: segment them separately")
+            raise UserError(f"{jobs[out].bag} and {bag} would both be written to {out}: segment them separately")
         job = Job(
             bag=bag.resolve(),
             out=out.absolute(),
