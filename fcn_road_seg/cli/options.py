@@ -233,6 +233,12 @@ def progress(items: Iterable, description: str) -> Iterator:
             bar.advance(task)
 
 
+def check_node_name(name: str) -> None:
+    """Raise UserError if a node, which --node names, cannot have a name."""
+    if not ROS_NAME.fullmatch(name):
+        raise UserError(f"--node is '{name}', which is not a valid node name: give one such as /road_seg")
+
+
 def add_label_map_option(parser: argparse.ArgumentParser) -> None:
     """Add the option --label-map."""
     parser.add_argument(

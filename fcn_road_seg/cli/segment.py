@@ -190,12 +190,15 @@ def segment_files(args: argparse.Namespace, files: list[Path]) -> int:
         with LateProgress(*columns, console=Console(stderr=True)) as bar:
             task = bar.add_task("segmenting", total=len(files))
 
+            def note(sentence: str) -> None:
+                say(f"{file}: {sentence}")
+
             def expected() -> int:
                 return sum(1 if count is None else count for count in frames.values())
 
-            def segment(file: Path) -> None:
+            def segment() -> None:
                 if is_image(file):
-                    depth = bit_depths.setdefault(file.parent, BitDepth(partial(say, f"{file.parent}:")))
+                    depth = bit_depths.setdefault(file.parent, BitDepth(note))
                     frame = read_rgb(file, depth)
                     bar.start()
                     answers.image(answers(frame, file.stem, file.name), file.stem)
@@ -213,7 +216,7 @@ def segment_files(args: argparse.Namespace, files: list[Path]) -> int:
                 for file in files:
                     before = answers.count
                     try:
-                        segment(file)
+                        segment()
                     except ImageFileError as error:
                         unreadable += 1
                         say(f"{'incomplete' if answers.count > before else 'skipped'}: {error}")

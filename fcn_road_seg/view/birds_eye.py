@@ -1,6 +1,7 @@
 """Draws the node's ground outputs from above. Does not import ROS."""
 
 import math
+from bisect import bisect_right
 from typing import Any
 
 import cv2
@@ -12,6 +13,8 @@ from fcn_road_seg.view.ground_arrays import EDGES, FAINT, NOT_ROAD, SCAN, bounda
 STRIP = 28
 """Height in pixels of the strip with the caption and the legend."""
 UNSEEN, ROAD, TEXT = (38, 38, 40), (40, 96, 150), (236, 236, 236)
+MARGIN = 12
+"""Pixels left and right of the strip's text."""
 RING = 10.0
 """Metres between the range rings."""
 
@@ -23,15 +26,14 @@ def legend_strip(width: int, caption: str = "", legend: bool = True) -> np.ndarr
         uint8 `STRIP` x `width` x 3 RGB.
     """
     strip = np.full((STRIP, width, 3), UNSEEN, np.uint8)
-    write(strip, caption, (12, 19), TEXT)
-    if legend:
-        _legend(strip)
+    right = _legend(strip) if legend else width - MARGIN
+    write(strip, fitted(caption, right - MARGIN), (MARGIN, 19), TEXT)
     return strip
 
 
-def _legend(strip: np.ndarray) -> None:
-    """Name the colours, from the right edge of a strip."""
-    right = strip.shape[1] - 12
+def _legend(strip: np.ndarray) -> int:
+    """Name the colours, from the right edge of a strip; returns the column to the left of which there is room."""
+    right = strip.shape[1] - MARGIN
     for name, colour in (
         ("edges", EDGES),
         ("scan", SCAN),
@@ -39,12 +41,32 @@ def _legend(strip: np.ndarray) -> None:
         ("not road", NOT_ROAD),
         ("road", ROAD),
     ):
-        (width, _), _ = cv2.getTextSize(name, cv2.FONT_HERSHEY_SIMPLEX, 0.42, 1)
+        width = text_width(name)
         write(strip, name, (right - width, 19), TEXT)
         corner = right - width - 18, 9
         hollow = name == "unseen"
         cv2.rectangle(strip, corner, (corner[0] + 11, 19), colour, 1 if hollow else cv2.FILLED)
         right = corner[0] - 14
+    return right
+
+
+def text_width(text: str) -> int:
+    """The width in pixels of what `write` writes."""
+    (width, _), _ = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, 0.42, 1)
+    return width
+
+
+def fitted(text: str, width: int) -> str:
+    """A text that may be a file's name as one line, at most `width` pixels wide: its middle is left out if need be."""
+    text = text.encode(errors="replace").decode()  # it may be no text
+    text = "".join(letter if letter.isprintable() else " " for letter in text)
+    if text_width(text) <= width:
+        return text
+
+    def shortened(letters: int) -> str:
+        return f"{text[: (letters + 1) // 2]}...{text[len(text) - letters // 2 :]}"
+
+    return shortened(bisect_right(range(len(text)), width, key=lambda n: text_width(shortened(n))) - 1)
 
 
 def write(picture: np.ndarray, text: str, at: tuple[int, int], colour: tuple[int, int, int]) -> None:

@@ -15,6 +15,7 @@ from tiny_kitti import draw
 
 from fcn_road_seg.cli import segment, viewers
 from fcn_road_seg.cli.main import main
+from fcn_road_seg.demo.sheet import captioned
 from fcn_road_seg.errors import UserError
 from fcn_road_seg.frames import live
 from fcn_road_seg.frames.image_file import read_rgb, write_image
@@ -162,11 +163,13 @@ def test_an_interrupted_folder_says_how_far_it_came(drive, tmp_path, options, mo
     assert not (tmp_path / "none").exists()
 
 
-def test_a_sheet_of_a_video_without_a_folder(drive, tmp_path, options, capsys):
-    sheet = tmp_path / "sheet.png"
+def test_a_sheet_of_a_video_without_a_folder(drive, tmp_path, options, monkeypatch, capsys):
+    sheet, captions = tmp_path / "sheet.png", []
+    monkeypatch.setattr(segment, "captioned", lambda picture, text: captions.append(text) or captioned(picture, text))
     assert main(["segment", str(drive), "--sheet", str(sheet), *options[2:]]) == 0
     assert capsys.readouterr().out == f"1 file, 9 frames segmented; contact sheet: {sheet}\n"
     assert read_rgb(sheet).shape == (3 * (200 + 28), 3 * 640, 3) and not (tmp_path / "out").exists()
+    assert captions == [f"drive.mp4, frame {i}" for i in range(9)]  # as masks are numbered
     write_image(tmp_path / "photo.png", draw(3)[0])
     photo = str(tmp_path / "photo.png")
     assert main(["segment", photo, "--sheet", photo]) == 2

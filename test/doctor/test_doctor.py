@@ -492,11 +492,14 @@ def test_bad_arguments(capsys):
     assert capsys.readouterr().err == "road_seg doctor: --seconds is 1, but must be in 2..3600\n"
 
 
-@pytest.mark.parametrize("option", ["--image", "--node"])
+@pytest.mark.parametrize(
+    "option, kind, example", [("--image", "topic", "/camera/image_raw"), ("--node", "node name", "/road_seg")]
+)
 @pytest.mark.parametrize("name", ["image-raw", "/cam image", "/camera//image", "camera/image/"])
-def test_invalid_names_are_a_user_error(option, name, capsys):
+def test_invalid_names_are_a_user_error(option, kind, example, name, capsys):
     assert main(["doctor", option, name]) == 2
-    assert capsys.readouterr().err.startswith(f"road_seg doctor: {option} is '{name}', which is not a valid ROS name")
+    sentence = f"{option} is '{name}', which is not a valid {kind}: give one such as {example}"
+    assert capsys.readouterr().err == f"road_seg doctor: {sentence}\n"
 
 
 def test_a_warning_alone_is_not_a_failure(monkeypatch, small_weights, capsys):
