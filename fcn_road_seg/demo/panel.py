@@ -5,7 +5,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from fcn_road_seg.demo.sheet import beside_nothing, fitting_size
+from fcn_road_seg.demo.sheet import beside_nothing
 from fcn_road_seg.postprocess.overlay import overlay
 from fcn_road_seg.view.birds_eye import TEXT, birds_eye, legend_strip, write
 
@@ -34,8 +34,8 @@ def panel(
     Returns:
         uint8 H' x W' x 3 RGB; its size, which is even, depends only on the frame's size and `ground`.
     """
-    width, height = fitting_size(frame, CAMERA_WIDTH)
-    height = 2 * max(16, round(height / 2))
+    scale = CAMERA_WIDTH / max(frame.shape[:2])
+    width, height = max(1, round(scale * frame.shape[1])), 2 * max(16, round(scale * frame.shape[0] / 2))
     small = cv2.resize(frame, (width, height), interpolation=cv2.INTER_AREA)
     camera = beside_nothing(small, CAMERA_WIDTH)
     if mask is None:

@@ -44,19 +44,10 @@ def evenly(count: int, most: int) -> list[int]:
 
 def captioned(picture: np.ndarray, caption: str) -> np.ndarray:
     """Scale a picture, uint8 H x W x 3 RGB, to `WIDTH`, and write a caption below it."""
-    width, height = fitting_size(picture, WIDTH)
+    scale = WIDTH / max(picture.shape[:2])
+    height, width = (max(1, round(scale * side)) for side in picture.shape[:2])
     scaled = beside_nothing(cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA), WIDTH)
     return np.vstack([scaled, legend_strip(WIDTH, caption, legend=False)])
-
-
-def fitting_size(picture: np.ndarray, side: int) -> tuple[int, int]:
-    """Width and height in pixels, with the picture's aspect ratio, of which the larger one is `side` at most.
-
-    Wide pictures get that width, and high ones that height.
-    """
-    height, width = picture.shape[:2]
-    scale = side / max(height, width)
-    return max(1, round(width * scale)), max(1, round(height * scale))
 
 
 def beside_nothing(picture: np.ndarray, width: int) -> np.ndarray:

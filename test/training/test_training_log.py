@@ -174,9 +174,9 @@ def test_fine_tuned_weights_are_compared_with_those_that_they_started_from():
         label_map=["mine=map.yaml", "other=o.yaml"],
     )
     said = train.next_step(Path("/runs/best.safetensors"), args, {"mine", "kitti_road"})
-    assert said.startswith(
+    assert said == (
         "road_seg evaluate --compare lite /runs/best.safetensors --data 'mine=folder:/my frames' --data kitti_road:K "
-        "--label-map mine=map.yaml; or ros2 launch "
+        f"--label-map mine=map.yaml; or {start_command({'weights': '/runs/best.safetensors'}, {})}"
     )
 
 
