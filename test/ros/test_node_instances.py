@@ -298,3 +298,37 @@ def test_without_vision_msgs_there_are_no_boxes_and_the_log_says_so(context, sma
         node.spin_until(lambda: ids, "the ids")
         assert not node._client.count_publishers("road_seg/instances")
     assert said.count("No ~/instances: the ROS 2 package vision_msgs is not installed") == 1
+
+
+def test_a_node_may_go_while_the_detector_is_busy(context, small_weights, detector, caplog):
+    with InProcessNode(context, small_weights, "gone", instances=True) as node:
+        node.start()
+        subscribed(node, "instance_ids")
+        node.answer(frame(1))
+        assert detector.busy.wait(60)
+        thread = node.node._detection._thread
+    detector.go.set()
+    thread.shutdown()
+    assert not caplog.records
+
+
+def test_obstacles_of_before_a_jump_of_time_are_left_out(context, small_weights, detector, monkeypatch):
+    """A frame whose instances come after the stamps went back is of another time, and left out."""
+    detector.go.set()
+    with InProcessNode(context, small_weights, "jump", instances=True) as node:
+        node.start()
+        outputs = node.node._ground_outputs
+        served = []
+        monkeypatch.setattr(outputs, "_publish_when_possible", lambda frame, info, topics: served.append(frame))
+        monkeypatch.setattr(outputs, "_calibration", lambda frame: None)
+        monkeypatch.setattr(type(outputs), "wants_instances", True)
+
+        def late(seconds: int) -> SimpleNamespace:
+            return SimpleNamespace(stamp=seconds)
+
+        outputs.publish_instances(late(1))
+        assert not served  # nobody had subscribed when the frame came
+        outputs._waiting_since, outputs._last_stamp = 1.0, 5
+        for seconds in (4, 5, 6):
+            outputs.publish_instances(late(seconds))
+        assert [frame.stamp for frame in served] == [4, 5]
