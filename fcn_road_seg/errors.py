@@ -16,7 +16,7 @@ PACKAGES = {
 EXTRAS = {
     "train": ("pillow", "tensorboard", "torchvision"),
     "quantize": ("nncf",),
-    "export": ("onnx", "onnxruntime", "onnxscript", "protobuf"),
+    "export": ("onnx", "onnxruntime", "protobuf"),
     "openvino": ("openvino",),
     "coco": ("pycocotools",),
     "ray": ("ray",),

@@ -117,7 +117,7 @@ def test_the_network_width_can_be_chosen(weights):
         ("tpu", "auto", "must be auto, cpu, cuda"),
         ("mps", "auto", "must be auto, cpu, cuda"),
         ("cpu", "int3", "must be one of auto"),
-        ("cpu", "fp16", "needs a CUDA device"),
+        ("cpu", "fp16", "does not support fp16 on cpu"),
     ],
 )
 def test_invalid_devices_and_precisions_are_refused(weights, device, precision, words):
