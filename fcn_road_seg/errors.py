@@ -18,6 +18,7 @@ EXTRAS = {
     "quantize": ("nncf",),
     "export": ("onnx", "onnxruntime", "protobuf"),
     "openvino": ("openvino",),
+    "tensorrt": ("tensorrt",),
     "coco": ("pycocotools",),
     "ray": ("ray",),
     "report": ("jinja2", "matplotlib"),

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-pytest.importorskip("onnx", reason="onnx is not installed")
+onnx = pytest.importorskip("onnx", reason="onnx is not installed")
 onnxruntime = pytest.importorskip("onnxruntime", reason="ONNX Runtime is not installed")
 
 import tensorrt_stand_in  # noqa: E402
@@ -21,6 +21,7 @@ from fcn_road_seg.inference.checkpoint import CheckpointError, Metadata, save  #
 from fcn_road_seg.inference.network import FCN8s  # noqa: E402
 from fcn_road_seg.inference.options import SegmenterOptions  # noqa: E402
 from fcn_road_seg.inference.segmenter import RoadSegmenter  # noqa: E402
+from fcn_road_seg.synthetic import SyntheticDrive  # noqa: E402
 
 BACKEND = "fcn_road_seg.inference.backends.tensorrt"
 WIDTHS = (8, 8, 12, 12, 16, 16, 20, 24, 24, 24, 16, 16, 16)
@@ -141,7 +142,7 @@ def test_a_build_that_fails_is_one_sentence_and_never_another_backend(small_weig
         patch.setattr(tensorrt_stand_in.Builder, "build_serialized_network", lambda *_: None)
         segmenter(FRAME)
     with monkeypatch.context() as patch, pytest.raises(FrameError, match="cannot read the network: error 0: no netw"):
-        patch.setattr(segmenter._backend, "_onnx_file", lambda size: b"no network")
+        patch.setattr(segmenter._backend, "_onnx_model", lambda size: onnx.ModelProto())
         segmenter(FRAME)
 
     def no_memory(self, network, config):
@@ -260,3 +261,39 @@ def test_an_error_of_onnx_runtime_is_one_sentence(small_weights, monkeypatch):
     with pytest.raises(FrameError, match="the network failed on a frame of 200x60: ") as error:
         segmenter(FRAME)
     assert "\n" not in str(error.value)
+
+
+# --- on a GPU ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.cuda
+@pytest.mark.parametrize("backend", ["onnxruntime", "onnxruntime_tensorrt", "tensorrt"])
+@pytest.mark.parametrize("precision", ["fp32", "fp16", "int8"])
+def test_cuda_masks_of_onnx_backends_match_the_cpus(shipped_weights, folder, backend, precision):
+    """Without stand-ins: the real packages, as far as they are installed."""
+    if not torch.cuda.is_available():
+        pytest.skip("no CUDA device")
+    if precision not in choice.PRECISIONS_OF[backend]["cuda"]:
+        pytest.skip(f"{backend} does not run {precision} on CUDA")
+    if not choice.installed(choice.RUNTIMES[backend]):
+        pytest.skip(f"{choice.RUNTIMES[backend]} is not installed")
+    if backend.startswith("onnx") and "CUDAExecutionProvider" not in onnxruntime.get_available_providers():
+        pytest.skip("this ONNX Runtime is for CPUs only")
+    if precision == "int8" and not shipped_weights.with_name("road_fcn8s_int8.onnx").is_file():
+        pytest.skip("models/road_fcn8s_int8.onnx is not in this checkout")
+    device = f"cuda:{torch.cuda.device_count() - 1}"  # the last one, so that a default of 0 would be noticed
+    options = SegmenterOptions(shipped_weights, device, precision, backend=backend)
+    on_gpu = RoadSegmenter.load(options)
+    reference = RoadSegmenter.load(SegmenterOptions(shipped_weights, "cpu", "fp32", backend="torch"))
+    level = round(reference.threshold * 255)
+    frame = SyntheticDrive(seed=1, frames=1)[0].image
+    expected = reference(frame) >= level
+    changed = np.mean((on_gpu(frame) >= level) != expected)
+    assert changed <= (0.015 if precision == "int8" else 0.002)
+    assert (on_gpu.backend, on_gpu.device, on_gpu.precision) == (backend, device, precision)
+    assert on_gpu.memory() > 2**20 and torch.cuda.current_device() == 0
+    if backend == "tensorrt":
+        engines = {file: file.stat().st_mtime_ns for file in (folder / "tensorrt").iterdir()}
+        again = RoadSegmenter.load(options)
+        assert np.mean((again(frame) >= level) != expected) <= 0.015
+        assert engines == {file: file.stat().st_mtime_ns for file in (folder / "tensorrt").iterdir()}

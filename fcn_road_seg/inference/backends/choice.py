@@ -3,7 +3,7 @@
 import importlib.util
 import logging
 import platform
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 
@@ -13,6 +13,9 @@ from fcn_road_seg.inference.backends.protocol import Backend
 from fcn_road_seg.inference.checkpoint import Checkpoint, CheckpointError
 from fcn_road_seg.inference.int8_file import int8_path, read_int8
 from fcn_road_seg.inference.options import BACKENDS, PRECISIONS, SegmenterOptions
+
+if TYPE_CHECKING:
+    import onnx
 
 logger = logging.getLogger(__name__)
 
@@ -159,21 +162,21 @@ def _of_onnx(checkpoint: Checkpoint, backend: str, device: torch.device, precisi
     if precision == "int8":
         sha256 = read_int8(path).sha256
 
-    def onnx_file(size: tuple[int, int] | None) -> bytes:
-        if precision == "int8":
-            model = onnx_export.load_int8(path, checkpoint)
-            onnx_export.set_size(model, size)
-        else:
-            model = onnx_export.to_onnx(checkpoint, size, precision == "fp16")
-        return model.SerializeToString()
+    def onnx_model(size: tuple[int, int] | None) -> "onnx.ModelProto":
+        if precision != "int8":
+            return onnx_export.to_onnx(checkpoint, size, precision == "fp16")
+        model = onnx_export.load_int8(path, checkpoint)
+        onnx_export.set_size(model, size)
+        return model
 
     if backend == "tensorrt":
         from fcn_road_seg.inference.backends.tensorrt import TensorRt
 
-        return Running(TensorRt(onnx_file, sha256, device, precision), sha256)
+        return Running(TensorRt(onnx_model, sha256, device, precision), sha256)
     from fcn_road_seg.inference.backends.onnx_runtime import OnnxRuntime
 
-    return Running(OnnxRuntime(backend, onnx_file(None), sha256, device, precision, threads), sha256)
+    content = onnx_model(None).SerializeToString()
+    return Running(OnnxRuntime(backend, content, sha256, device, precision, threads), sha256)
 
 
 def _openvino(checkpoint: Checkpoint, device: str, precision: str, options: SegmenterOptions) -> Running:

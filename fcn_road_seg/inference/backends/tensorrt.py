@@ -1,20 +1,23 @@
 """The network as TensorRT engines inside CUDA graphs, on an NVIDIA GPU. Needs TensorRT 10 or newer."""
 
+import hashlib
 import logging
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import tensorrt as trt
 import torch
 
-from fcn_road_seg import __version__
 from fcn_road_seg.errors import DeviceError
 from fcn_road_seg.inference.backends.cache import cached
 from fcn_road_seg.inference.backends.cuda_graph import CudaGraph, Key
 from fcn_road_seg.inference.backends.hardware import driver_version
 from fcn_road_seg.inference.backends.static_frame import StaticFrame
 from fcn_road_seg.inference.onnx_export import INPUT, OUTPUT
+
+if TYPE_CHECKING:
+    import onnx
 
 logger = logging.getLogger(__name__)
 
@@ -29,7 +32,7 @@ class TensorRt(CudaGraph):
     default ~/.cache/fcn_road_seg/tensorrt). Each is for one GPU, driver, TensorRT, precision, size and weights file.
 
     Args:
-        onnx_file: makes the ONNX file for a network size (width, height); its types are the engine's.
+        onnx_model: makes the ONNX graph for a network size (width, height); its types are the engine's.
         sha256: of the weights or the INT8 file, in hex.
 
     Raises:
@@ -39,7 +42,11 @@ class TensorRt(CudaGraph):
     name = "tensorrt"
 
     def __init__(
-        self, onnx_file: Callable[[tuple[int, int]], bytes], sha256: str, device: torch.device, precision: str
+        self,
+        onnx_model: Callable[[tuple[int, int]], "onnx.ModelProto"],
+        sha256: str,
+        device: torch.device,
+        precision: str,
     ):
         if int(trt.__version__.partition(".")[0]) < OLDEST:
             raise DeviceError(
@@ -47,7 +54,7 @@ class TensorRt(CudaGraph):
                 "the backend graph"
             )
         super().__init__(device, precision)
-        self._onnx_file = onnx_file
+        self._onnx_model = onnx_model
         self._sha256 = sha256
         self._log = Log()
         self._engines: dict[tuple[int, int], Engine] = {}
@@ -69,11 +76,13 @@ class TensorRt(CudaGraph):
         text = "x".join(map(str, size))
         properties = torch.cuda.get_device_properties(self._device)
         gpu = f"{properties.name} {properties.major}.{properties.minor} {properties.multi_processor_count}"
-        parts = gpu, driver_version(), trt.__version__, self.precision, text, self._sha256, __version__
+        model = self._onnx_model(size)
+        graph = hashlib.sha256(model.graph.SerializeToString()).hexdigest()  # also of how this version writes it
+        parts = gpu, driver_version(), trt.__version__, self.precision, text, self._sha256, graph
 
         def build() -> bytes:
             logger.info("Building the TensorRT engine for %s in %s; this may take minutes", text, self.precision)
-            return build_engine(self._onnx_file(size), self._log)
+            return build_engine(model.SerializeToString(), self._log)
 
         return cached("tensorrt", f"{self.precision}_{text}.engine", parts, build)
 
