@@ -61,6 +61,7 @@ def _run(name: str, make: "Callable[[], OurNode]", usage: "Callable[[], Usage]")
     import rclpy
     from rclpy.exceptions import ParameterException
     from rclpy.executors import SingleThreadedExecutor
+    from rclpy.signals import uninstall_signal_handlers
 
     node = None
     try:
@@ -90,6 +91,7 @@ def _run(name: str, make: "Callable[[], OurNode]", usage: "Callable[[], Usage]")
         if node is not None:
             node.destroy_node()
         rclpy.try_shutdown()
+        uninstall_signal_handlers()  # ends rclpy's thread for signals, which may use the executor, before that goes
     return 0
 
 

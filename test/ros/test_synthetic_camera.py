@@ -226,6 +226,27 @@ def test_the_camera_behind_a_windscreen_publishes_its_truth(other_domain_id):
     np.testing.assert_array_equal(mask_pixels(received.truths[0]), np.where(frame.road, 255, 0))
 
 
+REPORT_THE_ORDER = """
+import rclpy.signals as signals
+def reported(function):
+    def run(*arguments):
+        print(function.__name__)
+        return function(*arguments)
+    return run
+signals.uninstall_signal_handlers = reported(signals.uninstall_signal_handlers)
+signals.SignalHandlerGuardCondition.destroy = reported(signals.SignalHandlerGuardCondition.destroy)
+"""
+
+
+def test_the_thread_that_handles_signals_ends_before_what_it_uses(other_domain_id):
+    with CameraProcess(other_domain_id, REPORT_THE_ORDER, **PARAMETERS) as camera:
+        camera.wait_for("Publishing")
+        code, text = camera.end()
+    assert code == 0
+    first, *others = [line for line in text.splitlines() if line.isidentifier()]
+    assert first == "uninstall_signal_handlers" and set(others) == {"destroy"}
+
+
 SIGNAL_AT_RCLPY = """
 import os
 class Finder:
