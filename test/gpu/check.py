@@ -22,6 +22,7 @@ OUT = Path(os.environ.get("OUT") or "gpu_out").resolve()
 DEVICE = os.environ.get("DEVICE") or "cuda"
 KITTI = os.environ.get("KITTI", "")
 ITERATIONS = os.environ.get("ITERATIONS") or "200"
+FRAMES = os.environ.get("FRAMES") or "10"
 SECONDS = float(os.environ.get("SECONDS_LEFT") or 480)
 WIDTHS = (576, 832, 1248)
 SHARES = {"tests": 0.3, "synthesize": 0.1, "576": 0.4, "832": 0.4, "1248": 0.5, "node": 0.4, "1248_more": 0.9}
@@ -143,6 +144,7 @@ def run_tests(check: Check) -> bool:
 def run_benchmarks(check: Check) -> bool:
     """Run `road_seg benchmark` at every width and then with the node; returns whether one failed."""
     failed, shared = False, ["--device", DEVICE, "--iterations", ITERATIONS]
+    shared += ["--warm-up", str(min(int(ITERATIONS), 10))]
     if not (REPOSITORY / "models/road_fcn8s.safetensors").is_file():
         check.leave_out("the full network: its weights are not in this copy; the lite ones take its place")
         shared += ["--weights", "lite"]
@@ -152,9 +154,9 @@ def run_benchmarks(check: Check) -> bool:
         check.leave_out("accuracy on KITTI: KITTI=DIR names its folder")
     frames = OUT / "synthetic"
     shutil.rmtree(frames, ignore_errors=True)
-    made = check.run("synthesize", [*ROAD_SEG, "synthesize", str(frames), "--frames", "1", "--val-frames", "10"])
+    made = check.run("synthesize", [*ROAD_SEG, "synthesize", str(frames), "--frames", "1", "--val-frames", FRAMES])
     if made == 0:
-        shared += ["--data", f"synthetic_frames=folder:{frames}", "--frames", "10"]
+        shared += ["--data", f"synthetic_frames=folder:{frames}", "--frames", FRAMES]
     for width in WIDTHS:
         extra = ["--sizes", "--batches", "--profile"] if width == WIDTHS[0] else []
         if width == WIDTHS[0] and importlib.util.find_spec("torchvision"):

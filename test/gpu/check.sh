@@ -7,7 +7,7 @@
 #   PYTHON=python3  the interpreter
 #   WHEELS=DIR      wheels of other packages (rosbags, rclpy, tensorrt, ...), installed for this run only
 #   KITTI=DIR       KITTI Road, for its accuracy
-#   SECONDS_LEFT=480, ITERATIONS=200
+#   SECONDS_LEFT=480, ITERATIONS=200, FRAMES=10
 #
 # Afterwards `python tools/gpu_page.py gpu_out/gpu.json` writes the page in docs/performance.md.
 set -euo pipefail
