@@ -15,9 +15,17 @@ cd "$(dirname "$0")/../.."
 PYTHON=${PYTHON:-python3}
 export PYTHONPATH="$PWD${PYTHONPATH:+:$PYTHONPATH}" PYTHONDONTWRITEBYTECODE=1
 if [ -n "${WHEELS:-}" ]; then
-    site=$(mktemp -d)
-    trap 'rm -rf "$site"' EXIT
-    "$PYTHON" -m pip install --quiet --no-index --no-deps --target "$site" "$WHEELS"/*.whl
-    export PYTHONPATH="$PYTHONPATH:$site"
+    prefix=$(mktemp -d)
+    trap 'rm -rf "$prefix"' EXIT
+    echo "installing the wheels in $WHEELS ..."
+    "$PYTHON" -m pip install --quiet --no-index --no-deps --no-compile --prefix "$prefix" "$WHEELS"/*.whl
+    for packages in "$prefix"/{,local/}lib/python3*/{site,dist}-packages; do
+        [ ! -d "$packages" ] || export PYTHONPATH="$PYTHONPATH:$packages"
+    done
+    if [ -d "$prefix/share/ament_index" ]; then  # what importing ROS's wheels would do, and then start Python again
+        libraries=$(printf '%s:' "$prefix"/lib "$prefix"/lib/python3*/site-packages/ros_*.libs)
+        export AMENT_PREFIX_PATH=$prefix LD_LIBRARY_PATH="$libraries${LD_LIBRARY_PATH:-}"
+        export _ROS_WHEELS_BOOTSTRAP_COMPLETE=1
+    fi
 fi
-"$PYTHON" test/gpu/check.py
+SECONDS_LEFT=$((${SECONDS_LEFT:-480} - SECONDS)) "$PYTHON" test/gpu/check.py

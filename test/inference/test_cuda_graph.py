@@ -401,9 +401,8 @@ def test_cuda_out_of_memory_leaves_the_backend_usable(network, cuda):
     on_gpu = TorchGraph(network, cuda, "fp16", torch.float16)
     small = picture(75, 248)
     first = on_gpu(small, (64, 32))
-    torch.cuda.empty_cache()
     total = torch.cuda.get_device_properties(cuda).total_memory
-    torch.cuda.set_per_process_memory_fraction((torch.cuda.memory_reserved(cuda) + 2**26) / total, cuda)
+    torch.cuda.set_per_process_memory_fraction(2**26 / total, cuda)  # less than the frame itself
     try:
         with pytest.raises(torch.cuda.OutOfMemoryError):
             on_gpu(np.zeros((8000, 4000, 3), np.uint8), (2048, 4096))

@@ -2,6 +2,7 @@
 
 import os
 import stat
+import sys
 from importlib import import_module
 
 import cuda_stand_in
@@ -145,6 +146,15 @@ def test_a_build_that_fails_is_one_sentence_and_never_another_backend(small_weig
         patch.setattr(segmenter._backend, "_onnx_model", lambda size: onnx.ModelProto())
         segmenter(FRAME)
 
+    def null(self, logger):
+        logger.log(1, "CUDA initialization failure with error: 35")
+        raise TypeError("pybind11::init(): factory function returned nullptr")
+
+    for kind in (tensorrt_stand_in.Builder, tensorrt_stand_in.Runtime):
+        with monkeypatch.context() as patch, pytest.raises(FrameError, match="cannot use the GPU: CUDA init.*: 35"):
+            patch.setattr(kind, "__init__", null)
+            segmenter(FRAME[:, :30])
+
     def no_memory(self, network, config):
         self._logger.log(1, "Requested amount of GPU memory could not be allocated: out of memory")
 
@@ -172,6 +182,18 @@ def test_ctrl_c_ends_a_build(small_weights, tensorrt, monkeypatch, caplog):
     caplog.set_level("INFO", "fcn_road_seg")
     assert segmenter(FRAME).any()
     assert "Building the TensorRT engine: Tactics, 2 of 3" in caplog.text
+
+
+@pytest.mark.parametrize("backend", ["tensorrt", "onnxruntime"])
+def test_a_package_without_its_libraries_is_refused(small_weights, tensorrt, tmp_path, monkeypatch, backend):
+    (tmp_path / backend).mkdir()
+    (tmp_path / backend / "__init__.py").write_text("raise ImportError('libnv.so.10: cannot open shared object file')")
+    monkeypatch.syspath_prepend(tmp_path)
+    for name in (backend, BACKEND, "fcn_road_seg.inference.backends.onnx_runtime"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    words = f"{backend} is installed but cannot be imported .libnv.so.10: .*: install it again, or choose another"
+    with pytest.raises(DeviceError, match=words):
+        loaded(small_weights, "fp32", backend)
 
 
 def test_an_old_tensorrt_is_refused(small_weights, tensorrt, monkeypatch):
@@ -234,22 +256,24 @@ def test_a_provider_that_is_missing_or_does_not_start_is_refused(
             loaded(small_weights, "fp16", backend)
     made = []
 
-    class Session:
-        def __init__(self, content, options, providers):
-            made.append((options.get_session_config_entry("session.disable_cpu_ep_fallback"), providers))
-
-        def get_providers(self):
-            return ["CPUExecutionProvider"]
+    def session(content, options, providers, enable_fallback):
+        made.append((options.get_session_config_entry("session.disable_cpu_ep_fallback"), enable_fallback, providers))
+        raise RuntimeError("/src/state.cc:729 void onnxruntime::f(Options&, const Map&) Please install the libraries.")
 
     monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: [provider])
-    monkeypatch.setattr(onnxruntime, "InferenceSession", Session)
-    with pytest.raises(DeviceError, match=f"cannot start {provider} on cuda:1, and took CPUExecutionProvider: install"):
+    monkeypatch.setattr(onnxruntime, "InferenceSession", session)
+    words = f"cannot run the network in {provider} on cuda:1: Please install the libraries; install the CUDA, cuDNN"
+    with pytest.raises(DeviceError, match=words):
         loaded(small_weights, "fp16", backend)
-    ((no_fallback, ((name, settings),)),) = made
-    assert no_fallback == "1" and name == provider and settings["device_id"] == "1"
+    ((on_cpu_disabled, fallback, ((name, settings),)),) = made
+    assert (on_cpu_disabled, fallback, name, settings["device_id"]) == ("1", 0, provider, "1")
     if backend == "onnxruntime_tensorrt":
         assert settings["trt_fp16_enable"] == settings["trt_engine_cache_enable"] == "1"
         assert stat.S_IMODE(os.stat(settings["trt_engine_cache_path"]).st_mode) == 0o700
+        monkeypatch.setenv("XDG_CACHE_HOME", str(small_weights))  # a file, in which there can be no folder
+        with pytest.raises(DeviceError, match=words):
+            loaded(small_weights, "fp16", backend)
+        assert "trt_engine_cache_enable" not in made[1][2][0][1]
 
 
 def test_an_error_of_onnx_runtime_is_one_sentence(small_weights, monkeypatch):

@@ -25,14 +25,13 @@ from fcn_road_seg.inference.segmenter import RoadSegmenter
 segment = RoadSegmenter._segment
 def faulty(self, frame):
     import torch
-    device = torch.device(self.device)
+    device = torch.device(self.device).index or 0
     if frame.shape[1] == {LOST}:
         torch.zeros(4, device=device)[torch.tensor([9], device=device)]  # an assertion on the device
     if frame.shape[1] != {TOO_LARGE}:
         return segment(self, frame)
-    torch.cuda.empty_cache()
     total = torch.cuda.get_device_properties(device).total_memory
-    torch.cuda.set_per_process_memory_fraction((torch.cuda.memory_reserved(device) + 2**20) / total, device)
+    torch.cuda.set_per_process_memory_fraction(2**25 / total, device)  # less than the frame itself
     try:
         return segment(self, frame)
     finally:

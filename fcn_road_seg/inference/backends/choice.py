@@ -3,11 +3,13 @@
 import importlib.util
 import logging
 import platform
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 
-from fcn_road_seg.errors import DeviceError
+from fcn_road_seg.errors import DeviceError, first_line
 from fcn_road_seg.inference.backends import hardware
 from fcn_road_seg.inference.backends.protocol import Backend
 from fcn_road_seg.inference.checkpoint import Checkpoint, CheckpointError
@@ -153,6 +155,18 @@ def installed(package: str) -> bool:
     return importlib.util.find_spec(package) is not None
 
 
+@contextmanager
+def importing(package: str) -> Iterator[None]:
+    """Turn the error of a package that is installed, but whose libraries are missing or broken, into a DeviceError."""
+    try:
+        yield
+    except (ImportError, OSError) as error:
+        raise DeviceError(
+            f"{package} is installed but cannot be imported ({first_line(error)}): install it again, or choose another "
+            "backend"
+        ) from None
+
+
 def _of_onnx(checkpoint: Checkpoint, backend: str, device: torch.device, precision: str, threads: int) -> Running:
     """A backend that takes an ONNX file: the INT8 file beside the weights, or one made from the weights."""
     from fcn_road_seg.inference import onnx_export
@@ -170,10 +184,12 @@ def _of_onnx(checkpoint: Checkpoint, backend: str, device: torch.device, precisi
         return model
 
     if backend == "tensorrt":
-        from fcn_road_seg.inference.backends.tensorrt import TensorRt
+        with importing("tensorrt"):
+            from fcn_road_seg.inference.backends.tensorrt import TensorRt
 
         return Running(TensorRt(onnx_model, sha256, device, precision), sha256)
-    from fcn_road_seg.inference.backends.onnx_runtime import OnnxRuntime
+    with importing("onnxruntime"):
+        from fcn_road_seg.inference.backends.onnx_runtime import OnnxRuntime
 
     content = onnx_model(None).SerializeToString()
     return Running(OnnxRuntime(backend, content, sha256, device, precision, threads), sha256)
@@ -181,7 +197,8 @@ def _of_onnx(checkpoint: Checkpoint, backend: str, device: torch.device, precisi
 
 def _openvino(checkpoint: Checkpoint, device: str, precision: str, options: SegmenterOptions) -> Running:
     """OpenVINO with the quantised network if int8 was asked for, or if "auto" can have it; else in floating point."""
-    from fcn_road_seg.inference.backends.openvino import OpenVino, float_model, int8_model
+    with importing("openvino"):
+        from fcn_road_seg.inference.backends.openvino import OpenVino, float_model, int8_model
 
     automatic, refused = options.precision == "auto" and device == "cpu", ""
     arithmetic = _automatic_precision("openvino", device, "cpu" if device == "cpu" else OTHER)

@@ -1,5 +1,7 @@
 """The network in ONNX Runtime: on the CPU, and on an NVIDIA GPU through its CUDA or its TensorRT provider."""
 
+import logging
+import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +17,8 @@ from fcn_road_seg.inference.backends.stage_timer import STAGES, CpuTimer
 from fcn_road_seg.inference.onnx_export import INPUT, OUTPUT
 from fcn_road_seg.inference.preprocess import network_frame, resize_probability
 
+logger = logging.getLogger(__name__)
+
 ERRORS_ONLY = 3  # ONNX Runtime's log level
 
 
@@ -28,8 +32,8 @@ class OnnxRuntime:
         threads: number of CPU threads; 0 takes ONNX Runtime's default.
 
     Raises:
-        DeviceError: this ONNX Runtime does not have the provider.
-        RuntimeError: the provider cannot run the network.
+        DeviceError: this ONNX Runtime does not have the provider, or the provider cannot run the network.
+        RuntimeError: the CPU cannot.
     """
 
     def __init__(self, name: str, content: bytes, sha256: str, device: torch.device, precision: str, threads: int = 0):
@@ -58,14 +62,18 @@ class OnnxRuntime:
                 f"the backend {name} needs {provider} on {device}, but this ONNX Runtime has only "
                 f"{', '.join(available)}: pip install onnxruntime-gpu instead of onnxruntime, or choose another backend"
             )
-        with plain_errors():
-            self._session = onnxruntime.InferenceSession(content, options, providers=[(provider, settings)])
-        if self._session.get_providers()[0] != provider:  # its libraries are missing; it has printed which
+        try:
+            with plain_errors():
+                self._session = onnxruntime.InferenceSession(
+                    content, options, providers=[(provider, settings)], enable_fallback=0
+                )
+        except RuntimeError as error:
+            if device.type == "cpu":
+                raise
             raise DeviceError(
-                f"ONNX Runtime cannot start {provider} on {device}, and took {self._session.get_providers()[0]}: "
-                "install the CUDA, cuDNN and TensorRT that its version needs, or choose another backend"
-            )
-        self._session.disable_fallback()
+                f"ONNX Runtime cannot run the network in {provider} on {device}: {first_line(error)}; install the "
+                "CUDA, cuDNN and TensorRT that its version needs, or choose another backend"
+            ) from None
 
     @torch.inference_mode()
     def __call__(self, frame: np.ndarray, size: tuple[int, int]) -> np.ndarray:
@@ -74,6 +82,8 @@ class OnnxRuntime:
         prepare = {}
         if size not in self._sizes:  # a provider chooses its kernels, or builds its engine, at the first run of a size
             began = time.perf_counter()
+            if self.name == "onnxruntime_tensorrt":
+                logger.info("ONNX Runtime builds or loads its TensorRT engine for %dx%d; this may take minutes", *size)
             if self._device.type == "cuda":
                 self._network(np.zeros((1, size[1], size[0], 3), np.uint8))
             self._sizes.add(size)
@@ -109,7 +119,7 @@ def tensorrt_settings(precision: str, sha256: str) -> dict[str, str]:
     """The TensorRT provider's settings. It tells its engines apart by GPU, version and graph, but not by weights."""
     settings = {"trt_fp16_enable": str(int(precision != "fp32")), "trt_int8_enable": str(int(precision == "int8"))}
     folder = private_folder(f"onnxruntime_tensorrt/{precision}_{sha256[:16]}")
-    return settings | {"trt_engine_cache_enable": "1", "trt_engine_cache_path": str(folder)}
+    return settings | ({"trt_engine_cache_enable": "1", "trt_engine_cache_path": str(folder)} if folder else {})
 
 
 @contextmanager
@@ -118,6 +128,7 @@ def plain_errors() -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        if not type(error).__module__.startswith("onnxruntime"):
+        if not isinstance(error, RuntimeError) and not type(error).__module__.startswith("onnxruntime"):
             raise
-        raise RuntimeError(first_line(error).rpartition(" : ")[2]) from None
+        text = re.sub(r"^/\S+:\d+ .*?\) ", "", first_line(error))  # where in its source
+        raise RuntimeError(text.rpartition(" : ")[2]) from None

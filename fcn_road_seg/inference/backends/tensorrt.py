@@ -94,12 +94,12 @@ class Engine:
         memory: bytes of its weights and its activations.
 
     Raises:
-        RuntimeError: TensorRT cannot load the plan.
+        RuntimeError: TensorRT cannot use the device or load the plan.
     """
 
     def __init__(self, plan: bytes, log: "Log"):
         self._log = log
-        self._runtime = trt.Runtime(log)
+        self._runtime = started(trt.Runtime, log)
         self._engine = self._runtime.deserialize_cuda_engine(plan)
         if self._engine is None:
             raise RuntimeError(f"TensorRT cannot load its engine: {log.last_error}")
@@ -180,13 +180,25 @@ class Progress(trt.IProgressMonitor):
         self._steps.pop(phase_name, None)
 
 
+def started(kind: Callable[["Log"], Any], log: Log) -> Any:
+    """A Runtime or a Builder on the current device.
+
+    Raises:
+        RuntimeError: TensorRT cannot use the device, for example because the driver is too old for its CUDA.
+    """
+    try:
+        return kind(log)
+    except TypeError:  # pybind11's error for a null pointer
+        raise RuntimeError(f"TensorRT cannot use the GPU: {log.last_error}") from None
+
+
 def build_engine(onnx_file: bytes, log: Log) -> bytes:
     """Build an engine for the current device, of exactly the types in the ONNX file.
 
     Raises:
-        RuntimeError: TensorRT cannot read the file or build the engine.
+        RuntimeError: TensorRT cannot use the device, read the file or build the engine.
     """
-    builder, progress = trt.Builder(log), Progress()
+    builder, progress = started(trt.Builder, log), Progress()
     network = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
     parser = trt.OnnxParser(network, log)
     if not parser.parse(onnx_file):
