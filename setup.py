@@ -53,7 +53,7 @@ setup(
         "export": ["onnx>=1.17", "onnxruntime>=1.20", "openvino>=2026.4", "protobuf>=4.25"],
         "openvino": ["openvino>=2026.4"],
         "onnxruntime": ["onnx>=1.17", "onnxruntime>=1.20", "protobuf>=4.25"],
-        "tensorrt": ["onnx>=1.17", "protobuf>=4.25", "tensorrt>=10"],
+        "tensorrt": ["onnx>=1.17", "protobuf>=4.25", "tensorrt>=10.1"],
         "quantize": [
             "nncf>=3.4",
             "onnx>=1.17",

@@ -176,9 +176,9 @@ def run(args: argparse.Namespace) -> int:
     if peers or sets:
         report["side_by_side"] = side_by_side_figures(benchmark)
     try:
-        _add_parts(report, benchmark, args, device, node_parameters, settings.weights)
         if args.sizes or args.profile:
             _add_details(report, settings.options(REFERENCE), args, frames[0])
+        _add_parts(report, benchmark, args, device, node_parameters, settings.weights)
     finally:  # keep what was measured, also without ROS 2 or after Ctrl-C
         text = markdown(report)
         print(text)

@@ -428,7 +428,7 @@ def test_results_are_kept_when_a_later_part_fails(
     assert main(["benchmark", *options, "--node", "--json", str(tmp_path / "rungs.json")]) == 2
     captured = capsys.readouterr()
     assert "--node needs ROS 2" in captured.err.splitlines()[-1]
-    assert "| torch:fp32 |" in captured.out and "| 3840x2160 |" in captured.out
+    assert "| torch:fp32 |" in captured.out
     assert [configuration["rung"] for configuration in json.loads((tmp_path / "rungs.json").read_text())] == [
         "torch:fp32"
     ]

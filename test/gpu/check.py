@@ -56,6 +56,9 @@ class Check:
     def run(self, name: str, command: list[str]) -> int | None:
         """Run a step; returns its exit code, None if its time was over. Its output is in NAME.log."""
         left = self.until - time.monotonic() - GRACE_SECONDS
+        if left < LEAST_SECONDS:
+            self.leave_out(f"{name}: no time was left")
+            return None
         limit = max(left * SHARES.get(name, 0.5), LEAST_SECONDS)
         print(f"{name}: at most {limit:.0f} s ...", flush=True)
         began = time.monotonic()
@@ -63,8 +66,14 @@ class Check:
             process = subprocess.Popen(command, stdout=log, stderr=log, cwd=REPOSITORY, start_new_session=True)
             try:
                 code: int | None = process.wait(limit)
-            except subprocess.TimeoutExpired:
-                code = self._end(process)
+            except subprocess.TimeoutExpired:  # a step that is interrupted writes what it has
+                code = None
+                process.send_signal(signal.SIGINT)
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    process.wait(GRACE_SECONDS)
+            finally:
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
         seconds = round(time.monotonic() - began, 1)
         self.result["steps"].append({"step": name, "seconds": seconds, "code": code})
         print(f"{name}: {'its time was over' if code is None else f'exit code {code}'} after {seconds} s", flush=True)
@@ -74,17 +83,15 @@ class Check:
             print((OUT / f"{name}.log").read_text(errors="replace")[-2000:], flush=True)
         return code
 
-    def _end(self, process: subprocess.Popen) -> None:
-        """Interrupt a step, which then writes what it has, and end its processes."""
-        process.send_signal(signal.SIGINT)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(GRACE_SECONDS)
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
+    def write(self) -> None:
+        """Write what there is so far."""
+        (OUT / "gpu.json").write_text(json.dumps(self.result, indent=1) + "\n")
+        (OUT / "gpu.md").write_text(gpu_page(self.result))
 
 
 def main() -> int:
     """Return 1 if a test or a bound failed, or there is no GPU; 2 if torch is missing."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job, and so its steps, ignore it
     check = Check()
     OUT.mkdir(parents=True, exist_ok=True)
     try:
@@ -105,8 +112,7 @@ def main() -> int:
     if not (REPOSITORY / INT8).is_file():
         check.leave_out(f"INT8: {INT8} is not in this copy")
     failed |= run_benchmarks(check)
-    (OUT / "gpu.json").write_text(json.dumps(check.result, indent=1) + "\n")
-    (OUT / "gpu.md").write_text(gpu_page(check.result))
+    check.write()
     print(f"\n{short_table(check.result)}\n\n{OUT / 'gpu.json'} and {OUT / 'gpu.md'} have everything.")
     return int(failed)
 
@@ -191,7 +197,9 @@ def benchmark(check: Check, name: str, options: list[str]) -> bool:
     details.unlink(missing_ok=True)
     code = check.run(name, [*ROAD_SEG, "benchmark", *options, "--details", str(details)])
     if details.is_file():
-        check.result["benchmarks"][name] = json.loads(details.read_text())
+        text = details.read_text().replace(f"{OUT}/", "").replace(f"{REPOSITORY}/", "")  # for the docs
+        check.result["benchmarks"][name] = json.loads(text)
+    check.write()
     return code not in (0, None)
 
 

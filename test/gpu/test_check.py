@@ -12,6 +12,7 @@ import pytest
 RUNG = {"rung": "graph:fp16", "network_size": [576, 160], "p50_ms": 0.5, "p90_ms": 0.5, "p99_ms": 0.6, "fps": 2000}
 RUNG |= {"speedup": 9, "times_floor": 8.0, "start_s": 1, "peak_memory_mb": 100, "equal_to_fp32": 0.999}
 RUNG |= {"max_f": None, "iou": None, "bev_max_f": None, "stages_ms": {}}
+WRITES = "import sys; open(sys.argv[-1], 'w').write(sys.argv[1])"
 MACHINE = {"GPU": "a GPU", "driver": "580.1"}
 
 
@@ -57,7 +58,7 @@ def check(tmp_path, monkeypatch):
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     monkeypatch.setattr(module, "LEAST_SECONDS", 1.0)
-    return module.Check()
+    return module
 
 
 def test_a_step_that_takes_too_long_is_interrupted_and_keeps_what_it_wrote(check, tmp_path, capsys):
@@ -66,12 +67,26 @@ def test_a_step_that_takes_too_long_is_interrupted_and_keeps_what_it_wrote(check
         "print('figures', flush=True)\n"
         "try: time.sleep(100)\nexcept KeyboardInterrupt: print('kept')"
     )
-    check.until = time.monotonic()
+    steps = check.Check()
+    steps.until = time.monotonic() + check.GRACE_SECONDS + 1.5
     began = time.monotonic()
-    assert check.run("slow", [sys.executable, "-c", code]) is None
+    assert steps.run("slow", [sys.executable, "-c", code]) is None
     assert time.monotonic() - began < 60
     assert (tmp_path / "slow.log").read_text() == "figures\nkept\n"
-    assert check.result["left_out"] == ["a part of slow: 1 s were not enough"]
-    assert check.run("wrong", [sys.executable, "-c", "raise SystemExit('a sentence')"]) == 1
+    steps.until = time.monotonic() + check.GRACE_SECONDS
+    assert steps.run("late", [sys.executable, "-c", code]) is None and not (tmp_path / "late.log").exists()
+    assert steps.result["left_out"] == ["a part of slow: 1 s were not enough", "late: no time was left"]
+    steps.until += 100
+    assert steps.run("wrong", [sys.executable, "-c", "raise SystemExit('a sentence')"]) == 1
     assert "a sentence" in capsys.readouterr().out
-    assert [step["code"] for step in check.result["steps"]] == [None, 1]
+    assert [step["code"] for step in steps.result["steps"]] == [None, 1]
+
+
+def test_a_report_names_no_folder_of_the_machine(check, tmp_path, monkeypatch):
+    report = {"machine": {}, "rungs": [], "absent": {"tensorrt:int8": f"no {check.REPOSITORY}/models/a.onnx"}}
+    monkeypatch.setattr(check, "ROAD_SEG", [sys.executable, "-c", WRITES, json.dumps(report | {"at": f"{tmp_path}/x"})])
+    steps = check.Check()
+    assert check.benchmark(steps, "576", []) is False
+    written = json.loads((tmp_path / "gpu.json").read_text())["benchmarks"]
+    assert written == {"576": report | {"absent": {"tensorrt:int8": "no models/a.onnx"}, "at": "x"}}
+    assert "tensorrt:int8 did not run: no models/a.onnx" in (tmp_path / "gpu.md").read_text()

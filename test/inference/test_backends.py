@@ -181,7 +181,7 @@ def test_compiled_networks_are_cached_where_possible(weights, tmp_path, monkeypa
             {"backend": "onnxruntime", "precision": "bf16"},
             "onnxruntime does not support bf16 on cpu: choose fp32, int8 or",
         ),
-        ({"device": "auto:tpu"}, "must be auto, cpu, cuda or cuda:N, or, for OpenVINO"),
+        ({"device": "auto:tpu"}, "must be auto, cpu, cuda or cuda:N, or for OpenVINO"),
         ({"backend": "openvino", "device": "cuda"}, "no CUDA device"),
         ({"backend": "torch", "precision": "int8"}, "for int8 the backend openvino or onnxruntime$"),
         (
@@ -214,7 +214,7 @@ def test_conflicting_options_are_refused_in_one_sentence(weights, options, words
     ],
 )
 def test_options_that_conflict_with_cuda_are_refused_in_one_sentence(weights, options, words, monkeypatch):
-    monkeypatch.setattr(hardware, "torch_device", torch.device)
+    monkeypatch.setattr(hardware, "torch_device", lambda name, _: torch.device(name))
     with pytest.raises(DeviceError, match=words):
         RoadSegmenter.load(SegmenterOptions(weights, "cuda", **options))
 

@@ -196,11 +196,11 @@ def test_a_package_without_its_libraries_is_refused(small_weights, tensorrt, tmp
         loaded(small_weights, "fp32", backend)
 
 
-def test_an_old_tensorrt_is_refused(small_weights, tensorrt, monkeypatch):
-    tensorrt_stand_in.install(monkeypatch, "8.6.1")
-    with pytest.raises(
-        DeviceError, match="needs TensorRT 10 or newer, not 8.6.1: update it, or choose the backend graph"
-    ):
+@pytest.mark.parametrize("version", ["8.6.1", "10.0.1"])
+def test_an_old_tensorrt_is_refused(small_weights, tensorrt, monkeypatch, version):
+    tensorrt_stand_in.install(monkeypatch, version)
+    words = f"needs TensorRT 10.1 or newer, not {version}: update it, or choose the backend graph"
+    with pytest.raises(DeviceError, match=words):
         loaded(small_weights)
 
 
@@ -239,7 +239,7 @@ def test_int8_without_its_file_is_refused(small_weights):
 
 @pytest.fixture
 def on_cuda(monkeypatch, folder):
-    monkeypatch.setattr(hardware, "torch_device", lambda _: torch.device("cuda:1"))
+    monkeypatch.setattr(hardware, "torch_device", lambda *_: torch.device("cuda:1"))
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda _: "stand-in")
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (10, 20))
 

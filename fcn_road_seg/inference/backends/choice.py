@@ -133,7 +133,7 @@ def _device(options: SegmenterOptions) -> tuple[str, str]:
         options.backend == "openvino" or (options.backend == "auto" and options.precision == "int8")
     ):
         name = "cpu"
-    device = hardware.torch_device(name)
+    device = hardware.torch_device(name, ", or for OpenVINO one like gpu or auto:npu,cpu")
     return str(device), device.type
 
 

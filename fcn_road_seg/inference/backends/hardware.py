@@ -12,8 +12,11 @@ CPU_INFO = Path("/proc/cpuinfo")
 OPENVINO_MODES = ("AUTO", "HETERO", "MULTI")
 
 
-def torch_device(name: str) -> torch.device:
-    """The device for a name, see `SegmenterOptions.device`.
+def torch_device(name: str, others: str = "") -> torch.device:
+    """The device for a name that PyTorch has, see `SegmenterOptions.device`.
+
+    Args:
+        others: ends the sentence that says which names there are.
 
     Raises:
         DeviceError: the name is invalid, or this machine has no such device.
@@ -25,10 +28,7 @@ def torch_device(name: str) -> torch.device:
     except RuntimeError:
         device = None
     if device is None or device.type not in ("cpu", "cuda"):
-        raise DeviceError(
-            f"the device is {name!r}, but must be auto, cpu, cuda or cuda:N, or, for OpenVINO, such as gpu or "
-            "auto:npu,cpu"
-        )
+        raise DeviceError(f"the device is {name!r}, but must be auto, cpu, cuda or cuda:N{others}")
     if device.type == "cuda" and not torch.cuda.is_available():
         raise DeviceError(f"no CUDA device was found ({torch_build()}); install its driver or choose the device cpu")
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():

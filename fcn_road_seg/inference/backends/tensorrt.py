@@ -1,4 +1,4 @@
-"""The network as TensorRT engines inside CUDA graphs, on an NVIDIA GPU. Needs TensorRT 10 or newer."""
+"""The network as TensorRT engines inside CUDA graphs, on an NVIDIA GPU. Needs TensorRT 10.1 or newer."""
 
 import hashlib
 import logging
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-OLDEST = 10  # strongly typed networks, and engines' device_memory_size_v2
+OLDEST = 10, 1  # the first whose engines have device_memory_size_v2
 PROGRESS_SECONDS = 5.0
 
 
@@ -48,10 +48,10 @@ class TensorRt(CudaGraph):
         device: torch.device,
         precision: str,
     ):
-        if int(trt.__version__.partition(".")[0]) < OLDEST:
+        if tuple(int(number) for number in trt.__version__.split(".")[:2]) < OLDEST:
             raise DeviceError(
-                f"the backend tensorrt needs TensorRT {OLDEST} or newer, not {trt.__version__}: update it, or choose "
-                "the backend graph"
+                f"the backend tensorrt needs TensorRT {'.'.join(map(str, OLDEST))} or newer, not {trt.__version__}: "
+                "update it, or choose the backend graph"
             )
         super().__init__(device, precision)
         self._onnx_model = onnx_model
