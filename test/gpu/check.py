@@ -25,7 +25,7 @@ ITERATIONS = os.environ.get("ITERATIONS") or "200"
 FRAMES = os.environ.get("FRAMES") or "10"
 SECONDS = float(os.environ.get("SECONDS_LEFT") or 480)
 WIDTHS = (576, 832, 1248)
-SHARES = {"tests": 0.3, "synthesize": 0.1, "576": 0.4, "832": 0.4, "1248": 0.5, "node": 0.4, "1248_compile": 1.0}
+SHARES = {"tests": 0.3, "synthesize": 0.1, "576": 0.4, "832": 0.4, "1248": 0.5, "1248_compile": 1.0}
 """Of the time that is left when a step begins, the most that it may take; half of it for the others."""
 RUNGS = {
     "": "torch:fp16,graph:fp32,graph:fp16,lite/graph:fp16",
