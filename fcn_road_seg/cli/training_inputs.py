@@ -6,8 +6,6 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import yaml
-
 from fcn_road_seg.cli.options import progress
 from fcn_road_seg.frames.sample import DatasetError
 from fcn_road_seg.training.recipe import ALL, FOLDER, AnyRecipe, Recipe, RecipeError, check, fields_of, load_recipe
@@ -30,6 +28,8 @@ def chosen_recipe(args: argparse.Namespace) -> Recipe:
 
 def recipe_of(args: argparse.Namespace, name: str, kind: type[AnyRecipe], folder: Path) -> AnyRecipe:
     """The recipe of a kind with this name and the options' changes; or that of the run to resume, unchanged."""
+    import yaml
+
     given = given_fields(args, kind)
     if args.resume:
         if given or args.out:

@@ -9,7 +9,7 @@ from torchvision.ops import batched_nms
 
 from fcn_road_seg.errors import DeviceError, UserError, first_line
 from fcn_road_seg.frames.instance_sample import INSTANCE_CLASSES
-from fcn_road_seg.inference.backends.choice import openvino_installed
+from fcn_road_seg.inference.backends.choice import installed
 from fcn_road_seg.instances.detector import Instances
 
 COCO = {0: "person", 1: "bicycle", 2: "car", 3: "motorcycle", 5: "bus", 6: "train", 7: "truck"}
@@ -33,7 +33,7 @@ class YoloX:
     """
 
     def __init__(self, path: str | Path, tiles: bool = False, least_score: float = 0.05):
-        if not openvino_installed():
+        if not installed("openvino"):
             raise DeviceError("--peer needs OpenVINO, which is not installed: pip install openvino")
         from fcn_road_seg.inference.backends.openvino import plain_errors
         from fcn_road_seg.inference.backends.openvino_model import openvino

@@ -67,18 +67,20 @@ class InstanceDetector:
         """The detector with the weights of a file.
 
         Args:
-            options: device, backend, precision and threads, as for the road network. In place of the backends compile
-                and graph it takes torch, in place of int8 the fastest floating point, and torch runs in FP32 on a CPU.
+            options: device, backend, precision and threads, as for the road network. In place of backends other than
+                openvino it takes torch, in place of OpenVINO's devices the CPU, in place of int8 the fastest floating
+                point, and torch runs in FP32 on a CPU.
 
         Raises:
             CheckpointError: see `checkpoint.load`.
             DeviceError: the device is not available, or does not support this backend or precision.
         """
         backend, device, precision = choose(options)
+        device = device if device.startswith("cuda") else "cpu"
         loaded = load(path)
         network = loaded.network()
         fold(network)
-        detector = cls(network.to(device).to(memory_format=torch.channels_last), least_score, str(device))
+        detector = cls(network.to(device).to(memory_format=torch.channels_last), least_score, device)
         detector.checkpoint = loaded
         if backend == "openvino":
             from fcn_road_seg.instances.openvino import use_openvino
@@ -86,8 +88,8 @@ class InstanceDetector:
             detector.backend = backend
             detector.precision = "fp32" if precision == "fp32" else fast_float_precision()
             use_openvino(network, detector.precision, options.threads)
-        elif precision == "fp16":
-            detector.precision = precision
+        elif device != "cpu" and precision in ("fp16", "int8"):
+            detector.precision = "fp16"
             use_half(network)
         return detector
 

@@ -8,8 +8,6 @@ from functools import cache
 from pathlib import Path
 from typing import TypeVar, overload
 
-import yaml
-
 from fcn_road_seg.files.input import read_text
 from fcn_road_seg.training.instance_recipe import InstanceRecipe
 from fcn_road_seg.training.recipe_field import RecipeError, RecipeField, recipe_field, setting
@@ -149,6 +147,8 @@ def load_recipe(name: str) -> Recipe: ...
 def load_recipe(name: str, kind: type[AnyRecipe], folder: Path) -> AnyRecipe: ...
 def load_recipe(name: str, kind: type = Recipe, folder: Path = FOLDER) -> Recipe | InstanceRecipe:
     """Load a recipe of a kind by its name in a folder, or from a YAML file."""
+    import yaml
+
     path = folder / f"{name}.yaml"
     if not path.exists():
         path = Path(name)
