@@ -128,14 +128,18 @@ class CameraModel:
         NaN where the distortion model cannot be inverted to 0.1 pixel, and at 90 degrees or more from the axis.
         """
         u, v = np.meshgrid(np.arange(self.width, dtype=np.float64), np.arange(self.height, dtype=np.float64))
-        pixels = np.stack([u, v], -1).reshape(-1, 1, 2)
+        return self.rays_of(np.stack([u, v], -1))
+
+    def rays_of(self, pixels: np.ndarray) -> np.ndarray:
+        """The directions of pixels, float64 ... x 2, column and row, as `rays` gives them: float64 ... x 3."""
+        flat = pixels.reshape(-1, 1, 2)
         if not self.distortion.size:
-            homogeneous = np.concatenate([pixels[:, 0], np.ones((len(pixels), 1))], 1)
+            homogeneous = np.concatenate([flat[:, 0], np.ones((len(flat), 1))], 1)
             directions = homogeneous @ np.linalg.inv(self.intrinsics).T
         else:
-            flat = self._invertible(pixels)
-            directions = np.concatenate([flat, np.ones((len(flat), 1))], 1)
-        return (directions @ self.rotation.T).reshape(self.height, self.width, 3)
+            undistorted = self._invertible(flat)
+            directions = np.concatenate([undistorted, np.ones((len(undistorted), 1))], 1)
+        return (directions @ self.rotation.T).reshape(*pixels.shape[:-1], 3)
 
     def _fault_of_distortion(self) -> str:
         """Why the coefficients are absurd; empty if they are not. Tested on a few pixels of the image."""

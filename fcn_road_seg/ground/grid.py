@@ -92,12 +92,13 @@ class RoadGrid:
         mean[self._unknown] = np.nan
         return mean.reshape(self.shape)
 
-    def __call__(self, probability: np.ndarray, threshold: float = 0.5) -> np.ndarray:
+    def __call__(self, probability: np.ndarray, threshold: float = 0.5, unseen: np.ndarray | None = None) -> np.ndarray:
         """The cells of a frame.
 
         Args:
             probability: P(road) x 255, uint8 height x width, of the tables' size.
             threshold: P(road), 0..1, from which the mean of a cell counts as road; "probability" ignores it.
+            unseen: bool height x width, pixels of which this frame knows nothing; None if there are none.
 
         Returns:
             int8 rows x columns, C-contiguous: 0 (road) to 100 (not road), -1 unknown.
@@ -105,14 +106,20 @@ class RoadGrid:
         Raises:
             GroundError: `probability` has another size or type.
         """
-        mean = self._mean(probability)
+        mean, unknown = self._mean(probability), self._unknown
+        if unseen is not None:
+            shown = ~unseen.reshape(-1).take(self._pixels)
+            values = probability.reshape(-1).take(self._pixels) * shown
+            count = np.bincount(self._cells, weights=shown, minlength=self._share.size)
+            mean = np.bincount(self._cells, weights=values, minlength=self._share.size) / np.maximum(count, 1)
+            unknown = count == 0
         if self.mode == "binary":
             cells = (mean < threshold_level(threshold)).view(np.int8) * np.int8(OCCUPIED)
         else:
             mean *= -OCCUPIED / 255
             mean += OCCUPIED
             cells = np.rint(mean, out=mean).astype(np.int8)
-        cells[self._unknown] = UNKNOWN
+        cells[unknown] = UNKNOWN
         return cells.reshape(self.shape)
 
     def _mean(self, probability: np.ndarray) -> np.ndarray:

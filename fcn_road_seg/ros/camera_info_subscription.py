@@ -4,13 +4,11 @@ from collections import deque
 from typing import Any
 
 from rclpy.node import Node
-from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
-from rclpy.qos_overriding_options import QoSOverridingOptions
 from rclpy.subscription import Subscription
 from sensor_msgs.msg import CameraInfo
 
 from fcn_road_seg.ground import CameraModel, GroundError
-from fcn_road_seg.ros.qos import OVERRIDABLE, SubscriptionEventCallbacks, clash_reporter, other_types, type_name
+from fcn_road_seg.ros.qos import create_overridable_subscription, other_types, type_name
 
 TOPIC = "camera_info"
 KEPT = 4
@@ -40,18 +38,8 @@ class CameraInfoSubscription:
 
     def start(self) -> None:
         """Subscribe, unless already subscribed."""
-        if self._subscription is not None:
-            return
-        report = clash_reporter(self._node, self.topic, lambda: subscription.qos_profile, "subscription")
-        subscription = self._node.create_subscription(
-            CameraInfo,
-            TOPIC,
-            self._on_info,
-            QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=1, reliability=ReliabilityPolicy.BEST_EFFORT),
-            qos_overriding_options=QoSOverridingOptions(policy_kinds=OVERRIDABLE),
-            event_callbacks=SubscriptionEventCallbacks(incompatible_qos=report),
-        )
-        self._subscription = subscription
+        if self._subscription is None:
+            self._subscription = create_overridable_subscription(self._node, CameraInfo, TOPIC, self._on_info)
 
     def _on_info(self, message: CameraInfo) -> None:
         self._kept.append(message)

@@ -22,12 +22,19 @@ from fcn_road_seg.ros.camera_info_subscription import CameraInfoSubscription, No
 from fcn_road_seg.ros.diagnostics import OK, STALE, WARN, Report
 from fcn_road_seg.ros.fault_log import FaultLog
 from fcn_road_seg.ros.frame_statistics import unless_old
-from fcn_road_seg.ros.ground_messages import boundary_message, grid_message, points_message, scan_message
+from fcn_road_seg.ros.ground_attitude import GroundAttitude
+from fcn_road_seg.ros.ground_messages import (
+    GroundFrame,
+    boundary_message,
+    grid_message,
+    points_message,
+    scan_message,
+)
 from fcn_road_seg.ros.ground_transform import GroundTransform
+from fcn_road_seg.ros.history import LateTransformError
 from fcn_road_seg.ros.parameters import NodeParameters
 from fcn_road_seg.ros.segmented_frame import SegmentedFrame
 from fcn_road_seg.ros.steady_clock import STEADY
-from fcn_road_seg.ros.transform_tree import LateTransformError
 
 TABLES_SECONDS = 30.0
 """Longest that making the tables may take before it is reported as a fault."""
@@ -37,7 +44,7 @@ MOST_WAITING = 16
 """Frames that may wait at once: half a second at 30 frames per second, 1 MB each for KITTI's camera."""
 LOG_PERIOD = 10.0
 IDLE = Report("ground", OK, "no ground output is subscribed to", {})
-GIVEN_UP = "frames whose transform did not come"
+GIVEN_UP = "frames whose transform or attitude did not come"
 NO_IMAGE = np.empty((0, 0, 3), np.uint8)
 
 
@@ -46,7 +53,7 @@ class GroundOutputs:
 
     Only then does the node subscribe to calibration and TF. If they are unusable, the log and `report` say why in a
     sentence and nothing is published; maps of another camera, plane or size are never used. A frame whose transform has
-    not arrived waits for it; a transform of another time is never used in its place.
+    or attitude has not arrived waits for it; one of another time is never used in its place.
 
     Args:
         node: subscribes and logs.
@@ -69,6 +76,7 @@ class GroundOutputs:
         self._camera_info = CameraInfoSubscription(node)
         serve = faults.guard("A frame that waited for its transform has no ground outputs", self._serve, None)
         self._transform = GroundTransform(node, serve)
+        self._attitude = GroundAttitude(node, serve, self._transform)
         self._maker = MapMaker()
         self._waiting: deque[tuple[SegmentedFrame, CameraModel]] = deque()  # the oldest first
         self._given_up = 0
@@ -80,18 +88,21 @@ class GroundOutputs:
         self._last_frame = time.monotonic()
 
     def publish(self, frame: SegmentedFrame) -> None:
-        """Publish the outputs that are subscribed to as soon as the frame's transform is there, or report why not."""
+        """Publish the outputs that are subscribed to as soon as the frame's pose is known, or report why not."""
         self._last_frame = time.monotonic()
         subscribed = any(publisher.get_subscription_count() for publisher, _ in self._publishers.values())
         if not subscribed and not self._info_publisher.get_subscription_count():
             return self.stop()
         self._camera_info.start()
         self._waiting_since = self._waiting_since or time.monotonic()
-        if frame.parameters.camera_height:
+        if frame.parameters.attitude == "none":
+            self._attitude.stop()
+        if frame.parameters.camera_height and frame.parameters.attitude == "none":
             self._transform.stop()
             self._drop_waiting()
         elif frame.stamp < self._last_stamp:  # a bag was restarted, or the clock set back
             self._transform.forget_moving()
+            self._attitude.forget()
             self._drop_waiting()
         self._last_stamp = frame.stamp
         with self._reporting():
@@ -140,10 +151,12 @@ class GroundOutputs:
                 "ends, the calibration or the transform keeps changing",
                 TABLES_SECONDS,
             )
-        ground = Header(stamp=frame.header.stamp, frame_id=parameters.ground_frame)
+        header = Header(stamp=frame.header.stamp, frame_id=parameters.ground_frame)
+        tilt = None if parameters.attitude == "none" else self._attitude.tilt(frame, plane)
+        ground = GroundFrame(frame, maps, header, tilt)
         for publisher, fill in self._publishers.values():
             if publisher.get_subscription_count():
-                publisher.publish(fill(frame, maps, ground))
+                publisher.publish(fill(ground))
         self._waiting_since = time.monotonic()
         self._report_maps(maps, parameters)
 
@@ -211,17 +224,19 @@ class GroundOutputs:
 
     def report(self) -> Report:
         """The state of the ground outputs; STALE if no frame comes."""
-        report = self._report
+        values = self._report.values | self._attitude.values()
         if self._given_up:
-            report = report._replace(values=report.values | {GIVEN_UP: str(self._given_up)})
+            values = values | {GIVEN_UP: str(self._given_up)}
+        report = self._report._replace(values=values)
         if self._report is IDLE:
             return report
         return unless_old(report, "frame", time.monotonic() - self._last_frame)
 
     def stop(self) -> None:
-        """Unsubscribe from camera_info and TF, and forget the frames that wait."""
+        """Unsubscribe from camera_info, TF and the attitude, and forget the frames that wait."""
         self._camera_info.stop()
         self._transform.stop()
+        self._attitude.stop()
         self._waiting.clear()
         self._last_stamp = 0
         self._waiting_since = None

@@ -12,7 +12,7 @@ from rclpy.parameter import Parameter
 from sensor_msgs.msg import CompressedImage, Image
 
 from fcn_road_seg.errors import DeviceLostError, UserError, first_line, missing_package
-from fcn_road_seg.ros import camera_info_subscription, camera_subscription
+from fcn_road_seg.ros import attitude_subscription, camera_info_subscription, camera_subscription
 from fcn_road_seg.ros.camera_subscription import CameraSubscription
 from fcn_road_seg.ros.diagnostics import ERROR, OK, Report, device_report, diagnostic_array
 from fcn_road_seg.ros.fault_log import FaultLog
@@ -103,7 +103,8 @@ class RoadSegNode(LifecycleNode):
             self.faults.guard("Setting parameters failed", self._on_set_parameters, refusal)
         )
         answer_always(self, self.faults)
-        topics = map(self.resolve_topic_name, (camera_subscription.TOPIC, camera_info_subscription.TOPIC))
+        names = camera_subscription.TOPIC, camera_info_subscription.TOPIC, *attitude_subscription.KINDS
+        topics = map(self.resolve_topic_name, names)
         warn_undeclared(self, [name for topic in topics for name in overrides(topic, "subscription")])
 
     # Lifecycle

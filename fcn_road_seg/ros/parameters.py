@@ -169,6 +169,21 @@ class NodeParameters:
         minimum=0.05,
         maximum=1000.0,
     )
+    attitude: str = parameter(
+        "none",
+        "Corrects the camera's pitch and roll in the ground outputs, frame by frame, by the direction of gravity: imu "
+        "(topic imu), odom (topic odom) or none.",
+        changes=RUNNING,
+        choices=("none", "imu", "odom"),
+    )
+    attitude_window: float = parameter(
+        3.0,
+        "With attitude: seconds over which it is averaged to learn how the road slopes and the sensor is mounted; the "
+        "correction is the difference to that average. 0.0: the difference to the horizontal, for level ground.",
+        changes=RUNNING,
+        minimum=0.0,
+        maximum=600.0,
+    )
     rectified: bool = parameter(
         True,
         "true: the images are rectified, and P of camera_info applies; false: they are raw, and K, D and R apply.",

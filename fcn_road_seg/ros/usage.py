@@ -19,6 +19,8 @@ class Topic(NamedTuple):
 NODE_TOPICS = (
     Topic("image", "sensor_msgs/Image or CompressedImage", "In: the camera."),
     Topic("camera_info", "sensor_msgs/CameraInfo", "In: its calibration, for the ground outputs."),
+    Topic("imu", "sensor_msgs/Imu", "In: the vehicle's attitude, with attitude:=imu."),
+    Topic("odom", "nav_msgs/Odometry", "In: the vehicle's attitude, with attitude:=odom."),
     Topic("~/mask", "sensor_msgs/Image mono8", "255 = road, 0 = not road. Published first."),
     Topic("~/overlay", "sensor_msgs/Image bgr8", "The frame with the road tinted."),
     Topic("~/probability", "sensor_msgs/Image mono8", "P(road) x 255."),

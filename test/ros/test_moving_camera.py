@@ -3,7 +3,6 @@
 import sys
 import types
 from collections.abc import Iterator
-from contextlib import nullcontext
 from functools import cache
 from types import SimpleNamespace
 
@@ -15,6 +14,7 @@ pytest.importorskip("rclpy", reason="ROS 2 is not installed")
 from builtin_interfaces.msg import Time
 from geometry_msgs.msg import TransformStamped
 from std_msgs.msg import Header
+from stub_node import Node
 
 from fcn_road_seg.ground import GroundPlane
 from fcn_road_seg.ground.lookup import GroundMaps, MapMaker
@@ -45,31 +45,6 @@ class Prompt(MapMaker):
         while (maps := super().maps(*arguments)) is None:
             self._future.exception()
         return maps
-
-
-class Node:
-    """Gives messages to subscriptions; there is no DDS."""
-
-    def __init__(self):
-        self.callbacks, self.log = {}, []
-
-    def create_subscription(self, kind, topic, callback, qos, **_):
-        self.callbacks[topic] = callback
-        handle = nullcontext()
-        handle.take_message = lambda *_: None
-        return SimpleNamespace(handle=handle, msg_type=kind, topic=topic)
-
-    def destroy_subscription(self, subscription):
-        del self.callbacks[subscription.topic]
-
-    def resolve_topic_name(self, name):
-        return name
-
-    def get_publishers_info_by_topic(self, topic):
-        return []
-
-    def get_logger(self):
-        return SimpleNamespace(info=lambda *_, **__: None, warning=lambda text, **_: self.log.append(text))
 
 
 class Vehicle:

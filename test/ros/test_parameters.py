@@ -12,6 +12,7 @@ from fcn_road_seg.ros.parameter import ParameterError, descriptor
 from fcn_road_seg.ros.parameters import BY_NAME, PARAMETERS, NodeParameters, check_change, markdown_table
 
 OUTPUTS = {"min_confidence", "camera_height", "camera_pitch", "camera_roll", "ground_frame", "ground_z", "rectified"}
+OUTPUTS |= {"attitude_window"}
 OUTPUTS |= {field.name for field in fields(MapOptions)}
 """Parameters of the outputs besides the mask; they can change while the node runs."""
 
