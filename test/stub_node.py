@@ -3,6 +3,16 @@
 from contextlib import nullcontext
 from types import SimpleNamespace
 
+from builtin_interfaces.msg import Time
+
+SECOND = 10**9
+
+
+def stamp_message(stamp: float) -> Time:
+    """A stamp in seconds as a message."""
+    seconds, nanoseconds = divmod(round(stamp * SECOND), SECOND)
+    return Time(sec=seconds, nanosec=nanoseconds)
+
 
 class Node:
     """Gives messages to subscriptions; there is no DDS."""

@@ -65,6 +65,8 @@ class GroundTransform:
             NotYetError: TF does not connect the frames, or is not installed.
             GroundError: one moves against the other.
         """
+        if target == sensor:
+            return np.eye(3)
         self._update()
         moving = self._tree.moving(target, sensor)
         if moving is None:

@@ -11,10 +11,9 @@ import pytest
 
 pytest.importorskip("rclpy", reason="ROS 2 is not installed")
 
-from builtin_interfaces.msg import Time
 from geometry_msgs.msg import TransformStamped
 from std_msgs.msg import Header
-from stub_node import Node
+from stub_node import SECOND, Node, stamp_message
 
 from fcn_road_seg.ground import GroundPlane
 from fcn_road_seg.ground.lookup import GroundMaps, MapMaker
@@ -30,12 +29,6 @@ CAMERA = Camera.of_size(124, 38)
 PROBABILITY = np.zeros((CAMERA.height, CAMERA.width), np.uint8)
 PROBABILITY[20:, 30:90] = 255
 HEIGHT, STEP = 1.65, 0.02
-SECOND = 10**9
-
-
-def time_message(stamp: float) -> Time:
-    seconds, nanoseconds = divmod(round(stamp * SECOND), SECOND)
-    return Time(sec=seconds, nanosec=nanoseconds)
 
 
 class Prompt(MapMaker):
@@ -80,7 +73,7 @@ class Vehicle:
             )
         )
         message = TransformStamped(child_frame_id=child)
-        message.header = Header(stamp=time_message(stamp), frame_id=parent)
+        message.header = Header(stamp=stamp_message(stamp), frame_id=parent)
         t, r = message.transform.translation, message.transform.rotation
         t.x, t.y, t.z = pose.translation
         r.x, r.y, r.z, r.w = pose.rotation
@@ -91,7 +84,7 @@ class Vehicle:
         self._send("/tf", "base_link", "mast", stamp, 0.0, pitch)
 
     def frame(self, stamp: float) -> None:
-        header = Header(stamp=time_message(stamp), frame_id="eye")
+        header = Header(stamp=stamp_message(stamp), frame_id="eye")
         image = np.zeros((*PROBABILITY.shape, 3), np.uint8)
         mask = PROBABILITY
         self.outputs.publish(SegmentedFrame(header, image, PROBABILITY, mask, 0.5, self.parameters))
