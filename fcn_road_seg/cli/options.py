@@ -71,7 +71,12 @@ def add_weights_option(parser: argparse.ArgumentParser) -> None:
         default="",
         help="safetensors file, or the shipped road (also called full), lite or permissive (default: road)",
     )
-    weights.completer = _weights_that_begin_with  # type: ignore[attr-defined]  # argcomplete's
+    takes_weights(weights)
+
+
+def takes_weights(option: argparse.Action) -> None:
+    """Let the shell complete an option with the names of shipped weights and with weights files."""
+    option.completer = _weights_that_begin_with  # type: ignore[attr-defined]  # argcomplete's
 
 
 def _weights_that_begin_with(prefix: str, **_: object) -> list[str]:

@@ -67,6 +67,7 @@ def test_without_a_verb_it_says_what_to_try_first(capsys):
         ("road_seg se", ["segment", "segment-bag"]),
         ("road_seg segment --backend ", ["auto", "torch", "compile", "openvino", "graph"]),
         ("road_seg segment --weights l", ["lite", "line.safetensors"]),
+        ("road_seg evaluate --compare road l", ["lite", "line.safetensors"]),
     ],
 )
 def test_the_shell_completes(line, words, tmp_path):
