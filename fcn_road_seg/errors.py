@@ -25,7 +25,7 @@ EXTRAS = {
     "rerun": ("rerun-sdk",),
 }
 """The extras of setup.py that install a package."""
-ROS_MODULES = ("rclpy", "rcl_interfaces", "ament_index_python", "launch", "launch_ros")
+ROS_MODULES = ("rclpy", "rcl_interfaces", "ament_index_python", "bond", "launch", "launch_ros")
 
 
 class UserError(ValueError):

@@ -13,6 +13,7 @@ from sensor_msgs.msg import CompressedImage, Image
 
 from fcn_road_seg.errors import DeviceLostError, UserError, first_line, missing_package
 from fcn_road_seg.ros import attitude_subscription, camera_info_subscription, camera_subscription
+from fcn_road_seg.ros.bond import Bond
 from fcn_road_seg.ros.camera_subscription import CameraSubscription
 from fcn_road_seg.ros.diagnostics import ERROR, OK, Report, device_report, diagnostic_array
 from fcn_road_seg.ros.fault_log import FaultLog
@@ -60,6 +61,7 @@ class RoadSegNode(LifecycleNode):
         ~/labels, ~/confidence, ~/probability, ~/overlay, ~/label_info: pixel for pixel; see `PixelOutputs`.
 
         /diagnostics: diagnostic_msgs/DiagnosticArray, once a second in every state, see `diagnostics`.
+        bond: bond/Status, ten times a second while active, see `Bond`.
 
     Inference runs in the callback of the image, so DDS's queue of one frame is the only queue.
 
@@ -95,6 +97,7 @@ class RoadSegNode(LifecycleNode):
         outputs = self._ground_outputs, self._pixel_outputs
         self._frame_handler = FrameHandler(self, mask_publisher, outputs, self._statistics, self.faults)
         self._camera = CameraSubscription(self, self.faults, self._on_image)
+        self._bond = Bond(self, self.faults)
         self._segmenter: RoadSegmenter | None = None
         self._failure = ""  # why the last requested transition failed
         self.create_timer(1.0, self.faults.guard("Diagnostics failed", self._diagnose, None), clock=STEADY)
@@ -151,8 +154,10 @@ class RoadSegNode(LifecycleNode):
         message_type, _ = TRANSPORTS[values.image_transport]
         self._frame_handler.restart()
         try:
+            self._bond.start(values.bond)
             self._camera.start(message_type)
         except Exception as error:
+            self._bond.stop()
             return self._refuse("Not activated", error)
         self._failure = ""
         result = super().on_activate(state)
@@ -162,6 +167,7 @@ class RoadSegNode(LifecycleNode):
     @traced
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Unsubscribe from the camera."""
+        self._bond.stop()
         self._camera.stop()
         self._ground_outputs.stop()
         return super().on_deactivate(state)
@@ -193,6 +199,7 @@ class RoadSegNode(LifecycleNode):
             self.trigger_activate()
 
     def _stop(self) -> None:
+        self._bond.stop()
         self._camera.stop()
         self._release()
 
@@ -228,7 +235,8 @@ class RoadSegNode(LifecycleNode):
     def _diagnose(self) -> None:
         # rclpy offers a node no public way to ask for its own lifecycle state.
         _, state = self._state_machine.current_state
-        reports = [Report("state", ERROR if self._failure else OK, self._failure or state, {"state": state})]
+        values = {"state": state, "bond": self._bond.state()}
+        reports = [Report("state", ERROR if self._failure else OK, self._failure or state, values)]
         reports.append(self.faults.report())
         if self._segmenter is not None:
             reports.append(device_report(self._segmenter))

@@ -245,6 +245,12 @@ class NodeParameters:
         minimum=0.0,
         maximum=100.0,
     )
+    bond: str = parameter(
+        "auto",
+        "Heartbeats for a lifecycle manager such as Nav2's while the node is active. auto: if the ROS 2 package bond "
+        "is installed; required: the node does not activate without it; none.",
+        choices=("auto", "required", "none"),
+    )
     autostart: bool = parameter(True, "Configure and activate at start, without a lifecycle manager.", changes=AT_START)
 
     @cached_property

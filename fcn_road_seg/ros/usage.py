@@ -32,6 +32,7 @@ NODE_TOPICS = (
     Topic("~/scan", "sensor_msgs/LaserScan", "Range to the edge of the road."),
     Topic("~/boundary", "geometry_msgs/PolygonStamped", "The edge of the road."),
     Topic("~/camera_info", "sensor_msgs/CameraInfo", "The camera's, with the mask's header."),
+    Topic("bond", "bond/Status", "Heartbeats for a lifecycle manager."),
     Topic("/diagnostics", "diagnostic_msgs/DiagnosticArray", "Once a second."),
 )
 CAMERA_TOPICS = (
