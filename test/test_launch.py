@@ -367,11 +367,11 @@ def test_the_users_own_transports_are_kept(launch, variables, profiles):
 def test_arguments_become_parameters_names_and_remappings(launch):
     arguments = "image:=cam/compressed image_transport:=compressed weights:=w.safetensors device:=cpu autostart:=false"
     names = "namespace:=front name:=seg log_level:=warn rviz:=true use_sim_time:=true respawn:=false"
-    metres = "camera_info:=cam/calibration camera_height:=1.2 own_vehicle_mask:=own.png"
+    metres = "camera_info:=cam/calibration camera_height:=1.2 own_vehicle_mask:=own.png imu:=imu/data odom:=wheel/odom"
     launched = launch("road_seg", *arguments.split(), *names.split(), *metres.split())
     assert launched.code == 0, launched.output
     node, rviz = launched.command("road_seg_node"), launched.command("rviz2")
-    topics = ("image:=cam/compressed", "camera_info:=cam/calibration")
+    topics = ("image:=cam/compressed", "camera_info:=cam/calibration", "imu:=imu/data", "odom:=wheel/odom")
     for part in ("__node:=seg", "__ns:=/front", *topics, "--log-level warn"):
         assert part in node
     parameters = launched.parameters("road_seg_node")
