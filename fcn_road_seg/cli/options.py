@@ -6,8 +6,9 @@ import logging
 import os
 import re
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import fields, replace
+from operator import length_hint
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -38,7 +39,11 @@ PART_NAMES = {"train": "training", "val": "validation", "all": "labelled"}
 def add_segmenter_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of `segmenter_options`."""
     add_weights_option(parser)
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: %(default)s)")
+    parser.add_argument(
+        "--device",
+        default="auto",
+        help="auto, cpu, cuda, cuda:N, or a device of OpenVINO such as gpu, npu or auto:npu,cpu (default: %(default)s)",
+    )
     for name, choices in (("precision", PRECISIONS), ("backend", BACKENDS)):
         parser.add_argument(
             f"--{name}",
@@ -220,12 +225,27 @@ def write_json(path: Path | None, figures: dict | list) -> None:
             raise
 
 
-def progress(items: Iterable, description: str) -> Iterable:
-    """Iterate over `items` with a progress bar on stderr."""
+def progress(items: Iterable, description: str) -> Iterator:
+    """Iterate over `items` with a progress bar on stderr, which appears when the first one is done."""
     from rich.console import Console
-    from rich.progress import track
+    from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-    return track(items, description, console=Console(stderr=True), disable=os.environ.get("RANK", "0") != "0")
+    from fcn_road_seg.cli.late_progress import LateProgress
+
+    columns = TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(show_speed=True)
+    left, hidden = TimeRemainingColumn(elapsed_when_finished=True), os.environ.get("RANK", "0") != "0"
+    with LateProgress(*columns, left, console=Console(stderr=True), disable=hidden) as bar:
+        task = bar.add_task(description, total=length_hint(items) or None)
+        for item in items:
+            yield item
+            bar.start()
+            bar.advance(task)
+
+
+def check_node_name(name: str) -> None:
+    """Raise UserError if a node, which --node names, cannot have a name."""
+    if not ROS_NAME.fullmatch(name):
+        raise UserError(f"--node is '{name}', which is not a valid node name: give one such as /road_seg")
 
 
 def add_label_map_option(parser: argparse.ArgumentParser) -> None:

@@ -27,6 +27,7 @@ from fcn_road_seg.cli.training_inputs import (
     resolved_recipe,
 )
 from fcn_road_seg.errors import UserError
+from fcn_road_seg.ros.remedies import start_command
 from fcn_road_seg.training.recipe import FIELDS, RecipeError, recipe_names
 
 
@@ -186,5 +187,4 @@ def next_step(weights: Path, args: argparse.Namespace, validated: Container[str]
         if "=" not in item or item.partition("=")[0] in validated:
             options += ["--label-map", item]
     evaluate = shlex.join(["road_seg", "evaluate", *options])
-    launch = shlex.join(["ros2", "launch", "fcn_road_seg", "road_seg.launch.py", f"weights:={weights.resolve()}"])
-    return f"{evaluate}; or {launch}"
+    return f"{evaluate}; or {start_command({'weights': str(weights.resolve())}, {})}"

@@ -9,6 +9,7 @@ from typing import Any
 from fcn_road_seg.doctor.finding import Finding, error, ok, warning
 from fcn_road_seg.doctor.ros_settings import profile_setting
 from fcn_road_seg.frames import image_message
+from fcn_road_seg.ros.remedies import has_ros2
 
 LATE = 0.2
 """Age of a frame on arrival, in seconds, that causes a warning."""
@@ -99,7 +100,8 @@ def _check_images(stream: Stream) -> Iterator[Finding]:
 
 
 def _check_age(age: float) -> Iterator[Finding]:
-    replay = "; harmless for a replayed bag, where `ros2 bag play --clock` with use_sim_time:=true avoids it"
+    play = "ros2 bag play" if has_ros2() else "road_seg play"
+    replay = f"; harmless for a replayed bag, where `{play} --clock` with use_sim_time:=true avoids it"
     synchronise = f"synchronise the clocks of the two machines (chrony, PTP){replay}"
     text = f"Frames are {1000 * age:.0f} ms old on arrival (median)."
     if age < -CLOCK_TOLERANCE:

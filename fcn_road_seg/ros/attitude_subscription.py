@@ -145,10 +145,10 @@ class AttitudeSubscription:
             return
         speed, stamp = message.twist.twist.linear.x, nanoseconds(message.header.stamp)
         forward = (speed - self._speed) / (stamp - self._stamp) * 1e9 if 0 < self._stamp < stamp else 0.0
-        self._speed = speed
         # What an accelerometer would measure.
         measured = add((forward, 0.0, 0.0), scaled(down_in_sensor(orientation), -GRAVITY))
         self._add(message.header, message.child_frame_id, orientation, measured)
+        self._speed = speed
 
     def _add(
         self,

@@ -21,7 +21,7 @@ from fcn_road_seg.ground.lookup import GroundMaps, MapMaker
 from fcn_road_seg.ros.camera_info_subscription import CameraInfoSubscription, NotYetError
 from fcn_road_seg.ros.diagnostics import OK, STALE, WARN, Report
 from fcn_road_seg.ros.fault_log import FaultLog
-from fcn_road_seg.ros.frame_statistics import unless_old
+from fcn_road_seg.ros.frame_statistics import NO_IMAGE, unless_old
 from fcn_road_seg.ros.ground_attitude import GroundAttitude
 from fcn_road_seg.ros.ground_messages import (
     GroundFrame,
@@ -45,7 +45,7 @@ MOST_WAITING = 16
 LOG_PERIOD = 10.0
 IDLE = Report("ground", OK, "no ground output is subscribed to", {})
 GIVEN_UP = "frames whose transform or attitude did not come"
-NO_IMAGE = np.empty((0, 0, 3), np.uint8)
+NO_PIXELS = np.empty((0, 0, 3), np.uint8)
 
 
 class GroundOutputs:
@@ -85,11 +85,13 @@ class GroundOutputs:
         self._fault_logged = False  # whether the last log line was a fault
         self._waiting_since: float | None = None
         self._report = IDLE
+        self._camera_height = 0.0
         self._last_frame = time.monotonic()
 
     def publish(self, frame: SegmentedFrame) -> None:
         """Publish the outputs that are subscribed to as soon as the frame's pose is known, or report why not."""
         self._last_frame = time.monotonic()
+        self._camera_height = frame.parameters.camera_height
         subscribed = any(publisher.get_subscription_count() for publisher, _ in self._publishers.values())
         if not subscribed and not self._info_publisher.get_subscription_count():
             return self.stop()
@@ -136,7 +138,7 @@ class GroundOutputs:
                     if not frame.stamp or self._last_stamp - frame.stamp > MAX_WAIT:
                         self._given_up += 1
                         raise
-                    self._waiting.append((replace(frame, image=NO_IMAGE), camera))
+                    self._waiting.append((replace(frame, image=NO_PIXELS), camera))
                     if self._report is IDLE:
                         self._report_not_yet(error)
 
@@ -228,9 +230,11 @@ class GroundOutputs:
         if self._given_up:
             values = values | {GIVEN_UP: str(self._given_up)}
         report = self._report._replace(values=values)
-        if self._report is IDLE:
-            return report
-        return unless_old(report, "frame", time.monotonic() - self._last_frame)
+        age = time.monotonic() - self._last_frame
+        if self._report is not IDLE:
+            return unless_old(report, "frame", age)
+        missing = self._camera_info.missing() if self._camera_height and age <= NO_IMAGE else ""
+        return report._replace(level=WARN, sentence=f"camera_height is set, but {missing}") if missing else report
 
     def stop(self) -> None:
         """Unsubscribe from camera_info, TF and the attitude, and forget the frames that wait."""

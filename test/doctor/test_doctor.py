@@ -1,10 +1,14 @@
 """`road_seg doctor`: every fault causes a finding, and a normal state causes none."""
 
+import importlib.machinery
+import importlib.util
 import json
 import os
+import re
 import sys
 import threading
 import time
+import types
 from collections import namedtuple
 from collections.abc import Callable, Iterable
 from types import SimpleNamespace
@@ -98,6 +102,24 @@ def test_a_gpu_that_torch_cannot_use(tmp_path):
 def test_a_gpu_that_fails_to_compute(tmp_path):
     text = "a computation on it fails: CUDA error: no kernel image."
     check(environment.check_gpu(fake_torch(available=True, works=False), tmp_path), "error", text, "build for this GPU")
+
+
+def test_the_backends_are_listed_with_their_devices(monkeypatch):
+    finding = environment.check_backends()
+    for package, words in (
+        ("openvino", r"openvino \d[\d.]+ on .*CPU \(.+\)"),
+        ("onnxruntime", r"\d with .*CPUExecution"),
+    ):
+        if importlib.util.find_spec(package):
+            assert re.search(words, finding.text), finding.text
+    fake = types.ModuleType("tensorrt")
+    fake.__spec__, fake.__version__ = importlib.machinery.ModuleSpec("tensorrt", None), "10.13.3"
+    monkeypatch.setitem(sys.modules, "tensorrt", fake)
+    check(environment.check_backends(), "ok", "tensorrt 10.13.3.")
+    del fake.__version__
+    check(environment.check_backends(), "warning", "tensorrt cannot be imported: ", "pip install tensorrt")
+    monkeypatch.setattr("fcn_road_seg.inference.backends.choice.installed", lambda _: False)
+    check(environment.check_backends(), "ok", "with PyTorch; not installed: openvino, onnxruntime, tensorrt.")
 
 
 def test_weights(small_weights, shipped_weights, tmp_path):
@@ -398,10 +420,10 @@ def test_a_camera_of_the_other_transport():
     raw, compressed = running.RAW, running.COMPRESSED
     graph = FakeGraph({"/cam/compressed": [Publisher("/camera", compressed)]})
     text = "/cam has no publisher of type sensor_msgs/msg/Image, but /cam/compressed is published"
-    check(running.check_camera(graph, None, "/cam", raw), "error", text, "image_transport:=compressed and image:=/cam/")
+    check(running.check_camera(graph, None, "/cam", raw), "error", text, "image_transport:=compressed -r image:=/cam/")
     graph = FakeGraph({"/cam": [Publisher("/camera", raw)]})
     text = "but /cam is published as sensor_msgs/msg/Image"
-    advice = "image_transport:=raw and image:=/cam"
+    advice = "image_transport:=raw -r image:=/cam"
     check(running.check_camera(graph, None, "/cam/compressed", compressed), "error", text, advice)
     check(running.check_camera(graph, None, "/cam", compressed), "error", text, advice)
     check(
@@ -492,11 +514,14 @@ def test_bad_arguments(capsys):
     assert capsys.readouterr().err == "road_seg doctor: --seconds is 1, but must be in 2..3600\n"
 
 
-@pytest.mark.parametrize("option", ["--image", "--node"])
+@pytest.mark.parametrize(
+    "option, kind, example", [("--image", "topic", "/camera/image_raw"), ("--node", "node name", "/road_seg")]
+)
 @pytest.mark.parametrize("name", ["image-raw", "/cam image", "/camera//image", "camera/image/"])
-def test_invalid_names_are_a_user_error(option, name, capsys):
+def test_invalid_names_are_a_user_error(option, kind, example, name, capsys):
     assert main(["doctor", option, name]) == 2
-    assert capsys.readouterr().err.startswith(f"road_seg doctor: {option} is '{name}', which is not a valid ROS name")
+    sentence = f"{option} is '{name}', which is not a valid {kind}: give one such as {example}"
+    assert capsys.readouterr().err == f"road_seg doctor: {sentence}\n"
 
 
 def test_a_warning_alone_is_not_a_failure(monkeypatch, small_weights, capsys):
@@ -510,7 +535,7 @@ def test_the_graph_is_not_examined_after_a_settings_error(monkeypatch, small_wei
     assert main(["doctor", "--weights", str(small_weights)]) == 1
     assert "warning graph: The running nodes were not examined.\n        -> fix" in capsys.readouterr().out
     assert main(["doctor", "--weights", str(small_weights), "--no-graph"]) == 1
-    assert "graph" not in capsys.readouterr().out
+    assert " graph: " not in capsys.readouterr().out
 
 
 # A node and a camera over DDS
@@ -627,7 +652,7 @@ def test_no_such_node(client, doctor):
         wrong.values(),
         "error",
         "There is no node /front/road_seg: the running nodes are /client, /road_seg",
-        "ros2 launch",
+        "start it: ",
     )
 
 
@@ -672,10 +697,10 @@ def test_a_node_that_is_not_active(client, doctor):
     assert client.change_state("deactivate")
     code, wrong = doctor(until=lambda wrong: "state" in wrong and "is inactive" in wrong["state"].text)
     assert code == 1
-    check(wrong["state"], "error", "/road_seg is inactive", "ros2 lifecycle set /road_seg activate")
+    check(wrong["state"], "error", "/road_seg is inactive", "start it again, which activates it")
     assert "camera" not in wrong  # the topic that it will subscribe to is unknown
     assert client.change_state("cleanup")
     with Camera(client, "image"):
         code, wrong = doctor(until=lambda wrong: set(wrong) == {"state"} and "unconfigured" in wrong["state"].text)
     assert code == 1
-    check(wrong.values(), "error", "/road_seg is unconfigured", "ros2 lifecycle set /road_seg configure")
+    check(wrong.values(), "error", "/road_seg is unconfigured", "fix it, then: end the node and start it again")
