@@ -209,14 +209,14 @@ class GroundOutputs:
             )
         self._logged_maps, self._fault_logged = maps, False
 
-    def report(self) -> Report:
-        """The state of the ground outputs; STALE if no frame comes."""
+    def report(self, limit: float) -> Report:
+        """The state of the ground outputs; STALE if no frame comes for ``limit`` seconds."""
         report = self._report
         if self._given_up:
             report = report._replace(values=report.values | {GIVEN_UP: str(self._given_up)})
         if self._report is IDLE:
             return report
-        return unless_old(report, "frame", time.monotonic() - self._last_frame)
+        return unless_old(report, "frame", time.monotonic() - self._last_frame, limit)
 
     def stop(self) -> None:
         """Unsubscribe from camera_info and TF, and forget the frames that wait."""
