@@ -21,7 +21,7 @@ from fcn_road_seg.ground.lookup import GroundMaps, MapMaker
 from fcn_road_seg.ros.camera_info_subscription import CameraInfoSubscription, NotYetError
 from fcn_road_seg.ros.diagnostics import OK, STALE, WARN, Report
 from fcn_road_seg.ros.fault_log import FaultLog
-from fcn_road_seg.ros.frame_statistics import unless_old
+from fcn_road_seg.ros.frame_statistics import patience, unless_old
 from fcn_road_seg.ros.ground_messages import boundary_message, grid_message, points_message, scan_message
 from fcn_road_seg.ros.ground_transform import GroundTransform
 from fcn_road_seg.ros.parameters import NodeParameters
@@ -209,14 +209,14 @@ class GroundOutputs:
             )
         self._logged_maps, self._fault_logged = maps, False
 
-    def report(self, limit: float) -> Report:
-        """The state of the ground outputs; STALE if no frame comes for ``limit`` seconds."""
+    def report(self, max_fps: float = 0.0) -> Report:
+        """The state of the ground outputs; STALE if no frame comes. `max_fps` is the parameter."""
         report = self._report
         if self._given_up:
             report = report._replace(values=report.values | {GIVEN_UP: str(self._given_up)})
         if self._report is IDLE:
             return report
-        return unless_old(report, "frame", time.monotonic() - self._last_frame, limit)
+        return unless_old(report, "frame", time.monotonic() - self._last_frame, patience(max_fps))
 
     def stop(self) -> None:
         """Unsubscribe from camera_info and TF, and forget the frames that wait."""

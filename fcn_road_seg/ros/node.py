@@ -18,7 +18,7 @@ from fcn_road_seg.ros.demand import Demand, offer_pause
 from fcn_road_seg.ros.diagnostics import ERROR, OK, Report, device_report, diagnostic_array
 from fcn_road_seg.ros.fault_log import FaultLog
 from fcn_road_seg.ros.frame_handler import TRANSPORTS, FrameHandler, road_threshold
-from fcn_road_seg.ros.frame_statistics import FrameStatistics, patience
+from fcn_road_seg.ros.frame_statistics import FrameStatistics
 from fcn_road_seg.ros.ground_outputs import GroundOutputs
 from fcn_road_seg.ros.load_segmenter import load_segmenter
 from fcn_road_seg.ros.log import log_to
@@ -241,7 +241,7 @@ class RoadSegNode(LifecycleNode):
             reports.append(device_report(self._segmenter))
         if state == "active":
             max_fps = self._values().max_fps
-            ground = self._ground_outputs.report(patience(max_fps))
+            ground = self._ground_outputs.report(max_fps)
             reports += self._statistics.reports(self._camera.problem, max_fps, [ground])
         stamp = self.get_clock().now().to_msg()
         self._diagnostics_publisher.publish(diagnostic_array(stamp, self.get_fully_qualified_name(), reports))
