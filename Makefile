@@ -7,6 +7,9 @@
 # PYTHON=python3.12 picks the interpreter that .venv is made with
 # ACCELERATOR=cuda or cpu   with or without CUDA's libraries (default: as .venv was made, else cuda if there is an NVIDIA GPU)
 
+SHELL := /bin/bash
+.SHELLFLAGS := -o pipefail -c
+
 PYTHON ?= python3
 DISTRO ?= kilted
 ROS_PINS := requirements-ros-$(DISTRO).txt
@@ -19,6 +22,9 @@ ARGS ?=
 
 READY := $(VENV)/.ready-$(ACCELERATOR)
 PIP := $(VENV)/bin/python -m pip install --disable-pip-version-check --no-compile --no-deps
+# Of pip's hundreds of lines, those of downloads of 10 MB or more, as progress. Warnings and errors go to stderr.
+BRIEFLY := sed -un -E \
+	's/^ *Downloading ([^-]+)-.*\((([0-9]{2,}\.[0-9]+ M|[0-9.]+ G)B)\)$$/  downloading \1 (\2)/p; s/^Installing collected.*/  installing/p'
 
 DOCS := .venv-docs
 
@@ -66,8 +72,8 @@ $(READY): requirements.txt $(wildcard $(ROS_PINS)) requirements-cuda.txt setup.p
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
 		{ echo "$(PYTHON) cannot make virtual environments: install its venv package (Debian, Ubuntu: apt install python3-venv)."; exit 1; }
 	@echo "Setting up $(VENV) for $(ACCELERATOR): about $(if $(filter cuda,$(ACCELERATOR)),7,2.4) GB, once."
-	$(PYTHON) -m venv $(VENV)
-	$(PIP) -r requirements.txt -r $(ROS_PINS) $(if $(filter cuda,$(ACCELERATOR)),-r requirements-cuda.txt)
-	$(PIP) --no-build-isolation -e .
-	$(if $(filter cpu,$(ACCELERATOR)),$(VENV)/bin/python tools/cuda_stubs.py)
+	@$(PYTHON) -m venv $(VENV)
+	@$(PIP) -r requirements.txt -r $(ROS_PINS) $(if $(filter cuda,$(ACCELERATOR)),-r requirements-cuda.txt) | $(BRIEFLY)
+	@$(PIP) --quiet --no-build-isolation -e .
+	@$(if $(filter cpu,$(ACCELERATOR)),$(VENV)/bin/python tools/cuda_stubs.py)
 	@touch $@

@@ -3,6 +3,7 @@
 import ast
 import ctypes
 import itertools
+import os
 import platform
 import re
 import shutil
@@ -212,6 +213,36 @@ def test_every_distribution_has_the_same_ros_packages(repository):
     """Those that the project itself uses; what they bring in differs."""
     kilted, jazzy = ((repository / file).read_text().split("# What those bring in")[0] for file in ROS_PINS)
     assert re.findall("^(ros-.*)==", kilted, re.MULTILINE) == re.findall("^(ros-.*)==", jazzy, re.MULTILINE) != []
+
+
+FAKE_PYTHON = """#!/bin/sh
+if [ "$1 $2" = "-m venv" ]; then
+    mkdir -p "$3/bin"
+    cp "$0" "$3/bin/python"
+elif [ "$3" = install ]; then
+    echo "Collecting torch==2.15.0 (from -r requirements.txt (line 6))"
+    echo "  Downloading torch-2.15.0-cp311-cp311-manylinux_2_28_x86_64.whl (539.1 MB)"
+    echo "     539.1/539.1 MB 30.0 MB/s eta 0:00:00"
+    echo "Downloading attrs-26.1.0-py3-none-any.whl (67 kB)"
+    echo "Installing collected packages: torch, attrs"
+    echo "WARNING: a warning" >&2
+    exit "$FAKE_PIP_EXITS_WITH"
+fi
+"""
+
+
+@pytest.mark.parametrize("code", [0, 1])
+def test_make_venv_shows_large_downloads_and_fails_with_pip(source, tmp_path, code):
+    python = tmp_path / "python3"
+    python.write_text(FAKE_PYTHON)
+    python.chmod(0o755)
+    command = ["make", "venv", f"PYTHON={python}", f"VENV={tmp_path / 'venv'}", "ACCELERATOR=cpu"]
+    environment = os.environ | {"FAKE_PIP_EXITS_WITH": str(code), "MAKEFLAGS": "", "MAKELEVEL": "0"}
+    result = subprocess.run(command, cwd=source, env=environment, capture_output=True, text=True, timeout=60)
+    first, *shown = result.stdout.splitlines()
+    assert first.startswith("Setting up ") and shown[:2] == ["  downloading torch (539.1 MB)", "  installing"]
+    assert (result.returncode == 0) == (tmp_path / "venv" / ".ready-cpu").exists() == (code == 0)
+    assert "WARNING: a warning" in result.stderr
 
 
 def test_the_pins_are_complete(repository):

@@ -15,6 +15,7 @@ from fcn_road_seg.cli.options import (
     output_path,
     progress,
     resolved_weights,
+    takes_weights,
     write_json,
 )
 from fcn_road_seg.errors import UserError
@@ -42,13 +43,14 @@ def add_parser(subparsers: Subparsers) -> argparse.ArgumentParser:
         default="",
         help="configurations to measure, such as torch:bf16,lite/openvino:bf16@832 (default: all of the device)",
     )
-    parser.add_argument(
+    weights = parser.add_argument(
         "--weights",
         action="append",
         metavar="[NAME=]FILE",
         help="weights of the full network (default: the shipped file), of lite (lite=FILE), or of another network, for "
         "rungs NAME/..., such as permissive=permissive; may be repeated",
     )
+    takes_weights(weights)
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: %(default)s)")
     add_network_width_option(parser)
     parser.add_argument("--threads", type=int, default=0, help="CPU threads (default: chosen by the libraries)")

@@ -7,7 +7,14 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
-from fcn_road_seg.cli.options import ROS_NAME, Subparsers, add_json_option, add_weights_option, write_json
+from fcn_road_seg.cli.options import (
+    ROS_NAME,
+    Subparsers,
+    add_json_option,
+    add_weights_option,
+    check_node_name,
+    write_json,
+)
 from fcn_road_seg.errors import UserError
 
 if TYPE_CHECKING:
@@ -43,9 +50,9 @@ def run(args: argparse.Namespace) -> int:
     """Return 1 after any error, 0 if there are none; a warning, such as that of a busy machine, is not one."""
     if not LEAST_SECONDS <= args.seconds <= 3600:  # diagnostics are published once a second
         raise UserError(f"--seconds is {args.seconds:g}, but must be in {LEAST_SECONDS}..3600")
-    for option, name in (("--node", args.node), ("--image", args.image or "image")):
-        if not ROS_NAME.fullmatch(name):
-            raise UserError(f"{option} is '{name}', which is not a valid ROS name: give one such as /camera/image_raw")
+    check_node_name(args.node)
+    if args.image and not ROS_NAME.fullmatch(args.image):
+        raise UserError(f"--image is '{args.image}', which is not a valid topic: give one such as /camera/image_raw")
 
     from rich.console import Console
     from rich.text import Text

@@ -11,6 +11,7 @@ from fcn_road_seg.cli.options import (
     add_label_map_option,
     add_min_region_option,
     add_segmenter_options,
+    takes_weights,
 )
 from fcn_road_seg.errors import UserError
 
@@ -31,13 +32,14 @@ def add_parser(subparsers: Subparsers) -> argparse.ArgumentParser:
         "--split",
         help="with --root: all labelled frames, this project's train or val, or a file of frame names (default: all)",
     )
-    parser.add_argument(
+    compare = parser.add_argument(
         "--compare",
         nargs=2,
         metavar=("A", "B"),
         help="instead of --weights, put two weights side by side on the frames of --root or --data: figures, bootstrap "
         "intervals of the differences, and with --report a page of the frames where they differ most",
     )
+    takes_weights(compare)
     parser.add_argument(
         "--metres",
         action="store_true",

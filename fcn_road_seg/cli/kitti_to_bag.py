@@ -51,28 +51,33 @@ def run(args: argparse.Namespace) -> int:
     from concurrent.futures import ThreadPoolExecutor, as_completed
 
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 
     from fcn_road_seg.bags.kitti import open_drive
     from fcn_road_seg.bags.kitti_to_bag import count, write_bag
     from fcn_road_seg.bags.writer import check_out
+    from fcn_road_seg.cli.late_progress import LateProgress
     from fcn_road_seg.errors import UserError, first_line
 
-    bags = {args.out if len(args.drives) == 1 else args.out / path.resolve().name: path for path in args.drives}
-    if len(bags) < len(args.drives):
-        raise UserError("two drives have the same name, and so would their bags: convert them one at a time")
+    bags: dict[Path, Path] = {}
+    for path in args.drives:
+        bag = args.out if len(args.drives) == 1 else args.out / path.resolve().name
+        if bag in bags:
+            raise UserError(f"{bags[bag]} and {path} would both be written to {bag}: convert them one at a time")
+        bags[bag] = path
     for bag in bags:
         check_out(bag, args.force)
     stop = threading.Event()
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
     figures, errors = [], []
 
-    with Progress(*columns, console=Console(stderr=True)) as bars, ThreadPoolExecutor(args.workers) as pool:
+    with LateProgress(*columns, console=Console(stderr=True)) as bars, ThreadPoolExecutor(args.workers) as pool:
 
         def convert(bag: Path) -> dict:
             begin = time.monotonic()
             drive = open_drive(bags[bag], args.camera)
             bar = bars.add_task(drive.name, total=count(drive))
+            bars.start()
 
             def on_message() -> None:
                 if stop.is_set():

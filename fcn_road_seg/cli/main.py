@@ -12,6 +12,7 @@ import traceback
 from collections.abc import Sequence
 from datetime import datetime
 from importlib import import_module
+from itertools import pairwise
 
 from fcn_road_seg import __version__
 from fcn_road_seg.cli.interrupt import Interrupt
@@ -65,11 +66,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         if not words:
             print(f"{parser.format_usage()}\n{FIRST_STEPS}\nroad_seg --help lists every verb", file=sys.stderr)
             return 2
+        if words[0].replace("-", "_") in VERBS:
+            command = f"road_seg {words[0]}"
+        check_not_empty(words)
         args = parser.parse_args(words)
-        command = f"road_seg {args.verb}"
         return args.run(args)
-    except KeyboardInterrupt:
-        print(f"{command}: interrupted", file=sys.stderr)
+    except KeyboardInterrupt as stop:
+        print(f"{command}: interrupted {stop}".rstrip(), file=sys.stderr)  # it may say how far it came
         return interrupt.exit_code()
     except Exception as error:
         if debug := "--debug" in words:
@@ -93,6 +96,20 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _with_home(word: str) -> str:
     """A word of the command line with ~ and ~user expanded after =, : or nothing; a shell does only the last."""
     return re.sub(r"(?<![^=:])~[^/=:]*(?=/|$)", lambda found: os.path.expanduser(found[0]), word)
+
+
+def check_not_empty(words: Sequence[str]) -> None:
+    """Check that no argument is empty, which a path would take for the current folder, and an option for its default.
+
+    Raises:
+        UserError: one is.
+    """
+    for before, word in pairwise(["", *words]):
+        option, equals, value = word.partition("=")
+        is_option = option.startswith("--") and equals
+        if not word or (is_option and not value):
+            empty = option if is_option else before if before.startswith("-") else "an argument"
+            raise UserError(f"{empty} is empty, as from an unset variable of the shell: give a value or leave it out")
 
 
 def _is_bad_input(error: Exception) -> bool:

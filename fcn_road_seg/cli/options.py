@@ -6,8 +6,9 @@ import logging
 import os
 import re
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import fields, replace
+from operator import length_hint
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -71,7 +72,12 @@ def add_weights_option(parser: argparse.ArgumentParser) -> None:
         default="",
         help="safetensors file, or the shipped road (also called full), lite or permissive (default: road)",
     )
-    weights.completer = _weights_that_begin_with  # type: ignore[attr-defined]  # argcomplete's
+    takes_weights(weights)
+
+
+def takes_weights(option: argparse.Action) -> None:
+    """Let the shell complete an option with the names of shipped weights and with weights files."""
+    option.completer = _weights_that_begin_with  # type: ignore[attr-defined]  # argcomplete's
 
 
 def _weights_that_begin_with(prefix: str, **_: object) -> list[str]:
@@ -215,12 +221,27 @@ def write_json(path: Path | None, figures: dict | list) -> None:
             raise
 
 
-def progress(items: Iterable, description: str) -> Iterable:
-    """Iterate over `items` with a progress bar on stderr."""
+def progress(items: Iterable, description: str) -> Iterator:
+    """Iterate over `items` with a progress bar on stderr, which appears when the first one is done."""
     from rich.console import Console
-    from rich.progress import track
+    from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-    return track(items, description, console=Console(stderr=True), disable=os.environ.get("RANK", "0") != "0")
+    from fcn_road_seg.cli.late_progress import LateProgress
+
+    columns = TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(show_speed=True)
+    left, hidden = TimeRemainingColumn(elapsed_when_finished=True), os.environ.get("RANK", "0") != "0"
+    with LateProgress(*columns, left, console=Console(stderr=True), disable=hidden) as bar:
+        task = bar.add_task(description, total=length_hint(items) or None)
+        for item in items:
+            yield item
+            bar.start()
+            bar.advance(task)
+
+
+def check_node_name(name: str) -> None:
+    """Raise UserError if a node, which --node names, cannot have a name."""
+    if not ROS_NAME.fullmatch(name):
+        raise UserError(f"--node is '{name}', which is not a valid node name: give one such as /road_seg")
 
 
 def add_label_map_option(parser: argparse.ArgumentParser) -> None:

@@ -71,9 +71,10 @@ def run(args: argparse.Namespace) -> int:
     check(args)
 
     from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn
+    from rich.progress import BarColumn, TextColumn
 
     from fcn_road_seg.bags.play import PlayOptions, Position, play
+    from fcn_road_seg.cli.late_progress import LateProgress
 
     options = PlayOptions(
         rate=args.rate,
@@ -91,13 +92,14 @@ def run(args: argparse.Namespace) -> int:
     console = Console(stderr=True, highlight=False, soft_wrap=True)
     columns = TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[time]}")
     sys.setswitchinterval(SWITCH_SECONDS)
-    with Progress(*columns, console=console, refresh_per_second=4) as bar:
+    with LateProgress(*columns, console=console, refresh_per_second=4) as bar:
         task = bar.add_task("opening", total=None, time="")
 
         def show(position: Position) -> None:
             lap = f", lap {position.lap + 1}" if args.loop else ""
             text = f"{position.seconds:.1f} of {position.of_seconds:.1f} s{lap}"
             total = position.of_seconds or 1.0
+            bar.start()
             bar.update(task, description=position.state, total=total, completed=position.seconds, time=text)
 
         figures = play(args.bag, options, lambda sentence: console.print(sentence, markup=False), show)

@@ -6,7 +6,14 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fcn_road_seg.cli.options import Subparsers, add_json_option, add_own_vehicle_option, progress, write_json
+from fcn_road_seg.cli.options import (
+    Subparsers,
+    add_json_option,
+    add_own_vehicle_option,
+    progress,
+    takes_weights,
+    write_json,
+)
 from fcn_road_seg.errors import UserError
 from fcn_road_seg.files.output import check_writable_folder
 
@@ -24,7 +31,7 @@ def add_parser(subparsers: Subparsers) -> argparse.ArgumentParser:
         "labels.json in --out says which files made the labels.",
     )
     parser.add_argument("images", nargs="+", type=Path, metavar="IMAGES", help="folder of images")
-    parser.add_argument(
+    weights = parser.add_argument(
         "--weights",
         action="append",
         default=[],
@@ -32,6 +39,7 @@ def add_parser(subparsers: Subparsers) -> argparse.ArgumentParser:
         help="weights file, or road, lite or permissive, at a network width in pixels (default: the weights' own); may "
         "be repeated",
     )
+    takes_weights(weights)
     parser.add_argument(
         "--peer",
         action="append",

@@ -111,8 +111,6 @@ class Answers:
         self._alpha = args.alpha
         self._pictures = EvenlyChosen["np.ndarray"](SHEET_PICTURES)
         self.count = 0
-        if self._out:
-            self._out.mkdir(parents=True, exist_ok=True)
 
     def __call__(self, frame: "np.ndarray", stem: str, caption: str, came: float | None = None) -> "np.ndarray":
         """Segment a frame, uint8 H x W x 3 RGB, that came at a time of time.monotonic; returns the overlay."""
@@ -121,9 +119,11 @@ class Answers:
         probability = without_small_regions(probability, self._threshold, self._min_region, hidden)
         mask = threshold_mask(probability, self._threshold)
         picture = overlay(frame, mask, self._alpha)
-        self.count += 1
         if self._out:
+            if not self.count:
+                self._out.mkdir(parents=True, exist_ok=True)
             write_image(self._out / f"{stem}_mask.png", mask)
+        self.count += 1
         if self._sheet:
             self._pictures.offer(lambda: captioned(picture, caption))
         for viewer in self._viewers:
@@ -164,50 +164,77 @@ class Answers:
 
     def outcome(self, what: str) -> str:
         """What was segmented, and where the results are."""
-        into = f" into {self._out}" if self._out else ""
+        into = f" into {self._out}" if self._out and self.count else ""
         sheet = f"; contact sheet: {self._sheet}" if self._sheet and self.count else ""
         return f"{what} segmented{into}{sheet}"
 
 
 def segment_files(args: argparse.Namespace, files: list[Path]) -> int:
-    """Segment images and videos; one progress bar counts the frames of all."""
+    """Segment images and videos; one progress bar counts the frames of all.
+
+    Raises:
+        KeyboardInterrupt: the user has ended it; the files begun are complete.
+    """
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+
+    from fcn_road_seg.cli.late_progress import LateProgress
 
     say = partial(print, file=sys.stderr)
     bit_depths: dict[Path, BitDepth] = {}  # the images of a folder are taken for those of one camera
-    frames = dict.fromkeys(files, 1)
-    unreadable = 0
+    frames: dict[Path, int | None] = {file: 1 if is_image(file) else None for file in files}  # None: unknown
+    unreadable, interrupted = 0, False
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
     with viewers(args, count_of(len(files), "file")) as shown_by:
         answers = Answers(args, load_segmenter(args), shown_by)
-        with Progress(*columns, console=Console(stderr=True)) as bar:
+        with LateProgress(*columns, console=Console(stderr=True)) as bar:
             task = bar.add_task("segmenting", total=len(files))
-            for file in files:
-                before = answers.count
-                try:
-                    if is_image(file):
-                        depth = bit_depths.setdefault(file.parent, BitDepth(partial(say, f"{file.parent}:")))
-                        answers.image(answers(read_rgb(file, depth), file.stem, file.name), file.stem)
-                    else:
-                        video = VideoReader(file)
-                        frames[file] = len(video)
-                        bar.update(task, total=sum(frames.values()) if len(video) else None)
-                        with answers.video(file.stem, video.rate, (ImageFileError,)) as write:
-                            for i, frame in enumerate(video):
-                                name = f"{file.name}, frame {i + 1}"
-                                write(answers(frame, f"{file.stem}_{i:06d}", name), 0.0)
-                                bar.update(task, completed=answers.count)
-                except ImageFileError as error:
-                    unreadable += 1
-                    say(f"{'incomplete' if answers.count > before else 'skipped'}: {error}")
-                frames[file] = answers.count - before
-                bar.update(task, total=sum(frames.values()), completed=answers.count)
+
+            def note(sentence: str) -> None:
+                say(f"{file}: {sentence}")
+
+            def expected() -> int:
+                return sum(1 if count is None else count for count in frames.values())
+
+            def segment() -> None:
+                if is_image(file):
+                    depth = bit_depths.setdefault(file.parent, BitDepth(note))
+                    frame = read_rgb(file, depth)
+                    bar.start()
+                    answers.image(answers(frame, file.stem, file.name), file.stem)
+                    return
+                video = VideoReader(file)
+                frames[file] = len(video) or None
+                bar.update(task, total=expected() if len(video) else None)
+                with answers.video(file.stem, video.rate, (ImageFileError, KeyboardInterrupt)) as write:
+                    for i, frame in enumerate(video):
+                        bar.start()
+                        write(answers(frame, f"{file.stem}_{i:06d}", f"{file.name}, frame {i}"), 0.0)
+                        bar.update(task, completed=answers.count)
+
+            try:
+                for file in files:
+                    before = answers.count
+                    try:
+                        segment()
+                    except ImageFileError as error:
+                        unreadable += 1
+                        say(f"{'incomplete' if answers.count > before else 'skipped'}: {error}")
+                    frames[file] = answers.count - before
+                    bar.update(task, total=expected(), completed=answers.count)
+            except KeyboardInterrupt:
+                interrupted = True
     answers.write_sheet()
+    thing = "file" if all(map(is_image, files)) else "frame"
+    if interrupted:
+        done = count_of(answers.count, thing)
+        if None not in frames.values():
+            done = f"{answers.count} of {count_of(expected(), thing)}"
+        raise KeyboardInterrupt(answers.outcome(f"after {done} {'was' if answers.count == 1 else 'were'}"))
     what = count_of(len(files), "file")
     if unreadable:
         what = f"{len(files) - unreadable} of {what}"
-    if not all(map(is_image, files)):
+    if thing == "frame":
         what += f", {count_of(answers.count, 'frame')}"
     print(answers.outcome(what))
     return 1 if unreadable else 0
@@ -221,7 +248,9 @@ def segment_live(args: argparse.Namespace, source: str) -> int:
         OSError: a file cannot be written; the video has the frames before.
     """
     from rich.console import Console
-    from rich.progress import Progress, TextColumn
+    from rich.progress import TextColumn
+
+    from fcn_road_seg.cli.late_progress import LateProgress
 
     say = partial(print, file=sys.stderr, flush=True)
     code = 0
@@ -231,18 +260,19 @@ def segment_live(args: argparse.Namespace, source: str) -> int:
     with (
         LiveFrames(source, say) as frames,
         viewers(args, frames.name) as shown_by,
-        Progress(TextColumn(figures), console=Console(stderr=True)) as bar,
+        LateProgress(TextColumn(figures), console=Console(stderr=True)) as bar,
     ):
         answers = Answers(args, load_segmenter(args), shown_by)
         stem = live_stem(frames)
         say(f"segmenting {frames.name}: Ctrl-C ends it")
         task = bar.add_task("", total=None, rate=0.0, took=0.0)
+        bar.start()
         started = time.monotonic()
         completed_after = KeyboardInterrupt, StreamError, OSError
         try:
             with answers.video(stem, frames.rate, completed_after, live=not frames.recorded) as write:
                 for i, (frame, came) in enumerate(frames):
-                    write(answers(frame, f"{stem}_{i:06d}", f"{frames.name}, frame {i + 1}", came), came)
+                    write(answers(frame, f"{stem}_{i:06d}", f"{frames.name}, frame {i}", came), came)
                     now = time.monotonic()
                     rate = answers.count / (now - started)
                     bar.update(task, completed=answers.count, rate=rate, took=1000 * (now - came))
@@ -289,14 +319,22 @@ def find_files(inputs: list[Path], out: Path | None) -> list[Path]:
     files = list(
         dict.fromkeys(Path(os.path.abspath(file)) for file in files)
     )  # a link is not resolved: results take its name
+    if not out:
+        return files
     seen: dict[str, Path] = {}
     for file in files:
-        if out and os.path.realpath(file.parent) == os.path.realpath(out):
+        if os.path.realpath(file.parent) == os.path.realpath(out):
             raise UserError(f"{file} is in the folder for the results: choose another --out")
         if seen.setdefault(file.stem, file) != file:
-            raise UserError(f"{seen[file.stem]} and {file} would write the same mask: segment them separately")
+            raise same_mask(seen[file.stem], file)
     for stem, file in seen.items():  # a video's masks are numbered
         video = seen.get(stem[:-7]) if re.search(r"_\d{6}\Z", stem) else None
         if video and not is_image(video):
-            raise UserError(f"{video} and {file} would write the same mask: segment them separately")
+            raise same_mask(video, file)
     return files
+
+
+def same_mask(one: Path, other: Path) -> UserError:
+    """That two inputs would write a mask with the same name."""
+    advice = "rename one of them, or choose another --out for it"
+    return UserError(f"{one} and {other} would both write {other.stem}_mask.png: {advice}")

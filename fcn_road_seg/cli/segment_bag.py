@@ -1,7 +1,6 @@
 """`road_seg segment-bag`: copy a bag and add a mask for every frame."""
 
 import argparse
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -100,8 +99,7 @@ def run(args: argparse.Namespace) -> int:
             else:
                 run_here(jobs, options, display.event)
     except KeyboardInterrupt:
-        print("interrupted: the same command with --resume continues from here", file=sys.stderr)
-        raise
+        raise KeyboardInterrupt(f"{display.so_far()}; the same command with --resume continues from here") from None
     if display.failed and len(jobs) == 1:
         raise UserError(display.failed[0])
     for sentence in display.failed:
@@ -129,7 +127,7 @@ def make_jobs(args: argparse.Namespace, options: SegmenterOptions) -> "list[Job]
         name = bag.resolve().name if bag.is_dir() else bag.stem
         out = args.out / name if len(args.input) > 1 else args.out
         if out in jobs:
-            raise UserError(f"{jobs[out].bag} and {bag} would be written to the same bag: segment them separately")
+            raise UserError(f"{jobs[out].bag} and {bag} would both be written to {out}: segment them separately")
         job = Job(
             bag=bag.resolve(),
             out=out.absolute(),
@@ -197,14 +195,16 @@ class Display:
 
     def __init__(self, bags: int):
         from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+
+        from fcn_road_seg.cli.late_progress import LateProgress
 
         self.done: list[dict] = []
         self.failed: list[str] = []
         self._totals: dict[int, int] = {}
         self._frames: dict[int, int] = {}
         self._bags = bags
-        self._progress = Progress(
+        self._progress = LateProgress(
             TextColumn("segmenting"),
             BarColumn(),
             MofNCompleteColumn(),
@@ -215,7 +215,6 @@ class Display:
         )
 
     def __enter__(self) -> "Display":
-        self._progress.start()
         self._task = self._progress.add_task("", total=None, rate=0.0)
         return self
 
@@ -226,10 +225,15 @@ class Display:
     def seconds(self) -> float:
         return self._progress.tasks[0].elapsed or 1e-9
 
+    def so_far(self) -> str:
+        """The frames done, of those of the bags that were opened."""
+        return f"after {sum(self._frames.values())} of {sum(self._totals.values())} frames"
+
     def event(self, bag: int, kind: str, value: Any) -> None:
         """Handle a report of fcn_road_seg.bags.workers."""
         if kind == "frames":
             self._totals[bag] = value
+            self._progress.start()
         elif kind == "frame":
             self._frames[bag] = value
         elif kind == "note":

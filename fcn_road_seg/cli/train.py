@@ -14,6 +14,7 @@ from fcn_road_seg.cli.options import (
     add_label_map_option,
     label_maps,
     named_paths,
+    takes_weights,
     write_json,
 )
 from fcn_road_seg.cli.training_inputs import (
@@ -26,6 +27,7 @@ from fcn_road_seg.cli.training_inputs import (
     resolved_recipe,
 )
 from fcn_road_seg.errors import UserError
+from fcn_road_seg.ros.remedies import start_command
 from fcn_road_seg.training.recipe import FIELDS, RecipeError, recipe_names
 
 
@@ -56,11 +58,12 @@ def add_parser(subparsers: Subparsers) -> argparse.ArgumentParser:
     parser.add_argument(
         "--encoder-weights", metavar="FILE", help="VGG-16, safetensors (default: download torchvision's)"
     )
-    parser.add_argument(
+    weights = parser.add_argument(
         "--weights",
         metavar="FILE",
         help="start from this weights file, or from the shipped road, lite or permissive, instead of VGG-16",
     )
+    takes_weights(weights)
     parser.add_argument("--out", type=Path, help="run folder (default: runs/RECIPE-TIME)")
     parser.add_argument("--resume", type=Path, metavar="RUN", help="continue the run in this folder")
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda (default: %(default)s)")
@@ -184,5 +187,4 @@ def next_step(weights: Path, args: argparse.Namespace, validated: Container[str]
         if "=" not in item or item.partition("=")[0] in validated:
             options += ["--label-map", item]
     evaluate = shlex.join(["road_seg", "evaluate", *options])
-    launch = shlex.join(["ros2", "launch", "fcn_road_seg", "road_seg.launch.py", f"weights:={weights.resolve()}"])
-    return f"{evaluate}; or {launch}"
+    return f"{evaluate}; or {start_command({'weights': str(weights.resolve())}, {})}"

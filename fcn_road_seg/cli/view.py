@@ -7,8 +7,7 @@ from contextlib import ExitStack, suppress
 from ipaddress import ip_address
 from threading import Event
 
-from fcn_road_seg.cli.options import ROS_NAME, Subparsers
-from fcn_road_seg.errors import UserError
+from fcn_road_seg.cli.options import Subparsers, check_node_name
 from fcn_road_seg.share import share_path
 
 
@@ -52,8 +51,7 @@ def port(text: str) -> int:
 
 def run(args: argparse.Namespace) -> int:
     """Return 0 after SIGINT or SIGTERM."""
-    if not ROS_NAME.fullmatch(args.node):
-        raise UserError(f"--node is '{args.node}', which is not a valid node name: give one such as /road_seg")
+    check_node_name(args.node)
     stop = Event()
     for number in signal.SIGINT, signal.SIGTERM:
         signal.signal(number, lambda *_: stop.set())

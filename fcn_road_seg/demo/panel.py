@@ -5,11 +5,12 @@ from typing import Any
 import cv2
 import numpy as np
 
+from fcn_road_seg.demo.sheet import beside_nothing
 from fcn_road_seg.postprocess.overlay import overlay
 from fcn_road_seg.view.birds_eye import TEXT, birds_eye, legend_strip, write
 
 CAMERA_WIDTH = 640
-"""Width in pixels of the camera's picture."""
+"""Width in pixels of the camera's picture, and its greatest height."""
 
 
 def panel(
@@ -33,15 +34,17 @@ def panel(
     Returns:
         uint8 H' x W' x 3 RGB; its size, which is even, depends only on the frame's size and `ground`.
     """
-    height = 2 * max(16, round(CAMERA_WIDTH * frame.shape[0] / frame.shape[1] / 2))
-    camera = cv2.resize(frame, (CAMERA_WIDTH, height), interpolation=cv2.INTER_AREA)
+    scale = CAMERA_WIDTH / max(frame.shape[:2])
+    width, height = max(1, round(scale * frame.shape[1])), 2 * max(16, round(scale * frame.shape[0] / 2))
+    small = cv2.resize(frame, (width, height), interpolation=cv2.INTER_AREA)
+    camera = beside_nothing(small, CAMERA_WIDTH)
     if mask is None:
         answer = camera // 3
         why = "a newer frame replaced this one" if replaced else "the node did not answer this frame"
         write(answer, f"no mask: {why}", (12, height // 2), TEXT)
     else:
-        small = cv2.resize(mask, (CAMERA_WIDTH, height), interpolation=cv2.INTER_NEAREST)
-        answer = overlay(camera, small)
+        road = cv2.resize(mask, (width, height), interpolation=cv2.INTER_NEAREST)
+        answer = beside_nothing(overlay(small, road), CAMERA_WIDTH)
     picture = np.vstack([camera, answer])
     if ground:
         missing = "no grid: the frame has no mask" if mask is None else "no grid for this frame"

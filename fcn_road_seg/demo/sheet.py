@@ -6,13 +6,10 @@ from typing import Generic, TypeVar
 import cv2
 import numpy as np
 
-from fcn_road_seg.view.birds_eye import legend_strip
+from fcn_road_seg.view.birds_eye import UNSEEN, legend_strip
 
 WIDTH = 640
-"""Width in pixels of a captioned picture."""
-LETTERS = 84
-"""Number of a caption's letters that fit below it."""
-
+"""Width in pixels of a captioned picture, and its greatest height without the caption."""
 FINER = 4
 """How many times as many items are kept as are chosen, at most; at least half as many."""
 
@@ -46,13 +43,19 @@ def evenly(count: int, most: int) -> list[int]:
 
 
 def captioned(picture: np.ndarray, caption: str) -> np.ndarray:
-    """Scale a picture, uint8 H x W x 3 RGB, to `WIDTH` and write a caption below it, or its end if it is long."""
-    height = max(1, round(WIDTH * picture.shape[0] / picture.shape[1]))
-    caption = caption.encode(errors="replace").decode()  # a file's name may be no text
-    if len(caption) > LETTERS:
-        caption = f"...{caption[3 - LETTERS :]}"
-    scaled = cv2.resize(picture, (WIDTH, height), interpolation=cv2.INTER_AREA)
+    """Scale a picture, uint8 H x W x 3 RGB, to `WIDTH`, and write a caption below it."""
+    scale = WIDTH / max(picture.shape[:2])
+    height, width = (max(1, round(scale * side)) for side in picture.shape[:2])
+    scaled = beside_nothing(cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA), WIDTH)
     return np.vstack([scaled, legend_strip(WIDTH, caption, legend=False)])
+
+
+def beside_nothing(picture: np.ndarray, width: int) -> np.ndarray:
+    """A picture, uint8 H x W x 3 RGB, in the middle of one that is `width` wide."""
+    left = (width - picture.shape[1]) // 2
+    wide = np.full((picture.shape[0], width, 3), UNSEEN, np.uint8)
+    wide[:, left : left + picture.shape[1]] = picture
+    return wide
 
 
 def contact_sheet(pictures: Sequence[np.ndarray], columns: int) -> np.ndarray:

@@ -90,7 +90,7 @@ def write_pictures(
         frames = zip(drive.frames(), answers, recording.latencies, replaced(recording, rate), strict=False)
         for index, (frame, (mask, outputs), latency, newer) in enumerate(progress(frames)):
             took = "" if latency is None else f", mask after {1000 * latency:.0f} ms"
-            caption = f"frame {index + 1} of {count}{took}"
+            caption = f"frame {index} ({count} in all){took}"
             picture = panel(frame, mask, outputs, caption, ground=bool(drive.camera_info), replaced=newer)
             if index == 0:
                 size = picture.shape[1], picture.shape[0]

@@ -20,7 +20,7 @@ from sensor_msgs.msg import CompressedImage, Image
 from fcn_road_seg.doctor.finding import UNKNOWN_NODE
 from fcn_road_seg.doctor.traffic import Stream
 from fcn_road_seg.ros.fault_log import FaultLog
-from fcn_road_seg.ros.qos import offered_reliability
+from fcn_road_seg.ros.qos import offered_reliability, topics_of_type
 from fcn_road_seg.ros.start import refusals, start_ros
 
 T = TypeVar("T")
@@ -96,11 +96,7 @@ class Graph:
 
     def topics(self, kind: str) -> list[str]:
         """The topics of a type that have a publisher."""
-        return sorted(
-            topic
-            for topic, kinds in self._node.get_topic_names_and_types()
-            if kind in kinds and any(publisher.type == kind for publisher in self.publishers(topic))
-        )
+        return topics_of_type(self._node, kind)
 
     def subscribed(self, node: str) -> dict[str, list[str]]:
         """The topics that a node subscribes to, with their types."""

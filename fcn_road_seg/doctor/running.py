@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from fcn_road_seg.doctor.finding import UNKNOWN_NODE, Finding, error, ok, warning
 from fcn_road_seg.doctor.traffic import Stream, check_diagnostics, check_frames, check_masks
 from fcn_road_seg.ros.environment import discovery_variable
+from fcn_road_seg.ros.remedies import rename, restart, start_command, transitions
 
 if TYPE_CHECKING:
     from fcn_road_seg.doctor.graph import Endpoint, Graph
@@ -47,8 +48,7 @@ def examine(graph: "Graph", name: str = "road_seg", image: str = "", seconds: fl
         return
     topic, kind = subscribed or published_image(graph, absolute(image))
     if subscribed and image and topic != absolute(image):
-        advice = f"start the node with --ros-args -r image:={image} (launch: image:={image})"
-        yield error("image", f"{node} subscribes to {topic}, not to {image}.", advice)
+        yield error("image", f"{node} subscribes to {topic}, not to {image}.", rename("image", image))
     camera = yield from check_camera(graph, node, topic, kind)
     if active and subscribed and camera:
         yield from check_qos(graph, active, topic, kind)
@@ -92,7 +92,7 @@ def find_node(graph: "Graph", name: str) -> Generator[Finding, None, str | None]
     if not found:
         others = f"the running nodes are {', '.join(nodes)}" if nodes else "no nodes were discovered"
         advice = (
-            "start it: ros2 launch fcn_road_seg road_seg.launch.py image:=/your/camera (--node selects another name); "
+            f"start it: {start_command({}, {'image': '/your/camera'})} (--node selects another name); "
             "if it is running, its terminal and this one must use the same ROS_DOMAIN_ID, "
             f"{discovery_variable(os.environ)} and RMW_IMPLEMENTATION"
         )
@@ -116,7 +116,6 @@ def matching(nodes: list[str], name: str) -> list[str]:
 def check_state(graph: "Graph", node: str) -> Generator[Finding, None, str | None]:
     """Check that the node is active; returns its lifecycle state."""
     state = graph.state(node)
-    command = f"ros2 lifecycle set {node}"
     if state == "active":
         yield ok("state", f"{node} is active.")
     elif state is None:
@@ -124,9 +123,9 @@ def check_state(graph: "Graph", node: str) -> Generator[Finding, None, str | Non
         yield error("state", f"{node} does not respond to requests for its lifecycle state.", advice)
     elif state == "inactive":
         text = f"{node} is inactive: it does not subscribe to the camera."
-        yield error("state", text, f"activate it: {command} activate")
+        yield error("state", text, f"activate it: {transitions(node, 'activate')}")
     elif state == "unconfigured":
-        advice = f"find the reason in its log and fix it, then: {command} configure && {command} activate"
+        advice = f"find the reason in its log and fix it, then: {transitions(node, 'configure', 'activate')}"
         text = f"{node} is unconfigured: it has not loaded weights and does not subscribe to the camera."
         yield error("state", text, advice)
     else:
@@ -166,16 +165,15 @@ def check_camera(graph: "Graph", node: str | None, topic: str, kind: str) -> Gen
     near = topic.removesuffix("/compressed") if other == RAW else f"{topic}/compressed"
     for candidate in (topic, near):
         if any(publisher.type == other for publisher in graph.publishers(candidate)):
-            advice = f"start the node with image_transport:={TRANSPORTS[other]} and image:={candidate}"
+            advice = restart({"image_transport": TRANSPORTS[other]}, {"image": candidate})
             yield error("camera", f"{text}, but {candidate} is published as {other}.", advice)
             return False
     same = [candidate for candidate in graph.topics(kind) if candidate not in own]
     others = [candidate for candidate in graph.topics(other) if candidate not in own]
     if same:
-        advice = f"start the node with --ros-args -r image:={same[0]} (launch: image:={same[0]})"
-        yield error("camera", f"{text}; other topics of that type: {', '.join(same)}.", advice)
+        yield error("camera", f"{text}; other topics of that type: {', '.join(same)}.", rename("image", same[0]))
     elif others:
-        advice = f"start the node with image_transport:={TRANSPORTS[other]} and image:={others[0]}"
+        advice = restart({"image_transport": TRANSPORTS[other]}, {"image": others[0]})
         yield error("camera", f"{text}, and no other topic has; topics of type {other}: {', '.join(others)}.", advice)
     else:
         advice = (
@@ -202,7 +200,8 @@ def check_qos(graph: "Graph", node: str, topic: str, kind: str) -> Iterator[Find
                 text = (
                     f"{camera.node} publishes {topic} {offer}, but {node} requests {request}: no frames are delivered."
                 )
-                yield error("qos", text, f"start the node with qos_overrides.{topic}.subscription.{policy}:={remedy}")
+                override = f"qos_overrides.{topic}.subscription.{policy}:={remedy}"
+                yield error("qos", text, f"start the node with --ros-args -p {override}")
     values = {getattr(end, policy) for pair in pairs for end in pair for policy, *_ in CLASHES}
     if not pairs or (not clash and values - KNOWN):
         text = f"Could not tell whether the QoS of {node} and its camera are compatible: DDS has not told of both."

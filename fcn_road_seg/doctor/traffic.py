@@ -10,6 +10,7 @@ from fcn_road_seg.doctor.finding import Finding, error, ok, warning
 from fcn_road_seg.doctor.ros_settings import profile_setting
 from fcn_road_seg.frames import image_message
 from fcn_road_seg.ros.frame_statistics import MAX_FPS, PAUSED, RESTS
+from fcn_road_seg.ros.remedies import has_ros2, resume
 
 LATE = 0.2
 """Age of a frame on arrival, in seconds, that causes a warning."""
@@ -100,7 +101,8 @@ def _check_images(stream: Stream) -> Iterator[Finding]:
 
 
 def _check_age(age: float) -> Iterator[Finding]:
-    replay = "; harmless for a replayed bag, where `ros2 bag play --clock` with use_sim_time:=true avoids it"
+    play = "ros2 bag play" if has_ros2() else "road_seg play"
+    replay = f"; harmless for a replayed bag, where `{play} --clock` with use_sim_time:=true avoids it"
     synchronise = f"synchronise the clocks of the two machines (chrony, PTP){replay}"
     text = f"Frames are {1000 * age:.0f} ms old on arrival (median)."
     if age < -CLOCK_TOLERANCE:
@@ -142,8 +144,9 @@ def check_masks(
     text = f"{len(masks.stamps)} masks for {len(frames.stamps)} frames on {topic}"
     if not masks.stamps:
         if frames.stamps and rest(node, statuses) == RESTS[PAUSED]:
-            advice = f"resume it: ros2 service call {node}/enable std_srvs/srv/SetBool '{{data: true}}'"
-            yield error("masks", f"No masks were received on {topic}, because {node} is paused.", advice)
+            yield error(
+                "masks", f"No masks were received on {topic}, because {node} is paused.", f"resume it: {resume(node)}"
+            )
         elif frames.stamps:
             advice = "check the node's log, which names every frame that it drops; if it is silent, restart the node"
             yield error("masks", f"No masks were received on {topic}, although frames were.", advice)

@@ -10,7 +10,15 @@ from rclpy.subscription import Subscription
 from sensor_msgs.msg import CameraInfo
 
 from fcn_road_seg.ground import CameraModel, GroundError
-from fcn_road_seg.ros.qos import OVERRIDABLE, SubscriptionEventCallbacks, clash_reporter, other_types, type_name
+from fcn_road_seg.ros.qos import (
+    OVERRIDABLE,
+    SubscriptionEventCallbacks,
+    clash_reporter,
+    other_types,
+    topics_of_type,
+    type_name,
+)
+from fcn_road_seg.ros.remedies import rename
 
 TOPIC = "camera_info"
 KEPT = 4
@@ -76,13 +84,9 @@ class CameraInfoSubscription:
         """
         if not self._kept:
             if others := other_types(self._node, self.topic, CameraInfo):
-                raise GroundError(
-                    f"{self.topic} is published as {others[0]}, not as {type_name(CameraInfo)}: remap camera_info to "
-                    "the topic of the camera's calibration"
-                )
-            raise NotYetError(
-                f"no camera_info has arrived on {self.topic}: if the camera publishes it elsewhere, remap camera_info"
-            )
+                raise GroundError(f"{self._published_as(others[0])}: {self._remedy()}")
+            remedy = "" if self._node.count_publishers(self.topic) else f": {self._remedy()}"
+            raise NotYetError(f"no camera_info has arrived on {self.topic}{remedy}")
         candidates = [info for info in self._kept if info.header.stamp == header.stamp] or list(self._kept)
         for info in reversed(candidates):
             if _image_size(info) == size:
@@ -92,6 +96,21 @@ class CameraInfoSubscription:
             f"{self.topic} is for images of {width}x{height}, but the image has {size[0]}x{size[1]}: remap camera_info "
             "to the topic of this image's camera"
         )
+
+    def missing(self) -> str:
+        """That nobody publishes the calibration, and what to do, in a sentence; empty if somebody does."""
+        if others := other_types(self._node, self.topic, CameraInfo):
+            return f"{self._published_as(others[0])}: {self._remedy()}"
+        return "" if self._node.count_publishers(self.topic) else f"nobody publishes {self.topic}: {self._remedy()}"
+
+    def _published_as(self, other: str) -> str:
+        return f"{self.topic} is published as {other}, not as {type_name(CameraInfo)}"
+
+    def _remedy(self) -> str:
+        elsewhere = topics_of_type(self._node, type_name(CameraInfo))
+        if elsewhere:
+            return rename(TOPIC, elsewhere[0])
+        return "make the camera publish its calibration; if it does so elsewhere, remap camera_info"
 
     def model(self, info: CameraInfo, size: tuple[int, int], rectified: bool) -> CameraModel:
         """The camera; the same object as long as nothing changes.

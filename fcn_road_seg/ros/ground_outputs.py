@@ -38,7 +38,7 @@ MOST_WAITING = 16
 LOG_PERIOD = 10.0
 IDLE = Report("ground", OK, "no ground output is subscribed to", {})
 GIVEN_UP = "frames whose transform did not come"
-NO_IMAGE = np.empty((0, 0, 3), np.uint8)
+NO_PIXELS = np.empty((0, 0, 3), np.uint8)
 
 
 class GroundOutputs:
@@ -77,11 +77,13 @@ class GroundOutputs:
         self._fault_logged = False  # whether the last log line was a fault
         self._waiting_since: float | None = None
         self._report = IDLE
+        self._camera_height = 0.0
         self._last_frame = time.monotonic()
 
     def publish(self, frame: SegmentedFrame) -> None:
         """Publish the outputs that are subscribed to as soon as the frame's transform is there, or report why not."""
         self._last_frame = time.monotonic()
+        self._camera_height = frame.parameters.camera_height
         subscribed = any(publisher.get_subscription_count() for publisher, _ in self._publishers.values())
         if not subscribed and not self._info_publisher.get_subscription_count():
             return self.stop()
@@ -125,7 +127,7 @@ class GroundOutputs:
                     if not frame.stamp or self._last_stamp - frame.stamp > MAX_WAIT:
                         self._given_up += 1
                         raise
-                    self._waiting.append((replace(frame, image=NO_IMAGE), camera))
+                    self._waiting.append((replace(frame, image=NO_PIXELS), camera))
                     if self._report is IDLE:
                         self._report_not_yet(error)
 
@@ -214,9 +216,11 @@ class GroundOutputs:
         report = self._report
         if self._given_up:
             report = report._replace(values=report.values | {GIVEN_UP: str(self._given_up)})
-        if self._report is IDLE:
-            return report
-        return unless_old(report, "frame", time.monotonic() - self._last_frame, patience(max_fps))
+        age, limit = time.monotonic() - self._last_frame, patience(max_fps)
+        if self._report is not IDLE:
+            return unless_old(report, "frame", age, limit)
+        missing = self._camera_info.missing() if self._camera_height and age <= limit else ""
+        return report._replace(level=WARN, sentence=f"camera_height is set, but {missing}") if missing else report
 
     def stop(self) -> None:
         """Unsubscribe from camera_info and TF, and forget the frames that wait."""

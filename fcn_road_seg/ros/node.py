@@ -27,6 +27,7 @@ from fcn_road_seg.ros.parameter import ParameterError, declare_all, read_all, wa
 from fcn_road_seg.ros.parameters import NodeParameters, check_change
 from fcn_road_seg.ros.pixel_outputs import PixelOutputs
 from fcn_road_seg.ros.qos import create_overridable_publisher, overrides
+from fcn_road_seg.ros.remedies import transitions
 from fcn_road_seg.ros.services import answer_always
 from fcn_road_seg.ros.steady_clock import STEADY
 
@@ -127,8 +128,8 @@ class RoadSegNode(LifecycleNode):
             raise
         except Exception as error:
             self._release()
-            command = f"ros2 lifecycle set {self.get_fully_qualified_name()}"
-            return self._refuse("Not configured", error, f"; fix that, then {command} configure and {command} activate")
+            advice = transitions(self.get_fully_qualified_name(), "configure", "activate")
+            return self._refuse("Not configured", error, f"; fix that, then {advice}")
         at_warm_up = ""
         if segmenter.network_size:
             size = "x".join(map(str, segmenter.network_size))

@@ -35,6 +35,7 @@ __all__ = [
     "offered_reliability",
     "other_types",
     "overrides",
+    "topics_of_type",
     "type_name",
     "with_message_info",
 ]
@@ -106,6 +107,17 @@ def other_types(node: Node, topic: str, kind: type) -> list[str]:
     """The types as which a topic is published, if nobody publishes it as `kind`; DDS does not report that."""
     published = {info.topic_type for info in node.get_publishers_info_by_topic(topic)}
     return [] if type_name(kind) in published else sorted(published)
+
+
+def topics_of_type(node: Node, kind: str) -> list[str]:
+    """The topics that other nodes publish as a type such as "sensor_msgs/msg/Image", sorted."""
+    itself = node.get_name(), node.get_namespace()
+
+    def is_published(topic: str) -> bool:
+        publishers = node.get_publishers_info_by_topic(topic)
+        return any(info.topic_type == kind and (info.node_name, info.node_namespace) != itself for info in publishers)
+
+    return sorted(t for t, kinds in node.get_topic_names_and_types() if kind in kinds and is_published(t))
 
 
 def with_message_info(callback: Callable[[Any, Any], None]) -> Callable[[Any, Any], None] | Callable[[Any], None]:

@@ -475,7 +475,7 @@ def test_several_drives(drive, road, tmp_path, monkeypatch, capsys):
     assert len(read(out / drive.name)) == 28
     assert "drive_0002_sync/image_02/data/0000000001.png" in capsys.readouterr().err
     assert road_seg(monkeypatch, drive, drive, "--out", tmp_path / "two") == 2
-    assert "same name" in capsys.readouterr().err
+    assert "would both be written to " in capsys.readouterr().err
 
 
 def test_force(drive, tmp_path, monkeypatch, capsys):

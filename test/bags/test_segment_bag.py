@@ -505,7 +505,7 @@ def test_bad_input(tmp_path, drive, weights):
         ((drive, "--out", drive, "--force"), "is the input bag"),
         ((drive, "--out", tmp_path), "exists: choose another name"),
         ((drive, "--out", tmp_path, "--force"), "not only a bag"),
-        ((drive, drive, "--out", out), "would be written to the same bag"),
+        ((drive, drive, "--out", out), "would both be written to "),
         ((drive, "--out", out, "--threshold", 2), "--threshold is 2"),
         ((drive, "--out", out, "--workers", 0), "--workers is 0"),
         ((drive, tmp_path / "other", "--out", out, "--video", tmp_path / "v.mp4"), "--video takes one bag"),

@@ -114,7 +114,27 @@ def test_segment_bad_input(images, tmp_path, weights, capsys):
     assert "--alpha" in fails(capsys, "segment", str(images), *out, "--alpha", "-1")
     assert "no weights file" in fails(capsys, "segment", str(images), *out, "--weights", "missing.safetensors")
     write_image(images / "frame0.bmp", draw(0)[0])
-    assert "same mask" in fails(capsys, "segment", str(images), *out)
+    message = (
+        f"road_seg segment: {images}/frame0.bmp and {images}/frame0.png would both write frame0_mask.png: "
+        "rename one of them, or choose another --out for it"
+    )
+    assert fails(capsys, "segment", str(images), *out) == message
+    sheet = str(tmp_path / "sheet.png")
+    assert main(["segment", str(images), "--sheet", sheet, "--weights", weights]) == 0
+
+
+@pytest.mark.parametrize("verb", ["segment", "segment-bag", "own-vehicle-mask", "pseudo-label", "play", "kitti-to-bag"])
+def test_no_progress_bar_stands_above_the_error_of_a_bad_input(verb, tmp_path, weights, capfd):
+    if verb == "play":
+        pytest.importorskip("rclpy", reason="ROS 2 is not installed")
+    (bad := tmp_path / "bad").mkdir()
+    (bad / "bad.png").touch()
+    outputs = [] if verb == "play" else ["--out", str(tmp_path / "out.png")]
+    options = ["--weights", weights] if verb in ("segment", "pseudo-label") else []
+    code = main([verb, str(bad), *outputs, *options])
+    out, err = capfd.readouterr()
+    assert len(err.splitlines()) == 1 and str(tmp_path) in err
+    assert (code, out) == ((1, "0 of 1 file segmented\n") if verb == "segment" else (2, ""))
 
 
 def test_evaluate_writes_the_documented_figures(tmp_path, weights, capsys):
@@ -213,7 +233,7 @@ def test_segment_does_not_write_over_its_inputs(images, tmp_path, weights, capsy
     (tmp_path / "drive.mp4").write_bytes(b"")
     write_image(tmp_path / "drive_000000.png", draw(0)[0])
     inputs = str(tmp_path / "drive.mp4"), str(tmp_path / "drive_000000.png")
-    assert "same mask" in fails(capsys, "segment", *inputs, "--out", str(tmp_path / "out"))
+    assert "would both write " in fails(capsys, "segment", *inputs, "--out", str(tmp_path / "out"))
     twice = str(images), str(images / "frame0.png")
     assert main(["segment", *twice, "--out", str(tmp_path / "out"), "--weights", weights]) == 0
     assert "3 files segmented" in capsys.readouterr().out

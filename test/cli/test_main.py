@@ -54,6 +54,25 @@ def test_the_help_of_every_verb_loads_no_torch():
     assert result.stdout == "False\n"
 
 
+@pytest.mark.parametrize(
+    "words, empty",
+    [
+        (["segment", "", "--out", "out"], "an argument"),
+        (["segment", "images", "--out", ""], "--out"),
+        (["segment-bag", "bag", "--out="], "--out"),
+        (["evaluate", "--root", ""], "--root"),
+        (["train", "--data", ""], "--data"),
+        (["doctor", "--json", ""], "--json"),
+    ],
+)
+def test_an_empty_path_is_refused(words, empty, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(words) == 2
+    why = "is empty, as from an unset variable of the shell: give a value or leave it out"
+    assert capsys.readouterr().err == f"road_seg {words[0]}: {empty} {why}\n"
+    assert not list(tmp_path.iterdir())
+
+
 def test_without_a_verb_it_says_what_to_try_first(capsys):
     assert main([]) == 2
     shown = capsys.readouterr().err
@@ -67,6 +86,7 @@ def test_without_a_verb_it_says_what_to_try_first(capsys):
         ("road_seg se", ["segment", "segment-bag"]),
         ("road_seg segment --backend ", ["auto", "torch", "compile", "openvino", "graph"]),
         ("road_seg segment --weights l", ["lite", "line.safetensors"]),
+        ("road_seg evaluate --compare road l", ["lite", "line.safetensors"]),
     ],
 )
 def test_the_shell_completes(line, words, tmp_path):

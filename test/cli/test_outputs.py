@@ -209,6 +209,6 @@ def test_a_folder_of_12_bit_pictures(images, tmp_path, weights, capsys):
         cv2.imwrite(str(dark / f"{name}.png"), picture[..., ::-1].astype(np.uint16) << 4 | 5)
     for folder in (images, dark):
         assert main(["segment", str(folder), "--out", str(tmp_path / f"{folder.name}_out"), "--weights", weights]) == 0
-    assert capsys.readouterr().err.count(f"{dark}: 16-bit images with values of 12 bits") == 1
+    assert capsys.readouterr().err.count(f"{dark}/frame0.png: 16-bit images with values of 12 bits") == 1
     for file in (tmp_path / "images_out").iterdir():
         np.testing.assert_array_equal(read_rgb(file), read_rgb(tmp_path / "dark_out" / file.name))

@@ -15,6 +15,7 @@ from tiny_kitti import draw
 
 from fcn_road_seg.cli import segment, viewers
 from fcn_road_seg.cli.main import main
+from fcn_road_seg.demo.sheet import captioned
 from fcn_road_seg.errors import UserError
 from fcn_road_seg.frames import live
 from fcn_road_seg.frames.image_file import read_rgb, write_image
@@ -121,11 +122,54 @@ def test_one_video_has_one_bar_and_its_frames_are_counted(drive, tmp_path, optio
     assert re.findall(r"\d+/\d+", captured.err) == ["10/10"]
 
 
-def test_a_sheet_of_a_video_without_a_folder(drive, tmp_path, options, capsys):
-    sheet = tmp_path / "sheet.png"
+def interrupted(monkeypatch, frame: int) -> None:
+    """Let Ctrl-C come while a frame, the first is 1, is segmented."""
+    left = iter(range(frame - 1))
+
+    def overlay(*arguments):
+        if next(left, None) is None:
+            raise KeyboardInterrupt
+        return whole(*arguments)
+
+    whole = segment.overlay
+    monkeypatch.setattr(segment, "overlay", overlay)
+
+
+def test_an_interrupted_video_leaves_complete_files(drive, tmp_path, options, monkeypatch, capsys):
+    sheet, out = tmp_path / "sheet.png", tmp_path / "out"
+    interrupted(monkeypatch, 5)
+    assert main(["segment", str(drive), *options, "--sheet", str(sheet)]) == 130
+    captured = capsys.readouterr()
+    line = f"road_seg segment: interrupted after 4 of 9 frames were segmented into {out}; contact sheet: {sheet}"
+    assert captured.err.splitlines()[-1] == line and not captured.out
+    masks = [f"drive_{i:06d}_mask.png" for i in range(4)]
+    assert sorted(path.name for path in out.iterdir()) == [*masks, "drive_overlay.mp4"]
+    assert len(list(VideoReader(out / "drive_overlay.mp4"))) == 4
+    assert read_rgb(sheet).shape == (2 * (200 + 28), 3 * 640, 3)
+
+
+def test_an_interrupted_folder_says_how_far_it_came(drive, tmp_path, options, monkeypatch, capsys):
+    for seed in range(3):
+        write_image(tmp_path / f"photo{seed}.png", draw(seed)[0])
+    photos = [str(tmp_path / f"photo{seed}.png") for seed in range(3)]
+    with monkeypatch.context() as patch:
+        interrupted(patch, 2)
+        assert main(["segment", *photos, *options]) == 130
+    line = f"road_seg segment: interrupted after 1 of 3 files was segmented into {tmp_path}/out"
+    assert capsys.readouterr().err.splitlines()[-1] == line
+    interrupted(monkeypatch, 1)
+    assert main(["segment", photos[0], str(drive), "--out", str(tmp_path / "none"), *options[2:]]) == 130
+    assert capsys.readouterr().err.splitlines()[-1] == "road_seg segment: interrupted after 0 frames were segmented"
+    assert not (tmp_path / "none").exists()
+
+
+def test_a_sheet_of_a_video_without_a_folder(drive, tmp_path, options, monkeypatch, capsys):
+    sheet, captions = tmp_path / "sheet.png", []
+    monkeypatch.setattr(segment, "captioned", lambda picture, text: captions.append(text) or captioned(picture, text))
     assert main(["segment", str(drive), "--sheet", str(sheet), *options[2:]]) == 0
     assert capsys.readouterr().out == f"1 file, 9 frames segmented; contact sheet: {sheet}\n"
     assert read_rgb(sheet).shape == (3 * (200 + 28), 3 * 640, 3) and not (tmp_path / "out").exists()
+    assert captions == [f"drive.mp4, frame {i}" for i in range(9)]  # as masks are numbered
     write_image(tmp_path / "photo.png", draw(3)[0])
     photo = str(tmp_path / "photo.png")
     assert main(["segment", photo, "--sheet", photo]) == 2

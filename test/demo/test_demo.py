@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -25,6 +26,7 @@ from fcn_road_seg.demo.summary import figures, replaced, write_animation
 from fcn_road_seg.errors import UserError
 from fcn_road_seg.frames.image_file import ImageFileError, write_image
 from fcn_road_seg.frames.video import VideoReader, VideoWriter
+from fcn_road_seg.view.birds_eye import fitted, text_width
 
 pytestmark = pytest.mark.slow
 
@@ -145,10 +147,26 @@ def test_items_are_chosen_evenly_from_a_sequence_of_unknown_length(count, chosen
     assert choice.chosen() == chosen and len(made) <= 12 + 6 * 4
 
 
-def test_a_long_caption_keeps_its_end():
-    picture = captioned(np.full((100, 320, 3), 90, np.uint8), "a/" * 60 + "stra\udcdfe.png, frame 7")
+@pytest.mark.parametrize("text", ["a/" * 60 + "stra\udcdfe.png", "W" * 90, "\u5199\u771f" * 60, "a b\tc\nd" * 20])
+def test_a_long_caption_lacks_its_middle(text):
+    shown = fitted(f"first {text}, frame 7", 616)
+    assert shown.isprintable() and re.fullmatch("first .+[^.][.]{3}[^.].*, frame 7", shown)
+    assert 560 < text_width(shown) <= 616
+    picture = captioned(np.full((100, 320, 3), 90, np.uint8), f"first {text}, frame 7")
     assert picture.shape == (228, 640, 3)
-    assert (picture[:200] == 90).all() and (picture[200:, -40:] == picture[200, -1]).all()
+    assert (picture[:200] == 90).all() and (picture[200:, -12:] == picture[200, -1]).all()
+
+
+def test_an_odd_name_is_shown_whole():
+    assert fitted("two words\n1.png, frame 7", 616) == "two words 1.png, frame 7"
+
+
+def test_a_high_picture_gets_a_tile_of_bounded_height():
+    high = np.full((4000, 300, 3), 90, np.uint8)
+    tile = captioned(high, "")
+    assert tile.shape == (640 + 28, 640, 3)
+    assert (tile[:640, 296:344] == 90).all() and (tile[:640, 290] != 90).all() and (tile[:640, 350] != 90).all()
+    assert panel(high, np.zeros((4000, 300), np.uint8), {}, "", False).shape == (2 * 640 + 28, 640, 3)
 
 
 def test_a_panel_says_when_a_frame_was_not_answered():

@@ -68,6 +68,9 @@ class Node:
     def get_publishers_info_by_topic(self, topic):
         return []
 
+    def count_publishers(self, topic):
+        return 1
+
     def get_logger(self):
         return SimpleNamespace(info=lambda *_, **__: None, warning=lambda text, **_: self.log.append(text))
 

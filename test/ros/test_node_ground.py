@@ -10,6 +10,7 @@ pytest.importorskip("rclpy", reason="ROS 2 is not installed")
 
 import ground_client
 from builtin_interfaces.msg import Time
+from diagnostic_msgs.msg import DiagnosticStatus
 from geometry_msgs.msg import PolygonStamped, TransformStamped
 from ground_client import CAMERA, FRAME, FRAME_ID, POINT, GroundClient, calibration
 from nav_msgs.msg import OccupancyGrid
@@ -286,6 +287,16 @@ lookup.GroundMaps = Never
             listener.send(calibration())
         assert "no ground output is subscribed to" in client.diagnostics()["ground"].message
         assert not client.node.count_subscribers("camera_info") and "maps are made" not in node.output()
+        client.node.destroy_publisher(listener._infos)
+        elsewhere = client.node.create_publisher(CameraInfo, "front/camera_info", qos())
+        text = (
+            "camera_height is set, but nobody publishes /camera_info: "
+            "start the node with --ros-args -r camera_info:=/front/camera_info"
+        )
+        assert listener.until_reported(text, None).level == DiagnosticStatus.WARN
+        listener._infos = client.node.create_publisher(CameraInfo, "camera_info", qos())
+        client.node.destroy_publisher(elsewhere)
+        assert listener.until_reported("no ground output is subscribed to", None).level == DiagnosticStatus.OK
         subscription = client.node.create_subscription(LaserScan, "road_seg/scan", lambda message: None, qos())
         client.spin_until(
             lambda: listener.send(calibration()) and client.node.count_subscribers("camera_info"),

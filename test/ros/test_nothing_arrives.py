@@ -133,12 +133,14 @@ def test_camera_info_has_another_type(context):
         subscription.matching(Header(), (64, 40))
     assert str(error.value) == (
         "/info/camera_info is published as sensor_msgs/msg/Image, not as sensor_msgs/msg/CameraInfo: "
-        "remap camera_info to the topic of the camera's calibration"
+        "make the camera publish its calibration; if it does so elsewhere, remap camera_info"
     )
+    assert subscription.missing() == str(error.value)
     node.destroy_publisher(publisher)
     node.create_publisher(CameraInfo, "camera_info", qos())
     while "Image" in str(node.get_publishers_info_by_topic("/info/camera_info")) and time.monotonic() < deadline:
         time.sleep(0.01)
-    with pytest.raises(GroundError, match="no camera_info has arrived"):
+    with pytest.raises(GroundError, match="no camera_info has arrived on /info/camera_info$"):
         subscription.matching(Header(), (64, 40))
+    assert not subscription.missing()
     node.destroy_node()

@@ -19,6 +19,7 @@ from fcn_road_seg.errors import UserError
 from fcn_road_seg.inference import checkpoint
 from fcn_road_seg.inference.checkpoint import CheckpointError
 from fcn_road_seg.inference.network import FCN8s, torchvision_names
+from fcn_road_seg.ros.remedies import start_command
 from fcn_road_seg.training import progress
 from fcn_road_seg.training.progress import TrainingProgress, duration
 from fcn_road_seg.training.run_folder import RunFolder
@@ -162,7 +163,7 @@ def test_the_closing_line_names_the_weights_and_the_next_commands(trained):
     assert last == (
         f"Done: {weights} has MaxF {100 * best['max_f']:.2f} % on the validation frames after epoch {best['epoch']}. "
         f"Next: road_seg evaluate --weights {weights} --data kitti_road:{trained / 'kitti'}; "
-        f"or ros2 launch fcn_road_seg road_seg.launch.py weights:={weights}"
+        f"or {start_command({'weights': str(weights)}, {})}"
     )
 
 
@@ -173,9 +174,9 @@ def test_fine_tuned_weights_are_compared_with_those_that_they_started_from():
         label_map=["mine=map.yaml", "other=o.yaml"],
     )
     said = train.next_step(Path("/runs/best.safetensors"), args, {"mine", "kitti_road"})
-    assert said.startswith(
+    assert said == (
         "road_seg evaluate --compare lite /runs/best.safetensors --data 'mine=folder:/my frames' --data kitti_road:K "
-        "--label-map mine=map.yaml; or ros2 launch "
+        f"--label-map mine=map.yaml; or {start_command({'weights': '/runs/best.safetensors'}, {})}"
     )
 
 

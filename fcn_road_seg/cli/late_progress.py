@@ -1,0 +1,15 @@
+"""A progress bar that appears only when its command has begun: none stands above the error of a bad input."""
+
+from rich.progress import Progress
+
+
+class LateProgress(Progress):
+    """rich's bar; `start` shows it, once, when the input is known to be good."""
+
+    def __enter__(self) -> "LateProgress":
+        return self
+
+    def stop(self) -> None:
+        """Stop showing it, if it was ever shown."""
+        if self.live.is_started:
+            super().stop()
