@@ -16,8 +16,9 @@ PACKAGES = {
 EXTRAS = {
     "train": ("pillow", "tensorboard", "torchvision"),
     "quantize": ("nncf",),
-    "export": ("onnx", "onnxruntime", "onnxscript", "protobuf"),
+    "export": ("onnx", "onnxruntime", "protobuf"),
     "openvino": ("openvino",),
+    "tensorrt": ("tensorrt",),
     "coco": ("pycocotools",),
     "ray": ("ray",),
     "report": ("jinja2", "matplotlib"),

@@ -29,7 +29,7 @@ ARGUMENTS = {
     "weights": ("", "Weights file (.safetensors), road, lite or permissive; empty: as in params_file."),
     "camera_height": ("", "Metres of the camera above the road, if not in TF; empty: as in params_file."),
     "own_vehicle_mask": ("", "Image or polygons of the vehicle itself, see docs/node.md; empty: as in params_file."),
-    "device": ("", "auto, cpu, cuda or cuda:N; empty: as in params_file."),
+    "device": ("", "auto, cpu, cuda, cuda:N, or a device of OpenVINO; empty: as in params_file."),
     "autostart": ("", "true, or false: wait for a lifecycle manager; empty: as in params_file."),
     "use_sim_time": ("", "true: take the time from /clock; empty: as in params_file."),
     "namespace": ("", "Namespace of the node and its topics."),

@@ -42,11 +42,17 @@ class Graph:
 
 
 class Stream:
+    cuda_stream = 7
+
     def __init__(self, device=None):
         self.waits = 0
 
     def synchronize(self) -> None:
         self.waits += 1
+
+
+class Properties:
+    name, major, minor, multi_processor_count = "stand-in", 9, 0, 132
 
 
 class Event:
@@ -72,6 +78,14 @@ class Event:
         return end.time - self.time
 
 
+def enqueue(call) -> None:
+    """Run what a library put into a stream; during a capture it becomes part of the graph."""
+    if Recorder.active:
+        Recorder.active.operations.append((call, (), {}, None))
+    else:
+        call()
+
+
 @contextlib.contextmanager
 def capture(graph, stream, capture_error_mode):
     assert capture_error_mode == "thread_local"
@@ -88,7 +102,10 @@ def install(monkeypatch) -> None:
         "graph": capture,
         "stream": lambda stream: contextlib.nullcontext(),
         "device": lambda device: contextlib.nullcontext(),
+        "current_stream": Stream,
         "get_device_name": lambda device: "stand-in",
+        "get_device_properties": lambda device: Properties,
+        "memory_reserved": lambda device: 0,
         "empty_cache": lambda: None,
     }.items():
         monkeypatch.setattr(torch.cuda, name, stand_in)

@@ -62,7 +62,10 @@ CPU_DEFAULTS = (
     "lite/torch:bf16,lite/openvino:fp32,lite/openvino:bf16,lite/openvino:int8,"
     "openvino:int8@704,lite/openvino:int8@704"
 )
-CUDA_DEFAULTS = "torch:fp32,torch:fp16,compile:fp16,graph:fp32,graph:fp16,lite/graph:fp16"
+CUDA_DEFAULTS = (
+    "torch:fp32,torch:fp16,compile:fp16,graph:fp32,graph:fp16,onnxruntime:fp16,onnxruntime_tensorrt:fp16,"
+    "tensorrt:fp16,tensorrt:int8,lite/graph:fp16,lite/tensorrt:fp16"
+)
 
 
 def default_configurations(device: str, networks: Collection[str]) -> list[Configuration]:

@@ -13,8 +13,8 @@ STATUS = Path("/proc/self/status")
 def peak_memory(options: SegmenterOptions, frame_size: tuple[int, int]) -> int | None:
     """Peak bytes from before the weights are loaded until after the third frame.
 
-    On the CPU this is the growth of the process's resident memory after importing PyTorch, on CUDA PyTorch's peak
-    allocation.
+    On the CPU this is the growth of the process's resident memory after importing PyTorch; on CUDA PyTorch's peak
+    allocation, or what the backend holds at the end if that is more, because other libraries allocate for themselves.
 
     Args:
         frame_size: width and height in pixels.
@@ -39,7 +39,7 @@ def _measure(options: SegmenterOptions, frame_size: tuple[int, int]) -> int | No
     for _ in range(3):
         segmenter.warm_up(frame_size[1], frame_size[0])
     if segmenter.device.startswith("cuda"):
-        return torch.cuda.max_memory_allocated(segmenter.device)
+        return max(torch.cuda.max_memory_allocated(segmenter.device), segmenter.memory() or 0)
     after = _resident("VmHWM")
     return None if before is None or after is None else after - before
 

@@ -5,8 +5,6 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import yaml
-
 from fcn_road_seg.errors import UserError
 from fcn_road_seg.files.input import read_text
 from fcn_road_seg.share import share_path
@@ -148,6 +146,8 @@ def load_conventions(path: Path) -> Conventions:
     Raises:
         UserError: it is not valid YAML, or a key is unknown, missing or has an invalid value.
     """
+    import yaml
+
     try:
         values = yaml.safe_load(read_text(path))
     except (yaml.YAMLError, UnicodeDecodeError) as error:

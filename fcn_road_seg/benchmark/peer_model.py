@@ -9,7 +9,7 @@ import torch
 from fcn_road_seg.benchmark.letterbox import fit, frame_box, unfit
 from fcn_road_seg.benchmark.peer_conventions import Conventions
 from fcn_road_seg.errors import DeviceError, UserError, first_line
-from fcn_road_seg.inference.backends.choice import openvino_installed
+from fcn_road_seg.inference.backends.choice import installed
 from fcn_road_seg.inference.backends.stage_timer import STAGES, CpuTimer
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ class PeerModel:
     """
 
     def __init__(self, path: Path, conventions: Conventions, arithmetic: str = "fp32", threads: int = 0):
-        if not openvino_installed():
+        if not installed("openvino"):
             raise DeviceError("--peer needs OpenVINO, which is not installed: pip install openvino")
         from fcn_road_seg.inference.backends.openvino import HINTS, plain_errors
         from fcn_road_seg.inference.backends.openvino_model import openvino

@@ -75,7 +75,8 @@ def markdown(report: dict) -> str:
 
     Args:
         report: {"machine": {name: text}, "rungs": see `configuration_figures`, "absent": {configuration: reason}} and,
-            if measured, "peers" and "folds" (see `network_figures`), "ground" ({output: percentiles}), "node"
+            if measured, "peers" and "folds" (see `network_figures`), "sizes", "batches", "profile" (see
+            `cli.benchmark`), "ground" ({output: percentiles}), "node"
             (see `node_latency.measure_node`) and "side_by_side" (see `side_by_side_figures`).
     """
     parts = ["\n".join(f"- {name}: {text}" for name, text in report["machine"].items())]
@@ -90,6 +91,24 @@ def markdown(report: dict) -> str:
             columns = ("network", "precision", "p50_ms", "p90_ms", "p99_ms", "speedup")
             rows = [[cell(entry[column]) for column in columns] for entry in report[key]]
             parts.append(f"{title}:\n\n" + table(("", *columns[1:2], "p50 ms", "p90 ms", "p99 ms", "speed-up"), rows))
+    if "sizes" in report:
+        rows = [[size, *(cell(ms) for ms in figures.values())] for size, figures in report["sizes"]["times"].items()]
+        title = f"Frame in host memory to mask in host memory by the frame's size, {report['sizes']['rung']}"
+        parts.append(f"{title}:\n\n" + table(("frame", "p50 ms", "p90 ms", "p99 ms"), rows))
+    if "batches" in report:
+        rows = [
+            [str(b["frames"]), b["precision"], *(cell(b[p]) for p in PERCENTILES), cell(b["p50"] / b["frames"])]
+            for b in report["batches"]
+        ]
+        header = ("frames at once", "precision", "p50 ms", "p90 ms", "p99 ms", "p50 per frame")
+        parts.append("Batches, network only, PyTorch eager mode:\n\n" + table(header, rows))
+    if "profile" in report:
+        rows = [
+            [f"`{k['kernel']}`".replace("|", "/"), cell(k["calls"]), f"{k['ms']:.4f}", f"{100 * k['share']:.1f} %"]
+            for k in report["profile"]["kernels"]
+        ]
+        title = f"The kernels that take longest, {report['profile']['rung']}, per frame"
+        parts.append(f"{title}:\n\n" + table(("kernel", "calls", "ms", "share"), rows))
     if "ground" in report:
         rows = [[name, *(cell(ms) for ms in figures.values())] for name, figures in report["ground"].items()]
         parts.append("Ground outputs, a KITTI frame:\n\n" + table(("", "p50 ms", "p90 ms", "p99 ms"), rows))

@@ -3,6 +3,8 @@
 import argparse
 import shlex
 import sys
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,8 +24,12 @@ from fcn_road_seg.errors import UserError
 from fcn_road_seg.files.output import write_whole
 
 if TYPE_CHECKING:
-    from fcn_road_seg.benchmark.measurement import Benchmark
+    import numpy as np
 
+    from fcn_road_seg.benchmark.measurement import Benchmark
+    from fcn_road_seg.inference.options import SegmenterOptions
+
+BATCHES = 1, 2, 4, 6
 SMOKE = {"frames": 3, "iterations": 3, "warm_up": 1}
 
 
@@ -95,6 +101,9 @@ def add_parser(subparsers: Subparsers) -> argparse.ArgumentParser:
     parser.add_argument(
         "--folds", action="store_true", help="also time the network with and without its exact weight folding"
     )
+    parser.add_argument("--sizes", action="store_true", help="also time frames of 640x480 to 3840x2160")
+    parser.add_argument("--batches", action="store_true", help="also time the network on 1, 2, 4 and 6 frames at once")
+    parser.add_argument("--profile", action="store_true", help="also list the ten kernels that take longest")
     parser.add_argument("--ground", action="store_true", help="also time the ground outputs for a KITTI frame")
     parser.add_argument(
         "--node",
@@ -112,7 +121,8 @@ def add_parser(subparsers: Subparsers) -> argparse.ArgumentParser:
         "--details",
         type=output_path(".json"),
         metavar="FILE.json",
-        help="write all figures as JSON, including --peer, --data, --peers, --folds, --ground and --node",
+        help="write all figures as JSON, with those of --peer, --data, --peers, --folds, --sizes, --batches, "
+        "--profile, --ground and --node",
     )
     parser.add_argument("--markdown", type=output_path(".md"), metavar="FILE.md", help="write the tables to a file")
     parser.add_argument(
@@ -132,7 +142,7 @@ def run(args: argparse.Namespace) -> int:
         if getattr(args, name) < least:
             raise UserError(f"--{name.replace('_', '-')} is {getattr(args, name)}, but must be at least {least}")
 
-    from fcn_road_seg.benchmark.configurations import NETWORKS, default_configurations, parse
+    from fcn_road_seg.benchmark.configurations import NETWORKS, REFERENCE, default_configurations, parse
     from fcn_road_seg.benchmark.measure import Settings, measure
     from fcn_road_seg.benchmark.results import configuration_figures, markdown
     from fcn_road_seg.benchmark.side_by_side import side_by_side_figures
@@ -168,6 +178,8 @@ def run(args: argparse.Namespace) -> int:
     if peers or sets:
         report["side_by_side"] = side_by_side_figures(benchmark)
     try:
+        if args.sizes or args.profile:
+            _add_details(report, settings.options(REFERENCE), args, frames[0])
         _add_parts(report, benchmark, args, device, node_parameters, settings.weights)
     finally:  # keep what was measured, also without ROS 2 or after Ctrl-C
         text = markdown(report)
@@ -213,6 +225,8 @@ def _add_parts(
     full_weights: str,
 ) -> None:
     """Add the optional measurements to the report."""
+    import torch
+
     from fcn_road_seg.benchmark.interleave import time_networks
     from fcn_road_seg.benchmark.results import network_figures, percentiles_ms
 
@@ -233,6 +247,17 @@ def _add_parts(
         networks, batch = folding_variants(checkpoint, size)
         times = time_networks(networks, batch, *settings, lambda rounds: progress(rounds, "folds"))
         report["folds"] = network_figures(times, "no fold")
+    if args.batches:
+        width, height = size
+        report["batches"] = []
+        for count in BATCHES:
+            images = torch.randn(count, 3, height, width)
+            rounds = partial(progress, description=f"batch of {count}")
+            times = time_networks({"fcn8s": checkpoint.network}, images, *settings, rounds)
+            report["batches"] += [
+                {"frames": count, "precision": precision} | percentiles_ms(seconds)
+                for (_, precision), seconds in times.items()
+            ]
     if args.ground:
         from fcn_road_seg.benchmark.ground_cost import time_outputs
         from fcn_road_seg.evaluation.ground_errors import view
@@ -248,6 +273,25 @@ def _add_parts(
         if full_weights:
             parameters["weights"] = resolved_weights(full_weights)
         report["node"] = measure_node(parameters, report=lambda text: print(f"node: {text}", file=sys.stderr))
+
+
+def _add_details(
+    report: dict[str, Any], options: "SegmenterOptions", args: argparse.Namespace, frame: "np.ndarray"
+) -> None:
+    """Add --sizes and --profile, measured on the backend and in the precision that "auto" takes."""
+    from fcn_road_seg.benchmark.frame_sizes import time_frame_sizes
+    from fcn_road_seg.benchmark.kernels import longest_kernels
+    from fcn_road_seg.benchmark.results import percentiles_ms
+    from fcn_road_seg.inference.segmenter import RoadSegmenter
+
+    segmenter = RoadSegmenter.load(replace(options, backend="auto", precision="auto"))
+    rung = f"{segmenter.backend}:{segmenter.precision}"
+    if args.sizes:
+        numbers = args.iterations, args.warm_up
+        times = time_frame_sizes(segmenter, frame, *numbers, lambda rounds: progress(rounds, "frame sizes"))
+        report["sizes"] = {"rung": rung, "times": {size: percentiles_ms(taken) for size, taken in times.items()}}
+    if args.profile:
+        report["profile"] = {"rung": rung, "kernels": longest_kernels(segmenter, frame)}
 
 
 def _machine(benchmark: "Benchmark", args: argparse.Namespace, frames: int, other_load: str) -> dict[str, str]:

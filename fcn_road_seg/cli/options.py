@@ -39,7 +39,11 @@ PART_NAMES = {"train": "training", "val": "validation", "all": "labelled"}
 def add_segmenter_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of `segmenter_options`."""
     add_weights_option(parser)
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: %(default)s)")
+    parser.add_argument(
+        "--device",
+        default="auto",
+        help="auto, cpu, cuda, cuda:N, or a device of OpenVINO such as gpu, npu or auto:npu,cpu (default: %(default)s)",
+    )
     for name, choices in (("precision", PRECISIONS), ("backend", BACKENDS)):
         parser.add_argument(
             f"--{name}",

@@ -5,8 +5,6 @@ from collections.abc import Container, Iterable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING
 
-import yaml
-
 from fcn_road_seg.cli.options import progress
 from fcn_road_seg.frames.sample import DatasetError
 from fcn_road_seg.training.recipe import ALL, FIELDS, Recipe, RecipeError, check, load_recipe
@@ -22,6 +20,8 @@ FINE_TUNING = "finetune"
 
 def chosen_recipe(args: argparse.Namespace) -> Recipe:
     """The recipe that the options name, with their changes; or that of the run to resume, unchanged."""
+    import yaml
+
     given = given_fields(args)
     if args.resume:
         if given or args.out:

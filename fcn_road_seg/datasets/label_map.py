@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 
 from fcn_road_seg.files.input import read_text
 from fcn_road_seg.frames.sample import IGNORE, NOT_ROAD, ROAD, DatasetError
@@ -123,6 +122,8 @@ def read_label_map(path: str | Path) -> LabelMap:
     Raises:
         DatasetError: it is missing, not YAML, or has an invalid key or value; the message names it.
     """
+    import yaml
+
     try:
         content = yaml.safe_load(read_text(path))
     except OSError as error:

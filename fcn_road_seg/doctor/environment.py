@@ -32,6 +32,7 @@ def examine(weights: str = "") -> Iterator[Finding]:
         return
     yield check_torch(torch)
     yield check_gpu(torch)
+    yield check_backends()
     yield check_weights(weights)
 
 
@@ -89,7 +90,7 @@ def check_gpu(torch: Any, root: Path = Path("/")) -> Finding:
     if not torch.version.cuda:
         wheel = "NVIDIA's PyTorch wheel for your JetPack" if jetson else "a CUDA build of PyTorch (pytorch.org, Start)"
         return warning("gpu", f"This machine has an NVIDIA GPU, but PyTorch is CPU-only: {cpu}.", f"install {wheel}")
-    driver = driver_version(root)
+    driver = hardware.driver_version(root)
     built = f"PyTorch was built for CUDA {torch.version.cuda}"
     if driver and not jetson and not (root / "dev/nvidia0").exists():
         text = f"The NVIDIA driver {driver} is loaded, but no GPU is visible to this process (/dev/nvidia0): {cpu}."
@@ -99,13 +100,39 @@ def check_gpu(torch: Any, root: Path = Path("/")) -> Finding:
     return warning("gpu", text, advice)
 
 
-def driver_version(root: Path = Path("/")) -> str:
-    """The version of NVIDIA's kernel driver, such as 535.104.05; empty if unknown."""
-    try:
-        found = re.search(r"\s(\d+\.\d+(?:\.\d+)?)\s", (root / "proc/driver/nvidia/version").read_text())
-    except OSError:
-        return ""
-    return found[1] if found else ""
+def check_backends() -> Finding:
+    """List the backends that can be chosen here, with the devices and providers of their packages."""
+    from fcn_road_seg.inference.backends.choice import RUNTIMES, installed
+
+    found, missing = ["torch, compile and (on CUDA) graph with PyTorch"], []
+    for package in dict.fromkeys(RUNTIMES.values()):
+        if not installed(package):
+            missing.append(package)
+            continue
+        try:
+            found.append(_runtime(package))
+        except Exception as fault:  # an ImportError, an OSError of a shared library, or the package's own
+            return warning(
+                "backends",
+                f"{package} cannot be imported: {first_line(fault)}.",
+                f"pip install {package}, or remove it",
+            )
+    absent = f"; not installed: {', '.join(missing)}" if missing else ""
+    return ok("backends", f"{'; '.join(found)}{absent}.")
+
+
+def _runtime(package: str) -> str:
+    """A package's version and what it can run on, as a clause."""
+    if package == "openvino":
+        from fcn_road_seg.inference.backends.openvino_model import openvino
+
+        core = openvino.Core()
+        names = [f"{device} ({core.get_property(device, 'FULL_DEVICE_NAME')})" for device in core.available_devices]
+        return f"openvino {openvino.__version__.partition('-')[0]} on {', '.join(names)}"
+    module = importlib.import_module(package)
+    if package == "onnxruntime":
+        return f"onnxruntime {module.__version__} with {', '.join(module.get_available_providers())}"
+    return f"{package} {module.__version__}"
 
 
 def check_weights(weights: str = "") -> Finding:

@@ -13,7 +13,6 @@ from typing import Any
 
 import cv2
 import numpy as np
-import yaml
 
 from fcn_road_seg.errors import FrameError, UserError
 from fcn_road_seg.files.checksum import checked_sha256
@@ -133,6 +132,8 @@ def _polygons(path: Path, content: bytes) -> list[np.ndarray]:
     Raises:
         UserError: the file has another content.
     """
+    import yaml
+
     try:
         parsed: Any = yaml.safe_load(content)
         polygons = [np.array(polygon, np.float64) for polygon in parsed["polygons"]]

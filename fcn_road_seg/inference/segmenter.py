@@ -20,6 +20,8 @@ from fcn_road_seg.postprocess.threshold import threshold_mask
 from fcn_road_seg.share import share_path
 
 DEFAULTS = SegmenterOptions()
+OUT_OF_MEMORY = "out of memory", "can't allocate memory", "Failed to allocate memory"
+"""Words in the RuntimeErrors of PyTorch, TensorRT and ONNX Runtime."""
 logger = logging.getLogger(__name__)
 
 
@@ -125,7 +127,7 @@ class RoadSegmenter:
         """What to raise, outside the except block, for a frame on which the backend failed."""
         reason = first_line(fault)
         out_of_memory = isinstance(fault, (MemoryError, torch.cuda.OutOfMemoryError))
-        out_of_memory = out_of_memory or "can't allocate memory" in reason or "out of memory" in reason
+        out_of_memory = out_of_memory or any(words in reason for words in OUT_OF_MEMORY)
         if out_of_memory:
             fault.with_traceback(None)  # frees the frame's tensors, so that the device can be tried
         if not backend.works():

@@ -29,18 +29,20 @@ class NodeParameters:
     )
     device: str = parameter(
         "auto",
-        "Where the network runs: auto (CUDA if available, else the CPU), cpu, cuda or cuda:N.",
+        "Where the network runs: auto (CUDA if available, else the CPU), cpu, cuda or cuda:N; with OpenVINO also gpu, "
+        "gpu.N, npu, or a choice such as auto:npu,cpu.",
     )
     precision: str = parameter(
         "auto",
-        "Arithmetic of the network. auto: FP16 on CUDA; on a CPU the first that the hardware supports of INT8 "
-        "(needs OpenVINO and weights that have an INT8 form), BF16 and FP32. fp16 needs CUDA, int8 needs "
-        "OpenVINO.",
+        "Arithmetic of the network. auto: FP16 on CUDA and on OpenVINO's gpu and npu; on a CPU the first that the "
+        "hardware supports of INT8 (needs OpenVINO and weights that have an INT8 form), BF16 and FP32. int8 needs "
+        "openvino, onnxruntime on the CPU, or TensorRT.",
         choices=("auto", *PRECISIONS),
     )
     backend: str = parameter(
         "auto",
-        "What runs the network. auto: a CUDA graph on CUDA; OpenVINO on an x86-64 CPU if it is installed; else torch.",
+        "What runs the network. auto: a CUDA graph on CUDA; OpenVINO on an x86-64 CPU if it is installed; else torch. "
+        "onnxruntime_tensorrt is ONNX Runtime with its TensorRT provider. None is ever replaced by another.",
         choices=("auto", *BACKENDS),
     )
     threads: int = parameter(0, "CPU threads of the network. 0: the backend chooses.", minimum=0, maximum=1024)

@@ -1,5 +1,6 @@
 """Run a ROS 2 node as a process that SIGINT and SIGTERM end with code 0 at any time, even while it starts."""
 
+import os
 import signal
 import sys
 from collections.abc import Callable
@@ -28,8 +29,8 @@ def run(name: str, make: "Callable[[], OurNode]", usage: "Callable[[], Usage]") 
         usage: what the node does, its topics and its parameters.
 
     Returns:
-        0, or 2 for an invalid argument, setting or parameter or a missing package. A SystemExit of the node ends the
-        process with its code.
+        0, or 2 for an invalid argument, setting or parameter or a missing package. A SystemExit with a sentence, that
+        of a lost device, ends the process with code 1 and at once: to free what is on the device would abort it.
     """
     for number in SIGNALS:
         signal.signal(number, lambda *_: sys.exit(0))  # until rclpy, which takes a second to import, handles them
@@ -43,6 +44,12 @@ def run(name: str, make: "Callable[[], OurNode]", usage: "Callable[[], Usage]") 
             print(f"{name}: {sentence}", file=sys.stderr)
             return 2
         raise
+    except SystemExit as end:
+        if not isinstance(end.code, str):
+            raise
+        print(end.code, file=sys.stderr, flush=True)
+        sys.stdout.flush()
+        os._exit(1)
 
 
 def _run(name: str, make: "Callable[[], OurNode]", usage: "Callable[[], Usage]") -> int:

@@ -6,8 +6,6 @@
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 
-import yaml
-
 from fcn_road_seg.files.input import read_text
 from fcn_road_seg.training.recipe_field import RecipeError, recipe_field, setting
 
@@ -133,6 +131,8 @@ def recipe_names() -> list[str]:
 
 def load_recipe(name: str) -> Recipe:
     """Load a recipe by its name in `training/recipes/`, or from a YAML file."""
+    import yaml
+
     path = FOLDER / f"{name}.yaml"
     if not path.exists():
         path = Path(name)

@@ -70,7 +70,7 @@ def test_parse_puts_the_reference_first():
     assert [str(configuration) for configuration in parse("graph:fp16")] == ["torch:fp32", "graph:fp16"]
     at_832 = Configuration("lite", "openvino", "int8", 832)
     assert parse(str(at_832)) == [REFERENCE, at_832] and str(at_832) == "lite/openvino:int8@832"
-    for text in ("torch", "torch:fp64", "tensorrt:fp16", "big/torch:fp32", ":", "torch:fp32@", "torch:fp32@wide"):
+    for text in ("torch", "torch:fp64", "tflite:fp16", "big/torch:fp32", ":", "torch:fp32@", "torch:fp32@wide"):
         with pytest.raises(UserError, match="is not a valid rung"):
             parse(text)
 
@@ -82,6 +82,9 @@ def test_default_configurations_depend_on_the_device():
         "torch",
         "compile",
         "graph",
+        "onnxruntime",
+        "onnxruntime_tensorrt",
+        "tensorrt",
     }
 
 
@@ -390,6 +393,7 @@ def test_smoke_run_writes_all_files(small_weights, tmp_path, capsys, camera_of_a
     files = {name: tmp_path / file for name, file in names.items()}
     code = main(
         ["benchmark", "--smoke", "--rungs", "torch:fp32,graph:fp16", "--device", "cpu", "--folds"]
+        + ["--sizes", "--batches", "--profile"]
         + ["--weights", str(small_weights), "--json", str(files["json"]), "--details", str(files["details"])]
         + ["--markdown", str(files["markdown"]), "--plot", str(files["png"])]
     )
@@ -402,8 +406,16 @@ def test_smoke_run_writes_all_files(small_weights, tmp_path, capsys, camera_of_a
     details = json.loads(files["details"].read_text())
     assert details["rungs"] == [configuration] and list(details["absent"]) == ["graph:fp16"]
     assert {entry["network"] for entry in details["folds"]} == set(FOLDED)
+    assert [*details["sizes"]["times"]][-1] == "3840x2160"
+    assert [batch["frames"] for batch in details["batches"]] == [1, 2, 4, 6]
+    shares = [kernel["share"] for kernel in details["profile"]["kernels"]]
+    assert 1 <= len(shares) <= 10 and shares == sorted(shares, reverse=True) and 0 < sum(shares) <= 1.001
     assert files["markdown"].read_text().strip() == captured.out.strip()
-    assert "| torch:fp32 |" in captured.out and "graph:fp16 did not run" in captured.out
+    assert (
+        "| torch:fp32 |" in captured.out
+        and "| 3840x2160 |" in captured.out
+        and "graph:fp16 did not run" in captured.out
+    )
     assert cv2.imread(str(files["png"])) is not None
 
 

@@ -255,7 +255,7 @@ def test_an_answer_that_is_no_probability_is_refused(network, scale):
 
 
 def test_without_openvino_the_sentence_names_the_package(network, monkeypatch):
-    monkeypatch.setattr(peer_model, "openvino_installed", lambda: False)
+    monkeypatch.setattr(peer_model, "installed", lambda _: False)
     with pytest.raises(DeviceError, match="pip install openvino"):
         PeerModel(network, conventions())
 

@@ -1,10 +1,14 @@
 """`road_seg doctor`: every fault causes a finding, and a normal state causes none."""
 
+import importlib.machinery
+import importlib.util
 import json
 import os
+import re
 import sys
 import threading
 import time
+import types
 from collections import namedtuple
 from collections.abc import Callable, Iterable
 from types import SimpleNamespace
@@ -99,6 +103,24 @@ def test_a_gpu_that_torch_cannot_use(tmp_path):
 def test_a_gpu_that_fails_to_compute(tmp_path):
     text = "a computation on it fails: CUDA error: no kernel image."
     check(environment.check_gpu(fake_torch(available=True, works=False), tmp_path), "error", text, "build for this GPU")
+
+
+def test_the_backends_are_listed_with_their_devices(monkeypatch):
+    finding = environment.check_backends()
+    for package, words in (
+        ("openvino", r"openvino \d[\d.]+ on .*CPU \(.+\)"),
+        ("onnxruntime", r"\d with .*CPUExecution"),
+    ):
+        if importlib.util.find_spec(package):
+            assert re.search(words, finding.text), finding.text
+    fake = types.ModuleType("tensorrt")
+    fake.__spec__, fake.__version__ = importlib.machinery.ModuleSpec("tensorrt", None), "10.13.3"
+    monkeypatch.setitem(sys.modules, "tensorrt", fake)
+    check(environment.check_backends(), "ok", "tensorrt 10.13.3.")
+    del fake.__version__
+    check(environment.check_backends(), "warning", "tensorrt cannot be imported: ", "pip install tensorrt")
+    monkeypatch.setattr("fcn_road_seg.inference.backends.choice.installed", lambda _: False)
+    check(environment.check_backends(), "ok", "with PyTorch; not installed: openvino, onnxruntime, tensorrt.")
 
 
 def test_weights(small_weights, shipped_weights, tmp_path):
@@ -548,7 +570,7 @@ def test_the_graph_is_not_examined_after_a_settings_error(monkeypatch, small_wei
     assert main(["doctor", "--weights", str(small_weights)]) == 1
     assert "warning graph: The running nodes were not examined.\n        -> fix" in capsys.readouterr().out
     assert main(["doctor", "--weights", str(small_weights), "--no-graph"]) == 1
-    assert "graph" not in capsys.readouterr().out
+    assert " graph: " not in capsys.readouterr().out
 
 
 # A node and a camera over DDS

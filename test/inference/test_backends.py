@@ -20,7 +20,10 @@ from fcn_road_seg.inference.options import SegmenterOptions
 from fcn_road_seg.inference.preprocess import normalise, resize, resize_probability, to_probability
 from fcn_road_seg.inference.segmenter import RoadSegmenter, weights_path
 
-needs_openvino = pytest.mark.skipif(not choice.openvino_installed(), reason="OpenVINO is not installed")
+needs_openvino = pytest.mark.skipif(not choice.installed("openvino"), reason="OpenVINO is not installed")
+needs_onnxruntime = pytest.mark.skipif(
+    not (choice.installed("onnxruntime") and choice.installed("onnx")), reason="ONNX Runtime or onnx is not installed"
+)
 needs_compiler = pytest.mark.skipif(not shutil.which("g++"), reason="g++ is not installed")
 
 CONFIGURATIONS = [
@@ -28,6 +31,7 @@ CONFIGURATIONS = [
     pytest.param("compile", "fp32", 0.0001, 1, id="compile-fp32", marks=needs_compiler),
     pytest.param("openvino", "fp32", 0.0001, 1, id="openvino-fp32", marks=needs_openvino),
     pytest.param("openvino", "bf16", 0.005, 16, id="openvino-bf16", marks=needs_openvino),
+    pytest.param("onnxruntime", "fp32", 0.0001, 1, id="onnxruntime-fp32", marks=needs_onnxruntime),
 ]
 """A backend, a precision, the share of pixels that may change class, and how much P(road) x 255 may differ."""
 
@@ -162,13 +166,29 @@ def test_compiled_networks_are_cached_where_possible(weights, tmp_path, monkeypa
 @pytest.mark.parametrize(
     "options, words",
     [
-        ({"backend": "torch-cpu"}, "must be one of auto, torch, compile, openvino, graph"),
-        ({"backend": "graph"}, "graph needs a CUDA device"),
-        ({"backend": "graph", "device": "cpu"}, "graph needs a CUDA device"),
+        ({"backend": "torch-cpu"}, "must be one of auto, torch, compile, openvino, graph, onnxruntime"),
+        (
+            {"backend": "graph"},
+            "graph needs a CUDA device, not cpu: there choose torch, .*openvino, onnxruntime or auto",
+        ),
+        ({"backend": "tensorrt", "device": "cpu"}, "tensorrt needs a CUDA device"),
+        ({"backend": "onnxruntime_tensorrt"}, "onnxruntime_tensorrt needs a CUDA device"),
+        (
+            {"backend": "torch", "device": "npu"},
+            "torch needs the CPU or a CUDA device, not npu: there choose openvino or",
+        ),
+        (
+            {"backend": "onnxruntime", "precision": "bf16"},
+            "onnxruntime does not support bf16 on cpu: choose fp32, int8 or",
+        ),
+        ({"device": "auto:tpu"}, "must be auto, cpu, cuda or cuda:N, or for OpenVINO"),
         ({"backend": "openvino", "device": "cuda"}, "no CUDA device"),
-        ({"backend": "torch", "precision": "int8"}, "int8 needs the backend openvino"),
-        ({"backend": "openvino", "precision": "fp16"}, "fp16 needs a CUDA device"),
-        ({"backend": "compile", "precision": "fp16"}, "fp16 needs a CUDA device"),
+        ({"backend": "torch", "precision": "int8"}, "for int8 the backend openvino or onnxruntime$"),
+        (
+            {"backend": "openvino", "precision": "fp16"},
+            "does not support fp16 on cpu: choose fp32, bf16, int8 or auto$",
+        ),
+        ({"backend": "compile", "precision": "fp16"}, "does not support fp16 on cpu: choose fp32, bf16 or auto$"),
         ({"precision": "int4"}, "must be one of auto, fp32, bf16, fp16, int8"),
         ({"threads": -1}, "must be at least 0"),
     ],
@@ -182,12 +202,19 @@ def test_conflicting_options_are_refused_in_one_sentence(weights, options, words
 @pytest.mark.parametrize(
     "options, words",
     [
-        ({"backend": "openvino"}, "openvino runs on the CPU, not on cuda"),
-        ({"precision": "int8"}, "int8 needs the backend openvino"),
+        (
+            {"backend": "openvino"},
+            "openvino needs the CPU or OpenVINO's devices, not cuda: there choose torch, compile",
+        ),
+        (
+            {"precision": "int8"},
+            "graph does not support int8 on cuda: .* int8 the backend onnxruntime_tensorrt or tensorr",
+        ),
+        ({"backend": "onnxruntime", "precision": "int8"}, "int8 the backend onnxruntime_tensorrt or tensorrt$"),
     ],
 )
 def test_options_that_conflict_with_cuda_are_refused_in_one_sentence(weights, options, words, monkeypatch):
-    monkeypatch.setattr(hardware, "torch_device", torch.device)
+    monkeypatch.setattr(hardware, "torch_device", lambda name, _: torch.device(name))
     with pytest.raises(DeviceError, match=words):
         RoadSegmenter.load(SegmenterOptions(weights, "cuda", **options))
 
@@ -197,7 +224,8 @@ def test_options_that_conflict_with_cuda_are_refused_in_one_sentence(weights, op
     [(True, "x86_64", "openvino"), (False, "x86_64", "torch"), (True, "aarch64", "torch")],
 )
 def test_auto_chooses_openvino_if_it_is_installed(weights, monkeypatch, installed, machine, backend):
-    monkeypatch.setattr(choice, "openvino_installed", lambda: installed)
+    find = choice.installed
+    monkeypatch.setattr(choice, "installed", lambda package: installed if package == "openvino" else find(package))
     monkeypatch.setattr(choice.platform, "machine", lambda: machine)
     assert choice.cpu_backend() == backend
     if backend == "torch" or choice.importlib.util.find_spec("openvino"):
@@ -315,6 +343,74 @@ def test_openvinos_errors_are_shortened_to_one_sentence(weights, monkeypatch):
     monkeypatch.setattr(segmenter._backend._core, "compile_model", fail, raising=False)
     with pytest.raises(FrameError, match="the network failed on a frame of 64x32: no primitive$"):
         segmenter(scene(32, 64))
+
+
+@needs_openvino
+@pytest.mark.parametrize("device", ["auto:cpu", "HETERO:CPU"])
+def test_openvino_chooses_among_the_devices_that_the_user_names(weights, reference, device):
+    segmenter = RoadSegmenter.load(SegmenterOptions(weights, device))
+    assert (segmenter.backend, segmenter.device, segmenter.precision) == ("openvino", device.lower(), "fp32")
+    assert segmenter.device_name == openvino_core().get_property("CPU", "FULL_DEVICE_NAME")
+    frame = scene(96, 192)
+    assert np.abs(segmenter(frame).astype(int) - reference(frame)).max() <= 1
+    (request,) = segmenter._backend._requests.values()
+    used = request.get_compiled_model().get_property("EXECUTION_DEVICES")
+    assert [each.strip("()") for each in used] == ["CPU"] and segmenter.memory() is None
+
+
+def openvino_core():
+    from fcn_road_seg.inference.backends.openvino_model import openvino
+
+    return openvino.Core()
+
+
+@needs_openvino
+@pytest.mark.parametrize("device", ["gpu", "GPU.1", "npu", "auto:npu,cpu"])
+def test_a_device_that_openvino_does_not_find_is_refused_and_not_replaced(weights, device):
+    missing = device.upper().removeprefix("AUTO:").partition(",")[0]
+    found = openvino_core().available_devices
+    if missing in found or missing.partition(".")[0] in found:
+        pytest.skip(f"this machine has OpenVINO's {missing}")
+    with pytest.raises(DeviceError, match=f"OpenVINO finds no {missing} on this machine, only CPU: install its driver"):
+        RoadSegmenter.load(SegmenterOptions(weights, device))
+
+
+@needs_openvino
+def test_every_other_device_of_openvino_answers_like_the_reference(weights, reference):
+    others = [device for device in openvino_core().available_devices if device != "CPU"]
+    if not others:
+        pytest.skip("OpenVINO finds only the CPU")
+    for device in others:
+        segmenter = RoadSegmenter.load(SegmenterOptions(weights, device))
+        assert (segmenter.device, segmenter.precision) == (device.lower(), "fp16")
+        frame = scene(96, 192)
+        assert changed(segmenter(frame), reference(frame)) <= 0.005
+
+
+@needs_openvino
+@pytest.mark.parametrize(
+    ("device", "hint", "compiled_for"), [("gpu.0", "f16", "GPU.0"), ("npu", "f16", "NPU"), ("auto:npu,cpu", "f32", "")]
+)
+def test_openvino_gets_the_device_and_the_precision(weights, monkeypatch, device, hint, compiled_for):
+    """Without such a device: what is passed to OpenVINO."""
+    import types
+
+    from fcn_road_seg.inference.backends import openvino as backend
+
+    calls = []
+    core = types.SimpleNamespace(
+        available_devices=["CPU", "GPU.0", "NPU"],
+        get_property=lambda name, key: f"{key} of {name}",
+        compile_model=lambda model, name, config: calls.append((name, config)),
+    )
+    monkeypatch.setattr(backend, "openvino", types.SimpleNamespace(Core=lambda: core))
+    segmenter = RoadSegmenter.load(SegmenterOptions(weights, device, threads=2))
+    assert segmenter.device_name.startswith("FULL_DEVICE_NAME of ") and segmenter.precision in ("fp16", "fp32")
+    with pytest.raises(AttributeError):  # there is no compiled model
+        segmenter(scene(96, 192))
+    ((name, config),) = calls
+    assert name == (compiled_for or device.upper())
+    assert config == {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": hint}
 
 
 # --- INT8 ------------------------------------------------------------------------------------------

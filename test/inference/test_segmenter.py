@@ -117,7 +117,7 @@ def test_the_network_width_can_be_chosen(weights):
         ("tpu", "auto", "must be auto, cpu, cuda"),
         ("mps", "auto", "must be auto, cpu, cuda"),
         ("cpu", "int3", "must be one of auto"),
-        ("cpu", "fp16", "needs a CUDA device"),
+        ("cpu", "fp16", "does not support fp16 on cpu"),
     ],
 )
 def test_invalid_devices_and_precisions_are_refused(weights, device, precision, words):
@@ -218,16 +218,15 @@ def test_cuda_recovers_from_out_of_memory_and_close_frees_memory(weights):
     small = noise(32, 32, 3)
     first = segmenter(small)
     assert segmenter.memory() > before and all(seconds > 0 for seconds in segmenter.seconds.values())
-    torch.cuda.empty_cache()
     total = torch.cuda.get_device_properties(0).total_memory
-    torch.cuda.set_per_process_memory_fraction((torch.cuda.memory_reserved() + 2**26) / total)
+    torch.cuda.set_per_process_memory_fraction(2**26 / total)  # less than the frame itself
     try:
         with pytest.raises(FrameError) as error:
             segmenter(noise(8000, 4000, 3))
     finally:
         torch.cuda.set_per_process_memory_fraction(1.0)
     assert error.value.reason == "memory"
-    np.testing.assert_array_equal(segmenter(small), first)
+    assert np.abs(segmenter(small).astype(int) - first).max() <= 1  # cuDNN may choose other kernels
     segmenter.close()
     assert torch.cuda.memory_allocated() == before
 

@@ -18,8 +18,8 @@ from fcn_road_seg.inference import checkpoint
 from fcn_road_seg.inference.int8_file import int8_path, read_int8
 from fcn_road_seg.inference.network import FCN8s
 
-for package in ("onnx", "onnxscript", "onnxruntime", "openvino", "nncf"):
-    pytest.importorskip(package, reason="pip install onnx onnxscript onnxruntime openvino nncf")
+for package in ("onnx", "onnxruntime", "openvino", "nncf"):
+    pytest.importorskip(package, reason="pip install onnx onnxruntime openvino nncf")
 
 import onnx  # noqa: E402
 from onnx import numpy_helper  # noqa: E402

@@ -17,8 +17,12 @@ from sensor_msgs.msg import Image
 FRAME = np.random.default_rng(1).integers(0, 256, (40, 64, 3), np.uint8)
 
 FAULTS = """
+import os
 import torch
 from fcn_road_seg.inference.backends.torch_eager import TorchEager
+class Pinned:
+    def __del__(self):
+        os.abort()  # as PyTorch does when it frees pinned memory of a device that is lost
 call = TorchEager.__call__
 def faulty(self, frame, size):
     if frame.shape[1] == 31:
@@ -29,6 +33,7 @@ def faulty(self, frame, size):
         raise RuntimeError("cuDNN error: CUDNN_STATUS_EXECUTION_FAILED\\nand more")
     if frame.shape[1] == 33:
         TorchEager.works = lambda self: False
+        self.pinned = Pinned()
         raise RuntimeError("CUDA error: an illegal memory access was encountered")
     return call(self, frame, size)
 TorchEager.__call__ = faulty

@@ -29,7 +29,7 @@ def test_every_default_is_in_its_range():
         ("threshold", 1, "written with a decimal point, not 1"),
         ("threshold", True, "not True"),
         ("precision", "int4", "'precision' is a string (auto, fp32, bf16, fp16, int8) and cannot be 'int4'"),
-        ("backend", "torch-cpu", "'backend' is a string (auto, torch, compile, openvino, graph) and cannot be"),
+        ("backend", "torch-cpu", "openvino, graph, onnxruntime, onnxruntime_tensorrt, tensorrt) and cannot be"),
         ("threads", -1, "'threads' is an integer (0 to 1024) and cannot be -1"),
         ("network_width", 100, "'network_width' is an integer (0 to 4096, a multiple of 32) and cannot be 100"),
         ("network_width", -32, "cannot be -32"),

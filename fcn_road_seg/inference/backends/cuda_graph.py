@@ -1,15 +1,17 @@
-"""The network on an NVIDIA GPU, as one CUDA graph per frame size."""
+"""The network on an NVIDIA GPU, as one CUDA graph per frame size, of PyTorch's layers or of another library's."""
 
 import itertools
 import time
+from abc import ABC, abstractmethod
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import numpy as np
 import torch
 
-from fcn_road_seg.inference.backends.static_frame import StaticFrame
+from fcn_road_seg.inference.backends.hardware import device_works
+from fcn_road_seg.inference.backends.static_frame import StaticFrame, TorchFrame
 from fcn_road_seg.inference.backends.tensor_cores import for_tensor_cores
 from fcn_road_seg.inference.network import FCN8s
 
@@ -21,7 +23,7 @@ Key = tuple[tuple[int, int], tuple[int, int], bool]
 """The frame's (height, width), the network's (width, height), and whether the frame is BGR."""
 
 
-class CudaGraph:
+class CudaGraph(ABC):
     """A `Backend` that captures a graph at the first frame of a size and replays it for all others, in its own stream.
 
     A replay allocates nothing on the GPU. On the host a frame costs one copy into pinned memory and one out of it,
@@ -33,17 +35,15 @@ class CudaGraph:
             "postprocess" are missing.
     """
 
-    name = "graph"
+    name: str
 
-    def __init__(self, network: FCN8s, device: torch.device, precision: str, dtype: torch.dtype):
+    def __init__(self, device: torch.device, precision: str):
         self.precision = precision
         self.device = str(device)
         self.device_name = torch.cuda.get_device_name(device)
         self.seconds: dict[str, float] = {}
         self._device = device
         self._stream = torch.cuda.Stream(device)
-        with torch.cuda.stream(self._stream):
-            self._network = for_tensor_cores(network, dtype).to(device)
         self._captured: OrderedDict[Key, CapturedFrame] = OrderedDict()
 
     @torch.inference_mode()
@@ -76,40 +76,65 @@ class CudaGraph:
 
     def works(self) -> bool:
         """Whether the device still works; after a sticky CUDA error it does not."""
-        try:
-            torch.cuda.synchronize(self._device)
-            torch.cuda.empty_cache()
-        except RuntimeError:
-            return False
-        return True
+        return device_works(self._device)
+
+    @abstractmethod
+    def _static_frame(self, key: Key) -> StaticFrame:
+        """The stages to record for a key, with buffers on the current device."""
 
     def _capture(self, key: Key) -> "CapturedFrame":
         if len(self._captured) == SIZES:
             self._captured.popitem(last=False)
             torch.cuda.empty_cache()
         try:
-            self._captured[key] = CapturedFrame(self._network, key, self._device, self._stream)
+            self._captured[key] = self._capture_new(key)
         except torch.cuda.OutOfMemoryError:
             if not self._captured:
                 raise
         if key not in self._captured:  # outside the except block, whose traceback holds the frame's tensors
             self._captured.clear()
             torch.cuda.empty_cache()
-            self._captured[key] = CapturedFrame(self._network, key, self._device, self._stream)
+            self._captured[key] = self._capture_new(key)
         return self._captured[key]
+
+    def _capture_new(self, key: Key) -> "CapturedFrame":
+        return CapturedFrame(lambda: self._static_frame(key), key[0], self._device, self._stream)
+
+
+class TorchGraph(CudaGraph):
+    """CudaGraph of PyTorch's layers.
+
+    Args:
+        network: float32; it is copied.
+        dtype: of the arithmetic.
+    """
+
+    name = "graph"
+
+    def __init__(self, network: FCN8s, device: torch.device, precision: str, dtype: torch.dtype):
+        super().__init__(device, precision)
+        with torch.cuda.stream(self._stream):
+            self._network = for_tensor_cores(network, dtype).to(device)
+
+    def _static_frame(self, key: Key) -> StaticFrame:
+        return TorchFrame(self._network, *key, self._device)
 
 
 class CapturedFrame:
-    """The graph of one frame size, and its buffers on the host and on the GPU; see `StaticFrame` for the arguments."""
+    """The graph of one frame size, and its buffers on the host and on the GPU.
+
+    Args:
+        make: the stages, on the current device and in the current stream.
+        shape: height and width of the frame in pixels.
+    """
 
     def __init__(
         self,
-        network: FCN8s,
-        key: Key,
+        make: Callable[[], StaticFrame],
+        shape: tuple[int, int],
         device: torch.device,
         stream: torch.cuda.Stream,
     ):
-        shape, size, bgr = key
         self._stream = stream
         pinned = device.type == "cuda"
         self._staging = torch.empty((*shape, 3), dtype=torch.uint8, pin_memory=pinned)
@@ -120,7 +145,7 @@ class CapturedFrame:
         self._stages = STAGES if inside else ("upload", "network", "download")
         self._graph = torch.cuda.CUDAGraph()
         with torch.cuda.device(device), torch.cuda.stream(stream):
-            self._static = StaticFrame(network, shape, size, bgr, device)
+            self._static = make()
             with cudnn_benchmark(True):
                 for _ in range(WARM_UPS):
                     self._enqueue(())

@@ -1,4 +1,4 @@
-"""The network in OpenVINO, on the CPU."""
+"""The network in OpenVINO, on the CPU or on another device that it has a plugin for: an Intel GPU or NPU."""
 
 import time
 from collections.abc import Iterator
@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from fcn_road_seg.errors import first_line
-from fcn_road_seg.inference.backends.hardware import cpu_name
+from fcn_road_seg.errors import DeviceError, first_line
+from fcn_road_seg.inference.backends.hardware import cpu_name, openvino_devices
 from fcn_road_seg.inference.backends.openvino_model import openvino, openvino_model
 from fcn_road_seg.inference.backends.stage_timer import STAGES, CpuTimer
 from fcn_road_seg.inference.checkpoint import Checkpoint, CheckpointError
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from openvino import InferRequest, Model
 
 SIZES_KEPT = 4  # compiled networks; each holds its own copy of the weights
-HINTS = {"fp32": "f32", "bf16": "bf16"}
+HINTS = {"fp32": "f32", "bf16": "bf16", "fp16": "f16"}
 
 
 class OpenVino:
@@ -33,22 +33,34 @@ class OpenVino:
         model: uint8 n x h x w x 3 RGB -> P(road), float32 n x h x w, with dynamic h and w; see `float_model`,
             `int8_model`.
         precision: the model's, as in `SegmenterOptions`.
-        arithmetic: of the layers that are not quantised, "fp32" or "bf16".
+        arithmetic: of the layers that are not quantised, "fp32", "bf16" or "fp16".
         threads: number of CPU threads; 0 takes OpenVINO's default.
+        device: "cpu" or one of those in `hardware.openvino_devices`.
+
+    Raises:
+        DeviceError: OpenVINO does not find such a device.
     """
 
     name = "openvino"
-    device = "cpu"
 
-    def __init__(self, model: "Model", precision: str, arithmetic: str, threads: int = 0):
+    def __init__(self, model: "Model", precision: str, arithmetic: str, threads: int = 0, device: str = "cpu"):
         self.precision = precision
-        self.device_name = cpu_name()
+        self.device = device
         self.seconds: dict[str, float] = {}
         self._model = model
         self._core = openvino.Core()
+        found = self._core.available_devices
+        for wanted in openvino_devices(device):
+            if wanted not in (name for each in found for name in (each, each.partition(".")[0])):
+                raise DeviceError(
+                    f"OpenVINO finds no {wanted} on this machine, only {', '.join(found)}: install its driver, or "
+                    "choose the device cpu"
+                )
+        names = [self._core.get_property(each, "FULL_DEVICE_NAME") for each in openvino_devices(device)]
+        self.device_name = ", ".join(names) or cpu_name()
         hint = HINTS[arithmetic]
         self._config: dict[str, str | int] = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": hint}
-        if threads:
+        if threads and device == "cpu":
             self._config["INFERENCE_NUM_THREADS"] = threads
         self._requests: dict[tuple[int, int], InferRequest] = {}
 
@@ -72,11 +84,11 @@ class OpenVino:
         return probability
 
     def memory(self) -> int | None:
-        """None: OpenVINO runs on the CPU."""
+        """None: OpenVINO's devices share the memory of the CPU, or do not tell."""
         return None
 
     def works(self) -> bool:
-        """True: a CPU does not fail like a GPU."""
+        """True: OpenVINO's devices do not fail for good like a CUDA device."""
         return True
 
     def _network(self, request: "InferRequest") -> None:
@@ -98,7 +110,7 @@ class OpenVino:
     def _compile(self, width: int, height: int) -> "InferRequest":
         with plain_errors():
             self._model.reshape([1, height, width, 3])
-            return self._core.compile_model(self._model, "CPU", self._config).create_infer_request()
+            return self._core.compile_model(self._model, self.device.upper(), self._config).create_infer_request()
 
 
 def float_model(checkpoint: Checkpoint) -> "Model":

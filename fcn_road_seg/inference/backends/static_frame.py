@@ -13,7 +13,7 @@ class StaticFrame:
     No stage reads a value on the host, waits for the device or has a shape that depends on the frame's content.
 
     Args:
-        network: from `tensor_cores.for_tensor_cores`, on `device`.
+        image: the network's input on its device, 1 x 3 or more channels x h x w, into which `preprocess` writes RGB.
         shape: height and width of the frame in pixels.
         size: width and height of the network's input in pixels.
         bgr: whether the frame's channel order is blue, green, red.
@@ -23,14 +23,13 @@ class StaticFrame:
         probability: uint8 height x width, P(road) x 255, of the last `postprocess`.
     """
 
-    def __init__(self, network: FCN8s, shape: tuple[int, int], size: tuple[int, int], bgr: bool, device: torch.device):
-        self._network = network
+    def __init__(self, image: torch.Tensor, shape: tuple[int, int], size: tuple[int, int], bgr: bool):
         self._size = size
         self._bgr = bgr
-        self.frame = torch.zeros((*shape, 3), dtype=torch.uint8, device=device)
-        self.probability = torch.zeros(shape, dtype=torch.uint8, device=device)
-        self._canvas = canvas(size[1], size[0], network.conv1_1.weight.dtype, device)
-        self._logit = torch.zeros((1, 1, size[1], size[0]), device=device)
+        self.frame = torch.zeros((*shape, 3), dtype=torch.uint8, device=image.device)
+        self.probability = torch.zeros(shape, dtype=torch.uint8, device=image.device)
+        self._canvas = image
+        self._road = torch.zeros((1, 1, size[1], size[0]), device=image.device)
 
     def preprocess(self) -> None:
         """Resize in x, then in y, rounding to integers after each, as the CPU resizes uint8."""
@@ -41,11 +40,27 @@ class StaticFrame:
         self._canvas[:, :3].copy_(image.flip(1) if self._bgr else image)
 
     def network(self) -> None:
-        """Compute the logit difference, float32."""
-        self._logit.copy_(self._network.head(*self._network.features(self._canvas)))
+        """Compute P(road), float32."""
+        raise NotImplementedError
 
     def postprocess(self) -> None:
-        """Apply the sigmoid and resize to the frame's size."""
+        """Resize P(road) to the frame's size."""
         height, width = self.probability.shape
-        road = resize(torch.sigmoid(self._logit), (width, height))
-        self.probability.copy_(road[0, 0].mul_(255).round_())
+        road = resize(self._road, (width, height))
+        self.probability.copy_(road[0, 0].mul(255).round_())
+
+
+class TorchFrame(StaticFrame):
+    """A `StaticFrame` whose network is PyTorch's.
+
+    Args:
+        network: from `tensor_cores.for_tensor_cores`, on `device`.
+    """
+
+    def __init__(self, network: FCN8s, shape: tuple[int, int], size: tuple[int, int], bgr: bool, device: torch.device):
+        self._network = network
+        super().__init__(canvas(size[1], size[0], network.conv1_1.weight.dtype, device), shape, size, bgr)
+
+    def network(self) -> None:
+        """Compute P(road), float32."""
+        self._road.copy_(self._network.head(*self._network.features(self._canvas))).sigmoid_()

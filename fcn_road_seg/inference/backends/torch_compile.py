@@ -12,6 +12,7 @@ import torch
 from torch._dynamo.exc import TorchDynamoException
 
 from fcn_road_seg.errors import DeviceError, first_line
+from fcn_road_seg.inference.backends.cache import cache_folder
 from fcn_road_seg.inference.backends.torch_eager import TorchEager
 from fcn_road_seg.inference.inference_network import InferenceNetwork
 from fcn_road_seg.inference.network import FCN8s
@@ -93,12 +94,6 @@ class TorchCompile(TorchEager):
 
     def _postprocess(self, answer: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
         return resize_probability(answer, size)
-
-
-def cache_folder() -> Path:
-    """$XDG_CACHE_HOME/fcn_road_seg (XDG Base Directory Specification), which may not exist yet."""
-    home = os.environ.get("XDG_CACHE_HOME", "")
-    return (Path(home) if os.path.isabs(home) else Path("~/.cache").expanduser()) / "fcn_road_seg"
 
 
 def set_cache(folder: Path) -> None:

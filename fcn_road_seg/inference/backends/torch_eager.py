@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from fcn_road_seg.inference.backends.hardware import cpu_name
+from fcn_road_seg.inference.backends.hardware import cpu_name, device_works
 from fcn_road_seg.inference.backends.stage_timer import STAGES, CpuTimer, CudaTimer
 from fcn_road_seg.inference.preprocess import to_input, to_probability
 
@@ -56,13 +56,7 @@ class TorchEager:
 
     def works(self) -> bool:
         """Whether the device still works; after a sticky CUDA error it does not."""
-        try:
-            if self._device.type == "cuda":
-                torch.cuda.synchronize(self._device)
-                torch.cuda.empty_cache()
-        except RuntimeError:
-            return False
-        return True
+        return device_works(self._device)
 
     def _preprocess(self, frame: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
         """uint8 1 x 3 x H x W -> the input of `_network`."""
