@@ -153,12 +153,13 @@ def check_masks(
         return
     if any(masks.stamps):
         text += f", {1000 * masks.age():.0f} ms after the frames' stamps (median)"
+    few = len(masks.stamps) < ANSWERED * len(frames.stamps)
     limited = any(name == f"{node}: frames" and level == 0 and MAX_FPS in message for name, level, message in statuses)
-    if len(masks.stamps) < ANSWERED * len(frames.stamps) and not limited:
+    if few and not limited:
         advice = "use a GPU (device), a smaller network_width, a lower precision, or a lower camera rate"
         yield warning("masks", f"{text}: the node is slower than the camera.", advice)
     else:
-        yield ok("masks", f"{text}{' (the parameter max_fps limits them)' if limited else ''}.")
+        yield ok("masks", f"{text}{' (the parameter max_fps limits them)' if few else ''}.")
 
 
 def rest(node: str, statuses: list[tuple[str, int, str]]) -> str:

@@ -14,6 +14,7 @@ from fcn_road_seg.ros.diagnostics import ERROR, OK, STALE, WARN, Report
 T = TypeVar("T")
 
 WINDOW = 10.0  # seconds that rates and percentiles cover
+LONGEST_WINDOW = 600.0  # ... at most, with a low max_fps
 NO_IMAGE = 2.0  # seconds without an image that are worth a warning; the details of a mask that is older are stale
 STALE_AFTER = 10.0  # ... and after which the statistics are out of date
 JUMP = 0.25  # of the image: a larger change of the road from one mask to the next is a warning
@@ -130,7 +131,7 @@ class FrameStatistics:
             others: say the same as these while no frame is answered on purpose.
         """
         now = self._clock()
-        window = max(WINDOW, 2 / max_fps) if max_fps else WINDOW
+        window = min(max(WINDOW, 2 / max_fps), LONGEST_WINDOW) if max_fps else WINDOW
         _forget(self._arrivals, lambda arrival: arrival[0], now - window)
         _forget(self._drops, float, now - WINDOW)
         _forget(self._passes, float, now - window)
