@@ -21,7 +21,7 @@ from fcn_road_seg.ground.lookup import GroundMaps, MapMaker
 from fcn_road_seg.ros.camera_info_subscription import CameraInfoSubscription, NotYetError
 from fcn_road_seg.ros.diagnostics import OK, STALE, WARN, Report
 from fcn_road_seg.ros.fault_log import FaultLog
-from fcn_road_seg.ros.frame_statistics import NO_IMAGE, unless_old
+from fcn_road_seg.ros.frame_statistics import patience, unless_old
 from fcn_road_seg.ros.ground_attitude import GroundAttitude
 from fcn_road_seg.ros.ground_messages import (
     GroundFrame,
@@ -224,16 +224,16 @@ class GroundOutputs:
             )
         self._logged_maps, self._fault_logged = maps, False
 
-    def report(self) -> Report:
-        """The state of the ground outputs; STALE if no frame comes."""
+    def report(self, max_fps: float = 0.0) -> Report:
+        """The state of the ground outputs; STALE if no frame comes. `max_fps` is the parameter."""
         values = self._report.values | self._attitude.values()
         if self._given_up:
             values = values | {GIVEN_UP: str(self._given_up)}
         report = self._report._replace(values=values)
-        age = time.monotonic() - self._last_frame
+        age, limit = time.monotonic() - self._last_frame, patience(max_fps)
         if self._report is not IDLE:
-            return unless_old(report, "frame", age)
-        missing = self._camera_info.missing() if self._camera_height and age <= NO_IMAGE else ""
+            return unless_old(report, "frame", age, limit)
+        missing = self._camera_info.missing() if self._camera_height and age <= limit else ""
         return report._replace(level=WARN, sentence=f"camera_height is set, but {missing}") if missing else report
 
     def stop(self) -> None:

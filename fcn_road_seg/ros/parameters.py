@@ -102,6 +102,13 @@ class NodeParameters:
         minimum=0.0,
         maximum=1.0,
     )
+    jpeg_quality: int = parameter(
+        80,
+        "Quality of ~/overlay/compressed.",
+        changes=RUNNING,
+        minimum=1,
+        maximum=100,
+    )
     image_transport: str = parameter(
         "raw",
         "Type of the image topic: raw is sensor_msgs/Image, compressed is sensor_msgs/CompressedImage (JPEG, PNG).",
@@ -120,6 +127,18 @@ class NodeParameters:
         changes=RUNNING,
         minimum=1,
         maximum=MAX_PIXELS,
+    )
+    always_on: bool = parameter(
+        False,
+        "Segment every frame, even while no output has a subscriber. false: such frames are only counted.",
+        changes=RUNNING,
+    )
+    max_fps: float = parameter(
+        0.0,
+        "Frames to segment per second at most, evenly spaced; the others are only counted. 0.0: no limit.",
+        changes=RUNNING,
+        minimum=0.0,
+        maximum=1000.0,
     )
     min_confidence: float = parameter(
         0.0,

@@ -6,16 +6,28 @@ from typing import Any
 from rclpy.node import Node
 from rclpy.publisher import Publisher
 from rclpy.qos import DurabilityPolicy
-from sensor_msgs.msg import Image
+from sensor_msgs.msg import CompressedImage, Image
 
-from fcn_road_seg.frames.image_message import fill_image
+from fcn_road_seg.frames.image_message import fill_compressed, fill_image
 from fcn_road_seg.postprocess.labels import CLASS_NAMES
-from fcn_road_seg.postprocess.overlay import overlay
 from fcn_road_seg.ros.segmented_frame import SegmentedFrame
+
+OUTPUTS: dict[str, tuple[type, Callable[[Any, SegmentedFrame], Any]]] = {
+    "mask/compressed": (CompressedImage, lambda message, frame: fill_compressed(message, frame.mask)),
+    "labels": (Image, lambda message, frame: fill_image(message, frame.labels_and_confidence[0], "mono8")),
+    "confidence": (Image, lambda message, frame: fill_image(message, frame.labels_and_confidence[1], "mono8")),
+    "probability": (Image, lambda message, frame: fill_image(message, frame.probability, "mono8")),
+    "overlay": (Image, lambda message, frame: fill_image(message, frame.overlay, "bgr8")),
+    "overlay/compressed": (
+        CompressedImage,
+        lambda message, frame: fill_compressed(message, frame.overlay, frame.parameters.jpeg_quality),
+    ),
+}
+"""By topic, in the order in which they are published: the type, and what fills a message that has the header."""
 
 
 class PixelOutputs:
-    """~/labels, ~/confidence, ~/probability and ~/overlay, each made only while it is subscribed to; ~/label_info.
+    """The topics of `OUTPUTS`, each made only while it is subscribed to; ~/label_info.
 
     Args:
         node: logs.
@@ -23,9 +35,7 @@ class PixelOutputs:
     """
 
     def __init__(self, node: Node, publisher: Callable[..., Publisher]):
-        self._labels, self._confidence, self._probability, self._overlay = (
-            publisher(Image, f"~/{topic}") for topic in ("labels", "confidence", "probability", "overlay")
-        )
+        self._publishers = [(publisher(kind, f"~/{topic}"), kind, fill) for topic, (kind, fill) in OUTPUTS.items()]
         self._label_info = None
         try:
             from vision_msgs.msg import LabelInfo, VisionClass
@@ -53,12 +63,9 @@ class PixelOutputs:
         """Publish the outputs that are subscribed to, and ~/label_info again if the threshold has changed."""
         if self._label_info is not None and frame.threshold != self._names.threshold:
             self.publish_names(frame.header.stamp, frame.threshold)
-        if self._labels.get_subscription_count():
-            self._labels.publish(fill_image(Image(header=frame.header), frame.labels_and_confidence[0], "mono8"))
-        if self._confidence.get_subscription_count():
-            self._confidence.publish(fill_image(Image(header=frame.header), frame.labels_and_confidence[1], "mono8"))
-        if self._probability.get_subscription_count():
-            self._probability.publish(fill_image(Image(header=frame.header), frame.probability, "mono8"))
-        if self._overlay.get_subscription_count():
-            picture = overlay(frame.image, frame.mask, frame.parameters.overlay_alpha)[:, :, ::-1]
-            self._overlay.publish(fill_image(Image(header=frame.header), picture, "bgr8"))
+        for publisher, kind, fill in self._publishers:
+            if publisher.get_subscription_count():
+                publisher.publish(fill(kind(header=frame.header), frame))
+
+    def stop(self) -> None:
+        """Nothing: they need nothing between two frames."""

@@ -8,6 +8,7 @@ import numpy as np
 from std_msgs.msg import Header
 
 from fcn_road_seg.postprocess.labels import labels_and_confidence
+from fcn_road_seg.postprocess.overlay import overlay
 from fcn_road_seg.ros.parameters import NodeParameters
 
 
@@ -47,3 +48,8 @@ class SegmentedFrame:
     def labels_and_confidence(self) -> tuple[np.ndarray, np.ndarray]:
         """Class ids and confidence x 255, uint8 H x W each; computed on first use."""
         return labels_and_confidence(self.probability, self.threshold, self.parameters.min_confidence, self.hidden)
+
+    @cached_property
+    def overlay(self) -> np.ndarray:
+        """The image with the road tinted, uint8 H x W x 3 BGR; computed on first use."""
+        return overlay(self.image, self.mask, self.parameters.overlay_alpha)[:, :, ::-1]

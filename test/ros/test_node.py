@@ -174,6 +174,8 @@ def test_the_security_policy_matches_the_node(client, camera, repository):
     def there(look_up) -> set[str]:
         return {name for name, _ in look_up("road_seg", "/")}
 
+    services = there(client.node.get_service_names_and_types_by_node)
+    assert services | {"/road_seg/enable"} == allowed("service", "reply")  # if std_srvs is installed
     published = there(client.node.get_publisher_names_and_types_by_node)
     optional = {"/road_seg/label_info", "/bond"}  # if vision_msgs and bond are installed
     assert published | optional == allowed("topic", "publish")
@@ -188,7 +190,6 @@ def test_the_security_policy_matches_the_node(client, camera, repository):
         "/tf_static",
     }  # the last five: for ground outputs
     assert subscribed | sometimes == allowed("topic", "subscribe")
-    assert there(client.node.get_service_names_and_types_by_node) == allowed("service", "reply")
 
 
 def test_the_subscription_follows_the_cameras_reliability(client, camera, segmenter):
