@@ -17,7 +17,7 @@ def test_an_active_node_sends_heartbeats_and_says_when_it_stops(context, small_w
 
     with InProcessNode(context, small_weights, "/bonded") as bonded:
         beats: list[Status] = []
-        bonded._client.create_subscription(Status, "bond", beats.append, 10)
+        bonded.client.create_subscription(Status, "bond", beats.append, 10)
         instances = []
         for _ in range(2):
             if not instances:
