@@ -69,7 +69,8 @@ def measure_gain(drive: PitchingDrive, rate: float = 5.0, seed: int = 100, camer
     turned = LevelView(level.tables)
     times = np.arange(START, drive.seconds, 1 / rate)
     pitches, sinking = drive.pitch(times), drive.sinking(times)
-    directions = {source: _directions(source, drive, times) for source in SOURCES}
+    imu = drive.imu()
+    directions = {source: _directions(source, drive, imu, times) for source in SOURCES}
     errors: dict[str, list[np.ndarray]] = {source.name: [] for source in SOURCES}
     for i, (time, pitch, sunk) in enumerate(zip(times, pitches, sinking, strict=True)):
         region = RoadRegion(
@@ -88,9 +89,11 @@ def measure_gain(drive: PitchingDrive, rate: float = 5.0, seed: int = 100, camer
     return {name: {"all": _figures(rows), "pitched": _figures(rows, pitched)} for name, rows in errors.items()}
 
 
-def _directions(source: Source, drive: PitchingDrive, times: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
+def _directions(
+    source: Source, drive: PitchingDrive, imu: tuple[np.ndarray, np.ndarray], times: np.ndarray
+) -> list[tuple[np.ndarray, np.ndarray]]:
     """The direction of gravity and that of the level vehicle, in the vehicle's frame, for each of `times`."""
-    acceleration, rates = drive.imu()
+    acceleration, rates = imu
     pitch = drive.pitch(drive.times) + drive.hill(drive.times)
     exact = np.stack([np.sin(pitch), np.zeros_like(pitch), -np.cos(pitch)], -1)
     gravity, average, step = GravityFilter(), LevelAverage(), 1 / drive.rate

@@ -64,8 +64,8 @@ class CameraInfoSubscription:
             GroundError: those that arrived are for images of another size, or the topic has another type.
         """
         if not self._kept:
-            if others := other_types(self._node, self.topic, CameraInfo):
-                raise GroundError(f"{self._published_as(others[0])}: {self._remedy()}")
+            if wrong := self._wrong_type():
+                raise GroundError(wrong)
             remedy = "" if self._node.count_publishers(self.topic) else f": {self._remedy()}"
             raise NotYetError(f"no camera_info has arrived on {self.topic}{remedy}")
         candidates = [info for info in self._kept if info.header.stamp == header.stamp] or list(self._kept)
@@ -80,12 +80,15 @@ class CameraInfoSubscription:
 
     def missing(self) -> str:
         """That nobody publishes the calibration, and what to do, in a sentence; empty if somebody does."""
-        if others := other_types(self._node, self.topic, CameraInfo):
-            return f"{self._published_as(others[0])}: {self._remedy()}"
+        if wrong := self._wrong_type():
+            return wrong
         return "" if self._node.count_publishers(self.topic) else f"nobody publishes {self.topic}: {self._remedy()}"
 
-    def _published_as(self, other: str) -> str:
-        return f"{self.topic} is published as {other}, not as {type_name(CameraInfo)}"
+    def _wrong_type(self) -> str:
+        others = other_types(self._node, self.topic, CameraInfo)
+        if not others:
+            return ""
+        return f"{self.topic} is published as {others[0]}, not as {type_name(CameraInfo)}: {self._remedy()}"
 
     def _remedy(self) -> str:
         elsewhere = topics_of_type(self._node, type_name(CameraInfo))

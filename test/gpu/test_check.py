@@ -94,9 +94,6 @@ def test_a_step_that_takes_too_long_is_interrupted_and_keeps_what_it_wrote(check
     "name, value, sentence",
     [
         ("OUT", "/proc/none", "cannot make the folder /proc/none"),
-        ("DEVICE", "nonsense", "DEVICE=nonsense cannot be used"),
-        ("DEVICE", "meta", "DEVICE=meta cannot be used"),
-        ("DEVICE", "cuda:99", "DEVICE=cuda:99"),
         ("WHEELS", "none", "WHEELS=none has no wheels"),
     ],
 )
@@ -105,6 +102,19 @@ def test_wrong_settings_end_with_a_sentence(tmp_path, name, value, sentence):
     command = [str(Path(__file__).with_name("check.sh"))]
     result = subprocess.run(command, env=os.environ | settings, capture_output=True, text=True, timeout=120)
     assert result.returncode == 2 and sentence in result.stderr and "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize(
+    "device, sentence",
+    [
+        ("nonsense", "DEVICE=nonsense cannot be used"),
+        ("meta", "DEVICE=meta cannot be used"),
+        ("cuda:99", "DEVICE=cuda:99"),
+    ],
+)
+def test_a_wrong_device_ends_with_a_sentence(check, monkeypatch, capsys, device, sentence):
+    monkeypatch.setattr(check, "DEVICE", device)
+    assert check.main() == 2 and sentence in capsys.readouterr().err
 
 
 def test_a_check_that_measured_nothing_failed(check, monkeypatch, capsys):
