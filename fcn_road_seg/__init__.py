@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from fcn_road_seg.inference.segmenter import RoadSegmenter
     from fcn_road_seg.postprocess.overlay import overlay
 
-__version__ = "0.2.0"
+__version__ = "0.3.0"
 __all__ = ["RoadSegmenter", "SegmenterOptions", "__version__", "overlay"]
 
 _MODULES = {

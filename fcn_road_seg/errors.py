@@ -28,7 +28,7 @@ EXTRAS = {
     "rerun": ("rerun-sdk",),
 }
 """The extras of setup.py that install a package."""
-ROS_MODULES = ("rclpy", "rcl_interfaces", "ament_index_python", "launch", "launch_ros")
+ROS_MODULES = ("rclpy", "rcl_interfaces", "ament_index_python", "bond", "launch", "launch_ros")
 
 
 class UserError(ValueError):
@@ -69,7 +69,7 @@ def missing_package(error: ModuleNotFoundError) -> str:
     spec = find_spec(top)
     if spec is not None and spec.origin is not None:  # it is installed; a namespace such as google has no origin
         return ""
-    if top in ROS_MODULES or top.endswith("_msgs"):
+    if top in ROS_MODULES or top.endswith(("_msgs", "_srvs")):
         return f"ROS 2 is not available ({top} is not installed): source its setup.bash, or run make venv"
     package = PACKAGES.get(top, top)
     extra = next((f" (the extra {extra} has it)" for extra, packages in EXTRAS.items() if package in packages), "")

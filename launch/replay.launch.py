@@ -24,7 +24,7 @@ from launch.actions import (
     Shutdown,
     TimerAction,
 )
-from launch.event_handlers import OnProcessExit
+from launch.event_handlers import OnProcessExit, OnProcessIO
 from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
 from launch_ros.event_handlers import OnStateTransition
 from launch_ros.substitutions import ExecutableInPackage, FindPackageShare
@@ -87,6 +87,11 @@ def succeeded(event, context):
     return True
 
 
+def refused(event):
+    """End with an error when the node says that it could not be configured."""
+    return OpaqueFunction(function=fail) if b"Not configured" in event.text else None
+
+
 def fail(context):
     """Shut down with an error."""
     raise RuntimeError("the node could not be configured")
@@ -111,9 +116,7 @@ def replay(context):
 
     handlers = [
         OnStateTransition(goal_state="active", entities=[convert or play], handle_once=True),
-        OnStateTransition(
-            start_state="configuring", goal_state="unconfigured", entities=[OpaqueFunction(function=fail)]
-        ),
+        OnProcessIO(on_stderr=refused),  # a transition is not told of while launch_ros has yet to discover the node
         OnProcessExit(target_action=play, on_exit=played),
     ]
     if convert:

@@ -9,8 +9,10 @@ from pathlib import Path
 
 from ament_index_python import get_search_paths
 from launch import LaunchDescription
-from launch.actions import DeclareLaunchArgument, OpaqueFunction, SetEnvironmentVariable
+from launch.actions import DeclareLaunchArgument, EmitEvent, LogInfo, OpaqueFunction, SetEnvironmentVariable
 from launch.conditions import IfCondition
+from launch.events import matches_action
+from launch.events.process import ShutdownProcess
 from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
 from launch_ros.actions import LifecycleNode, Node
 from launch_ros.parameter_descriptions import ParameterValue
@@ -18,6 +20,7 @@ from launch_ros.substitutions import FindPackageShare
 
 SHARE = FindPackageShare("fcn_road_seg")
 FAST_DDS_PROFILES = {2: "FASTRTPS_DEFAULT_PROFILES_FILE", 3: "FASTDDS_DEFAULT_PROFILES_FILE"}
+WRONG_USAGE = 2  # the node's exit code for settings that cannot be right the next time either
 RVIZ_IMAGE, RVIZ_OUTPUTS = "/camera/image_raw", "/road_seg"  # the topics in config/road_seg.rviz
 RVIZ_TOPICS = ("mask", "overlay", "points", "grid", "grid_updates", "scan", "boundary")
 
@@ -25,6 +28,8 @@ ARGUMENTS = {
     "image": ("image", "Topic of the camera."),
     "camera_info": ("", "Topic of the camera's calibration; empty: camera_info beside the image topic."),
     "image_transport": ("", "raw, or compressed for a topic of JPEG or PNG images; empty: as in params_file."),
+    "imu": ("imu", "Topic of the IMU, for the parameter attitude: imu."),
+    "odom": ("odom", "Topic of the odometry, for the parameter attitude: odom."),
     "params_file": (PathJoinSubstitution([SHARE, "config", "road_seg.yaml"]), "YAML file with the node's parameters."),
     "weights": ("", "Weights file (.safetensors), road, lite or permissive; empty: as in params_file."),
     "camera_height": ("", "Metres of the camera above the road, if not in TF; empty: as in params_file."),
@@ -35,7 +40,7 @@ ARGUMENTS = {
     "use_sim_time": ("", "true: take the time from /clock; empty: as in params_file."),
     "namespace": ("", "Namespace of the node and its topics."),
     "name": ("road_seg", "Name of the node."),
-    "respawn": ("true", "Start the node again if it dies."),
+    "respawn": ("true", "Start the node again 2 s after it dies, unless it refuses its settings."),
     "log_level": ("info", "debug, info, warn, error or fatal."),
     "rviz": ("false", "Start rviz2 with the camera, the mask, the overlay and the ground outputs."),
 }
@@ -80,6 +85,14 @@ def set_profile(context):
     return [SetEnvironmentVariable(variable, PathJoinSubstitution([SHARE, "config", "fastdds_profile.xml"]))]
 
 
+def ended(event, context):
+    """Keep launch's respawn, which does not look at the exit code, from starting a node that refuses its settings."""
+    if context.is_shutdown or event.returncode != WRONG_USAGE:
+        return None
+    sentence = "The node refuses its settings, see above, so it is not started again"
+    return [LogInfo(msg=sentence), EmitEvent(event=ShutdownProcess(process_matcher=matches_action(event.action)))]
+
+
 def start(context):
     """Actions that start the node and, on request, rviz2."""
     image, name, namespace = (LaunchConfiguration(argument) for argument in ("image", "name", "namespace"))
@@ -91,10 +104,15 @@ def start(context):
         name=name,
         namespace=namespace,
         parameters=[os.path.expanduser(LaunchConfiguration("params_file").perform(context)), given(context, OVERRIDES)],
-        remappings=[("image", image), ("camera_info", camera_info)],
+        remappings=[
+            ("image", image),
+            ("camera_info", camera_info),
+            *((topic, LaunchConfiguration(topic)) for topic in ("imu", "odom")),
+        ],
         ros_arguments=["--log-level", LaunchConfiguration("log_level")],
         respawn=LaunchConfiguration("respawn"),
         respawn_delay=2.0,
+        on_exit=ended,
         output="screen",
     )
     rviz = Node(

@@ -82,7 +82,7 @@ def other_domain_id() -> Iterator[int]:
 
 @pytest.fixture(scope="session")
 def interfaces(pytestconfig) -> str:
-    """Python code after which another process can import tf2_msgs and vision_msgs, as this one can."""
+    """Python code after which another process can import tf2_msgs, vision_msgs and bond, as this one can."""
     import ros_interfaces
 
     return ros_interfaces.make_importable(pytestconfig.cache.mkdir("ros_interfaces"))

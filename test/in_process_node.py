@@ -15,28 +15,32 @@ from fcn_road_seg.ros.node import RoadSegNode
 
 
 class InProcessNode(Spinning):
-    """A RoadSegNode in a namespace; a context manager that destroys it."""
+    """A RoadSegNode in a namespace, and a client that subscribes to its masks unless `listen` is false.
 
-    def __init__(self, context: Context, weights: Path, namespace: str, **parameters):
+    A context manager that destroys both.
+    """
+
+    def __init__(self, context: Context, weights: Path, namespace: str, listen: bool = True, **parameters):
         values = {"weights": str(weights), "backend": "torch", "device": "cpu", "warm_up_width": 0} | parameters
         overrides = [Parameter(name, value=value) for name, value in values.items()]
         self.node = RoadSegNode(context=context, namespace=namespace, parameter_overrides=overrides)
-        self._client = rclpy.create_node("client", context=context, namespace=namespace)
+        self.client = rclpy.create_node("client", context=context, namespace=namespace)
         self._executor = SingleThreadedExecutor(context=context)
         self._executor.add_node(self.node)
-        self._executor.add_node(self._client)
+        self._executor.add_node(self.client)
         self.masks: list[Image] = []
         self._statuses: dict[str, DiagnosticStatus] = {}
-        self._camera = self._client.create_publisher(Image, "image", qos())
-        self._client.create_subscription(Image, "road_seg/mask", self.masks.append, qos())
-        self._client.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, qos())
+        self._camera = self.client.create_publisher(Image, "image", qos())
+        if listen:
+            self.client.create_subscription(Image, "road_seg/mask", self.masks.append, qos())
+        self.client.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, qos())
 
     def __enter__(self) -> "InProcessNode":
         return self
 
     def __exit__(self, *_: object) -> None:
         self._executor.shutdown()
-        self._client.destroy_node()
+        self.client.destroy_node()
         self.node.destroy_node()
 
     def _on_diagnostics(self, message: DiagnosticArray) -> None:
@@ -50,7 +54,7 @@ class InProcessNode(Spinning):
         assert self.node.trigger_configure() == TransitionCallbackReturn.SUCCESS
         assert self.node.trigger_activate() == TransitionCallbackReturn.SUCCESS
         self.spin_until(self._camera.get_subscription_count, "the node's subscription to image")
-        self.spin_until(lambda: self._client.count_publishers("road_seg/mask"), "the node's publisher of masks")
+        self.spin_until(lambda: self.client.count_publishers("road_seg/mask"), "the node's publisher of masks")
         self.spin_for(0.5)  # the node's side of the match
         return self
 
@@ -65,8 +69,16 @@ class InProcessNode(Spinning):
         assert self.masks[-1].header == message.header
         return self.masks[-1]
 
-    def faults(self) -> dict[str, str]:
-        """The faults in the next /diagnostics and their counts."""
+    def diagnostics(self) -> dict[str, DiagnosticStatus]:
+        """The next statuses, by subject."""
         self._statuses.clear()
         self.spin_until(lambda: "faults" in self._statuses, "a message on /diagnostics")
-        return {value.key: value.value for value in self._statuses["faults"].values}
+        return dict(self._statuses)
+
+    def figures(self, subject: str) -> dict[str, str]:
+        """The figures of a status in the next /diagnostics."""
+        return {value.key: value.value for value in self.diagnostics()[subject].values}
+
+    def faults(self) -> dict[str, str]:
+        """The faults in the next /diagnostics and their counts."""
+        return self.figures("faults")

@@ -1,4 +1,4 @@
-"""tf2_msgs and vision_msgs, which ROS's wheels lack, built from their definitions with the generators that they have.
+"""Messages that ROS's wheels lack, such as tf2_msgs', built from their definitions with the generators they have.
 
 Run as a program it builds them into a folder: the generators, then the compiler, without CMake. That takes 10 seconds.
 """
@@ -20,6 +20,10 @@ import numpy as np
 import pytest
 
 DEFINITIONS = {
+    "bond": {
+        "Status": "std_msgs/Header header\nstring id\nstring instance_id\nbool active\n"
+        "float32 heartbeat_timeout\nfloat32 heartbeat_period\n"
+    },
     "tf2_msgs": {"TFMessage": "geometry_msgs/TransformStamped[] transforms\n"},
     "vision_msgs": {
         "VisionClass": "uint16 class_id\nstring class_name\n",
@@ -53,7 +57,7 @@ def make_importable(cache: Path) -> str:
     if all(importlib.util.find_spec(package) for package in DEFINITIONS):
         return ""
     if why := _obstacle():
-        pytest.skip(f"tf2_msgs and vision_msgs are not installed, and cannot be built: {why}")
+        pytest.skip(f"{', '.join(DEFINITIONS)} are not installed, and cannot be built: {why}")
     release = PREFIX / "share" / "rosidl_generator_py" / "package.xml"
     parts = Path(__file__).read_bytes(), release.read_bytes(), f"{PREFIX} {sys.version}".encode()
     key = hashlib.sha256(b"".join(parts)).hexdigest()[:16]
@@ -62,7 +66,7 @@ def make_importable(cache: Path) -> str:
         with tempfile.TemporaryDirectory(dir=cache) as temporary:
             new = Path(temporary, key)
             built = subprocess.run([sys.executable, __file__, new], capture_output=True, text=True, check=False)
-            assert built.returncode == 0, f"tf2_msgs and vision_msgs could not be built: {built.stdout}{built.stderr}"
+            assert built.returncode == 0, f"the messages could not be built: {built.stdout}{built.stderr}"
             with contextlib.suppress(OSError):  # another process was faster
                 new.rename(folder)
     sys.path.append(str(folder))

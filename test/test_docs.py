@@ -157,7 +157,7 @@ def test_parameters_and_topics_exist(repository):
     for where, match in files:
         assert set(yaml.safe_load(match[0])["/**"]["ros__parameters"]) <= set(BY_NAME), where
     policy = (repository / "config" / "sros2" / "road_seg.xml").read_text()
-    topics = set(re.findall(r"<topic>(?:~/|.*road_seg/)?(\w+)</topic>", policy))
+    topics = set(re.findall(r"<(?:topic|service)>(?:~/|.*road_seg/)?(\w+)</", policy))
     for where, match in code_of_all(r"(?<!\w)/road_seg/(\w+)"):
         assert match[1] in topics, f"{where}: {match[0]}"
 

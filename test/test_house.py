@@ -33,7 +33,7 @@ FLOOR = {room: height for height, floor in enumerate(reversed(FLOORS)) for room 
 MOST_ROOMS = 22
 MAY_NEED_ROS = {"ros", "bags", "demo", "view", "doctor", "benchmark"}
 WITHOUT_TORCH = {"__init__", "postprocess", "ground", "frames", "synthetic", "datasets", "ros", "cli"}
-ROS_PACKAGE = re.compile(r"(rcl|ament_|launch|tf2_|rosbag2_|cv_bridge$).*|.*_(msgs|msgs_py|interfaces)$")
+ROS_PACKAGE = re.compile(r"(rcl|ament_|launch|tf2_|rosbag2_|cv_bridge$|bond$).*|.*_(msgs|msgs_py|srvs|interfaces)$")
 
 
 class Import(NamedTuple):

@@ -27,7 +27,18 @@ from fcn_road_seg.ros.parameters import BY_NAME
 FILES = ["demo", "nav2_demo", "replay", "road_seg"]
 PROFILE = FAST_DDS_PROFILES[fast_dds_version(os.environ)]
 """The variable that names the profile of the installed Fast DDS."""
-MODULES = {"launch", "launch_ros", "ament_index_python", "atexit", "os", "pathlib", "shutil", "tempfile", "yaml"}
+MODULES = {
+    "launch",
+    "launch_ros",
+    "ament_index_python",
+    "atexit",
+    "os",
+    "pathlib",
+    "shutil",
+    "tempfile",
+    "time",
+    "yaml",
+}
 """What a launch file may import: nothing that downloads, evaluates or computes."""
 
 
@@ -160,7 +171,15 @@ def test_every_process_has_the_fast_dds_profile(launch_file):
 def stand_ins(monkeypatch):
     """Stand-ins for launch and launch_ros: a test looks at what a launch file does with them."""
     pytest.importorskip("ament_index_python", reason="ROS 2 is not installed")
-    names = ["actions", "conditions", "event_handlers", "parameter_descriptions", "substitutions"]
+    names = [
+        "actions",
+        "conditions",
+        "event_handlers",
+        "events",
+        "events.process",
+        "parameter_descriptions",
+        "substitutions",
+    ]
     for package in ("launch", "launch_ros"):
         for module in (package, *(f"{package}.{name}" for name in names)):
             monkeypatch.setitem(sys.modules, module, MagicMock())
@@ -177,6 +196,18 @@ def test_the_profile_is_for_the_installed_fast_dds(stand_ins, repository, monkey
     assert [call.args[0] for call in set_variable.call_args_list] == [FAST_DDS_PROFILES[version]]
     for name in (FAST_DDS_PROFILES[version], FAST_DDS_TRANSPORTS):
         assert set_profile(SimpleNamespace(environment={name: "own"})) == []
+
+
+def test_a_node_that_refuses_its_settings_is_not_started_again(stand_ins, repository):
+    ended = runpy.run_path(str(repository / "launch/road_seg.launch.py"))["ended"]
+    running, shutdown = (SimpleNamespace(is_shutdown=state) for state in (False, True))
+    refused = SimpleNamespace(returncode=2, action="the node")
+    assert [ended(SimpleNamespace(returncode=code), running) for code in (1, 0, -11)] == [None] * 3
+    assert ended(refused, shutdown) is None
+    said, stop = ended(refused, running)
+    assert said is sys.modules["launch.actions"].LogInfo.return_value
+    assert stop is sys.modules["launch.actions"].EmitEvent.return_value
+    sys.modules["launch.events"].matches_action.assert_called_once_with("the node")
 
 
 @pytest.mark.parametrize("is_shutdown", [False, True])
@@ -213,6 +244,13 @@ files = [sys.argv[i + 1] for i, word in enumerate(sys.argv) if word == "--params
 texts = [open(file).read() for file in files]
 profiles = {name: value for name, value in os.environ.items() if name.endswith("_DEFAULT_PROFILES_FILE")}
 print(json.dumps([sys.argv, texts, profiles]))
+"""
+DIE_AND_REFUSE = """#!{python}
+from pathlib import Path
+died = Path("died")
+if died.exists(): raise SystemExit(2)
+died.touch()
+raise SystemExit(1)
 """
 INTERRUPT_ALL = """#!{python}
 import os, signal, sys, time
@@ -329,11 +367,11 @@ def test_the_users_own_transports_are_kept(launch, variables, profiles):
 def test_arguments_become_parameters_names_and_remappings(launch):
     arguments = "image:=cam/compressed image_transport:=compressed weights:=w.safetensors device:=cpu autostart:=false"
     names = "namespace:=front name:=seg log_level:=warn rviz:=true use_sim_time:=true respawn:=false"
-    metres = "camera_info:=cam/calibration camera_height:=1.2 own_vehicle_mask:=own.png"
+    metres = "camera_info:=cam/calibration camera_height:=1.2 own_vehicle_mask:=own.png imu:=imu/data odom:=wheel/odom"
     launched = launch("road_seg", *arguments.split(), *names.split(), *metres.split())
     assert launched.code == 0, launched.output
     node, rviz = launched.command("road_seg_node"), launched.command("rviz2")
-    topics = ("image:=cam/compressed", "camera_info:=cam/calibration")
+    topics = ("image:=cam/compressed", "camera_info:=cam/calibration", "imu:=imu/data", "odom:=wheel/odom")
     for part in ("__node:=seg", "__ns:=/front", *topics, "--log-level warn"):
         assert part in node
     parameters = launched.parameters("road_seg_node")
@@ -346,6 +384,15 @@ def test_arguments_become_parameters_names_and_remappings(launch):
     for topic in ("overlay", "points", "grid", "scan", "boundary"):
         assert f"/road_seg/{topic}:=seg/{topic}" in rviz
     assert launched.processes["rviz2"][2] == launched.processes["road_seg_node"][2] != {}
+
+
+def test_a_node_that_dies_is_started_again_until_it_refuses_its_settings(launch):
+    launched = launch("road_seg", node=DIE_AND_REFUSE)
+    assert launched.code == 0, launched.output
+    assert launched.output.count("process started with pid") == 2
+    assert "The node refuses its settings, see above, so it is not started again" in launched.output
+    assert "WARNING" not in launched.output and "Traceback" not in launched.output
+    assert "failed to terminate" not in launched.output
 
 
 def test_the_demo_starts_camera_and_node(launch):

@@ -144,7 +144,8 @@ def test_changelog_rst_is_current_and_one_that_bloom_reads(repository):
 
 def test_package_xml_names_every_ros_package_that_is_imported(repository):
     ros = {"rclpy", "rcl_interfaces", "launch", "launch_ros", "cv_bridge", "ament_index_python"}
-    used = {name for name in imports_of(repository, "fcn_road_seg", "launch") if name in ros or name.endswith("_msgs")}
+    imported = imports_of(repository, "fcn_road_seg", "launch")
+    used = {name for name in imported if name in ros or name.endswith(("_msgs", "_srvs"))}
     assert {"rclpy", "sensor_msgs", "launch_ros", "tf2_msgs"} <= used
     package = ElementTree.parse(repository / "package.xml").getroot()
     assert used <= {depend.text.removesuffix("_py") for depend in package.findall("exec_depend")} - {"sensor_msgs_py"}
@@ -155,7 +156,8 @@ def test_setup_py_declares_every_package_that_is_imported(repository):
         re.split("[>=;]", text)[0] for text in re.findall(r'"([\w.-]+>=[^"]+)"', (repository / "setup.py").read_text())
     }
     imported = imports_of(repository, "fcn_road_seg") - set(sys.stdlib_module_names) - {"fcn_road_seg", "compression"}
-    foreign = {name for name in imported if name not in ROS_MODULES and not name.endswith(("_msgs", "cv_bridge"))}
+    ros = "_msgs", "_srvs", "cv_bridge"
+    foreign = {name for name in imported if name not in ROS_MODULES and not name.endswith(ros)}
     assert {PACKAGES.get(name, name) for name in foreign} <= declared
 
 

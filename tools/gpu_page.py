@@ -48,19 +48,27 @@ def short_table(result: dict) -> str:
 
 
 def main(argv: list[str]) -> int:
-    """Return 0, or 2 if there is no such file, or its figures are a CPU's."""
+    """Return 0, or 2 if there is no such file, its figures are a CPU's, or docs/performance.md has lost its marks."""
     if len(argv) != 1:
         print(__doc__, file=sys.stderr)
         return 2
     try:
         result = json.loads(Path(argv[0]).read_text())
+        rehearsed, page = "GPU" not in result["machine"], gpu_page(result)
     except (OSError, ValueError) as error:
         print(f"gpu_page.py: cannot read {argv[0]} ({error}): give the gpu.json of test/gpu/check.sh", file=sys.stderr)
         return 2
-    if "GPU" not in result["machine"]:
+    except (LookupError, TypeError, AttributeError):
+        print(f"gpu_page.py: {argv[0]} is JSON, but not the gpu.json of test/gpu/check.sh", file=sys.stderr)
+        return 2
+    if rehearsed:
         print(f"gpu_page.py: {argv[0]} is of a rehearsal without a GPU, and is not for the docs", file=sys.stderr)
         return 2
-    PAGE.write_text(with_page(PAGE.read_text(), gpu_page(result)))
+    text = PAGE.read_text()
+    if BEGIN not in text or END not in text:
+        print(f"gpu_page.py: {PAGE} has lost the lines {BEGIN} and {END}: put them back", file=sys.stderr)
+        return 2
+    PAGE.write_text(with_page(text, page))
     return 0
 
 

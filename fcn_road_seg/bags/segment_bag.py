@@ -28,7 +28,7 @@ from fcn_road_seg.bags.writer import add_connection, check_out, new_bag, offered
 from fcn_road_seg.errors import DeviceLostError, UserError
 from fcn_road_seg.files.input import visible
 from fcn_road_seg.frames.bit_depth import BitDepth
-from fcn_road_seg.frames.image_message import compressed_to_rgb, fill_image, image_to_rgb
+from fcn_road_seg.frames.image_message import compressed_to_rgb, fill_compressed, fill_image, image_to_rgb
 from fcn_road_seg.frames.video import VideoWriter
 from fcn_road_seg.postprocess.overlay import ALPHA, overlay
 from fcn_road_seg.postprocess.small_regions import without_small_regions
@@ -228,15 +228,15 @@ class Outputs:
         message: Any
         for kind, connection in self._connections.items():
             if kind == "overlay/compressed":
-                jpeg = cv2.imencode(".jpg", tinted[:, :, ::-1], (cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY))[1]
-                message = self._store.types[COMPRESSED](header, "bgr8; jpeg compressed bgr8", jpeg.ravel())
+                message = self._store.types[COMPRESSED](header, "", b"")
+                fill_compressed(message, tinted[:, :, ::-1], JPEG_QUALITY)
             else:
                 message = self._store.types[IMAGE](header, 0, 0, "", 0, 0, b"")
                 if kind == "overlay":
                     fill_image(message, tinted[:, :, ::-1], "bgr8")
                 else:
                     fill_image(message, mask if kind == "mask" else probability, "mono8")
-                message.data = np.frombuffer(message.data, np.uint8)  # the form that rosbags serialises
+            message.data = np.frombuffer(message.data, np.uint8)  # the form that rosbags serialises
             self._writer.write(connection, stamp, self._store.serialize_cdr(message, connection.msgtype))
 
 

@@ -80,8 +80,9 @@ def run(args: argparse.Namespace) -> int:
         raise UserError(f"--frames is {args.frames}, but must be at least 0")
 
     from rich.console import Console
-    from rich.progress import Progress, track
+    from rich.progress import track
 
+    from fcn_road_seg.cli.late_progress import LateProgress
     from fcn_road_seg.datasets.drive import open_drive
     from fcn_road_seg.demo.run import run_drive
     from fcn_road_seg.demo.summary import figures, write_pictures
@@ -106,7 +107,8 @@ def run(args: argparse.Namespace) -> int:
     parameters = {name: value for name, value in parameters.items() if value != ""}  # ROS takes no empty value
     console = Console(stderr=True)
     with tempfile.TemporaryDirectory(prefix="road_seg_demo_") as folder:
-        with Progress(console=console, refresh_per_second=4) as bar:
+        with LateProgress(console=console, refresh_per_second=4) as bar:
+            bar.start()
             preparing = bar.add_task("preparing", total=drive.count)
             driving = bar.add_task("driving", total=drive.count, start=False)
 
@@ -124,7 +126,8 @@ def run(args: argparse.Namespace) -> int:
                 advance,
             )
             bar.update(driving, total=len(recording.stamps))
-        with Progress(console=console, refresh_per_second=4) as bar:
+        with LateProgress(console=console, refresh_per_second=4) as bar:
+            bar.start()
             task = bar.add_task("comparing", total=sum(latency is not None for latency in recording.latencies))
 
             def segment(frame: "np.ndarray") -> "np.ndarray":

@@ -2,6 +2,8 @@
 
 from rich.progress import Progress
 
+from fcn_road_seg.cli.interrupt import uninterrupted
+
 
 class LateProgress(Progress):
     """rich's bar; `start` shows it, once, when the input is known to be good."""
@@ -9,7 +11,13 @@ class LateProgress(Progress):
     def __enter__(self) -> "LateProgress":
         return self
 
+    def start(self) -> None:
+        """Show it."""
+        with uninterrupted():
+            super().start()
+
     def stop(self) -> None:
         """Stop showing it, if it was ever shown."""
         if self.live.is_started:
-            super().stop()
+            with uninterrupted():
+                super().stop()

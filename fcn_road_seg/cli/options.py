@@ -8,7 +8,6 @@ import re
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import fields, replace
-from operator import length_hint
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -237,11 +236,9 @@ def progress(items: Iterable, description: str) -> Iterator:
     columns = TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(show_speed=True)
     left, hidden = TimeRemainingColumn(elapsed_when_finished=True), os.environ.get("RANK", "0") != "0"
     with LateProgress(*columns, left, console=Console(stderr=True), disable=hidden) as bar:
-        task = bar.add_task(description, total=length_hint(items) or None)
-        for item in items:
+        for item in bar.track(items, description=description):
             yield item
             bar.start()
-            bar.advance(task)
 
 
 def check_node_name(name: str) -> None:

@@ -64,7 +64,7 @@ def examine(graph: "Graph", name: str = "road_seg", image: str = "", seconds: fl
     if camera:
         yield from check_frames(topic, frames, seconds)
     if mask and camera:
-        yield from check_masks(mask, streams[mask], frames)
+        yield from check_masks(node or "", mask, streams[mask], frames, statuses)
     if node:
         yield from check_diagnostics(node, statuses, expected=bool(active))
 

@@ -9,7 +9,8 @@ from typing import Any
 from fcn_road_seg.doctor.finding import Finding, error, ok, warning
 from fcn_road_seg.doctor.ros_settings import profile_setting
 from fcn_road_seg.frames import image_message
-from fcn_road_seg.ros.remedies import has_ros2
+from fcn_road_seg.ros.frame_statistics import MAX_FPS, PAUSED, RESTS
+from fcn_road_seg.ros.remedies import has_ros2, resume
 
 LATE = 0.2
 """Age of a frame on arrival, in seconds, that causes a warning."""
@@ -136,21 +137,35 @@ def _check_losses(stamps: list[int]) -> Iterator[Finding]:
     yield warning("losses", f"{missing} of {sent} frames are missing, judging by gaps between stamps.", advice)
 
 
-def check_masks(topic: str, masks: Stream, frames: Stream) -> Iterator[Finding]:
-    """Check the node's masks."""
+def check_masks(
+    node: str, topic: str, masks: Stream, frames: Stream, statuses: list[tuple[str, int, str]]
+) -> Iterator[Finding]:
+    """Check the masks of a node; the other arguments are as in `check_diagnostics`."""
     text = f"{len(masks.stamps)} masks for {len(frames.stamps)} frames on {topic}"
     if not masks.stamps:
-        if frames.stamps:
+        if frames.stamps and rest(node, statuses) == RESTS[PAUSED]:
+            yield error(
+                "masks", f"No masks were received on {topic}, because {node} is paused.", f"resume it: {resume(node)}"
+            )
+        elif frames.stamps:
             advice = "check the node's log, which names every frame that it drops; if it is silent, restart the node"
             yield error("masks", f"No masks were received on {topic}, although frames were.", advice)
         return
     if any(masks.stamps):
         text += f", {1000 * masks.age():.0f} ms after the frames' stamps (median)"
-    if len(masks.stamps) < ANSWERED * len(frames.stamps):
+    few = len(masks.stamps) < ANSWERED * len(frames.stamps)
+    limited = any(name == f"{node}: frames" and level == 0 and MAX_FPS in message for name, level, message in statuses)
+    if few and not limited:
         advice = "use a GPU (device), a smaller network_width, a lower precision, or a lower camera rate"
         yield warning("masks", f"{text}: the node is slower than the camera.", advice)
     else:
-        yield ok("masks", f"{text}.")
+        yield ok("masks", f"{text}{' (the parameter max_fps limits them)' if few else ''}.")
+
+
+def rest(node: str, statuses: list[tuple[str, int, str]]) -> str:
+    """Why a node segments no frames on purpose, such as "idle: nobody listens"; empty if it does."""
+    said = {message for name, _, message in statuses if name == f"{node}: road"}
+    return next((sentence for sentence in RESTS.values() if said == {sentence}), "")
 
 
 def check_diagnostics(node: str, statuses: list[tuple[str, int, str]], expected: bool) -> Iterator[Finding]:
@@ -182,4 +197,5 @@ def check_diagnostics(node: str, statuses: list[tuple[str, int, str]], expected:
         stands = "is" if len(stale) == 1 else "are"
         yield warning("diagnostics", f"{', '.join(stale)} {stands} stale: {worst[stale[0]][1]}.", advice)
     if levels == {0}:
-        yield ok("diagnostics", f"{node} publishes {len(worst)} statuses on /diagnostics, all OK.")
+        resting = f"; it is {sentence}" if (sentence := rest(node, statuses)) else ""
+        yield ok("diagnostics", f"{node} publishes {len(worst)} statuses on /diagnostics, all OK{resting}.")

@@ -259,7 +259,30 @@ def fill_image(message: Any, pixels: np.ndarray, encoding: str) -> Any:
     message.encoding = encoding
     message.is_bigendian = 0
     message.step = message.width * channels
-    data = array("B")  # rclpy uses this type directly, and checks every element of any other
-    data.frombytes(np.ascontiguousarray(pixels).data.cast("B"))
-    message.data = data
+    message.data = _array(pixels)
     return message
+
+
+def fill_compressed(message: Any, pixels: np.ndarray, jpeg_quality: int | None = None) -> Any:
+    """Compress an image into a compressed image message, as image_transport does, without changing its header.
+
+    Args:
+        message: a sensor_msgs/CompressedImage, or any object with its fields.
+        pixels: (height, width) uint8, which is mono8, or (height, width, 3) uint8, which is bgr8.
+        jpeg_quality: 1..100 for a JPEG; None for a PNG, which loses nothing.
+
+    Returns:
+        The same message, with the ``format`` that image_transport's publisher gives it and its subscriber reads.
+    """
+    suffix, options = (".png", ()) if jpeg_quality is None else (".jpg", (cv2.IMWRITE_JPEG_QUALITY, jpeg_quality))
+    encoding, coded = ("mono8", "") if pixels.ndim == 2 else ("bgr8", "bgr8")
+    message.format = f"{encoding}; {'png' if jpeg_quality is None else 'jpeg'} compressed {coded}"
+    message.data = _array(cv2.imencode(suffix, pixels, options)[1])
+    return message
+
+
+def _array(content: np.ndarray) -> array:
+    """Bytes as rclpy's own type, of which it does not check every element."""
+    data = array("B")
+    data.frombytes(np.ascontiguousarray(content).data.cast("B"))
+    return data

@@ -9,6 +9,7 @@ from fcn_road_seg.ground.boundary import Boundary, RoadBoundary
 from fcn_road_seg.ground.camera_model import CameraModel
 from fcn_road_seg.ground.grid import GRID_MODES, RoadGrid
 from fcn_road_seg.ground.ground_error import GroundError
+from fcn_road_seg.ground.level_view import LevelView, tilt
 from fcn_road_seg.ground.plane import GroundPlane
 from fcn_road_seg.ground.points import FIELDS, POINT_STEP, PointCloud
 from fcn_road_seg.ground.scan import RoadScan
@@ -23,8 +24,10 @@ __all__ = [
     "GroundError",
     "GroundPlane",
     "GroundTables",
+    "LevelView",
     "PointCloud",
     "RoadBoundary",
     "RoadGrid",
     "RoadScan",
+    "tilt",
 ]

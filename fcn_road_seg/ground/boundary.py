@@ -76,11 +76,12 @@ class RoadBoundary:
         self._gaps = np.maximum(min_gap / np.maximum(pixel, 1e-9), 0).tolist()
         self._ahead = np.nanargmin(np.abs(np.where(self._known, xy[..., 1], np.nan)), axis=1).tolist()
 
-    def __call__(self, mask: np.ndarray) -> Boundary | None:
+    def __call__(self, mask: np.ndarray, unseen: np.ndarray | None = None) -> Boundary | None:
         """Find the edges in a frame.
 
         Args:
             mask: uint8 height x width, 0 = not road.
+            unseen: bool height x width, pixels of which this frame knows nothing; None if there are none.
 
         Returns:
             The edges; None if there is no road.
@@ -89,8 +90,9 @@ class RoadBoundary:
             GroundError: the mask has another size or type.
         """
         self._check(mask)
+        known = self._known if unseen is None else self._known & ~unseen[self._rows]
         road = np.zeros((len(self._rows), mask.shape[1] + 2), np.int8)
-        np.logical_and(mask[self._rows], self._known, out=road[:, 1:-1].view(bool))
+        np.logical_and(mask[self._rows], known, out=road[:, 1:-1].view(bool))
         change = np.diff(road, axis=1)
         row, first = np.nonzero(change == 1)
         bounds = np.searchsorted(row, np.arange(len(self._rows) + 1)).tolist()
@@ -111,10 +113,8 @@ class RoadBoundary:
         if not found:
             return None
         k, left, right = np.array(found).T
-        seen_left = np.where(left > 0, self._known[k, np.maximum(left - 1, 0)], False)
-        seen_right = np.where(
-            right < mask.shape[1] - 1, self._known[k, np.minimum(right + 1, mask.shape[1] - 1)], False
-        )
+        seen_left = np.where(left > 0, known[k, np.maximum(left - 1, 0)], False)
+        seen_right = np.where(right < mask.shape[1] - 1, known[k, np.minimum(right + 1, mask.shape[1] - 1)], False)
         return Boundary(
             self._left_edge[k, left], self._right_edge[k, right], seen_left, seen_right, self._rows[k], left, right
         )

@@ -123,22 +123,23 @@ class CameraModel:
         return model
 
     def rays(self) -> np.ndarray:
-        """The direction of each pixel in the optical frame, float64 height x width x 3, as in `directions`."""
+        """The direction of each pixel in the optical frame, float64 height x width x 3, as in `rays_of`."""
         u, v = np.meshgrid(np.arange(self.width, dtype=np.float64), np.arange(self.height, dtype=np.float64))
-        return self.directions(np.stack([u, v], -1).reshape(-1, 2)).reshape(self.height, self.width, 3)
+        return self.rays_of(np.stack([u, v], -1))
 
-    def directions(self, pixels: np.ndarray) -> np.ndarray:
-        """The directions of pixels, float64 N x 2, in the optical frame, float64 N x 3, of any length.
+    def rays_of(self, pixels: np.ndarray) -> np.ndarray:
+        """The directions of pixels, float64 ... x 2, column and row, in the optical frame: float64 ... x 3, any length.
 
         NaN where the distortion model cannot be inverted to 0.1 pixel, and at 90 degrees or more from the axis.
         """
+        flat = pixels.reshape(-1, 1, 2)
         if not self.distortion.size:
-            homogeneous = np.concatenate([pixels, np.ones((len(pixels), 1))], 1)
+            homogeneous = np.concatenate([flat[:, 0], np.ones((len(flat), 1))], 1)
             directions = homogeneous @ np.linalg.inv(self.intrinsics).T
         else:
-            flat = self._invertible(pixels[:, None]) if len(pixels) else pixels
-            directions = np.concatenate([flat, np.ones((len(flat), 1))], 1)
-        return directions @ self.rotation.T
+            undistorted = self._invertible(flat) if len(flat) else flat[:, 0]
+            directions = np.concatenate([undistorted, np.ones((len(undistorted), 1))], 1)
+        return (directions @ self.rotation.T).reshape(*pixels.shape[:-1], 3)
 
     def _fault_of_distortion(self) -> str:
         """Why the coefficients are absurd; empty if they are not. Tested on a few pixels of the image."""

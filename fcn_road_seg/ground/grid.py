@@ -88,16 +88,17 @@ class RoadGrid:
 
     def probability(self, probability: np.ndarray) -> np.ndarray:
         """Mean P(road) x 255 of each cell, float64 rows x columns, NaN where unknown; arguments as in `__call__`."""
-        mean = self._mean(probability)
-        mean[self._unknown] = np.nan
+        mean, unknown = self._mean(probability)
+        mean[unknown] = np.nan
         return mean.reshape(self.shape)
 
-    def __call__(self, probability: np.ndarray, threshold: float = 0.5) -> np.ndarray:
+    def __call__(self, probability: np.ndarray, threshold: float = 0.5, unseen: np.ndarray | None = None) -> np.ndarray:
         """The cells of a frame.
 
         Args:
             probability: P(road) x 255, uint8 height x width, of the tables' size.
             threshold: P(road), 0..1, from which the mean of a cell counts as road; "probability" ignores it.
+            unseen: bool height x width, pixels of which this frame knows nothing; None if there are none.
 
         Returns:
             int8 rows x columns, C-contiguous: 0 (road) to 100 (not road), -1 unknown.
@@ -105,22 +106,27 @@ class RoadGrid:
         Raises:
             GroundError: `probability` has another size or type.
         """
-        mean = self._mean(probability)
+        mean, unknown = self._mean(probability, unseen)
         if self.mode == "binary":
             cells = (mean < threshold_level(threshold)).view(np.int8) * np.int8(OCCUPIED)
         else:
             mean *= -OCCUPIED / 255
             mean += OCCUPIED
             cells = np.rint(mean, out=mean).astype(np.int8)
-        cells[self._unknown] = UNKNOWN
+        cells[unknown] = UNKNOWN
         return cells.reshape(self.shape)
 
-    def _mean(self, probability: np.ndarray) -> np.ndarray:
+    def _mean(self, probability: np.ndarray, unseen: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """The mean of each cell's pixels that this frame shows, float64, and which cells have none, bool."""
         self._check(probability)
-        values = probability.reshape(-1).take(self._pixels)
+        values, share, unknown = probability.reshape(-1).take(self._pixels), self._share, self._unknown
+        if unseen is not None:
+            shown = ~unseen.reshape(-1).take(self._pixels)
+            count = np.bincount(self._cells, weights=shown, minlength=self._share.size)
+            values, share, unknown = values * shown, 1 / np.maximum(count, 1), count == 0
         mean: np.ndarray = np.bincount(self._cells, weights=values, minlength=self._share.size)
-        mean *= self._share
-        return mean
+        mean *= share
+        return mean, unknown
 
 
 def _thin_out(limit: int, pixels: np.ndarray, cells: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

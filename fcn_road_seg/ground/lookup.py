@@ -13,6 +13,7 @@ from fcn_road_seg.ground import (
     GroundError,
     GroundPlane,
     GroundTables,
+    LevelView,
     PointCloud,
     RoadBoundary,
     RoadGrid,
@@ -38,13 +39,16 @@ class MapOptions:
     scan_angle_increment: float
     scan_min_obstacle: float
     max_camera_height: float
+    attitude: str
+    """Whether the vehicle's attitude is known, and from what; not "none" prepares a `LevelView`."""
 
 
 class GroundMaps:
     """The lookup tables and outputs of one camera and plane; the arguments are those of `GroundTables`.
 
     Attributes:
-        tables, cloud, grid, scan, boundary: see `fcn_road_seg.ground`.
+        tables, cloud, grid, scan, boundary, view: see `fcn_road_seg.ground`; view, a `LevelView`, is None without an
+            attitude.
         nearest: distance on the road from the point below the camera to the nearest point that it sees, metres.
         seconds: how long the computation took.
 
@@ -63,6 +67,7 @@ class GroundMaps:
         )
         self.scan = RoadScan(self.tables, options.scan_angle_increment, options.scan_min_obstacle)
         self.boundary = RoadBoundary(self.tables)
+        self.view = None if options.attitude == "none" else LevelView(self.tables, options.bottom_margin, hidden)
         away = self.tables.xy - self.tables.origin[:2]
         self.nearest = float(np.sqrt(np.nanmin(np.square(away).sum(-1))))
         self.seconds = time.perf_counter() - began

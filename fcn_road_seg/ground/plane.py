@@ -85,13 +85,8 @@ class GroundPlane:
         length = np.linalg.norm(quaternion)
         if quaternion.shape != (4,) or not abs(length - 1) < 0.1:
             raise GroundError(f"{_TRANSFORM} has a quaternion of length {length:.3g}, not 1")
-        x, y, z_, w = quaternion / length
         matrix = np.eye(4)
-        matrix[:3, :3] = [
-            [1 - 2 * (y * y + z_ * z_), 2 * (x * y - z_ * w), 2 * (x * z_ + y * w)],
-            [2 * (x * y + z_ * w), 1 - 2 * (x * x + z_ * z_), 2 * (y * z_ - x * w)],
-            [2 * (x * z_ - y * w), 2 * (y * z_ + x * w), 1 - 2 * (x * x + y * y)],
-        ]
+        matrix[:3, :3] = rotation_matrix(quaternion / length)
         matrix[:3, 3] = translation
         return cls.from_transform(matrix, z)
 
@@ -102,3 +97,15 @@ class GroundPlane:
     def to_optical(self, points: np.ndarray) -> np.ndarray:
         """Transform points of the ground frame, ... x 3, into the optical frame, ... x 3, metres."""
         return (points - self.translation) @ self.rotation
+
+
+def rotation_matrix(quaternion: np.ndarray) -> np.ndarray:
+    """The rotation, float64 3 x 3, of a quaternion x y z w of length 1."""
+    x, y, z, w = quaternion
+    return np.array(
+        [
+            [1 - 2 * (y * y + z * z), 2 * (x * y - z * w), 2 * (x * z + y * w)],
+            [2 * (x * y + z * w), 1 - 2 * (x * x + z * z), 2 * (y * z - x * w)],
+            [2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y)],
+        ]
+    )

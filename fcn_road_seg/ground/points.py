@@ -15,7 +15,7 @@ POINT_STEP = 16
 
 
 class PointCloud:
-    """A cloud with fixed points and changing labels, of the image's width and height; is_dense is false.
+    """A cloud of the image's width and height, whose labels change with each frame; is_dense is false.
 
     Args:
         points: float32 height x width x 3, metres, NaN for pixels without a point: `GroundTables.optical_points` or
@@ -28,9 +28,13 @@ class PointCloud:
     def __init__(self, points: np.ndarray):
         self.height, self.width = points.shape[:2]
         self.data = array("B", bytes(self.height * self.width * POINT_STEP))
-        view = np.frombuffer(self.data, np.uint8).reshape(self.height, self.width, POINT_STEP)
-        view[..., :12] = np.ascontiguousarray(points, "<f4").view(np.uint8)
+        self._points = np.frombuffer(self.data, "<f4").reshape(self.height, self.width, POINT_STEP // 4)[..., :3]
+        self.move(points)
         self._classes = np.frombuffer(self.data, "<u2").reshape(self.height, self.width, POINT_STEP // 2)[..., 6]
+
+    def move(self, points: np.ndarray) -> None:
+        """Replace the points by others of the same shape and type."""
+        self._points[:] = points
 
     def __call__(self, labels: np.ndarray, confidence: np.ndarray) -> array:
         """Write a frame's labels and confidence, both uint8 height x width, into `data`, and return it.

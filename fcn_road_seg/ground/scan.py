@@ -77,11 +77,12 @@ class RoadScan:
         self._lengths = (self._ends - np.arange(len(ranges))).astype(np.int32)
         self._counts = np.zeros((len(bearings), len(ranges) + 1), np.int32)
 
-    def __call__(self, mask: np.ndarray) -> np.ndarray:
+    def __call__(self, mask: np.ndarray, unseen: np.ndarray | None = None) -> np.ndarray:
         """Ranges of a frame.
 
         Args:
             mask: uint8 height x width, 0 = not road.
+            unseen: bool height x width, pixels of which this frame knows nothing; None if there are none.
 
         Returns:
             float32, one range in metres per bearing from `angle_min` on, counter-clockwise.
@@ -91,12 +92,16 @@ class RoadScan:
         """
         self._check(mask)
         blocked = mask.reshape(-1).take(self._pixels) == 0
+        hidden, clear = self._unseen, self._clear
+        if unseen is not None:
+            hidden = hidden | unseen.reshape(-1).take(self._pixels)
+            clear = np.where(hidden.all(1), np.float32(np.nan), clear)
         # An obstacle may extend beyond the view, but it must begin within it.
-        np.cumsum(blocked | self._unseen, axis=1, out=self._counts[:, 1:])
+        np.cumsum(blocked | hidden, axis=1, out=self._counts[:, 1:])
         obstacle = self._counts[:, self._ends] - self._counts[:, :-1] == self._lengths
-        obstacle &= blocked & ~self._unseen
+        obstacle &= blocked & ~hidden
         first = obstacle.argmax(1)
-        return np.where(obstacle[np.arange(len(first)), first], self._edges[first], self._clear)
+        return np.where(obstacle[np.arange(len(first)), first], self._edges[first], clear)
 
 
 def _ranges(tables: GroundTables, near: float, far: float) -> np.ndarray:

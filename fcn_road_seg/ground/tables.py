@@ -86,17 +86,19 @@ class GroundTables:
         distance = np.hypot(*np.moveaxis(xy - self.origin[:2], -1, 0))
         return xy, reach, (reach > 0) & (distance <= self.max_range)
 
-    def road_points(self, pixels: np.ndarray) -> np.ndarray:
+    def road_points(self, pixels: np.ndarray, tilt: np.ndarray | None = None) -> np.ndarray:
         """The points of the road that pixels see, in the ground frame, metres; in the margin and on the vehicle too.
 
         Args:
             pixels: float64 N x 2, column and row, which need not be whole.
+            tilt: of the vehicle against the road, see `fcn_road_seg.ground.tilt`; None if it stands as the road lies.
 
         Returns:
             float64 N x 3; NaN on and above the horizon, beyond `max_range` and where the camera model has no ray.
         """
+        rotation = self.plane.rotation if tilt is None else tilt @ self.plane.rotation
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-            xy, _, known = self._on_road(self.camera.directions(pixels) @ self.plane.rotation.T)
+            xy, _, known = self._on_road(self.camera.rays_of(pixels) @ rotation.T)
         points = np.concatenate([xy, np.full((len(xy), 1), self.plane.z)], 1)
         points[~known] = np.nan
         return points

@@ -4,20 +4,11 @@ from collections import deque
 from typing import Any
 
 from rclpy.node import Node
-from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
-from rclpy.qos_overriding_options import QoSOverridingOptions
 from rclpy.subscription import Subscription
 from sensor_msgs.msg import CameraInfo
 
 from fcn_road_seg.ground import CameraModel, GroundError
-from fcn_road_seg.ros.qos import (
-    OVERRIDABLE,
-    SubscriptionEventCallbacks,
-    clash_reporter,
-    other_types,
-    topics_of_type,
-    type_name,
-)
+from fcn_road_seg.ros.qos import create_overridable_subscription, other_types, topics_of_type, type_name
 from fcn_road_seg.ros.remedies import rename
 
 TOPIC = "camera_info"
@@ -48,18 +39,8 @@ class CameraInfoSubscription:
 
     def start(self) -> None:
         """Subscribe, unless already subscribed."""
-        if self._subscription is not None:
-            return
-        report = clash_reporter(self._node, self.topic, lambda: subscription.qos_profile, "subscription")
-        subscription = self._node.create_subscription(
-            CameraInfo,
-            TOPIC,
-            self._on_info,
-            QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=1, reliability=ReliabilityPolicy.BEST_EFFORT),
-            qos_overriding_options=QoSOverridingOptions(policy_kinds=OVERRIDABLE),
-            event_callbacks=SubscriptionEventCallbacks(incompatible_qos=report),
-        )
-        self._subscription = subscription
+        if self._subscription is None:
+            self._subscription = create_overridable_subscription(self._node, CameraInfo, TOPIC, self._on_info)
 
     def _on_info(self, message: CameraInfo) -> None:
         self._kept.append(message)
@@ -83,8 +64,8 @@ class CameraInfoSubscription:
             GroundError: those that arrived are for images of another size, or the topic has another type.
         """
         if not self._kept:
-            if others := other_types(self._node, self.topic, CameraInfo):
-                raise GroundError(f"{self._published_as(others[0])}: {self._remedy()}")
+            if wrong := self._wrong_type():
+                raise GroundError(wrong)
             remedy = "" if self._node.count_publishers(self.topic) else f": {self._remedy()}"
             raise NotYetError(f"no camera_info has arrived on {self.topic}{remedy}")
         candidates = [info for info in self._kept if info.header.stamp == header.stamp] or list(self._kept)
@@ -99,12 +80,15 @@ class CameraInfoSubscription:
 
     def missing(self) -> str:
         """That nobody publishes the calibration, and what to do, in a sentence; empty if somebody does."""
-        if others := other_types(self._node, self.topic, CameraInfo):
-            return f"{self._published_as(others[0])}: {self._remedy()}"
+        if wrong := self._wrong_type():
+            return wrong
         return "" if self._node.count_publishers(self.topic) else f"nobody publishes {self.topic}: {self._remedy()}"
 
-    def _published_as(self, other: str) -> str:
-        return f"{self.topic} is published as {other}, not as {type_name(CameraInfo)}"
+    def _wrong_type(self) -> str:
+        others = other_types(self._node, self.topic, CameraInfo)
+        if not others:
+            return ""
+        return f"{self.topic} is published as {others[0]}, not as {type_name(CameraInfo)}: {self._remedy()}"
 
     def _remedy(self) -> str:
         elsewhere = topics_of_type(self._node, type_name(CameraInfo))

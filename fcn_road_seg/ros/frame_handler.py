@@ -16,8 +16,9 @@ from fcn_road_seg.postprocess.out_of_domain import alarm, look
 from fcn_road_seg.postprocess.small_regions import without_small_regions
 from fcn_road_seg.postprocess.temporal_filter import TemporalFilter
 from fcn_road_seg.postprocess.threshold import threshold_mask
+from fcn_road_seg.ros.demand import Demand
 from fcn_road_seg.ros.fault_log import FaultLog
-from fcn_road_seg.ros.frame_statistics import FrameStatistics
+from fcn_road_seg.ros.frame_statistics import RESTS, FrameStatistics
 from fcn_road_seg.ros.instance_detection import InstanceDetection
 from fcn_road_seg.ros.parameters import NodeParameters
 from fcn_road_seg.ros.segmented_frame import SegmentedFrame, age, nanoseconds
@@ -41,6 +42,9 @@ class Outputs(Protocol):
     def publish(self, frame: SegmentedFrame) -> None:
         """Publish those that are subscribed to."""
 
+    def stop(self) -> None:
+        """Release what they need only while frames are segmented."""
+
 
 class FrameHandler:
     """Publishes a mask for each image; a frame gets its own mask or none.
@@ -49,6 +53,7 @@ class FrameHandler:
         mask_publisher: of ~/mask.
         outputs: published after the mask.
         detection: finds the instances that are cut out of the road, if they are.
+        demand: decides which frames are segmented.
         statistics: counts the frames.
         faults: records unexpected exceptions.
     """
@@ -59,6 +64,7 @@ class FrameHandler:
         mask_publisher: Publisher,
         outputs: tuple[Outputs, ...],
         detection: InstanceDetection,
+        demand: Demand,
         statistics: FrameStatistics,
         faults: FaultLog,
     ):
@@ -66,6 +72,7 @@ class FrameHandler:
         self._mask_publisher = mask_publisher
         self._outputs = outputs
         self._detection = detection
+        self._demand = demand
         self._statistics = statistics
         self._faults = faults
         self._temporal_filter = TemporalFilter()
@@ -74,13 +81,14 @@ class FrameHandler:
     def restart(self) -> None:
         """Forget past frames."""
         self._bit_depth = BitDepth(self._node.get_logger().info)
+        self._demand.restart()
         self._statistics.restart()
         self._temporal_filter.reset()
 
     def handle(
         self, message: Image | CompressedImage, info: dict, segmenter: "RoadSegmenter", parameters: NodeParameters
     ) -> None:
-        """Publish the mask of an image and the other outputs, or drop the image and count it.
+        """Publish the mask of an image and the other outputs, or pass the image over or drop it, and count it.
 
         Args:
             info: rclpy's MessageInfo; empty in ROS 2 Humble.
@@ -109,6 +117,8 @@ class FrameHandler:
         header = message.header
         stamp = nanoseconds(header.stamp)
         self._count(stamp, info)
+        if reason := self._demand.refusal(parameters):
+            return self._pass_over(reason)
         clock = self._node.get_clock()
         age_at_arrival = age(clock, stamp)
         limit = parameters.max_age_ms
@@ -156,6 +166,12 @@ class FrameHandler:
         # Without the publisher's id (before ROS 2 Kilted) the sequence numbers of two cameras would be mixed up.
         sequence = None if publisher is None else info.get("publication_sequence_number")
         self._statistics.arrived(stamp, repr(publisher), sequence)
+
+    def _pass_over(self, reason: str) -> None:
+        self._statistics.pass_over(reason)
+        if reason in RESTS:
+            for outputs in self._outputs:
+                outputs.stop()
 
     def _drop(self, reason: str, why: str) -> None:
         count = self._statistics.drop(reason, why)

@@ -3,7 +3,7 @@
 import itertools
 import time
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from statistics import median
 from typing import Any, NamedTuple, TypeVar
 
@@ -14,6 +14,7 @@ from fcn_road_seg.ros.diagnostics import ERROR, OK, STALE, WARN, Report
 T = TypeVar("T")
 
 WINDOW = 10.0  # seconds that rates and percentiles cover
+LONGEST_WINDOW = 600.0  # ... at most, with a low max_fps
 NO_IMAGE = 2.0  # seconds without an image that are worth a warning; the details of a mask that is older are stale
 STALE_AFTER = 10.0  # ... and after which the statistics are out of date
 JUMP = 0.25  # of the image: a larger change of the road from one mask to the next is a warning
@@ -23,6 +24,9 @@ LATE_SHARE = 0.05  # of the masks may break the age bound
 NO_MASK = "unknown until the next mask"
 ALARM_WINDOW = NO_IMAGE  # seconds; a warning if more than half of their frames look wrong
 MISSED_SHARE = 0.2  # of the frames may be replaced by newer ones; more is a warning
+IDLE, PAUSED, MAX_FPS = "idle", "paused", "max_fps"  # why frames are passed over
+RESTS = {IDLE: "idle: nobody listens", PAUSED: "paused: ~/enable was called with false"}
+"""By the reason for which all frames are passed over: what each status of them says, as OK."""
 
 
 class Answer(NamedTuple):
@@ -37,7 +41,7 @@ class Answer(NamedTuple):
 
 
 class FrameStatistics:
-    """Counts frames, answers and drops, and keeps details of the last `WINDOW` seconds.
+    """Counts frames, answers, drops and frames passed over, and keeps details of the last `WINDOW` seconds.
 
     Args:
         clock: returns seconds that never go back.
@@ -46,6 +50,7 @@ class FrameStatistics:
     def __init__(self, clock: Callable[[], float] = time.monotonic):
         self._clock = clock
         self.dropped: Counter[str] = Counter()
+        self.passed_over: Counter[str] = Counter()
         self.skipped = 0
         self.went_back = 0
         self.last_stamp = 0
@@ -56,6 +61,8 @@ class FrameStatistics:
         self._started = self._last_event = clock()
         self._arrivals: deque[tuple[float, int]] = deque()  # when, frames sent since the one before
         self._drops: deque[float] = deque()
+        self._passes: deque[float] = deque()
+        self._rest = ""  # why the last frame was passed over, if all are
         self._answers: deque[Answer] = deque()
         self._sequence: dict[Any, int] = {}
 
@@ -63,7 +70,8 @@ class FrameStatistics:
         """Forget details of the past, when the node begins to listen. The totals stay."""
         self._started = self._last_event = self._clock()
         self._image_arrived = self._road_seen = False
-        for recent in (self._arrivals, self._drops, self._answers, self._sequence):
+        self._rest = ""
+        for recent in (self._arrivals, self._drops, self._passes, self._answers, self._sequence):
             recent.clear()
 
     def arrived(self, stamp: int, publisher: Any, sequence: int | None) -> None:
@@ -85,9 +93,16 @@ class FrameStatistics:
         self._image_arrived, self._last_event = True, self._clock()
         self._arrivals.append((self._last_event, 1 + skipped))
 
+    def pass_over(self, reason: str) -> None:
+        """A frame was not worth the work: `IDLE`, `PAUSED` or `MAX_FPS`."""
+        self.passed_over[reason] += 1
+        self._passes.append(self._last_event)
+        self._rest = RESTS.get(reason, "")
+
     def drop(self, reason: str, sentence: str) -> int:
         """A frame was dropped; returns the number of frames dropped so far."""
         self.dropped[reason] += 1
+        self._rest = ""
         self.last_drop = sentence
         self._last_event = self._clock()
         self._drops.append(self._last_event)
@@ -103,30 +118,42 @@ class FrameStatistics:
     ) -> None:
         """A mask was published."""
         self._answered += 1
+        self._rest = ""
         self._last_event = self._clock()
         self._answers.append(Answer(self._last_event, seconds, age_at_arrival, age, road_fraction, alarm))
 
-    def reports(self, problem: str = "") -> list[Report]:
-        """The statuses frames, latency, road and scene of an active node, judged now.
+    def reports(self, problem: str = "", max_fps: float = 0.0, others: Iterable[Report] = ()) -> list[Report]:
+        """The statuses frames, latency, road and scene of an active node, judged now, and others that need masks.
 
         Args:
             problem: why no image arrives, if that is known.
+            max_fps: frames per second that are answered at most; 0: all.
+            others: say the same as these while no frame is answered on purpose.
         """
         now = self._clock()
-        _forget(self._arrivals, lambda arrival: arrival[0], now - WINDOW)
+        window = min(max(WINDOW, 2 / max_fps), LONGEST_WINDOW) if max_fps else WINDOW
+        _forget(self._arrivals, lambda arrival: arrival[0], now - window)
         _forget(self._drops, float, now - WINDOW)
-        _forget(self._answers, lambda answer: answer.when, now - WINDOW)
-        seconds = min(WINDOW, max(now - self._started, 1e-9))
+        _forget(self._passes, float, now - window)
+        _forget(self._answers, lambda answer: answer.when, now - window)
+        seconds = min(window, max(now - self._started, 1e-9))
         rate_in = sum(count for _, count in self._arrivals) / seconds
         silence = now - self._last_event
-        frames = self._frames(silence, rate_in, len(self._answers) / seconds, problem)
+        frames = self._frames(silence, rate_in, seconds, problem, max_fps)
         details = [self._latency(rate_in), self._road(), self._scene(now)]
+        if self._rest and silence <= NO_IMAGE:
+            return [frames, *(Report(report.subject, OK, self._rest, {}) for report in (*details, *others))]
         mask_age = now - self._answers[-1].when if self._answers else 0.0
-        return [frames, *(unless_old(report, "mask", mask_age) for report in details)]
+        return [frames, *(unless_old(report, "mask", mask_age, patience(max_fps)) for report in details), *others]
 
-    def _frames(self, silence: float, rate_in: float, rate_out: float, problem: str) -> Report:
-        arrived = sum(count for _, count in self._arrivals)
+    def _frames(self, silence: float, rate_in: float, seconds: float, problem: str, max_fps: float) -> Report:
+        wanted = sum(count for _, count in self._arrivals) - len(self._passes)
+        if max_fps:
+            wanted = min(wanted, round(max_fps * seconds))
+        rate_out = len(self._answers) / seconds
         level, sentence = OK, f"{rate_in:.1f} frames arrive per second, {rate_out:.1f} masks are published"
+        if max_fps:
+            sentence += f" (max_fps is {max_fps:g})"
         if silence > NO_IMAGE:
             level = WARN if silence < STALE_AFTER else STALE
             none = f"no image has arrived for {silence:.0f} s" if self._image_arrived else "no image has arrived yet"
@@ -134,12 +161,14 @@ class FrameStatistics:
             sentence = f"{none}: {problem or question}"
         elif not self._image_arrived:
             level, sentence = STALE, "no image has arrived yet"
+        elif self._rest:
+            sentence = f"{self._rest}; {rate_in:.1f} frames arrive per second"
         elif self._drops:
             level = WARN if self._answers else ERROR
             sentence = (
                 f"{len(self._drops)} frames dropped in the last {WINDOW:.0f} s, the last because {self.last_drop}"
             )
-        elif arrived - len(self._answers) > max(1, MISSED_SHARE * arrived):
+        elif wanted - len(self._answers) > max(1, MISSED_SHARE * wanted):
             level = WARN
             sentence = (
                 f"{rate_in:.1f} frames arrive per second, but only {rate_out:.1f} masks are published: newer frames "
@@ -152,6 +181,9 @@ class FrameStatistics:
             "frames replaced by newer ones or lost": str(self.skipped),
             "frames dropped": str(self.dropped.total()),
             **{f"frames dropped: {reason}": str(count) for reason, count in sorted(self.dropped.items())},
+            "frames passed over": str(self.passed_over.total()),
+            **{f"frames passed over: {reason}": str(count) for reason, count in sorted(self.passed_over.items())},
+            "max_fps (Hz)": f"{max_fps:g}" if max_fps else "no limit",
             "stamps that went back": str(self.went_back),
             "last stamp (s)": f"{self.last_stamp / 1e9:.9f}",
         }
@@ -207,7 +239,8 @@ class FrameStatistics:
         fractions = [answer.road_fraction for answer in self._answers]
         usual, last = median(fractions), fractions[-1]
         self._road_seen |= usual > SEEN
-        jump = max((abs(b - a) for a, b in itertools.pairwise(fractions)), default=0.0)
+        pairs = [(a, b) for a, b in itertools.pairwise(self._answers) if b.when - a.when <= NO_IMAGE]
+        jump = max((abs(b.road_fraction - a.road_fraction) for a, b in pairs), default=0.0)
         level, sentence = OK, f"{100 * last:.0f} % of the image is road"
         if self._road_seen and last < VANISHED:
             level, sentence = WARN, f"the road vanished: {100 * last:.1f} % of the image is left"
@@ -227,14 +260,20 @@ class FrameStatistics:
         return Report("scene", OK, "the images look like road scenes that the network was trained on", values)
 
 
-def unless_old(report: Report, source: str, age: float) -> Report:
-    """A report, or a STALE one in its place once what it tells of is older than `NO_IMAGE`.
+def patience(max_fps: float) -> float:
+    """Seconds after which a mask is old: `NO_IMAGE`, and the period that max_fps (0: no limit) asks for."""
+    return NO_IMAGE + (1 / max_fps if max_fps else 0.0)
+
+
+def unless_old(report: Report, source: str, age: float, limit: float = NO_IMAGE) -> Report:
+    """A report, or a STALE one in its place once what it tells of is older than a limit.
 
     Args:
         source: what it tells of, such as "mask".
         age: of the last one, in seconds.
+        limit: in seconds.
     """
-    if age <= NO_IMAGE:
+    if age <= limit:
         return report
     return Report(report.subject, STALE, f"no {source} for {age:.0f} s; the last status: {report.sentence}", {})
 

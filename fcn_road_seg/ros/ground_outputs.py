@@ -22,8 +22,10 @@ from fcn_road_seg.ground.lookup import GroundMaps, MapMaker
 from fcn_road_seg.ros.camera_info_subscription import CameraInfoSubscription, NotYetError
 from fcn_road_seg.ros.diagnostics import OK, STALE, WARN, Report
 from fcn_road_seg.ros.fault_log import FaultLog
-from fcn_road_seg.ros.frame_statistics import NO_IMAGE, unless_old
+from fcn_road_seg.ros.frame_statistics import patience, unless_old
+from fcn_road_seg.ros.ground_attitude import GroundAttitude
 from fcn_road_seg.ros.ground_messages import (
+    GroundFrame,
     boundary_message,
     grid_message,
     obstacles_message,
@@ -31,10 +33,10 @@ from fcn_road_seg.ros.ground_messages import (
     scan_message,
 )
 from fcn_road_seg.ros.ground_transform import GroundTransform
+from fcn_road_seg.ros.history import LateTransformError
 from fcn_road_seg.ros.parameters import NodeParameters
 from fcn_road_seg.ros.segmented_frame import SegmentedFrame
 from fcn_road_seg.ros.steady_clock import STEADY
-from fcn_road_seg.ros.transform_tree import LateTransformError
 
 TABLES_SECONDS = 30.0
 """Longest that making the tables may take before it is reported as a fault."""
@@ -44,11 +46,10 @@ MOST_WAITING = 16
 """Frames that may wait at once: half a second at 30 frames per second, 1 MB each for KITTI's camera."""
 LOG_PERIOD = 10.0
 IDLE = Report("ground", OK, "no ground output is subscribed to", {})
-GIVEN_UP = "frames whose transform did not come"
+GIVEN_UP = "frames whose transform or attitude did not come"
 NO_PIXELS = np.empty((0, 0, 3), np.uint8)
-Fill = Callable[[SegmentedFrame, GroundMaps, Header], Any]
-"""Makes the message of an output; the header is that of the ground frame."""
-Outputs = tuple[tuple[Publisher, Fill], ...]
+Outputs = tuple[tuple[Publisher, Callable[[GroundFrame], Any]], ...]
+"""Publishers, and what makes their messages."""
 
 
 class Waiting(NamedTuple):
@@ -64,7 +65,7 @@ class GroundOutputs:
 
     Only then does the node subscribe to calibration and TF. If they are unusable, the log and `report` say why in a
     sentence and nothing is published; maps of another camera, plane or size are never used. A frame whose transform has
-    not arrived waits for it; a transform of another time is never used in its place.
+    or attitude has not arrived waits for it; one of another time is never used in its place.
 
     Args:
         node: subscribes and logs.
@@ -85,6 +86,7 @@ class GroundOutputs:
         self._camera_info = CameraInfoSubscription(node)
         serve = faults.guard("A frame that waited for its transform has no ground outputs", self._serve, None)
         self._transform = GroundTransform(node, serve)
+        self._attitude = GroundAttitude(node, serve, self._transform)
         self._maker = MapMaker()
         self._waiting: deque[Waiting] = deque()  # the oldest first
         self._given_up = 0
@@ -97,7 +99,7 @@ class GroundOutputs:
         self._last_frame = time.monotonic()
 
     def publish(self, frame: SegmentedFrame) -> None:
-        """Publish the outputs that are subscribed to as soon as the frame's transform is there, or report why not."""
+        """Publish the outputs that are subscribed to as soon as the frame's pose is known, or report why not."""
         self._last_frame = time.monotonic()
         self._camera_height = frame.parameters.camera_height
         subscribed = any(publisher.get_subscription_count() for publisher, _ in self._road + self._obstacles)
@@ -105,11 +107,14 @@ class GroundOutputs:
             return self.stop()
         self._camera_info.start()
         self._waiting_since = self._waiting_since or time.monotonic()
-        if frame.parameters.camera_height:
+        if frame.parameters.attitude == "none":
+            self._attitude.stop()
+        if frame.parameters.camera_height and frame.parameters.attitude == "none":
             self._transform.stop()
             self._drop_waiting()
         elif frame.stamp < self._last_stamp:  # a bag was restarted, or the clock set back
             self._transform.forget_moving()
+            self._attitude.forget()
             self._drop_waiting()
         self._last_stamp = frame.stamp
         with self._reporting():
@@ -179,10 +184,12 @@ class GroundOutputs:
                 "ends, the calibration or the transform keeps changing",
                 TABLES_SECONDS,
             )
-        ground = Header(stamp=frame.header.stamp, frame_id=parameters.ground_frame)
+        header = Header(stamp=frame.header.stamp, frame_id=parameters.ground_frame)
+        tilt = None if parameters.attitude == "none" else self._attitude.tilt(frame, plane)
+        ground = GroundFrame(frame, maps, header, tilt)
         for publisher, fill in outputs:
             if publisher.get_subscription_count():
-                publisher.publish(fill(frame, maps, ground))
+                publisher.publish(fill(ground))
         self._waiting_since = time.monotonic()
         self._report_maps(maps, parameters)
 
@@ -248,21 +255,23 @@ class GroundOutputs:
             )
         self._logged_maps, self._fault_logged = maps, False
 
-    def report(self) -> Report:
-        """The state of the ground outputs; STALE if no frame comes."""
-        report = self._report
+    def report(self, max_fps: float = 0.0) -> Report:
+        """The state of the ground outputs; STALE if no frame comes. `max_fps` is the parameter."""
+        values = self._report.values | self._attitude.values()
         if self._given_up:
-            report = report._replace(values=report.values | {GIVEN_UP: str(self._given_up)})
-        age = time.monotonic() - self._last_frame
+            values = values | {GIVEN_UP: str(self._given_up)}
+        report = self._report._replace(values=values)
+        age, limit = time.monotonic() - self._last_frame, patience(max_fps)
         if self._report is not IDLE:
-            return unless_old(report, "frame", age)
-        missing = self._camera_info.missing() if self._camera_height and age <= NO_IMAGE else ""
+            return unless_old(report, "frame", age, limit)
+        missing = self._camera_info.missing() if self._camera_height and age <= limit else ""
         return report._replace(level=WARN, sentence=f"camera_height is set, but {missing}") if missing else report
 
     def stop(self) -> None:
-        """Unsubscribe from camera_info and TF, and forget the frames that wait."""
+        """Unsubscribe from camera_info, TF and the attitude, and forget the frames that wait."""
         self._camera_info.stop()
         self._transform.stop()
+        self._attitude.stop()
         self._waiting.clear()
         self._last_stamp = 0
         self._waiting_since = None

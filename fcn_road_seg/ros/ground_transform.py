@@ -4,12 +4,15 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+import numpy as np
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.subscription import Subscription
 
 from fcn_road_seg.ground import GroundError, GroundPlane
+from fcn_road_seg.ground.plane import rotation_matrix
 from fcn_road_seg.ros.camera_info_subscription import NotYetError
+from fcn_road_seg.ros.qos import take_all
 from fcn_road_seg.ros.segmented_frame import nanoseconds
 from fcn_road_seg.ros.transform_tree import TransformTree
 
@@ -45,12 +48,44 @@ class GroundTransform:
         """
         if not optical_frame:
             raise GroundError("images have no frame_id, so TF cannot locate the camera: set camera_height")
+        self._update()
+        translation, rotation = self._tree.lookup(ground_frame, optical_frame, stamp)
+        return GroundPlane.from_quaternion(translation, rotation, z)
+
+    def fixed_rotation(self, target: str, sensor: str) -> np.ndarray:
+        """The rotation from the frame of a sensor of the vehicle to a frame that is fixed to the vehicle.
+
+        Args:
+            target, sensor: names of frames.
+
+        Returns:
+            float64 3 x 3.
+
+        Raises:
+            NotYetError: TF does not connect the frames, or is not installed.
+            GroundError: one moves against the other.
+        """
+        if target == sensor:
+            return np.eye(3)
+        self._update()
+        moving = self._tree.moving(target, sensor)
+        if moving is None:
+            raise NotYetError(
+                f"TF does not connect {target} with {sensor}, the frame of the attitude: publish that transform"
+            )
+        if moving:
+            raise GroundError(
+                f"TF moves {moving} between {target} and {sensor}, so it has the vehicle's pitch already and attitude "
+                "would correct it twice: set attitude to none, or ground_frame to a frame that is fixed to the vehicle"
+            )
+        return rotation_matrix(self._tree.lookup(target, sensor, 0).rotation)
+
+    def _update(self) -> None:
+        """Subscribe, and receive what has arrived."""
         self._start()
         for subscription, receive in ((self._static, self._receive_static), (self._moving, self._receive)):
             if subscription is not None:
                 take_all(subscription, receive)
-        translation, rotation = self._tree.lookup(ground_frame, optical_frame, stamp)
-        return GroundPlane.from_quaternion(translation, rotation, z)
 
     def forget_moving(self) -> None:
         """Forget all but static transforms, because time jumped."""
@@ -93,14 +128,3 @@ class GroundTransform:
                 self._node.destroy_subscription(subscription)
         self._static = self._moving = None
         self._tree = TransformTree()
-
-
-def take_all(subscription: Subscription, callback: Callable[[Any], None]) -> None:
-    """Pass all waiting messages to the callback.
-
-    Under a constant flow of frames the executor takes only one message per frame. rclpy has no public way to take a
-    message outside the executor, hence the methods of the handle.
-    """
-    with subscription.handle:
-        while (taken := subscription.handle.take_message(subscription.msg_type, False)) is not None:
-            callback(taken[0])

@@ -1,7 +1,7 @@
 """The ROS 2 node: camera images in, road masks out. It loads torch only when it is configured."""
 
 from collections.abc import Callable
-from functools import partial, wraps
+from functools import wraps
 from typing import TYPE_CHECKING, NoReturn
 
 from diagnostic_msgs.msg import DiagnosticArray
@@ -12,8 +12,10 @@ from rclpy.parameter import Parameter
 from sensor_msgs.msg import CompressedImage, Image
 
 from fcn_road_seg.errors import DeviceLostError, UserError, first_line, missing_package
-from fcn_road_seg.ros import camera_info_subscription, camera_subscription
+from fcn_road_seg.ros import attitude_subscription, camera_info_subscription, camera_subscription
+from fcn_road_seg.ros.bond import Bond
 from fcn_road_seg.ros.camera_subscription import CameraSubscription
+from fcn_road_seg.ros.demand import Demand, offer_pause
 from fcn_road_seg.ros.diagnostics import ERROR, OK, Report, device_report, diagnostic_array
 from fcn_road_seg.ros.fault_log import FaultLog
 from fcn_road_seg.ros.frame_handler import TRANSPORTS, FrameHandler, road_threshold
@@ -23,6 +25,7 @@ from fcn_road_seg.ros.instance_detection import InstanceDetection
 from fcn_road_seg.ros.instance_outputs import InstanceOutputs
 from fcn_road_seg.ros.load_segmenter import load_detector, load_segmenter
 from fcn_road_seg.ros.log import log_to
+from fcn_road_seg.ros.output_publishers import OutputPublishers
 from fcn_road_seg.ros.parameter import ParameterError, declare_all, read_all, warn_undeclared
 from fcn_road_seg.ros.parameters import NodeParameters, check_change
 from fcn_road_seg.ros.pixel_outputs import PixelOutputs
@@ -60,12 +63,15 @@ class RoadSegNode(LifecycleNode):
         image: sensor_msgs/Image or CompressedImage, subscribed, KEEP_LAST 1, see `CameraSubscription`.
         ~/mask: sensor_msgs/Image mono8, 255 = road, RELIABLE, KEEP_LAST 1. Published first.
         ~/points, ~/grid, ~/scan, ~/boundary, ~/camera_info: after the mask, on the road plane; see `GroundOutputs`.
-        ~/labels, ~/confidence, ~/probability, ~/overlay, ~/label_info: pixel for pixel; see `PixelOutputs`.
+        ~/mask/compressed, ~/labels, ~/confidence, ~/probability, ~/overlay, ~/overlay/compressed, ~/label_info: pixel
+            for pixel; see `PixelOutputs`.
         ~/instances, ~/instance_ids, ~/obstacles: with the parameter instances; see `InstanceDetection`.
 
         /diagnostics: diagnostic_msgs/DiagnosticArray, once a second in every state, see `diagnostics`.
+        bond: bond/Status, ten times a second while active, see `Bond`.
 
-    Inference runs in the callback of the image, so DDS's queue of one frame is the only queue.
+    Inference runs in the callback of the image, so DDS's queue of one frame is the only queue. Frames that nobody needs
+    are counted, but not segmented; see `Demand`, which the service ~/enable pauses.
 
     Args:
         context, namespace, parameter_overrides: as in `rclpy.node.Node`.
@@ -88,7 +94,7 @@ class RoadSegNode(LifecycleNode):
         super().__init__(NODE_NAME, context=context, namespace=namespace, parameter_overrides=parameter_overrides)
         self.faults = FaultLog(self)
         self._snapshot: NodeParameters | None = declare_all(self, NodeParameters)
-        output = partial(create_overridable_publisher, self, self.create_lifecycle_publisher)
+        output = OutputPublishers(self)
         mask_publisher = output(Image, "~/mask")
         self._ground_outputs = GroundOutputs(self, output, self.faults)
         self._pixel_outputs = PixelOutputs(self, output)
@@ -97,12 +103,20 @@ class RoadSegNode(LifecycleNode):
             self, self.create_publisher, DiagnosticArray, "/diagnostics", depth=10
         )
         self._statistics = FrameStatistics()
+        self._demand = Demand(output.listened_to)
         outputs = self._ground_outputs, self._pixel_outputs
         self._detection = InstanceDetection(self, (*outputs, self._instance_outputs), self.faults)
         self._frame_handler = FrameHandler(
-            self, mask_publisher, (*outputs, self._detection), self._detection, self._statistics, self.faults
+            self,
+            mask_publisher,
+            (*outputs, self._detection),
+            self._detection,
+            self._demand,
+            self._statistics,
+            self.faults,
         )
         self._camera = CameraSubscription(self, self.faults, self._on_image)
+        self._bond = Bond(self, self.faults)
         self._segmenter: RoadSegmenter | None = None
         self._failure = ""  # why the last requested transition failed
         self.create_timer(1.0, self.faults.guard("Diagnostics failed", self._diagnose, None), clock=STEADY)
@@ -110,8 +124,10 @@ class RoadSegNode(LifecycleNode):
         self.add_on_set_parameters_callback(
             self.faults.guard("Setting parameters failed", self._on_set_parameters, refusal)
         )
+        offer_pause(self, self._demand)
         answer_always(self, self.faults)
-        topics = map(self.resolve_topic_name, (camera_subscription.TOPIC, camera_info_subscription.TOPIC))
+        names = camera_subscription.TOPIC, camera_info_subscription.TOPIC, *attitude_subscription.KINDS
+        topics = map(self.resolve_topic_name, names)
         warn_undeclared(self, [name for topic in topics for name in overrides(topic, "subscription")])
 
     # Lifecycle
@@ -168,8 +184,10 @@ class RoadSegNode(LifecycleNode):
         message_type, _ = TRANSPORTS[values.image_transport]
         self._frame_handler.restart()
         try:
+            self._bond.start(values.bond)
             self._camera.start(message_type)
         except Exception as error:
+            self._bond.stop()
             return self._refuse("Not activated", error)
         self._failure = ""
         result = super().on_activate(state)
@@ -179,6 +197,7 @@ class RoadSegNode(LifecycleNode):
     @traced
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Unsubscribe from the camera."""
+        self._bond.stop()
         self._camera.stop()
         self._ground_outputs.stop()
         self._detection.stop()
@@ -211,6 +230,7 @@ class RoadSegNode(LifecycleNode):
             self.trigger_activate()
 
     def _stop(self) -> None:
+        self._bond.stop()
         self._camera.stop()
         self._release()
 
@@ -247,13 +267,16 @@ class RoadSegNode(LifecycleNode):
     def _diagnose(self) -> None:
         # rclpy offers a node no public way to ask for its own lifecycle state.
         _, state = self._state_machine.current_state
-        reports = [Report("state", ERROR if self._failure else OK, self._failure or state, {"state": state})]
+        sentence = f"{state}, paused by ~/enable" if self._demand.paused else state
+        values = {"state": state, "enabled": str(not self._demand.paused).lower(), "bond": self._bond.state()}
+        reports = [Report("state", ERROR if self._failure else OK, self._failure or sentence, values)]
         reports.append(self.faults.report())
         if self._segmenter is not None:
             reports.append(device_report(self._segmenter))
         if state == "active":
-            reports += [*self._statistics.reports(self._camera.problem), self._ground_outputs.report()]
-            reports.append(self._detection.report())
+            max_fps = self._values().max_fps
+            others = self._ground_outputs.report(max_fps), self._detection.report()
+            reports += self._statistics.reports(self._camera.problem, max_fps, others)
         stamp = self.get_clock().now().to_msg()
         self._diagnostics_publisher.publish(diagnostic_array(stamp, self.get_fully_qualified_name(), reports))
 

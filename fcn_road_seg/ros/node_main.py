@@ -22,7 +22,11 @@ def usage() -> "Usage":
     from fcn_road_seg.ros.parameters import PARAMETERS
     from fcn_road_seg.ros.usage import NODE_TOPICS, Usage
 
-    return Usage("Publishes a mask of the road for each camera image, and the road in metres.", NODE_TOPICS, PARAMETERS)
+    text = (
+        "Publishes a mask of the road for each camera image, and the road in metres, while somebody listens. "
+        "The service ~/enable (std_srvs/SetBool) pauses it."
+    )
+    return Usage(text, NODE_TOPICS, PARAMETERS)
 
 
 def main() -> int:

@@ -102,6 +102,13 @@ class NodeParameters:
         minimum=0.0,
         maximum=1.0,
     )
+    jpeg_quality: int = parameter(
+        80,
+        "Quality of ~/overlay/compressed.",
+        changes=RUNNING,
+        minimum=1,
+        maximum=100,
+    )
     image_transport: str = parameter(
         "raw",
         "Type of the image topic: raw is sensor_msgs/Image, compressed is sensor_msgs/CompressedImage (JPEG, PNG).",
@@ -120,6 +127,18 @@ class NodeParameters:
         changes=RUNNING,
         minimum=1,
         maximum=MAX_PIXELS,
+    )
+    always_on: bool = parameter(
+        False,
+        "Segment every frame, even while no output has a subscriber. false: such frames are only counted.",
+        changes=RUNNING,
+    )
+    max_fps: float = parameter(
+        0.0,
+        "Frames to segment per second at most, evenly spaced; the others are only counted. 0.0: no limit.",
+        changes=RUNNING,
+        minimum=0.0,
+        maximum=1000.0,
     )
     min_confidence: float = parameter(
         0.0,
@@ -170,6 +189,21 @@ class NodeParameters:
         changes=RUNNING,
         minimum=0.05,
         maximum=1000.0,
+    )
+    attitude: str = parameter(
+        "none",
+        "Corrects the camera's pitch and roll in the ground outputs, frame by frame, by the direction of gravity: imu "
+        "(topic imu), odom (topic odom) or none.",
+        changes=RUNNING,
+        choices=("none", "imu", "odom"),
+    )
+    attitude_window: float = parameter(
+        3.0,
+        "With attitude: seconds over which it is averaged to learn how the road slopes and the sensor is mounted; the "
+        "correction is the difference to that average. 0.0: the difference to the horizontal, for level ground.",
+        changes=RUNNING,
+        minimum=0.0,
+        maximum=600.0,
     )
     rectified: bool = parameter(
         True,
@@ -235,7 +269,7 @@ class NodeParameters:
     instances: bool = parameter(
         False,
         "Find vehicles and people one by one too, with a second network, while one of ~/instances, ~/instance_ids, "
-        "~/obstacles and ~/overlay is subscribed to. It needs torchvision.",
+        "~/obstacles and the overlays is subscribed to. It needs torchvision.",
     )
     instances_weights: str = parameter(
         "",
@@ -261,6 +295,12 @@ class NodeParameters:
         False,
         "With instances: cut them out of the road, in every output. Each mask then waits for the instances of its "
         "frame.",
+    )
+    bond: str = parameter(
+        "auto",
+        "Heartbeats for a lifecycle manager such as Nav2's while the node is active. auto: if the ROS 2 package bond "
+        "is installed; required: the node does not activate without it; none.",
+        choices=("auto", "required", "none"),
     )
     autostart: bool = parameter(True, "Configure and activate at start, without a lifecycle manager.", changes=AT_START)
 

@@ -1,25 +1,35 @@
 """The outputs that match the image pixel for pixel, besides the mask."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
-import numpy as np
 from rclpy.node import Node
 from rclpy.publisher import Publisher
 from rclpy.qos import DurabilityPolicy
-from sensor_msgs.msg import Image
+from sensor_msgs.msg import CompressedImage, Image
 
-from fcn_road_seg.frames.image_message import fill_image
-from fcn_road_seg.instances.drawing import draw_instances
+from fcn_road_seg.frames.image_message import fill_compressed, fill_image
 from fcn_road_seg.postprocess.labels import CLASS_NAMES
-from fcn_road_seg.postprocess.overlay import overlay
 from fcn_road_seg.ros.segmented_frame import SegmentedFrame
+
+OUTPUTS: dict[str, tuple[type, Callable[[Any, SegmentedFrame], Any]]] = {
+    "mask/compressed": (CompressedImage, lambda message, frame: fill_compressed(message, frame.mask)),
+    "labels": (Image, lambda message, frame: fill_image(message, frame.labels_and_confidence[0], "mono8")),
+    "confidence": (Image, lambda message, frame: fill_image(message, frame.labels_and_confidence[1], "mono8")),
+    "probability": (Image, lambda message, frame: fill_image(message, frame.probability, "mono8")),
+    "overlay": (Image, lambda message, frame: fill_image(message, frame.overlay, "bgr8")),
+    "overlay/compressed": (
+        CompressedImage,
+        lambda message, frame: fill_compressed(message, frame.overlay, frame.parameters.jpeg_quality),
+    ),
+}
+"""By topic, in the order in which they are published: the type, and what fills a message that has the header."""
+WITH_INSTANCES = {"overlay", "overlay/compressed"}
+"""Those that show a frame's instances, if the node looks for them, and wait for these."""
 
 
 class PixelOutputs:
-    """~/labels, ~/confidence, ~/probability and ~/overlay, each made only while it is subscribed to; ~/label_info.
-
-    With instances, ~/overlay waits for those of its frame.
+    """The topics of `OUTPUTS`, each made only while it is subscribed to; ~/label_info.
 
     Args:
         node: logs.
@@ -27,9 +37,7 @@ class PixelOutputs:
     """
 
     def __init__(self, node: Node, publisher: Callable[..., Publisher]):
-        self._labels, self._confidence, self._probability, self._overlay = (
-            publisher(Image, f"~/{topic}") for topic in ("labels", "confidence", "probability", "overlay")
-        )
+        self._publishers = {topic: publisher(kind, f"~/{topic}") for topic, (kind, _) in OUTPUTS.items()}
         self._label_info = None
         try:
             from vision_msgs.msg import LabelInfo, VisionClass
@@ -57,25 +65,22 @@ class PixelOutputs:
         """Publish the outputs that are subscribed to, and ~/label_info again if the threshold has changed."""
         if self._label_info is not None and frame.threshold != self._names.threshold:
             self.publish_names(frame.header.stamp, frame.threshold)
-        if self._labels.get_subscription_count():
-            self._labels.publish(fill_image(Image(header=frame.header), frame.labels_and_confidence[0], "mono8"))
-        if self._confidence.get_subscription_count():
-            self._confidence.publish(fill_image(Image(header=frame.header), frame.labels_and_confidence[1], "mono8"))
-        if self._probability.get_subscription_count():
-            self._probability.publish(fill_image(Image(header=frame.header), frame.probability, "mono8"))
-        if self._overlay.get_subscription_count() and not frame.parameters.instances:
-            self._publish_overlay(frame, overlay(frame.image, frame.mask, frame.parameters.overlay_alpha))
+        self._publish(frame, OUTPUTS.keys() - WITH_INSTANCES if frame.parameters.instances else OUTPUTS)
 
     @property
     def wants_instances(self) -> bool:
-        """Whether ~/overlay is subscribed to."""
-        return self._overlay.get_subscription_count() > 0
+        """Whether an output that shows them is subscribed to."""
+        return any(self._publishers[topic].get_subscription_count() for topic in WITH_INSTANCES)
 
     def publish_instances(self, frame: SegmentedFrame) -> None:
-        """Publish ~/overlay with the road and the instances, if it is subscribed to."""
-        if frame.instances is not None and self._overlay.get_subscription_count():
-            road = overlay(frame.image, frame.mask, frame.parameters.overlay_alpha)
-            self._publish_overlay(frame, draw_instances(road, frame.instances))
+        """Publish the outputs that show a frame's instances and are subscribed to."""
+        self._publish(frame, WITH_INSTANCES)
 
-    def _publish_overlay(self, frame: SegmentedFrame, picture: np.ndarray) -> None:
-        self._overlay.publish(fill_image(Image(header=frame.header), picture[:, :, ::-1], "bgr8"))
+    def _publish(self, frame: SegmentedFrame, topics: Collection[str]) -> None:
+        for topic, (kind, fill) in OUTPUTS.items():
+            publisher = self._publishers[topic]
+            if topic in topics and publisher.get_subscription_count():
+                publisher.publish(fill(kind(header=frame.header), frame))
+
+    def stop(self) -> None:
+        """Nothing: they need nothing between two frames."""

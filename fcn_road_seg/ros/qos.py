@@ -32,9 +32,11 @@ __all__ = [
     "SubscriptionEventCallbacks",
     "clash_reporter",
     "create_overridable_publisher",
+    "create_overridable_subscription",
     "offered_reliability",
     "other_types",
     "overrides",
+    "take_all",
     "topics_of_type",
     "type_name",
     "with_message_info",
@@ -84,6 +86,37 @@ def create_overridable_publisher(
     except (RuntimeError, ParameterException) as error:
         raise ParameterError(f"qos_overrides.{name}.publisher: {error}") from None
     return publisher
+
+
+def create_overridable_subscription(
+    node: Node, message_type: type, topic: str, callback: Callable[[Any], None], depth: int = 1
+) -> Subscription:
+    """A subscription, BEST_EFFORT and KEEP_LAST unless the parameters qos_overrides.<topic> say otherwise.
+
+    Every publisher matches it.
+    """
+    name = node.resolve_topic_name(topic)
+    report = clash_reporter(node, name, lambda: subscription.qos_profile, "subscription")
+    subscription = node.create_subscription(
+        message_type,
+        topic,
+        callback,
+        QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=depth, reliability=ReliabilityPolicy.BEST_EFFORT),
+        qos_overriding_options=QoSOverridingOptions(policy_kinds=OVERRIDABLE),
+        event_callbacks=SubscriptionEventCallbacks(incompatible_qos=report),
+    )
+    return subscription
+
+
+def take_all(subscription: Subscription, callback: Callable[[Any], None]) -> None:
+    """Pass all waiting messages to the callback.
+
+    Under a constant flow of frames the executor takes only one message per frame. rclpy has no public way to take a
+    message outside the executor, hence the methods of the handle.
+    """
+    with subscription.handle:
+        while (taken := subscription.handle.take_message(subscription.msg_type, False)) is not None:
+            callback(taken[0])
 
 
 def offered_reliability(node: Node, topic: str) -> ReliabilityPolicy:

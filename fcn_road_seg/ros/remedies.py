@@ -46,6 +46,13 @@ def transitions(node: str, *names: str) -> str:
     return "end the node and start it again, which activates it"
 
 
+def resume(node: str) -> str:
+    """How to end a pause of a node."""
+    if has_ros2():
+        return f"ros2 service call {node}/enable std_srvs/srv/SetBool '{{data: true}}'"
+    return "call ~/enable with true, or end the node and start it again"
+
+
 def _assigned(values: Mapping[str, str], option: str = "") -> str:
     return " ".join(f"{option}{shlex.quote(f'{name}:={value}')}" for name, value in values.items())
 

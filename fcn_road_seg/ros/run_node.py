@@ -105,4 +105,4 @@ def _run(name: str, make: "Callable[[], OurNode]", usage: "Callable[[], Usage]")
 def _names(node: "OurNode") -> set[str]:
     """The names of a node's topics and services."""
     topics = {publisher.topic_name for publisher in node.publishers} | {s.topic_name for s in node.subscriptions}
-    return topics | {service.srv_name for service in node.services}
+    return topics | {node.resolve_service_name(service.srv_name) for service in node.services}

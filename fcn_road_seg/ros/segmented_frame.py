@@ -8,8 +8,10 @@ import numpy as np
 from rclpy.clock import Clock
 from std_msgs.msg import Header
 
+from fcn_road_seg.instances.drawing import draw_instances
 from fcn_road_seg.instances.instances import Instances
 from fcn_road_seg.postprocess.labels import labels_and_confidence
+from fcn_road_seg.postprocess.overlay import overlay
 from fcn_road_seg.ros.parameters import NodeParameters
 
 
@@ -57,3 +59,9 @@ class SegmentedFrame:
     def labels_and_confidence(self) -> tuple[np.ndarray, np.ndarray]:
         """Class ids and confidence x 255, uint8 H x W each; computed on first use."""
         return labels_and_confidence(self.probability, self.threshold, self.parameters.min_confidence, self.hidden)
+
+    @cached_property
+    def overlay(self) -> np.ndarray:
+        """The image with the road tinted and the instances drawn, uint8 H x W x 3 BGR; computed on first use."""
+        road = overlay(self.image, self.mask, self.parameters.overlay_alpha)
+        return (road if self.instances is None else draw_instances(road, self.instances))[:, :, ::-1]

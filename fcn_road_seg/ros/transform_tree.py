@@ -1,23 +1,12 @@
 """Coordinate frames that move or stand still, as TF publishes them, and the pose of one in another at a given time."""
 
-from bisect import bisect_left
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
 
 from fcn_road_seg.ros.camera_info_subscription import NotYetError
-
-KEPT = 10 * 10**9
-"""Nanoseconds for which the poses of a moving frame are kept, as in tf2."""
-MAX_GAP = 5 * 10**8
-"""Nanoseconds between two poses of a moving frame from which nothing is known about the time between them."""
-JUMP = 10**9
-"""A pose older by more nanoseconds than its frame's newest means that a bag or a simulation was restarted."""
-
-
-class LateTransformError(NotYetError):
-    """The frames are connected, but nothing is known about the time that was asked for; it may arrive later."""
+from fcn_road_seg.ros.history import JUMP, History
 
 
 class Pose(NamedTuple):
@@ -29,30 +18,11 @@ class Pose(NamedTuple):
 
 @dataclass
 class _Frame:
-    """A frame's poses in its parent by ascending stamp in nanoseconds; a static frame has one, and no stamp."""
+    """A frame's pose in its parent, if it is static, or its poses."""
 
     parent: str
-    static: bool
-    stamps: list[int] = field(default_factory=list)
-    poses: list[Pose] = field(default_factory=list)
-
-    def add(self, stamp: int, pose: Pose) -> None:
-        if self.static:
-            self.poses = [pose]
-            return
-        index = bisect_left(self.stamps, stamp)
-        if self.stamps[index : index + 1] == [stamp]:
-            self.poses[index] = pose
-        else:
-            self.stamps.insert(index, stamp)
-            self.poses.insert(index, pose)
-        expired = bisect_left(self.stamps, self.stamps[-1] - KEPT)
-        del self.stamps[:expired], self.poses[:expired]
-
-    def forget(self) -> None:
-        if not self.static:
-            self.stamps.clear()
-            self.poses.clear()
+    static: Pose | None
+    moving: History[Pose] = field(default_factory=History)
 
 
 class TransformTree:
@@ -79,17 +49,21 @@ class TransformTree:
         if not (np.isfinite(shift).all() and np.isfinite(length) and length > 1e-6):
             self._frames.pop(child, None)
             return
+        pose = Pose(shift, turn / length)
         frame = self._frames.get(child)
-        if frame is None or (frame.parent, frame.static) != (parent, static):
-            frame = self._frames[child] = _Frame(parent, static)
-        if frame.stamps and stamp < frame.stamps[-1] - JUMP:
+        if frame is None or (frame.parent, frame.static is not None) != (parent, static):
+            frame = self._frames[child] = _Frame(parent, None)
+        if static:
+            frame.static = pose
+            return
+        if frame.moving.newest is not None and stamp < frame.moving.newest - JUMP:
             self.forget_moving()
-        frame.add(stamp, Pose(shift, turn / length))
+        frame.moving.add(stamp, pose)
 
     def forget_moving(self) -> None:
         """Forget the poses of moving frames, because time jumped: they are of another time with the same stamps."""
         for frame in self._frames.values():
-            frame.forget()
+            frame.moving.clear()
 
     def lookup(self, target: str, source: str, stamp: int) -> Pose:
         """What takes points of `source` to `target`.
@@ -101,21 +75,34 @@ class TransformTree:
             LateTransformError: nothing is known about that time.
             NotYetError: the tree does not connect the frames.
         """
-        up, down = self._way_up(source), self._way_up(target)
-        common = next((frame for frame in up if frame in down), None)
-        if common is None:
+        ways = self._ways(target, source)
+        if ways is None:
             raise NotYetError(
                 f"TF does not connect {target} with the image's frame {source}: publish that transform, "
                 "or set camera_height"
             )
-        up, down = up[: up.index(common)], down[: down.index(common)]
+        up, down = ways
         if not stamp:
-            newest = [self._frames[name].stamps[-1:] for name in up + down if not self._frames[name].static]
-            stamp = min((stamps[0] for stamps in newest if stamps), default=0)
+            newest = [self._frames[name].moving.newest for name in self._moving(up + down)]
+            stamp = min((stamp for stamp in newest if stamp is not None), default=0)
         shift, turn = self._pose_in_ancestor(up, stamp)
         shift_target, turn_target = self._pose_in_ancestor(down, stamp)
         back = turn_target * (-1, -1, -1, 1)
         return Pose(_rotate(back, shift - shift_target), _product(back, turn))
+
+    def moving(self, target: str, source: str) -> str | None:
+        """The name of a frame between two that moves, or ""; None if the tree does not connect them."""
+        ways = self._ways(target, source)
+        return None if ways is None else next(iter(self._moving(ways[0] + ways[1])), "")
+
+    def _moving(self, names: list[str]) -> list[str]:
+        return [name for name in names if self._frames[name].static is None]
+
+    def _ways(self, target: str, source: str) -> tuple[list[str], list[str]] | None:
+        """The frames from a source and from a target up to, but without, their nearest common ancestor."""
+        up, down = self._way_up(source), self._way_up(target)
+        common = next((frame for frame in up if frame in down), None)
+        return None if common is None else (up[: up.index(common)], down[: down.index(common)])
 
     def _way_up(self, name: str) -> list[str]:
         """The names from a frame to the root."""
@@ -134,31 +121,9 @@ class TransformTree:
 
     def _pose_at(self, name: str, stamp: int) -> Pose:
         frame = self._frames[name]
-        if frame.static:
-            return frame.poses[0]
-        link = f"transform from {name} to {frame.parent}"
-        if not frame.stamps:
-            raise LateTransformError(f"no {link} has arrived since time jumped: is its publisher running?")
-        index = bisect_left(frame.stamps, stamp)
-        if frame.stamps[index : index + 1] == [stamp]:
-            return frame.poses[index]
-        if index == len(frame.stamps):
-            raise LateTransformError(
-                f"the newest {link} is {(stamp - frame.stamps[-1]) / 1e9:.2f} s older than the image: "
-                "is its publisher running, and on the camera's clock?"
-            )
-        if index == 0:
-            raise LateTransformError(
-                f"the oldest {link} is {(frame.stamps[0] - stamp) / 1e9:.2f} s newer than the image: "
-                "is its publisher on the camera's clock?"
-            )
-        before, after = frame.stamps[index - 1], frame.stamps[index]
-        if after - before > MAX_GAP:
-            raise LateTransformError(
-                f"the {link} was not published for {(after - before) / 1e9:.2f} s around the image: "
-                f"publish it at least every {MAX_GAP / 1e9:g} s"
-            )
-        return _between(frame.poses[index - 1], frame.poses[index], (stamp - before) / (after - before))
+        if frame.static is not None:
+            return frame.static
+        return _between(*frame.moving.around(stamp, f"transform from {name} to {frame.parent}"))
 
 
 def _between(a: Pose, b: Pose, share: float) -> Pose:

@@ -19,8 +19,12 @@ class Topic(NamedTuple):
 NODE_TOPICS = (
     Topic("image", "sensor_msgs/Image or CompressedImage", "In: the camera."),
     Topic("camera_info", "sensor_msgs/CameraInfo", "In: its calibration, for the ground outputs."),
+    Topic("imu", "sensor_msgs/Imu", "In: the vehicle's attitude, with attitude:=imu."),
+    Topic("odom", "nav_msgs/Odometry", "In: the vehicle's attitude, with attitude:=odom."),
     Topic("~/mask", "sensor_msgs/Image mono8", "255 = road, 0 = not road. Published first."),
+    Topic("~/mask/compressed", "sensor_msgs/CompressedImage PNG", "The mask in about 2 kB."),
     Topic("~/overlay", "sensor_msgs/Image bgr8", "The frame with the road tinted; with instances, those too."),
+    Topic("~/overlay/compressed", "sensor_msgs/CompressedImage JPEG", "The same; jpeg_quality."),
     Topic("~/probability", "sensor_msgs/Image mono8", "P(road) x 255."),
     Topic("~/labels", "sensor_msgs/Image mono8", "0 = not road, 1 = road, 255 = unknown."),
     Topic("~/confidence", "sensor_msgs/Image mono8", "Probability of the label x 255."),
@@ -33,6 +37,7 @@ NODE_TOPICS = (
     Topic("~/instance_ids", "sensor_msgs/Image mono16", "With instances: 0 = none, else the index of the box + 1."),
     Topic("~/obstacles", "sensor_msgs/PointCloud2", "With instances: where they stand on the road plane."),
     Topic("~/camera_info", "sensor_msgs/CameraInfo", "The camera's, with the mask's header."),
+    Topic("bond", "bond/Status", "Heartbeats for a lifecycle manager."),
     Topic("/diagnostics", "diagnostic_msgs/DiagnosticArray", "Once a second."),
 )
 CAMERA_TOPICS = (

@@ -8,6 +8,7 @@ from fcn_road_seg.synthetic.camera import CAMERAS, Camera
 from fcn_road_seg.synthetic.course import SyntheticCourse
 from fcn_road_seg.synthetic.drive import SyntheticDrive, SyntheticRoad
 from fcn_road_seg.synthetic.layout import SCENES
+from fcn_road_seg.synthetic.pitching import PitchingDrive
 from fcn_road_seg.synthetic.render import SyntheticFrame
 from fcn_road_seg.synthetic.road import RoadRegion
 from fcn_road_seg.synthetic.vehicle import Pose, Vehicle
@@ -20,6 +21,7 @@ __all__ = [
     "SHAPES",
     "WEATHERS",
     "Camera",
+    "PitchingDrive",
     "Pose",
     "RoadRegion",
     "SyntheticCourse",

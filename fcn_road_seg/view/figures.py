@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fcn_road_seg.ros.diagnostics import STALE
-from fcn_road_seg.ros.frame_statistics import NO_IMAGE
+from fcn_road_seg.ros.frame_statistics import NO_IMAGE, PAUSED, RESTS
 
 WINDOW = 10.0
 """Period in seconds that rate and percentiles cover."""
@@ -128,6 +128,8 @@ class Figures:
             return f"The node {self._node} {gone}."
         if not self._present and self._last_mask is None:
             return f"Waiting for the node {self._node}: no node of this name is running. road_seg doctor can tell why."
+        if any(status.message == RESTS[PAUSED] for status in self._statuses):
+            return f"The node {self._node} is {RESTS[PAUSED]}."
         waiting = f"Waiting for {self._node}/mask"
         fact = waiting if self._last_mask is None else f"The masks on {self._node}/mask have stopped"
         return f"{fact}. Is the node active, and is its camera running? road_seg doctor can tell."

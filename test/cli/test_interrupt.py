@@ -5,8 +5,10 @@ import subprocess
 import sys
 
 import pytest
+from rich.progress import Progress
 
 from fcn_road_seg.cli.interrupt import CODE_VARIABLE
+from fcn_road_seg.cli.late_progress import LateProgress
 
 PROGRAM = """
 import atexit, os, sys, time
@@ -53,3 +55,24 @@ def test_an_ignored_signal_stays_ignored():
         env={"PATH": "", "PYTHONPATH": ":".join(sys.path)},
     )
     assert result.stdout == "True\n"
+
+
+@pytest.mark.parametrize("step", ["start", "stop"])
+def test_a_signal_while_a_bar_starts_or_stops_waits_for_it(monkeypatch, step):
+    """A half-started bar cannot be stopped, and would leave the terminal without a cursor."""
+    original, done = getattr(Progress, step), []
+
+    def interrupted(bar: Progress) -> None:
+        signal.raise_signal(signal.SIGTERM)
+        original(bar)
+        done.append(step)
+
+    monkeypatch.setattr(Progress, step, interrupted)
+    previous = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt), LateProgress() as bar:
+            bar.start()
+        assert done == [step] and not bar.live.is_started
+        assert signal.getsignal(signal.SIGTERM) is signal.default_int_handler
+    finally:
+        signal.signal(signal.SIGTERM, previous)

@@ -12,6 +12,7 @@ from fcn_road_seg import __version__
 from fcn_road_seg.cli import main as command
 from fcn_road_seg.cli.main import main
 from fcn_road_seg.errors import EXTRAS, UserError, missing_package
+from fcn_road_seg.inference.options import BACKENDS
 
 
 class Broken:
@@ -84,7 +85,7 @@ def test_without_a_verb_it_says_what_to_try_first(capsys):
     "line, words",
     [
         ("road_seg se", ["segment", "segment-bag"]),
-        ("road_seg segment --backend ", ["auto", "torch", "compile", "openvino", "graph"]),
+        ("road_seg segment --backend ", ["auto", *BACKENDS]),
         ("road_seg segment --weights l", ["lite", "line.safetensors"]),
         ("road_seg evaluate --compare road l", ["lite", "line.safetensors"]),
     ],

@@ -22,6 +22,7 @@ from fcn_road_seg.doctor import environment, ros_settings, running, traffic
 from fcn_road_seg.doctor.finding import UNKNOWN_NODE, Finding, warning
 from fcn_road_seg.frames.image_message import fill_image
 from fcn_road_seg.ros.environment import FAST_DDS_PROFILES, fast_dds_version
+from fcn_road_seg.ros.frame_statistics import FrameStatistics
 
 FRAME = np.random.default_rng(1).integers(0, 256, (61, 97, 3), np.uint8)
 PERIOD = 0.2  # seconds, of the camera
@@ -326,17 +327,51 @@ def test_late_lost_and_unstamped_frames():
 
 def test_masks():
     check(
-        traffic.check_masks("/mask", stream(TENTHS, 0.08), stream(TENTHS)),
+        traffic.check_masks("/road_seg", "/mask", stream(TENTHS, 0.08), stream(TENTHS), []),
         "ok",
         "50 masks for 50 frames on /mask, 80 ms",
     )
-    check(traffic.check_masks("/mask", stream(TENTHS[::3]), stream(TENTHS)), "warning", "slower than the camera", "GPU")
-    check(
-        traffic.check_masks("/mask", stream([]), stream(TENTHS)),
-        "error",
-        "No masks were received on /mask, although frames",
-    )
-    assert not list(traffic.check_masks("/mask", stream([]), stream([])))
+    few = "/road_seg", "/mask", stream(TENTHS[::3]), stream(TENTHS)
+    check(traffic.check_masks(*few, []), "warning", "slower than the camera", "GPU")
+    none = "/road_seg", "/mask", stream([]), stream(TENTHS)
+    check(traffic.check_masks(*none, []), "error", "No masks were received on /mask, although frames")
+    assert not list(traffic.check_masks("/road_seg", "/mask", stream([]), stream([]), []))
+
+
+def statuses(drive) -> list[tuple[str, int, str]]:
+    """What a node with max_fps 3 says of 30 frames; `drive` does with the statistics what it does with a frame."""
+    now = [100.0]
+    statistics = FrameStatistics(lambda: now[0])
+    for number in range(30):
+        now[0] += 0.1
+        statistics.arrived(round(now[0] * 1e9), "camera", None)
+        drive(statistics, number)
+    return [(f"/road_seg: {report.subject}", report.level, report.sentence) for report in statistics.reports("", 3.0)]
+
+
+def test_an_idle_or_paused_node_is_not_a_broken_one():
+    none = "/road_seg", "/mask", stream([]), stream(TENTHS)
+    idle = statuses(lambda statistics, _: statistics.pass_over("idle"))
+    text = "/road_seg publishes 4 statuses on /diagnostics, all OK; it is idle: nobody listens."
+    check(traffic.check_diagnostics("/road_seg", idle, True), "ok", text)
+    check(traffic.check_masks(*none, idle), "error", "although frames were", "restart the node")  # it had a listener
+    paused = statuses(lambda statistics, _: statistics.pass_over("paused"))
+    check(traffic.check_diagnostics("/road_seg", paused, True), "ok", "it is paused: ~/enable was called with false.")
+    check(traffic.check_masks(*none, paused), "error", "on /mask, because /road_seg is paused", "resume it: ")
+
+
+def test_masks_that_max_fps_limits_are_enough():
+    few = "/road_seg", "/mask", stream(TENTHS[::3]), stream(TENTHS)
+
+    def every_third(statistics: FrameStatistics, number: int) -> None:
+        if number % 3:
+            statistics.pass_over("max_fps")
+        else:
+            statistics.answered({"network": 0.01}, 0.0, 0.01, 0.2)
+
+    check(traffic.check_masks(*few, statuses(every_third)), "ok", "(the parameter max_fps limits them)")
+    slow = statuses(lambda *_: None)  # three masks a second are wanted, and none comes
+    check(traffic.check_masks(*few, slow), "warning", "slower than the camera")
 
 
 def test_diagnostics():

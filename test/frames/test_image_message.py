@@ -19,6 +19,7 @@ from fcn_road_seg.frames.image_message import (
     MAX_SIDE,
     ImageMessageError,
     compressed_to_rgb,
+    fill_compressed,
     fill_image,
     image_to_rgb,
 )
@@ -610,3 +611,19 @@ def test_fill_and_decode_agree(encoding, pixels):
 def test_fill_rejects_pixels_that_do_not_match_the_encoding(pixels):
     with pytest.raises(ImageMessageError, match="are not bgr8"):
         fill_image(SimpleNamespace(), pixels, "bgr8")
+
+
+def test_compressing_is_image_transports():
+    """Its source gives the formats: "ENCODING; CODEC compressed CODED", where CODED is empty for grey in a PNG."""
+    header = "unchanged"
+    mask = fill_compressed(SimpleNamespace(header=header), GREY)
+    assert (mask.header, mask.format) == (header, "mono8; png compressed ")
+    np.testing.assert_array_equal(cv2.imdecode(np.asarray(mask.data), cv2.IMREAD_UNCHANGED), GREY)
+    lossless = fill_compressed(SimpleNamespace(), SMOOTH[:, :, ::-1])
+    assert lossless.format == "bgr8; png compressed bgr8"
+    np.testing.assert_array_equal(compressed_to_rgb(lossless), SMOOTH)
+    picture, coarse = (fill_compressed(SimpleNamespace(), SMOOTH[:, :, ::-1], quality) for quality in (90, 10))
+    assert picture.format == coarse.format == "bgr8; jpeg compressed bgr8"
+    assert isinstance(picture.data, array) and picture.data.typecode == "B"
+    assert np.abs(compressed_to_rgb(picture).astype(int) - SMOOTH).mean() < 4
+    assert len(coarse.data) < len(picture.data)

@@ -90,21 +90,28 @@ class Check:
 
 
 def main() -> int:
-    """Return 1 if a test or a bound failed, or there is no GPU; 2 if torch is missing."""
+    """Return 1 if a test or a bound failed or nothing was measured; 2 if torch, the device or OUT cannot be used."""
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job, and so its steps, ignore it
     check = Check()
-    OUT.mkdir(parents=True, exist_ok=True)
     try:
+        OUT.mkdir(parents=True, exist_ok=True)
         machine = describe_machine()
+    except OSError as error:
+        print(f"check.sh: cannot make the folder {OUT}: {error.strerror}; OUT=DIR names another", file=sys.stderr)
+        return 2
     except ImportError as error:
         print(f"check.sh: {error}: install PyTorch", file=sys.stderr)
+        return 2
+    except (RuntimeError, AssertionError, ValueError) as error:  # PyTorch's, of a device that it does not know or have
+        reason = str(error).partition("\n")[0]
+        print(f"check.sh: DEVICE={DEVICE} cannot be used ({reason}): give cuda, cuda:N or cpu", file=sys.stderr)
         return 2
     check.result["machine"] = machine
     for name, text in machine.items():
         print(f"{name}: {text}")
     if DEVICE != "cpu" and "GPU" not in machine:
-        print("check.sh: PyTorch finds no GPU; DEVICE=cpu rehearses without one", file=sys.stderr)
-        return 1
+        print(f"check.sh: PyTorch finds no GPU for DEVICE={DEVICE}; DEVICE=cpu rehearses without one", file=sys.stderr)
+        return 2
     failed = run_tests(check)
     for package in ("onnx", "onnxruntime", "tensorrt", "openvino", "torchvision"):
         if importlib.util.find_spec(package) is None:
@@ -114,7 +121,7 @@ def main() -> int:
     failed |= run_benchmarks(check)
     check.write()
     print(f"\n{short_table(check.result)}\n\n{OUT / 'gpu.json'} and {OUT / 'gpu.md'} have everything.")
-    return int(failed)
+    return int(failed or not any(report["rungs"] for report in check.result["benchmarks"].values()))
 
 
 def describe_machine() -> dict[str, str]:
@@ -125,8 +132,11 @@ def describe_machine() -> dict[str, str]:
     from fcn_road_seg.inference.backends.hardware import cpu_name, driver_version
 
     facts = {}
-    if torch.cuda.is_available() and DEVICE != "cpu":
-        gpu = torch.cuda.get_device_properties(torch.device(DEVICE))
+    device = torch.device(DEVICE)
+    if device.type not in ("cpu", "cuda"):
+        raise ValueError(f"a device of type {device.type}")
+    if torch.cuda.is_available() and device.type == "cuda":
+        gpu = torch.cuda.get_device_properties(device)
         facts["GPU"] = f"{gpu.name}, {gpu.total_memory / 2**30:.0f} GiB, compute capability {gpu.major}.{gpu.minor}"
         facts["GPUs"] = str(torch.cuda.device_count())
         facts["cuDNN"] = str(torch.backends.cudnn.version())

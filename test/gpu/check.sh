@@ -15,6 +15,7 @@ cd "$(dirname "$0")/../.."
 PYTHON=${PYTHON:-python3}
 export PYTHONPATH="$PWD${PYTHONPATH:+:$PYTHONPATH}" PYTHONDONTWRITEBYTECODE=1
 if [ -n "${WHEELS:-}" ]; then
+    compgen -G "$WHEELS/*.whl" >/dev/null || { echo "check.sh: WHEELS=$WHEELS has no wheels (*.whl)" >&2; exit 2; }
     prefix=$(mktemp -d)
     trap 'rm -rf "$prefix"' EXIT
     echo "installing the wheels in $WHEELS ..."

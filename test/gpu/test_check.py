@@ -2,6 +2,8 @@
 
 import importlib.util
 import json
+import os
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -45,6 +47,12 @@ def test_the_page_has_the_figures_and_no_folder_of_the_machine(tmp_path, monkeyp
     file.write_text(json.dumps(figures(driver="none")))
     assert gpu_page.main([str(file)]) == 2 and "is of a rehearsal without a GPU" in capsys.readouterr().err
     assert gpu_page.main([str(tmp_path / "none.json")]) == 2 and page.read_text() == text
+    for content in ({}, [], {"machine": MACHINE}):
+        file.write_text(json.dumps(content))
+        assert gpu_page.main([str(file)]) == 2 and "is JSON, but not the gpu.json" in capsys.readouterr().err
+    page.write_text("no marks")
+    file.write_text(json.dumps(figures(**MACHINE)))
+    assert gpu_page.main([str(file)]) == 2 and "has lost the lines" in capsys.readouterr().err
 
 
 def test_the_page_in_the_docs_can_be_written():
@@ -80,6 +88,40 @@ def test_a_step_that_takes_too_long_is_interrupted_and_keeps_what_it_wrote(check
     assert steps.run("wrong", [sys.executable, "-c", "raise SystemExit('a sentence')"]) == 1
     assert "a sentence" in capsys.readouterr().out
     assert [step["code"] for step in steps.result["steps"]] == [None, 1]
+
+
+@pytest.mark.parametrize(
+    "name, value, sentence",
+    [
+        ("OUT", "/proc/none", "cannot make the folder /proc/none"),
+        ("WHEELS", "none", "WHEELS=none has no wheels"),
+    ],
+)
+def test_wrong_settings_end_with_a_sentence(tmp_path, name, value, sentence):
+    settings = {"OUT": str(tmp_path), "PYTHON": sys.executable, name: value}
+    command = [str(Path(__file__).with_name("check.sh"))]
+    result = subprocess.run(command, env=os.environ | settings, capture_output=True, text=True, timeout=120)
+    assert result.returncode == 2 and sentence in result.stderr and "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize(
+    "device, sentence",
+    [
+        ("nonsense", "DEVICE=nonsense cannot be used"),
+        ("meta", "DEVICE=meta cannot be used"),
+        ("cuda:99", "DEVICE=cuda:99"),
+    ],
+)
+def test_a_wrong_device_ends_with_a_sentence(check, monkeypatch, capsys, device, sentence):
+    monkeypatch.setattr(check, "DEVICE", device)
+    assert check.main() == 2 and sentence in capsys.readouterr().err
+
+
+def test_a_check_that_measured_nothing_failed(check, monkeypatch, capsys):
+    monkeypatch.setattr(check, "DEVICE", "cpu")
+    monkeypatch.setattr(check, "run_tests", lambda steps: False)
+    monkeypatch.setattr(check, "run_benchmarks", lambda steps: False)
+    assert check.main() == 1 and "No rung was measured." in capsys.readouterr().out
 
 
 def test_a_report_names_no_folder_of_the_machine(check, tmp_path, monkeypatch):

@@ -1,11 +1,13 @@
 """The node's diagnostics, without ROS: what is counted, and what is a warning."""
 
+import re
+
 import numpy as np
 import pytest
 
 from fcn_road_seg.inference.options import SegmenterOptions
 from fcn_road_seg.inference.segmenter import RoadSegmenter
-from fcn_road_seg.ros.diagnostics import ERROR, OK, STALE, WARN, device_report, diagnostic_array
+from fcn_road_seg.ros.diagnostics import ERROR, OK, STALE, WARN, Report, device_report, diagnostic_array
 from fcn_road_seg.ros.frame_statistics import FrameStatistics
 
 SECONDS = {"decode": 0.001, "preprocess": 0.002, "network": 0.05, "postprocess": 0.003, "publish": 0.001}
@@ -30,6 +32,12 @@ class Drive:
     def frames(self, count: int, **options) -> "Drive":
         for _ in range(count):
             self.frame(**options)
+        return self
+
+    def passed_over(self, count: int, reason: str) -> "Drive":
+        for _ in range(count):
+            self.frame(answered=False)
+            self.statistics.pass_over(reason)
         return self
 
     def report(self, subject: str):
@@ -205,6 +213,49 @@ def test_a_long_inference_is_not_silence():
         drive.now += 4
         drive.statistics.answered(SECONDS, 0.0, 4.0, 0.2)
         assert drive.report("frames").level == OK
+
+
+@pytest.mark.parametrize(
+    "reason, sentence", [("idle", "idle: nobody listens"), ("paused", "paused: ~/enable was called with false")]
+)
+def test_a_rest_is_ok_and_no_fault(reason, sentence):
+    drive = Drive().frames(5)
+    drive.statistics.drop("data", "10 bytes came")
+    drive.passed_over(200, reason)
+    ground = Report("ground", STALE, "no frame for 19 s", {})
+    frames, *details = drive.statistics.reports("", 0.0, [ground])
+    assert frames.level == OK and re.fullmatch(f"{sentence}; 10.[01] frames arrive per second", frames.sentence)
+    assert (frames.values["frames passed over"], frames.values[f"frames passed over: {reason}"]) == ("200", "200")
+    assert details == [Report(subject, OK, sentence, {}) for subject in ("latency", "road", "scene", "ground")]
+    drive.frame(road=0.9)  # somebody listens; the road has changed meanwhile
+    assert {report.level for report in drive.statistics.reports("", 0.0, [])} == {OK}
+    assert drive.statistics.reports("", 0.0, [ground])[-1] == ground
+    drive.passed_over(1, reason).now += 3  # the camera has stopped
+    frames, *details = drive.statistics.reports()
+    assert frames.level == WARN and "no image has arrived for 3 s" in frames.sentence
+    assert {report.level for report in details} == {STALE}
+
+
+def test_frames_beyond_max_fps_are_not_missed():
+    drive = Drive()
+    for _ in range(40):
+        drive.frames(1, skipped=3).passed_over(1, "max_fps")  # 50 Hz, of which 3 of 4 are replaced during inference
+    frames = drive.statistics.reports("", 5.0)[0]
+    assert frames.level == OK and frames.sentence.endswith("5.0 masks are published (max_fps is 5)")
+    assert (frames.values["max_fps (Hz)"], frames.values["frames passed over: max_fps"]) == ("5", "40")
+    too_slow = drive.statistics.reports("", 20.0)[0]
+    assert too_slow.level == WARN and "only 5.0 masks are published" in too_slow.sentence
+
+
+def test_masks_are_not_old_before_the_next_one_is_due():
+    drive = Drive()
+    for _ in range(4):
+        drive.frames(1).passed_over(99, "max_fps")
+    reports = drive.statistics.reports("", 0.1)
+    assert {report.level for report in reports} == {OK}
+    assert reports[0].sentence.endswith(" frames arrive per second, 0.1 masks are published (max_fps is 0.1)")
+    drive.passed_over(30, "max_fps")
+    assert drive.statistics.reports("", 0.1)[1].level == STALE
 
 
 def test_after_a_restart_nothing_is_recent():

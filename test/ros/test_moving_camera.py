@@ -3,7 +3,6 @@
 import sys
 import types
 from collections.abc import Iterator
-from contextlib import nullcontext
 from functools import cache
 from types import SimpleNamespace
 
@@ -12,9 +11,9 @@ import pytest
 
 pytest.importorskip("rclpy", reason="ROS 2 is not installed")
 
-from builtin_interfaces.msg import Time
 from geometry_msgs.msg import TransformStamped
 from std_msgs.msg import Header
+from stub_node import SECOND, Node, stamp_message
 
 from fcn_road_seg.ground import GroundPlane
 from fcn_road_seg.ground.lookup import GroundMaps, MapMaker
@@ -30,12 +29,6 @@ CAMERA = Camera.of_size(124, 38)
 PROBABILITY = np.zeros((CAMERA.height, CAMERA.width), np.uint8)
 PROBABILITY[20:, 30:90] = 255
 HEIGHT, STEP = 1.65, 0.02
-SECOND = 10**9
-
-
-def time_message(stamp: float) -> Time:
-    seconds, nanoseconds = divmod(round(stamp * SECOND), SECOND)
-    return Time(sec=seconds, nanosec=nanoseconds)
 
 
 class Prompt(MapMaker):
@@ -45,34 +38,6 @@ class Prompt(MapMaker):
         while (maps := super().maps(*arguments)) is None:
             self._future.exception()
         return maps
-
-
-class Node:
-    """Gives messages to subscriptions; there is no DDS."""
-
-    def __init__(self):
-        self.callbacks, self.log = {}, []
-
-    def create_subscription(self, kind, topic, callback, qos, **_):
-        self.callbacks[topic] = callback
-        handle = nullcontext()
-        handle.take_message = lambda *_: None
-        return SimpleNamespace(handle=handle, msg_type=kind, topic=topic)
-
-    def destroy_subscription(self, subscription):
-        del self.callbacks[subscription.topic]
-
-    def resolve_topic_name(self, name):
-        return name
-
-    def get_publishers_info_by_topic(self, topic):
-        return []
-
-    def count_publishers(self, topic):
-        return 1
-
-    def get_logger(self):
-        return SimpleNamespace(info=lambda *_, **__: None, warning=lambda text, **_: self.log.append(text))
 
 
 class Vehicle:
@@ -108,7 +73,7 @@ class Vehicle:
             )
         )
         message = TransformStamped(child_frame_id=child)
-        message.header = Header(stamp=time_message(stamp), frame_id=parent)
+        message.header = Header(stamp=stamp_message(stamp), frame_id=parent)
         t, r = message.transform.translation, message.transform.rotation
         t.x, t.y, t.z = pose.translation
         r.x, r.y, r.z, r.w = pose.rotation
@@ -119,7 +84,7 @@ class Vehicle:
         self._send("/tf", "base_link", "mast", stamp, 0.0, pitch)
 
     def frame(self, stamp: float) -> None:
-        header = Header(stamp=time_message(stamp), frame_id="eye")
+        header = Header(stamp=stamp_message(stamp), frame_id="eye")
         image = np.zeros((*PROBABILITY.shape, 3), np.uint8)
         mask = PROBABILITY
         self.outputs.publish(SegmentedFrame(header, image, PROBABILITY, mask, 0.5, self.parameters))

@@ -11,15 +11,15 @@ pytest.importorskip("rclpy", reason="ROS 2 is not installed")
 import ground_client
 from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticStatus
-from geometry_msgs.msg import PolygonStamped, TransformStamped
+from geometry_msgs.msg import PolygonStamped, TransformStamped, Vector3
 from ground_client import CAMERA, FRAME, FRAME_ID, POINT, GroundClient, calibration
 from nav_msgs.msg import OccupancyGrid
 from node_harness import TIMEOUT, Client, NodeProcess, mask_pixels, qos
 from rclpy.qos import DurabilityPolicy
-from sensor_msgs.msg import CameraInfo, LaserScan, PointCloud2
+from sensor_msgs.msg import CameraInfo, Imu, LaserScan, PointCloud2
 from std_msgs.msg import Header
 
-from fcn_road_seg.ground import GroundPlane
+from fcn_road_seg.ground import GroundPlane, tilt
 from fcn_road_seg.ground.lookup import GroundMaps
 from fcn_road_seg.inference.segmenter import RoadSegmenter
 from fcn_road_seg.postprocess.labels import labels_and_confidence
@@ -428,3 +428,32 @@ def test_without_tf_and_camera_height_it_advises_what_to_do(other_domain_id, sma
     finally:
         client.close()
         assert node.stop() == 0
+
+
+def test_the_attitude_of_an_imu_moves_the_road(listener, client):
+    """An IMU in the camera's frame that looks down by 0.06, although camera_pitch says 0.02."""
+    maps = maps_of(GroundPlane.from_mounting(HEIGHT, PITCH), attitude="imu")
+    plane = GroundPlane.from_mounting(HEIGHT, 0.06)
+    assert client.set_parameter("attitude_window", 0.0) == ""
+    assert client.set_parameter("attitude", "imu") == ""
+    listener.until_reported("no attitude has come from /imu so far: remap imu", calibration())
+    publisher = client.node.create_publisher(Imu, "imu", qos(depth=400))
+    client.spin_until(publisher.get_subscription_count, "the node's subscription to imu")
+    client.spin_for(0.5)  # the node's side of the match
+    now = listener.send(calibration()).header.stamp.sec
+    for i in range(95):  # the filter settles in 2 s
+        message = Imu(header=Header(stamp=Time(sec=now - 3 + i // 10, nanosec=i % 10 * 10**8), frame_id=FRAME_ID))
+        message.orientation_covariance[0] = -1.0
+        x, y, z = plane.rotation.T @ (0, 0, 9.81)
+        message.linear_acceleration = Vector3(x=x, y=y, z=z)
+        publisher.publish(message)
+    answers = listener.until_received(calibration(), *KINDS)
+    points = np.frombuffer(answers["points"].data, POINT).reshape(CAMERA.height, CAMERA.width)
+    expected = maps.view.points(tilt(maps.tables.plane.rotation @ plane.rotation.T @ (0, 0, -1), np.array([0, 0, -1])))
+    for axis, name in enumerate("xyz"):
+        np.testing.assert_allclose(points[name], expected[..., axis], atol=0.02)
+    ground = {value.key: value.value for value in client.diagnostics()["ground"].values}
+    assert ground["pitch against the road (degrees)"] == "2.29"
+    assert ground["attitude from"] == f"accelerometer and gyroscope of {FRAME_ID} on /imu"
+    client.node.destroy_publisher(publisher)
+    assert client.set_parameter("attitude", "none") == ""

@@ -13,10 +13,11 @@ from ground_client import CAMERA, FRAME_ID, GroundClient, calibration
 from in_process_node import InProcessNode
 from node_harness import Client, NodeProcess, frame_message, mask_pixels, qos
 from rclpy.lifecycle import TransitionCallbackReturn
-from sensor_msgs.msg import Image, PointCloud2
+from sensor_msgs.msg import CompressedImage, Image, PointCloud2
 from tiny_instances import write_detector
 
 from fcn_road_seg.errors import FrameError
+from fcn_road_seg.frames.image_message import compressed_to_rgb
 from fcn_road_seg.frames.instance_sample import INSTANCE_CLASSES
 from fcn_road_seg.inference.segmenter import RoadSegmenter
 from fcn_road_seg.instances.detector import InstanceDetector
@@ -150,10 +151,10 @@ def detector(monkeypatch):
 def subscribed(node: InProcessNode, topic: str, kind: type = Image) -> list:
     """The messages of an output, to which the node knows that somebody listens."""
     received: list = []
-    node._client.create_subscription(kind, f"road_seg/{topic}", received.append, qos())
+    node.client.create_subscription(kind, f"road_seg/{topic}", received.append, qos())
     publisher = next(p for p in node.node.publishers if p.topic_name.endswith(f"/{topic}"))
     node.spin_until(publisher.get_subscription_count, f"the subscription to {topic}")
-    node.spin_until(lambda: node._client.count_publishers(f"road_seg/{topic}"), f"the publisher of {topic}")
+    node.spin_until(lambda: node.client.count_publishers(f"road_seg/{topic}"), f"the publisher of {topic}")
     return received
 
 
@@ -166,6 +167,36 @@ def report(node: InProcessNode) -> SimpleNamespace:
 def frame(seconds: int) -> Image:
     """A frame whose pixels are its number."""
     return frame_message(np.full((20, 30, 3), seconds, np.uint8), "rgb8", seconds)
+
+
+def test_an_idle_node_looks_for_nothing_and_wakes_for_instances(context, small_weights, detector, monkeypatch):
+    monkeypatch.setattr("fcn_road_seg.ros.demand.IDLE_AFTER", 0.0)
+    detector.go.set()
+    with InProcessNode(context, small_weights, "idle", listen=False, instances=True, instances_max_fps=0.0) as node:
+        node.start()
+        node.send(frame(1))
+        node.spin_until(lambda: node.node._statistics.passed_over["idle"], "a frame that is passed over")
+        assert not detector.frames
+        assert node.diagnostics()["instances"].message == "idle: nobody listens"
+        ids = subscribed(node, "instance_ids")
+        node.send(frame(2))
+        node.spin_until(lambda: ids, "the ids")
+        assert [message.header.stamp.sec for message in ids] == [2]
+
+
+def test_both_overlays_show_the_instances_of_their_frame(context, small_weights, detector):
+    detector.go.set()
+    with InProcessNode(context, small_weights, "pictures", instances=True) as node:
+        node.start()
+        pictures, compressed = subscribed(node, "overlay"), subscribed(node, "overlay/compressed", CompressedImage)
+        mask = mask_pixels(node.answer(frame(7)))
+        node.spin_until(lambda: pictures and compressed, "both overlays")
+        road = overlay(np.full((20, 30, 3), 7, np.uint8), mask)
+        expected = draw_instances(road, detector.detect(road))
+        shown = np.frombuffer(pictures[0].data, np.uint8).reshape(20, 30, 3)[:, :, ::-1]
+        np.testing.assert_array_equal(shown, expected)
+        assert np.abs(compressed_to_rgb(compressed[0]).astype(int) - expected).mean() < 15
+        assert np.abs(expected.astype(int) - road).mean() > 30
 
 
 def test_masks_do_not_wait_and_the_newest_frame_is_next(context, small_weights, detector):
@@ -296,7 +327,7 @@ def test_without_vision_msgs_there_are_no_boxes_and_the_log_says_so(context, sma
         ids = subscribed(node, "instance_ids")
         node.answer(frame(1))
         node.spin_until(lambda: ids, "the ids")
-        assert not node._client.count_publishers("road_seg/instances")
+        assert not node.client.count_publishers("road_seg/instances")
     assert said.count("No ~/instances: the ROS 2 package vision_msgs is not installed") == 1
 
 

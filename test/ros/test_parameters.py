@@ -13,6 +13,7 @@ from fcn_road_seg.ros.parameters import BY_NAME, PARAMETERS, NodeParameters, che
 
 OUTPUTS = {"min_confidence", "camera_height", "camera_pitch", "camera_roll", "ground_frame", "ground_z", "rectified"}
 OUTPUTS |= {"instances_min_score", "instances_max_fps"}
+OUTPUTS |= {"attitude_window", "overlay_alpha", "jpeg_quality"}
 OUTPUTS |= {field.name for field in fields(MapOptions)}
 """Parameters of the outputs besides the mask; they can change while the node runs."""
 
@@ -69,7 +70,8 @@ def test_only_some_parameters_change_while_configured():
             assert "clean the node up, set it, configure again" in str(error)
     assert (
         changed
-        == {"threshold", "smoothing", "min_region", "overlay_alpha", "max_age_ms", "max_pixels", "autostart"} | OUTPUTS
+        == {"threshold", "smoothing", "min_region", "max_age_ms", "max_pixels", "autostart", "always_on", "max_fps"}
+        | OUTPUTS
     )
     check_change("network_width", 832, configured=False)
     check_change("use_sim_time", True, configured=True)

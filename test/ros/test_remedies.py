@@ -27,6 +27,7 @@ def test_remedies_without_ros2(path):
     assert start == ".venv/bin/road_seg_node --ros-args -p 'weights:=my weights' -r image:=/camera"
     assert remedies.rename("image", "/camera") == "start the node with --ros-args -r image:=/camera"
     assert remedies.transitions("/road_seg", "activate") == "end the node and start it again, which activates it"
+    assert remedies.resume("/road_seg") == "call ~/enable with true, or end the node and start it again"
     command(path / "road_seg_node")
     assert remedies.start_command({}, {"image": "/camera"}) == "road_seg_node --ros-args -r image:=/camera"
 
@@ -42,3 +43,5 @@ def test_remedies_with_ros2(path):
     )
     commands = remedies.transitions("/road_seg", "configure", "activate")
     assert commands == "ros2 lifecycle set /road_seg configure && ros2 lifecycle set /road_seg activate"
+    call = "ros2 service call /road_seg/enable std_srvs/srv/SetBool '{data: true}'"
+    assert remedies.resume("/road_seg") == call

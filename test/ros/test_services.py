@@ -168,7 +168,7 @@ def test_help_lists_the_topics_that_the_node_has(context):
         node = requests.node
         published = {publisher.topic_name for publisher in node.publishers}
         listed = {node.resolve_topic_name(topic.name) for topic in NODE_TOPICS}
-        inputs = {node.resolve_topic_name(name) for name in ("image", "camera_info")}
-        optional = {node.resolve_topic_name(name) for name in ("~/label_info", "~/instances")}  # need vision_msgs
+        inputs = {node.resolve_topic_name(name) for name in ("image", "camera_info", "imu", "odom")}
+        optional = {node.resolve_topic_name(name) for name in ("~/label_info", "~/instances", "bond")}
     assert published - listed <= {"/parameter_events", "/requests/road_seg/transition_event", "/rosout"}
     assert listed - published - optional == inputs

@@ -7,7 +7,8 @@ import pytest
 pytest.importorskip("rclpy", reason="ROS 2 is not installed")
 
 from fcn_road_seg.ros.camera_info_subscription import NotYetError
-from fcn_road_seg.ros.transform_tree import LateTransformError, TransformTree
+from fcn_road_seg.ros.history import LateTransformError
+from fcn_road_seg.ros.transform_tree import TransformTree
 
 SECOND = 10**9
 AT_REST = (0.0, 0.0, 0.0, 1.0)

@@ -95,6 +95,15 @@ def test_a_silent_node_causes_a_notice_and_no_old_figures(clock):
     assert [status["level"] for status in now["statuses"]] == [0]
 
 
+def test_a_paused_node_causes_a_notice_that_says_so(clock):
+    figures = Figures("/road_seg", clock)
+    figures.present(True)
+    figures.statuses([Status("road", 0, "paused: ~/enable was called with false")])
+    assert figures.snapshot()["notice"] == "The node /road_seg is paused: ~/enable was called with false."
+    figures.mask(0.1)
+    assert figures.snapshot()["notice"] == ""
+
+
 def test_statuses_that_stop_are_stale_although_masks_arrive(clock):
     figures = Figures("/road_seg", clock)
     figures.statuses([Status("device", 0, "cpu")])

@@ -12,7 +12,7 @@ import torch
 
 from fcn_road_seg.errors import DeviceError, first_line
 from fcn_road_seg.inference.backends.cache import private_folder
-from fcn_road_seg.inference.backends.hardware import cpu_name, device_works
+from fcn_road_seg.inference.backends.hardware import cpu_name, device_works, driver_version
 from fcn_road_seg.inference.backends.stage_timer import STAGES, CpuTimer
 from fcn_road_seg.inference.onnx_export import INPUT, OUTPUT
 from fcn_road_seg.inference.preprocess import network_frame, resize_probability
@@ -116,9 +116,10 @@ class OnnxRuntime:
 
 
 def tensorrt_settings(precision: str, sha256: str) -> dict[str, str]:
-    """The TensorRT provider's settings. It tells its engines apart by GPU, version and graph, but not by weights."""
+    """The TensorRT provider's settings. It tells its engines apart by GPU and graph, the folder by the rest."""
     settings = {"trt_fp16_enable": str(int(precision != "fp32")), "trt_int8_enable": str(int(precision == "int8"))}
-    folder = private_folder(f"onnxruntime_tensorrt/{precision}_{sha256[:16]}")
+    versions = f"{onnxruntime.__version__}_{driver_version() or 'unknown'}"
+    folder = private_folder(f"onnxruntime_tensorrt/{precision}_{sha256[:16]}_{versions}")
     return settings | ({"trt_engine_cache_enable": "1", "trt_engine_cache_path": str(folder)} if folder else {})
 
 

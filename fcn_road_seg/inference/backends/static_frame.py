@@ -1,5 +1,7 @@
 """From a uint8 frame to P(road) in fixed buffers: the work that a CUDA graph records."""
 
+from abc import ABC, abstractmethod
+
 import torch
 
 from fcn_road_seg.inference.backends.tensor_cores import canvas
@@ -7,7 +9,7 @@ from fcn_road_seg.inference.network import FCN8s
 from fcn_road_seg.inference.preprocess import resize
 
 
-class StaticFrame:
+class StaticFrame(ABC):
     """One frame size on one device. The three stages run in this order and read only its buffers.
 
     No stage reads a value on the host, waits for the device or has a shape that depends on the frame's content.
@@ -39,9 +41,9 @@ class StaticFrame:
         image = resize(image, self._size).round_()
         self._canvas[:, :3].copy_(image.flip(1) if self._bgr else image)
 
+    @abstractmethod
     def network(self) -> None:
         """Compute P(road), float32."""
-        raise NotImplementedError
 
     def postprocess(self) -> None:
         """Resize P(road) to the frame's size."""
