@@ -14,6 +14,12 @@ from sensor_msgs.msg import Image
 from fcn_road_seg.ros.node import RoadSegNode
 
 
+def start_parameters(weights: Path, **parameters) -> list[Parameter]:
+    """Parameters with which a node starts quickly."""
+    values = {"weights": str(weights), "backend": "torch", "device": "cpu", "warm_up_width": 0} | parameters
+    return [Parameter(name, value=value) for name, value in values.items()]
+
+
 class InProcessNode(Spinning):
     """A RoadSegNode in a namespace, and a client that subscribes to its masks unless `listen` is false.
 
@@ -21,9 +27,9 @@ class InProcessNode(Spinning):
     """
 
     def __init__(self, context: Context, weights: Path, namespace: str, listen: bool = True, **parameters):
-        values = {"weights": str(weights), "backend": "torch", "device": "cpu", "warm_up_width": 0} | parameters
-        overrides = [Parameter(name, value=value) for name, value in values.items()]
+        overrides = start_parameters(weights, **parameters)
         self.node = RoadSegNode(context=context, namespace=namespace, parameter_overrides=overrides)
+        self.camera = self.node._cameras[0]
         self.client = rclpy.create_node("client", context=context, namespace=namespace)
         self._executor = SingleThreadedExecutor(context=context)
         self._executor.add_node(self.node)

@@ -10,6 +10,7 @@ from sensor_msgs.msg import CameraInfo
 from fcn_road_seg.ground import CameraModel, GroundError
 from fcn_road_seg.ros.qos import create_overridable_subscription, other_types, topics_of_type, type_name
 from fcn_road_seg.ros.remedies import rename
+from fcn_road_seg.ros.scope import scoped
 
 TOPIC = "camera_info"
 KEPT = 4
@@ -24,15 +25,16 @@ class NotYetError(GroundError):
 
 
 class CameraInfoSubscription:
-    """The node's subscription to ``camera_info``, KEEP_LAST 1 and BEST_EFFORT, which every camera matches.
+    """A subscription to a camera's ``camera_info``, KEEP_LAST 1 and BEST_EFFORT, which every camera matches.
 
     An image's camera_info is the one with its stamp; else the newest whose size is the image's, because messages are
     lost and arrive in any order, and a calibration seldom changes.
     """
 
-    def __init__(self, node: Node):
+    def __init__(self, node: Node, camera: str = ""):
         self._node = node
-        self.topic = node.resolve_topic_name(TOPIC)
+        self._name = scoped(camera, TOPIC)
+        self.topic = node.resolve_topic_name(self._name)
         self._subscription: Subscription | None = None
         self._kept: deque[CameraInfo] = deque(maxlen=KEPT)
         self._model: tuple[tuple, CameraModel | GroundError] | None = None
@@ -40,7 +42,7 @@ class CameraInfoSubscription:
     def start(self) -> None:
         """Subscribe, unless already subscribed."""
         if self._subscription is None:
-            self._subscription = create_overridable_subscription(self._node, CameraInfo, TOPIC, self._on_info)
+            self._subscription = create_overridable_subscription(self._node, CameraInfo, self._name, self._on_info)
 
     def _on_info(self, message: CameraInfo) -> None:
         self._kept.append(message)
@@ -74,8 +76,8 @@ class CameraInfoSubscription:
                 return info
         width, height = _image_size(candidates[-1])
         raise GroundError(
-            f"{self.topic} is for images of {width}x{height}, but the image has {size[0]}x{size[1]}: remap camera_info "
-            "to the topic of this image's camera"
+            f"{self.topic} is for images of {width}x{height}, but the image has {size[0]}x{size[1]}: remap "
+            f"{self._name} to the topic of this image's camera"
         )
 
     def missing(self) -> str:
@@ -93,8 +95,8 @@ class CameraInfoSubscription:
     def _remedy(self) -> str:
         elsewhere = topics_of_type(self._node, type_name(CameraInfo))
         if elsewhere:
-            return rename(TOPIC, elsewhere[0])
-        return "make the camera publish its calibration; if it does so elsewhere, remap camera_info"
+            return rename(self._name, elsewhere[0])
+        return f"make the camera publish its calibration; if it does so elsewhere, remap {self._name}"
 
     def model(self, info: CameraInfo, size: tuple[int, int], rectified: bool) -> CameraModel:
         """The camera; the same object as long as nothing changes.

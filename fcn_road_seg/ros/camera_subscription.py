@@ -24,6 +24,7 @@ from fcn_road_seg.ros.qos import (
     type_name,
     with_message_info,
 )
+from fcn_road_seg.ros.scope import scoped
 from fcn_road_seg.ros.steady_clock import STEADY
 
 TOPIC = "image"
@@ -35,7 +36,7 @@ TRANSPORT_OF = {type_name(kind): transport for transport, (kind, _) in TRANSPORT
 
 
 class CameraSubscription:
-    """The node's subscription to ``image``, KEEP_LAST 1, with the reliability of `offered_reliability`.
+    """A subscription to a camera's ``image``, KEEP_LAST 1, with the reliability of `offered_reliability`.
 
     It subscribes again when the publishers change, from a slow timer that never runs between a frame and its mask, and
     logs why nothing arrives, if it can find out.
@@ -47,14 +48,16 @@ class CameraSubscription:
         callback: gets each message with its rclpy MessageInfo.
 
     Attributes:
+        topic: the full name of the images' topic.
         problem: why nothing arrives, in a sentence; empty if something does, or the reason is unknown.
     """
 
-    def __init__(self, node: Node, faults: FaultLog, callback: Callable[[Any, Any], None]):
+    def __init__(self, node: Node, faults: FaultLog, callback: Callable[[Any, Any], None], camera: str = ""):
         self._node = node
         self._faults = faults
         self._callback = callback
-        self._topic = node.resolve_topic_name(TOPIC)
+        self._name = scoped(camera, TOPIC)
+        self.topic = node.resolve_topic_name(self._name)
         self._subscription: Subscription | None = None
         self._reliability: ReliabilityPolicy | None = None
         self._timer: Timer | None = None
@@ -64,7 +67,7 @@ class CameraSubscription:
             declare(
                 node,
                 Parameter(
-                    f"qos_overrides.{self._topic}.subscription.reliability",
+                    f"qos_overrides.{self.topic}.subscription.reliability",
                     "follow",
                     "Reliability of the image subscription; follow: that of the publishers.",
                     changes="at start",
@@ -104,11 +107,13 @@ class CameraSubscription:
         self.problem = problem
 
     def _find_problem(self) -> str:
-        if others := other_types(self._node, self._topic, self._message_type):
+        if others := other_types(self._node, self.topic, self._message_type):
             transport = TRANSPORT_OF.get(others[0])
-            remedy = f"set image_transport to {transport}" if transport else "remap image to the topic of a camera"
-            return f"{self._topic} is published as {others[0]}, not as {type_name(self._message_type)}: {remedy}"
-        if not self._node.count_publishers(self._topic):
+            remedy = (
+                f"set image_transport to {transport}" if transport else f"remap {self._name} to the topic of a camera"
+            )
+            return f"{self.topic} is published as {others[0]}, not as {type_name(self._message_type)}: {remedy}"
+        if not self._node.count_publishers(self.topic):
             self._alive = time.monotonic()
         if time.monotonic() - self._alive < SILENCE:
             return ""
@@ -122,11 +127,11 @@ class CameraSubscription:
     def _required(self) -> ReliabilityPolicy:
         if self._override != "follow":
             return ReliabilityPolicy[self._override.upper()]
-        return offered_reliability(self._node, self._topic)
+        return offered_reliability(self._node, self.topic)
 
     def _subscribe(self, reliability: ReliabilityPolicy) -> None:
         policies = [kind for kind in OVERRIDABLE if kind != QoSPolicyKind.RELIABILITY]
-        report = clash_reporter(self._node, self._topic, lambda: subscription.qos_profile, "subscription")
+        report = clash_reporter(self._node, self.topic, lambda: subscription.qos_profile, "subscription")
 
         def on_clash(event: Any) -> None:
             if event.last_policy_kind == QoSPolicyKind.RELIABILITY and self._override == "follow":
@@ -136,7 +141,7 @@ class CameraSubscription:
 
         subscription = self._node.create_subscription(
             self._message_type,
-            TOPIC,
+            self._name,
             with_message_info(self._on_message),
             QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=1, reliability=reliability),
             qos_overriding_options=QoSOverridingOptions(policy_kinds=policies),
@@ -145,4 +150,4 @@ class CameraSubscription:
             ),
         )
         self._subscription, self._reliability = subscription, reliability
-        self._node.get_logger().info(f"Listening to {self._topic} ({reliability.name.lower()})")
+        self._node.get_logger().info(f"Listening to {self.topic} ({reliability.name.lower()})")

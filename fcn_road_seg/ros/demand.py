@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from rclpy.node import Node
@@ -62,7 +62,7 @@ class Demand:
         return True
 
 
-def offer_pause(node: Node, demand: Demand) -> None:
+def offer_pause(node: Node, demands: Sequence[Demand]) -> None:
     """Offer the service ~/enable, a std_srvs/SetBool that pauses and resumes; it keeps its value in every state."""
     try:
         from std_srvs.srv import SetBool
@@ -71,9 +71,10 @@ def offer_pause(node: Node, demand: Demand) -> None:
         return
 
     def enable(request: Any, response: Any) -> Any:
-        demand.paused = not request.data
+        for demand in demands:
+            demand.paused = not request.data
         response.success = True
-        response.message = "paused: frames are counted, not segmented" if demand.paused else "not paused"
+        response.message = "not paused" if request.data else "paused: frames are counted, not segmented"
         node.get_logger().info(f"~/enable: {response.message}")
         return response
 

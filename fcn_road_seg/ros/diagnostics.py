@@ -1,9 +1,10 @@
 """The statuses that the node publishes on /diagnostics, and their message; imports without ROS."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
+    from fcn_road_seg.frames.own_vehicle import OwnVehicle
     from fcn_road_seg.inference.segmenter import RoadSegmenter
 
 OK, WARN, ERROR, STALE = range(4)  # diagnostic_msgs/DiagnosticStatus
@@ -18,13 +19,12 @@ class Report(NamedTuple):
     values: dict[str, str]
 
 
-def device_report(segmenter: "RoadSegmenter") -> Report:
-    """What the network actually runs on, and with which weights and own-vehicle mask."""
+def device_report(segmenter: "RoadSegmenter", own_vehicles: "Mapping[str, OwnVehicle | None]") -> Report:
+    """What the network actually runs on, and with which weights and, by camera, own-vehicle masks."""
     weights = segmenter.checkpoint
     max_f = weights.metadata.max_f
     gpu = segmenter.memory()
     size = "x".join(map(str, segmenter.network_size or ())) or "unknown"
-    own_vehicle = segmenter.own_vehicle
     values = {
         "device": segmenter.device,
         "device name": segmenter.device_name,
@@ -38,10 +38,12 @@ def device_report(segmenter: "RoadSegmenter") -> Report:
         "network SHA-256": segmenter.network_sha256,
         "weights MaxF": "unknown" if max_f is None else f"{max_f:.4f}",
         "weights threshold": f"{segmenter.threshold:.3f}",
-        "own-vehicle mask": "none" if own_vehicle is None else f"{own_vehicle.path} ({100 * own_vehicle.share:.1f} %)",
-        "own-vehicle mask SHA-256": "none" if own_vehicle is None else own_vehicle.sha256,
         "CUDA": segmenter.why_not_cuda or ("in use" if gpu is not None else "not requested, or not in this machine"),
     }
+    for camera, mask in own_vehicles.items():
+        name = f"{camera} own-vehicle mask".lstrip()
+        values[name] = "none" if mask is None else f"{mask.path} ({100 * mask.share:.1f} %)"
+        values[f"{name} SHA-256"] = "none" if mask is None else mask.sha256
     if segmenter.why_not_cuda:
         sentence = f"running on the CPU: {segmenter.why_not_cuda}; road_seg doctor has details"
         return Report("device", WARN, sentence, values)
@@ -53,22 +55,23 @@ def device_report(segmenter: "RoadSegmenter") -> Report:
     return Report("device", OK, sentence, values)
 
 
-def diagnostic_array(stamp: Any, node: str, reports: Iterable[Report]) -> Any:
+def diagnostic_array(stamp: Any, node: str, reports: Mapping[str, Iterable[Report]]) -> Any:
     """The diagnostic_msgs/DiagnosticArray of reports.
 
     Args:
         stamp: builtin_interfaces/Time.
-        node: its fully qualified name, with which every status name starts.
+        node: its fully qualified name.
+        reports: by what each status name starts with: that name, or with one of several cameras <node>/<camera>.
     """
     from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 
     message = DiagnosticArray()
     message.header.stamp = stamp
-    for report in reports:
+    for source, report in ((source, report) for source, of_source in reports.items() for report in of_source):
         message.status.append(
             DiagnosticStatus(
                 level=bytes([report.level]),
-                name=f"{node}: {report.subject}",
+                name=f"{source}: {report.subject}",
                 message=report.sentence,
                 hardware_id=node,
                 values=[KeyValue(key=key, value=value) for key, value in report.values.items()],

@@ -12,6 +12,7 @@ from sensor_msgs.msg import CompressedImage, Image
 from fcn_road_seg.errors import DeviceLostError, FrameError, first_line
 from fcn_road_seg.frames.bit_depth import BitDepth
 from fcn_road_seg.frames.image_message import compressed_to_rgb, fill_image, image_to_rgb
+from fcn_road_seg.frames.own_vehicle import OwnVehicle
 from fcn_road_seg.postprocess.out_of_domain import alarm, look
 from fcn_road_seg.postprocess.small_regions import without_small_regions
 from fcn_road_seg.postprocess.temporal_filter import TemporalFilter
@@ -21,6 +22,7 @@ from fcn_road_seg.ros.fault_log import FaultLog
 from fcn_road_seg.ros.frame_statistics import RESTS, FrameStatistics
 from fcn_road_seg.ros.instance_detection import InstanceDetection
 from fcn_road_seg.ros.parameters import NodeParameters
+from fcn_road_seg.ros.scope import logger_of
 from fcn_road_seg.ros.segmented_frame import SegmentedFrame, age, nanoseconds
 from fcn_road_seg.ros.steady_clock import STEADY
 
@@ -56,6 +58,7 @@ class FrameHandler:
         demand: decides which frames are segmented.
         statistics: counts the frames.
         faults: records unexpected exceptions.
+        camera: the camera's name, if there are several.
     """
 
     def __init__(
@@ -67,8 +70,10 @@ class FrameHandler:
         demand: Demand,
         statistics: FrameStatistics,
         faults: FaultLog,
+        camera: str = "",
     ):
         self._node = node
+        self._logger = logger_of(node, camera)
         self._mask_publisher = mask_publisher
         self._outputs = outputs
         self._detection = detection
@@ -76,28 +81,35 @@ class FrameHandler:
         self._statistics = statistics
         self._faults = faults
         self._temporal_filter = TemporalFilter()
-        self._bit_depth = BitDepth(node.get_logger().info)
+        self._bit_depth = BitDepth(self._logger.info)
 
     def restart(self) -> None:
         """Forget past frames."""
-        self._bit_depth = BitDepth(self._node.get_logger().info)
+        self._bit_depth = BitDepth(self._logger.info)
         self._demand.restart()
         self._statistics.restart()
         self._temporal_filter.reset()
 
     def handle(
-        self, message: Image | CompressedImage, info: dict, segmenter: "RoadSegmenter", parameters: NodeParameters
+        self,
+        message: Image | CompressedImage,
+        info: dict,
+        segmenter: "RoadSegmenter",
+        parameters: NodeParameters,
+        own_vehicle: OwnVehicle | None = None,
     ) -> None:
         """Publish the mask of an image and the other outputs, or pass the image over or drop it, and count it.
 
         Args:
             info: rclpy's MessageInfo; empty in ROS 2 Humble.
+            segmenter: without an own-vehicle mask.
+            own_vehicle: where the image shows the vehicle itself, which is never road.
 
         Raises:
             DeviceLostError: the device no longer answers.
         """
         try:
-            self._answer(message, info, segmenter, parameters)
+            self._answer(message, info, segmenter, parameters, own_vehicle)
         except DeviceLostError:
             raise
         except FrameError as error:
@@ -111,7 +123,12 @@ class FrameHandler:
             self._drop("fault", f"{type(error).__name__}: {first_line(error)}")
 
     def _answer(
-        self, message: Image | CompressedImage, info: dict, segmenter: "RoadSegmenter", parameters: NodeParameters
+        self,
+        message: Image | CompressedImage,
+        info: dict,
+        segmenter: "RoadSegmenter",
+        parameters: NodeParameters,
+        own_vehicle: OwnVehicle | None,
     ) -> None:
         began = time.perf_counter()
         header = message.header
@@ -126,15 +143,15 @@ class FrameHandler:
             raise FrameError("age", f"it is {1000 * age_at_arrival:.0f} ms old, but max_age_ms is {limit:g}")
         _, decode = TRANSPORTS[parameters.image_transport]
         frame = decode(message, parameters.max_pixels, self._bit_depth)
+        hidden = None if own_vehicle is None else own_vehicle.hidden(*frame.shape[:2])
         decoded = time.perf_counter()
         probability = segmenter(frame)
         segmented = time.perf_counter()
-        hidden = segmenter.hidden(*probability.shape)
         instances = self._detection.find(frame, hidden, parameters)
         found = time.perf_counter()
         probability = self._temporal_filter(probability, frame, parameters.smoothing, stamp, header.frame_id)
-        if segmenter.own_vehicle is not None and parameters.smoothing:  # the average spreads over the vehicle's edges
-            probability = segmenter.own_vehicle.hide(probability)
+        if own_vehicle is not None:
+            probability = own_vehicle.hide(probability)
         threshold = road_threshold(parameters, segmenter)
         probability = without_small_regions(probability, threshold, parameters.min_region, hidden)
         if instances is not None:
@@ -175,6 +192,6 @@ class FrameHandler:
 
     def _drop(self, reason: str, why: str) -> None:
         count = self._statistics.drop(reason, why)
-        self._node.get_logger().warning(
+        self._logger.warning(
             f"Frame dropped ({count} so far): {why}", throttle_duration_sec=1.0, throttle_time_source_type=STEADY
         )

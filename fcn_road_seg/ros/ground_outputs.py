@@ -35,6 +35,7 @@ from fcn_road_seg.ros.ground_messages import (
 from fcn_road_seg.ros.ground_transform import GroundTransform
 from fcn_road_seg.ros.history import LateTransformError
 from fcn_road_seg.ros.parameters import NodeParameters
+from fcn_road_seg.ros.scope import logger_of
 from fcn_road_seg.ros.segmented_frame import SegmentedFrame
 from fcn_road_seg.ros.steady_clock import STEADY
 
@@ -71,10 +72,11 @@ class GroundOutputs:
         node: subscribes and logs.
         publisher: creates a publisher of a message type on a topic.
         faults: records unexpected exceptions while transforms arrive.
+        camera: the camera's name, if there are several.
     """
 
-    def __init__(self, node: Node, publisher: Callable[..., Publisher], faults: FaultLog):
-        self._node = node
+    def __init__(self, node: Node, publisher: Callable[..., Publisher], faults: FaultLog, camera: str = ""):
+        self._logger = logger_of(node, camera)
         self._info_publisher = publisher(CameraInfo, "~/camera_info")
         self._road: Outputs = (
             (publisher(PointCloud2, "~/points"), points_message),
@@ -83,7 +85,7 @@ class GroundOutputs:
             (publisher(PolygonStamped, "~/boundary"), boundary_message),
         )
         self._obstacles: Outputs = ((publisher(PointCloud2, "~/obstacles"), obstacles_message),)
-        self._camera_info = CameraInfoSubscription(node)
+        self._camera_info = CameraInfoSubscription(node, camera)
         serve = faults.guard("A frame that waited for its transform has no ground outputs", self._serve, None)
         self._transform = GroundTransform(node, serve)
         self._attitude = GroundAttitude(node, serve, self._transform)
@@ -224,7 +226,7 @@ class GroundOutputs:
         self._fault_logged = True
         why = first_line(error)
         self._report = Report("ground", WARN, f"ground outputs are not published: {why}", {})
-        self._node.get_logger().warning(
+        self._logger.warning(
             f"Ground outputs are not published: {why}",
             throttle_duration_sec=LOG_PERIOD,
             throttle_time_source_type=STEADY,
@@ -248,7 +250,7 @@ class GroundOutputs:
         }
         self._report = Report("ground", OK, sentence, values)
         if self._fault_logged or maps is not self._logged_maps:
-            self._node.get_logger().info(
+            self._logger.info(
                 f"Ground outputs ({ground_frame}, plane from {source}): {sentence}",
                 throttle_duration_sec=LOG_PERIOD,
                 throttle_time_source_type=STEADY,

@@ -18,6 +18,7 @@ from fcn_road_seg.ros.diagnostics import OK, STALE, WARN, Report
 from fcn_road_seg.ros.fault_log import FaultLog
 from fcn_road_seg.ros.frame_statistics import WINDOW, unless_old
 from fcn_road_seg.ros.parameters import NodeParameters
+from fcn_road_seg.ros.scope import logger_of
 from fcn_road_seg.ros.segmented_frame import SegmentedFrame, age
 from fcn_road_seg.ros.steady_clock import STEADY
 
@@ -60,10 +61,12 @@ class InstanceDetection:
         node: logs.
         outputs: what is published of the instances.
         faults: records unexpected exceptions.
+        camera: the camera's name, if there are several.
     """
 
-    def __init__(self, node: Node, outputs: tuple[InstanceOutputs, ...], faults: FaultLog):
+    def __init__(self, node: Node, outputs: tuple[InstanceOutputs, ...], faults: FaultLog, camera: str = ""):
         self._node, self._outputs, self._faults = node, outputs, faults
+        self._logger = logger_of(node, camera)
         self._detector: InstanceDetector | None = None
         self._thread: ThreadPoolExecutor | None = None
         self._running: tuple[SegmentedFrame, Future[Found]] | None = None
@@ -74,14 +77,15 @@ class InstanceDetection:
         self._failed = 0
         self._failure = ""  # of the last frame; empty if it has its instances
 
-    def start(self, detector: "InstanceDetector", values: NodeParameters) -> None:
-        """Begin with a detector, and run it once on a frame of the warm-up's size, so that the first is not slow."""
-        at_leisure = None if values.subtract_instances else lambda: os.nice(19)  # on Linux for this thread only
-        self._thread = ThreadPoolExecutor(1, "instances", at_leisure)
-        self._detector = detector
+    def start(self, detector: "InstanceDetector", thread: ThreadPoolExecutor, values: NodeParameters) -> None:
+        """Begin with a detector in a thread, both of which may serve other cameras as well.
+
+        It runs once on a frame of the warm-up's size, so that the first is not slow.
+        """
+        self._detector, self._thread = detector, thread
         if values.warm_up_height and values.warm_up_width:
             grey = np.full((values.warm_up_height, values.warm_up_width, 3), 128, np.uint8)
-            self._thread.submit(detector.detect, grey).result()
+            thread.submit(detector.detect, grey).result()
 
     def find(self, image: np.ndarray, hidden: np.ndarray | None, parameters: NodeParameters) -> Instances | None:
         """The instances of a frame, to be cut out of its road; None without subtract_instances.
@@ -96,8 +100,7 @@ class InstanceDetection:
 
     def _submit(self, image: np.ndarray, hidden: np.ndarray | None, parameters: NodeParameters) -> "Future[Found]":
         assert self._detector is not None and self._thread is not None, "instances are looked for after the start"
-        self._detector.least_score = parameters.instances_min_score
-        return self._thread.submit(_find, self._detector, image, hidden)
+        return self._thread.submit(_find, self._detector, image, hidden, parameters.instances_min_score)
 
     def publish(self, frame: SegmentedFrame) -> None:
         """Publish the frame's instances, or begin to look for them; see the class."""
@@ -139,7 +142,7 @@ class InstanceDetection:
     def _fail(self, why: str) -> None:
         self._failed += 1
         self._failure = why
-        self._node.get_logger().warning(
+        self._logger.warning(
             f"A frame has no instances ({self._failed} so far): {why}",
             throttle_duration_sec=1.0,
             throttle_time_source_type=STEADY,
@@ -198,14 +201,19 @@ class InstanceDetection:
         self._failure = ""
 
     def release(self) -> None:
-        """Stop, and free the detector, once it is done with its frame."""
+        """Stop, and forget the detector."""
         self.stop()
-        if self._thread is not None:
-            self._thread.shutdown()
         self._detector = self._thread = None
 
 
-def _find(detector: "InstanceDetector", image: np.ndarray, hidden: np.ndarray | None) -> Found:
+def detection_thread(values: NodeParameters) -> ThreadPoolExecutor:
+    """The thread in which instances are found, one frame after the other; `shutdown` waits for the last."""
+    at_leisure = None if values.subtract_instances else lambda: os.nice(19)  # on Linux for this thread only
+    return ThreadPoolExecutor(1, "instances", at_leisure)
+
+
+def _find(detector: "InstanceDetector", image: np.ndarray, hidden: np.ndarray | None, least_score: float) -> Found:
     began = time.perf_counter()
+    detector.least_score = least_score
     instances = detector.detect(image).without_own_vehicle(hidden)
     return instances, time.perf_counter() - began

@@ -12,21 +12,29 @@ if TYPE_CHECKING:
     from fcn_road_seg.instances.detector import InstanceDetector
 
 
-def load_segmenter(values: NodeParameters) -> "RoadSegmenter":
-    """Load the weights onto the device.
+def check_warm_up(values: NodeParameters) -> None:
+    """Check that a frame of the warm-up's size would be segmented.
 
     Raises:
-        ParameterError: CUDA is required, but the device is another one; or the warm-up has more than max_pixels.
-        Exception: those of `RoadSegmenter.load`.
+        ParameterError: it has more than max_pixels.
     """
-    # Importing torch takes seconds; here Ctrl-C ends the node cleanly meanwhile, because rclpy is initialised.
-    from fcn_road_seg.inference.segmenter import RoadSegmenter
-
     if values.warm_up_width * values.warm_up_height > values.max_pixels:
         raise ParameterError(
             f"warm_up_width x warm_up_height is {values.warm_up_width}x{values.warm_up_height}, but frames with more "
             f"than max_pixels ({values.max_pixels}) are dropped: raise max_pixels or lower the warm-up"
         )
+
+
+def load_segmenter(values: NodeParameters) -> "RoadSegmenter":
+    """Load the weights onto the device, without an own-vehicle mask, which is a camera's.
+
+    Raises:
+        ParameterError: CUDA is required, but the device is another one.
+        Exception: those of `RoadSegmenter.load`.
+    """
+    # Importing torch takes seconds; here Ctrl-C ends the node cleanly meanwhile, because rclpy is initialised.
+    from fcn_road_seg.inference.segmenter import RoadSegmenter
+
     device = values.device
     if values.require_cuda:
         device = "cuda" if device == "auto" else device
@@ -39,7 +47,6 @@ def load_segmenter(values: NodeParameters) -> "RoadSegmenter":
         backend=values.backend,
         network_width=values.network_width,
         threads=values.threads,
-        own_vehicle_mask=values.own_vehicle_mask,
     )
     return RoadSegmenter.load(options)
 

@@ -1,6 +1,8 @@
 """The ROS 2 node: camera images in, road masks out. It loads torch only when it is configured."""
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import wraps
 from typing import TYPE_CHECKING, NoReturn
 
@@ -12,25 +14,21 @@ from rclpy.parameter import Parameter
 from sensor_msgs.msg import CompressedImage, Image
 
 from fcn_road_seg.errors import DeviceLostError, UserError, first_line, missing_package
-from fcn_road_seg.ros import attitude_subscription, camera_info_subscription, camera_subscription
+from fcn_road_seg.ros import attitude_subscription, camera_info_subscription
 from fcn_road_seg.ros.bond import Bond
-from fcn_road_seg.ros.camera_subscription import CameraSubscription
-from fcn_road_seg.ros.demand import Demand, offer_pause
+from fcn_road_seg.ros.demand import offer_pause
 from fcn_road_seg.ros.diagnostics import ERROR, OK, Report, device_report, diagnostic_array
 from fcn_road_seg.ros.fault_log import FaultLog
-from fcn_road_seg.ros.frame_handler import TRANSPORTS, FrameHandler, road_threshold
-from fcn_road_seg.ros.frame_statistics import FrameStatistics
-from fcn_road_seg.ros.ground_outputs import GroundOutputs
-from fcn_road_seg.ros.instance_detection import InstanceDetection
-from fcn_road_seg.ros.instance_outputs import InstanceOutputs
-from fcn_road_seg.ros.load_segmenter import load_detector, load_segmenter
+from fcn_road_seg.ros.frame_handler import TRANSPORTS, road_threshold
+from fcn_road_seg.ros.instance_detection import detection_thread
+from fcn_road_seg.ros.load_segmenter import check_warm_up, load_detector, load_segmenter
 from fcn_road_seg.ros.log import log_to
-from fcn_road_seg.ros.output_publishers import OutputPublishers
-from fcn_road_seg.ros.parameter import ParameterError, declare_all, read_all, warn_undeclared
-from fcn_road_seg.ros.parameters import NodeParameters, check_change
-from fcn_road_seg.ros.pixel_outputs import PixelOutputs
+from fcn_road_seg.ros.node_camera import NodeCamera
+from fcn_road_seg.ros.parameter import ParameterError, declare_all, declare_given, read_all, warn_undeclared
+from fcn_road_seg.ros.parameters import OF_CAMERA, NodeParameters, camera_names, check_change
 from fcn_road_seg.ros.qos import create_overridable_publisher, overrides
 from fcn_road_seg.ros.remedies import transitions
+from fcn_road_seg.ros.scope import logger_of, scoped
 from fcn_road_seg.ros.services import answer_always
 from fcn_road_seg.ros.steady_clock import STEADY
 
@@ -57,9 +55,10 @@ def traced(transition: Transition) -> Transition:
 
 
 class RoadSegNode(LifecycleNode):
-    """Segments the road in camera images; always takes the newest frame and skips older ones.
+    """Segments the road in the images of a camera, or several; takes the newest frame of each and skips older ones.
 
-    Topics (all names can be remapped; every output carries the header of its image):
+    Topics (all names can be remapped; every output carries the header of its image; with the parameter cameras those
+    of the camera front are front/image, front/camera_info, ~/front/mask ...):
         image: sensor_msgs/Image or CompressedImage, subscribed, KEEP_LAST 1, see `CameraSubscription`.
         ~/mask: sensor_msgs/Image mono8, 255 = road, RELIABLE, KEEP_LAST 1. Published first.
         ~/points, ~/grid, ~/scan, ~/boundary, ~/camera_info: after the mask, on the road plane; see `GroundOutputs`.
@@ -70,8 +69,9 @@ class RoadSegNode(LifecycleNode):
         /diagnostics: diagnostic_msgs/DiagnosticArray, once a second in every state, see `diagnostics`.
         bond: bond/Status, ten times a second while active, see `Bond`.
 
-    Inference runs in the callback of the image, so DDS's queue of one frame is the only queue. Frames that nobody needs
-    are counted, but not segmented; see `Demand`, which the service ~/enable pauses.
+    Inference runs in the callback of the image, so DDS's queue of one frame for each camera is the only queue; the
+    executor serves the cameras in turn. Frames that nobody needs are counted, but not segmented; see `Demand`, which
+    the service ~/enable pauses.
 
     Args:
         context, namespace, parameter_overrides: as in `rclpy.node.Node`.
@@ -93,41 +93,27 @@ class RoadSegNode(LifecycleNode):
     ):
         super().__init__(NODE_NAME, context=context, namespace=namespace, parameter_overrides=parameter_overrides)
         self.faults = FaultLog(self)
-        self._snapshot: NodeParameters | None = declare_all(self, NodeParameters)
-        output = OutputPublishers(self)
-        mask_publisher = output(Image, "~/mask")
-        self._ground_outputs = GroundOutputs(self, output, self.faults)
-        self._pixel_outputs = PixelOutputs(self, output)
-        self._instance_outputs = InstanceOutputs(output)
+        names = camera_names(declare_all(self, NodeParameters).cameras)
+        self._given = {name: declare_given(self, name, OF_CAMERA) for name in names if name}
+        self._snapshots: dict[str, NodeParameters] = {}
+        self._cameras = [NodeCamera(self, name, self._on_image, self.faults) for name in names]
         self._diagnostics_publisher = create_overridable_publisher(
             self, self.create_publisher, DiagnosticArray, "/diagnostics", depth=10
         )
-        self._statistics = FrameStatistics()
-        self._demand = Demand(output.listened_to)
-        outputs = self._ground_outputs, self._pixel_outputs
-        self._detection = InstanceDetection(self, (*outputs, self._instance_outputs), self.faults)
-        self._frame_handler = FrameHandler(
-            self,
-            mask_publisher,
-            (*outputs, self._detection),
-            self._detection,
-            self._demand,
-            self._statistics,
-            self.faults,
-        )
-        self._camera = CameraSubscription(self, self.faults, self._on_image)
         self._bond = Bond(self, self.faults)
         self._segmenter: RoadSegmenter | None = None
+        self._detection_thread: ThreadPoolExecutor | None = None
         self._failure = ""  # why the last requested transition failed
         self.create_timer(1.0, self.faults.guard("Diagnostics failed", self._diagnose, None), clock=STEADY)
         refusal = SetParametersResult(successful=False, reason="the node failed to check it; its log has the traceback")
         self.add_on_set_parameters_callback(
             self.faults.guard("Setting parameters failed", self._on_set_parameters, refusal)
         )
-        offer_pause(self, self._demand)
+        offer_pause(self, [camera.demand for camera in self._cameras])
         answer_always(self, self.faults)
-        names = camera_subscription.TOPIC, camera_info_subscription.TOPIC, *attitude_subscription.KINDS
-        topics = map(self.resolve_topic_name, names)
+        topics = [camera.subscription.topic for camera in self._cameras]
+        later = [scoped(name, camera_info_subscription.TOPIC) for name in names] + list(attitude_subscription.KINDS)
+        topics += map(self.resolve_topic_name, later)
         warn_undeclared(self, [name for topic in topics for name in overrides(topic, "subscription")])
 
     # Lifecycle
@@ -138,12 +124,19 @@ class RoadSegNode(LifecycleNode):
         values = self._values()
         try:
             log_to(self.get_logger())
+            for camera in self._cameras:
+                check_warm_up(self._values(camera.name))
+                camera.configure(self._values(camera.name))
             segmenter = self._segmenter = load_segmenter(values)
-            if values.warm_up_height and values.warm_up_width:
-                segmenter.warm_up(values.warm_up_height, values.warm_up_width)
+            for camera in self._cameras:
+                size = self._values(camera.name)
+                if size.warm_up_height and size.warm_up_width:
+                    segmenter.warm_up(size.warm_up_height, size.warm_up_width)
             detector = load_detector(values, segmenter)
             if detector is not None:
-                self._detection.start(detector, values)
+                self._detection_thread = detection_thread(values)
+                for camera in self._cameras:
+                    camera.detection.start(detector, self._detection_thread, self._values(camera.name))
         except DeviceLostError:
             raise
         except Exception as error:
@@ -152,8 +145,9 @@ class RoadSegNode(LifecycleNode):
             return self._refuse("Not configured", error, f"; fix that, then {advice}")
         at_warm_up = ""
         if segmenter.network_size:
-            size = "x".join(map(str, segmenter.network_size))
-            at_warm_up = f" ({size} for {values.warm_up_width}x{values.warm_up_height})"
+            last = self._values(self._cameras[-1].name)
+            network_size = "x".join(map(str, segmenter.network_size))
+            at_warm_up = f" ({network_size} for {last.warm_up_width}x{last.warm_up_height})"
         self.get_logger().info(
             f"Weights {segmenter.checkpoint.path} "
             f"on {segmenter.device_name} ({segmenter.device}, {segmenter.backend}), "
@@ -165,12 +159,13 @@ class RoadSegNode(LifecycleNode):
                 f"Instances: weights {detector.checkpoint.path} "
                 f"on {detector.device} ({detector.backend}), precision {detector.precision}"
             )
-        if detector is not None and self._instance_outputs.without_boxes:
-            self.get_logger().info(self._instance_outputs.without_boxes)
-        if own_vehicle := segmenter.own_vehicle:
-            self.get_logger().info(
-                f"Own-vehicle mask {own_vehicle.path}: {100 * own_vehicle.share:.1f} % of the image is never road"
-            )
+        if detector is not None and self._cameras[0].instance_outputs.without_boxes:
+            self.get_logger().info(self._cameras[0].instance_outputs.without_boxes)
+        for camera in self._cameras:
+            if own_vehicle := camera.own_vehicle:
+                logger_of(self, camera.name).info(
+                    f"Own-vehicle mask {own_vehicle.path}: {100 * own_vehicle.share:.1f} % of the image is never road"
+                )
         if segmenter.why_not_cuda:
             self.get_logger().warning(f"Running on the CPU: {segmenter.why_not_cuda}")
         self._failure = ""
@@ -179,28 +174,28 @@ class RoadSegNode(LifecycleNode):
     @traced
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Subscribe to the camera."""
-        values, segmenter = self._values(), self._segmenter
+        segmenter = self._segmenter
         assert segmenter is not None, "a node is activated after it is configured"
-        message_type, _ = TRANSPORTS[values.image_transport]
-        self._frame_handler.restart()
         try:
-            self._bond.start(values.bond)
-            self._camera.start(message_type)
+            self._bond.start(self._values().bond)
+            for camera in self._cameras:
+                camera.frame_handler.restart()
+                message_type, _ = TRANSPORTS[self._values(camera.name).image_transport]
+                camera.subscription.start(message_type)
         except Exception as error:
-            self._bond.stop()
+            self._rest()
             return self._refuse("Not activated", error)
         self._failure = ""
         result = super().on_activate(state)
-        self._pixel_outputs.publish_names(self.get_clock().now().to_msg(), road_threshold(values, segmenter))
+        now = self.get_clock().now().to_msg()
+        for camera in self._cameras:
+            camera.pixel_outputs.publish_names(now, road_threshold(self._values(camera.name), segmenter))
         return result
 
     @traced
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Unsubscribe from the camera."""
-        self._bond.stop()
-        self._camera.stop()
-        self._ground_outputs.stop()
-        self._detection.stop()
+        self._rest()
         return super().on_deactivate(state)
 
     @traced
@@ -212,13 +207,13 @@ class RoadSegNode(LifecycleNode):
     @traced
     def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Stop and free everything."""
-        self._stop()
+        self._release()
         return super().on_shutdown(state)
 
     @traced
     def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Stop and free everything; back to unconfigured, from where the node can be configured again."""
-        self._stop()
+        self._release()
         self._fail(f"A transition from {state.label} failed and everything was freed: configure the node again")
         return TransitionCallbackReturn.SUCCESS
 
@@ -229,14 +224,18 @@ class RoadSegNode(LifecycleNode):
         if self.context.ok():  # not interrupted meanwhile
             self.trigger_activate()
 
-    def _stop(self) -> None:
+    def _rest(self) -> None:
         self._bond.stop()
-        self._camera.stop()
-        self._release()
+        for camera in self._cameras:
+            camera.stop()
 
     def _release(self) -> None:
-        self._ground_outputs.release()
-        self._detection.release()
+        self._bond.stop()
+        for camera in self._cameras:
+            camera.release()
+        thread, self._detection_thread = self._detection_thread, None
+        if thread is not None:
+            thread.shutdown()
         segmenter, self._segmenter = self._segmenter, None
         if segmenter is not None:
             segmenter.close()
@@ -256,37 +255,40 @@ class RoadSegNode(LifecycleNode):
 
     # Frames and diagnostics
 
-    def _on_image(self, message: Image | CompressedImage, info: dict) -> None:
+    def _on_image(self, camera: NodeCamera, message: Image | CompressedImage, info: dict) -> None:
         if self._segmenter is None:  # the node was cleaned up while the frame waited
             return
+        values = self._values(camera.name)
         try:
-            self._frame_handler.handle(message, info, self._segmenter, self._values())
+            camera.frame_handler.handle(message, info, self._segmenter, values, camera.own_vehicle)
         except DeviceLostError as error:
             _exit(error)
 
     def _diagnose(self) -> None:
         # rclpy offers a node no public way to ask for its own lifecycle state.
         _, state = self._state_machine.current_state
-        sentence = f"{state}, paused by ~/enable" if self._demand.paused else state
-        values = {"state": state, "enabled": str(not self._demand.paused).lower(), "bond": self._bond.state()}
-        reports = [Report("state", ERROR if self._failure else OK, self._failure or sentence, values)]
-        reports.append(self.faults.report())
+        paused = self._cameras[0].demand.paused  # as all are
+        sentence = f"{state}, paused by ~/enable" if paused else state
+        values = {"state": state, "enabled": str(not paused).lower(), "bond": self._bond.state()}
+        own = [Report("state", ERROR if self._failure else OK, self._failure or sentence, values), self.faults.report()]
         if self._segmenter is not None:
-            reports.append(device_report(self._segmenter))
+            own.append(device_report(self._segmenter, {camera.name: camera.own_vehicle for camera in self._cameras}))
+        node = self.get_fully_qualified_name()
+        reports = {node: own}
         if state == "active":
-            max_fps = self._values().max_fps
-            others = self._ground_outputs.report(max_fps), self._detection.report()
-            reports += self._statistics.reports(self._camera.problem, max_fps, others)
-        stamp = self.get_clock().now().to_msg()
-        self._diagnostics_publisher.publish(diagnostic_array(stamp, self.get_fully_qualified_name(), reports))
+            for camera in self._cameras:
+                source = f"{node}/{camera.name}".rstrip("/")
+                reports.setdefault(source, []).extend(camera.reports(self._values(camera.name).max_fps))
+        self._diagnostics_publisher.publish(diagnostic_array(self.get_clock().now().to_msg(), node, reports))
 
     # Parameters
 
-    def _values(self) -> NodeParameters:
-        """The parameters, read again only after a change."""
-        if self._snapshot is None:
-            self._snapshot = read_all(self, NodeParameters)
-        return self._snapshot
+    def _values(self, camera: str = "") -> NodeParameters:
+        """The parameters, with what was given for one of several cameras alone; read again only after a change."""
+        if camera not in self._snapshots:
+            given = {name: self.get_parameter(f"{camera}.{name}").value for name in self._given.get(camera, ())}
+            self._snapshots[camera] = replace(read_all(self, NodeParameters), **given)
+        return self._snapshots[camera]
 
     def _on_set_parameters(self, changes: list[Parameter]) -> SetParametersResult:
         try:
@@ -294,7 +296,7 @@ class RoadSegNode(LifecycleNode):
                 check_change(change.name, change.value, configured=self._segmenter is not None)
         except ParameterError as error:
             return SetParametersResult(successful=False, reason=str(error))
-        self._snapshot = None  # rclpy sets the values after this callback
+        self._snapshots.clear()  # rclpy sets the values after this callback
         return SetParametersResult(successful=True)
 
 

@@ -12,13 +12,13 @@ from typing import Any, Literal, TypeVar
 from fcn_road_seg.errors import UserError
 from fcn_road_seg.ros.arguments import no_such_parameter
 
-Value = bool | int | float | str
+Value = bool | int | float | str | tuple[str, ...]
 Changes = Literal["while running", "while unconfigured", "at start"]
-T = TypeVar("T", bool, int, float, str)
+T = TypeVar("T", bool, int, float, str, tuple[str, ...])
 Parameters = TypeVar("Parameters")
 
 FRAME = re.compile(r"[^/\s]\S*")
-TYPE_NAMES = {bool: "bool", int: "integer", float: "double", str: "string"}
+TYPE_NAMES = {bool: "bool", int: "integer", float: "double", str: "string", tuple: "string array"}
 
 
 class ParameterError(UserError):
@@ -43,7 +43,7 @@ class Parameter:
 
     @property
     def type_name(self) -> str:
-        """The type as ROS calls it: bool, integer, double or string."""
+        """The type as ROS calls it: bool, integer, double, string or string array."""
         return TYPE_NAMES[type(self.default)]
 
     @property
@@ -62,7 +62,7 @@ class Parameter:
         """Raise ParameterError, in one sentence, if ``value`` has the wrong type or is out of range."""
         article = "an" if self.type_name == "integer" else "a"
         expected = f"'{self.name}' is {article} {self.type_name}" + (f" ({self.range_text})" if self.range_text else "")
-        if type(value) is not type(self.default):
+        if type(_plain(value)) is not type(self.default):
             hint = ", written with a decimal point" if isinstance(self.default, float) and type(value) is int else ""
             raise ParameterError(f"{expected}{hint}, not {value!r}")
         wrong = (self.choices and value not in self.choices) or (self.frame and not FRAME.fullmatch(str(value)))
@@ -103,7 +103,7 @@ def descriptor(parameter: Parameter) -> Any:
 
     result = ParameterDescriptor(
         name=parameter.name,
-        type=RosParameter.Type.from_parameter_value(parameter.default).value,
+        type=RosParameter.Type.from_parameter_value(_for_ros(parameter.default)).value,
         description=parameter.text,
         read_only=parameter.changes == "at start",
     )
@@ -132,10 +132,22 @@ def declare(node: Any, parameter: Parameter) -> Value:
     from rcl_interfaces.msg import ParameterDescriptor
 
     # Declared first without type and range: rclpy's own errors do not say what the parameter takes.
-    value = node.declare_parameter(parameter.name, parameter.default, ParameterDescriptor(dynamic_typing=True)).value
+    dynamic = ParameterDescriptor(dynamic_typing=True)
+    value = node.declare_parameter(parameter.name, _for_ros(parameter.default), dynamic).value
     parameter.check(value)
     node.set_descriptor(parameter.name, descriptor(parameter))
-    return value
+    return _plain(value)
+
+
+def _for_ros(value: Value) -> Any:
+    """A value as rclpy takes it."""
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _plain(value: Any) -> Any:
+    """A value that rclpy gives; a list of strings becomes a tuple."""
+    strings = isinstance(value, list) and all(isinstance(item, str) for item in value)
+    return tuple(value) if strings else value
 
 
 def declare_all(node: Any, kind: type[Parameters]) -> Parameters:
@@ -160,4 +172,16 @@ def warn_undeclared(node: Any, later: Iterable[str] = ()) -> None:
 
 def read_all(node: Any, kind: type[Parameters]) -> Parameters:
     """The present values of declared parameters."""
-    return kind(**{item.name: node.get_parameter(item.name).value for item in table(kind)})
+    return kind(**{item.name: _plain(node.get_parameter(item.name).value) for item in table(kind)})
+
+
+def declare_given(node: Any, scope: str, parameters: Iterable[Parameter]) -> tuple[str, ...]:
+    """Declare those parameters <scope>.<name> on an rclpy node that it was started with; returns their names.
+
+    Raises:
+        ParameterError: as `declare`.
+    """
+    given = [item for item in parameters if f"{scope}.{item.name}" in node._parameter_overrides]  # as above
+    for item in given:
+        declare(node, replace(item, name=f"{scope}.{item.name}", text=f"{item.name} of {scope}: {item.text}"))
+    return tuple(item.name for item in given)

@@ -3,7 +3,10 @@
 ``python -m fcn_road_seg.ros.parameters`` prints the table in Markdown.
 """
 
-from dataclasses import dataclass, fields
+import json
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import Any, Final
 
@@ -19,8 +22,17 @@ AT_START: Final = "at start"
 
 @dataclass(frozen=True)
 class NodeParameters:
-    """The values of the node's parameters at one moment; the fields are the table of parameters."""
+    """The values of the node's parameters at one moment; the fields are the table of parameters.
 
+    Those of one of several cameras have the values that were given for it alone, such as front.camera_height.
+    """
+
+    cameras: tuple[str, ...] = parameter(
+        ("",),
+        "Names of several cameras, such as [front, left]: each has its own front/image, front/camera_info and outputs "
+        "~/front/mask ..., and front.threshold sets that camera's threshold. Empty: one camera without a name.",
+        changes=AT_START,
+    )
     weights: str = parameter(
         "",
         "Weights file (.safetensors); ~ is your home. Empty or road: the full network that ships with the package; "
@@ -312,22 +324,48 @@ class NodeParameters:
 
 PARAMETERS = table(NodeParameters)
 BY_NAME = {row.name: row for row in PARAMETERS}
+SHARED = {"cameras", "weights", "device", "precision", "backend", "threads", "require_cuda", "network_width"}
+SHARED |= {"instances", "instances_weights", "subtract_instances", "bond", "autostart"}
+"""Parameters of the whole node; each camera can have its own value of the others."""
+OF_CAMERA = [row for row in PARAMETERS if row.name not in SHARED]
+CAMERA_NAME = re.compile(r"[A-Za-z]\w*", re.ASCII)
+
+
+def camera_names(cameras: Iterable[str]) -> tuple[str, ...]:
+    """The names in the parameter cameras; ("",) for one camera without a name.
+
+    Raises:
+        ParameterError: one cannot be a name, or two are the same.
+    """
+    names = tuple(cameras)
+    if names in ((), ("",)):
+        return ("",)
+    for name in names:
+        if not CAMERA_NAME.fullmatch(name) or name.endswith("_") or "__" in name:
+            raise ParameterError(
+                f"'cameras' has the name '{name}', but a name is letters, digits and single underscores, and begins "
+                "with a letter"
+            )
+    if twice := next((name for name in names if names.count(name) > 1), ""):
+        raise ParameterError(f"'cameras' has the name '{twice}' twice")
+    return names
 
 
 def check_change(name: str, value: Any, configured: bool) -> None:
     """Raise ParameterError, in one sentence, if parameter ``name`` cannot be set to ``value`` now.
 
     Args:
-        name: a parameter; those that are not in the table (use_sim_time, QoS overrides) are not checked.
+        name: a parameter, or one of a camera such as front.threshold; those that are not in the table (use_sim_time,
+            QoS overrides) are not checked.
         value: its new value.
         configured: whether the node has loaded its weights.
     """
     if not name:
         raise ParameterError("a parameter needs a name")
-    row = BY_NAME.get(name)
+    row = BY_NAME.get(name.rpartition(".")[2])
     if row is None:
         return
-    row.check(value)
+    replace(row, name=name).check(value)
     if row.changes == "while unconfigured" and configured:
         raise ParameterError(f"'{name}' is read when the node configures: clean the node up, set it, configure again")
 
@@ -336,11 +374,10 @@ def markdown_table() -> str:
     """The parameters as a Markdown table."""
     lines = ["| parameter | type | default | range | changes | meaning |", "|---|---|---|---|---|---|"]
     for row in PARAMETERS:
-        default = str(row.default).lower() if isinstance(row.default, bool) else row.default
         cells = [
             f"`{row.name}`",
             row.type_name,
-            f'`"{default}"`' if row.type_name == "string" else f"`{default}`",
+            f"`{json.dumps(row.default)}`",
             row.range_text,
             row.changes,
             row.text,

@@ -42,7 +42,7 @@ class PixelOutputs:
         try:
             from vision_msgs.msg import LabelInfo, VisionClass
         except ImportError:
-            node.get_logger().info("No ~/label_info: the ROS 2 package vision_msgs is not installed")
+            node.get_logger().info("No ~/label_info: the ROS 2 package vision_msgs is not installed", once=True)
         else:
             self._label_info = publisher(LabelInfo, "~/label_info", durability=DurabilityPolicy.TRANSIENT_LOCAL)
             self._names = LabelInfo(

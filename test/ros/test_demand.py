@@ -100,7 +100,7 @@ def node(context, small_weights, monkeypatch):
 
 def pass_over(node: InProcessNode, reason: str, message: Image | None = None) -> None:
     """Send a frame until it is passed over."""
-    counts = node.node._statistics.passed_over
+    counts = node.camera.statistics.passed_over
     before = counts[reason]
 
     def passed_over() -> bool:
@@ -162,7 +162,7 @@ def test_always_on_works_for_nobody(node):
     pass_over(node, "idle")
     assert node.node.set_parameters([Parameter("always_on", value=True)])[0].successful
     node.send(frame_message(FRAME, "rgb8", 1))
-    node.spin_until(lambda: node.node._statistics._answers, "an answer")
+    node.spin_until(lambda: node.camera.statistics._answers, "an answer")
 
 
 def test_a_ground_output_that_is_still_subscribed_to_rests_as_well(node):
@@ -174,7 +174,7 @@ def test_a_ground_output_that_is_still_subscribed_to_rests_as_well(node):
         return bool(node.node.count_subscribers("/front/camera_info"))
 
     node.spin_until(listens_to_camera_info, "the subscription to camera_info")
-    node.node._demand.paused = True
+    node.camera.demand.paused = True
     node.spin_until(lambda: not listens_to_camera_info(), "its end")
     assert node.diagnostics()["ground"].message == PAUSED
     node.client.destroy_subscription(subscription)

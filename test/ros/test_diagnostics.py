@@ -268,28 +268,28 @@ def test_after_a_restart_nothing_is_recent():
 
 def test_the_report_of_the_device(small_weights, monkeypatch):
     segmenter = RoadSegmenter.load(SegmenterOptions(small_weights, "cpu", "fp32", backend="torch"))
-    report = device_report(segmenter)
+    report = device_report(segmenter, {})
     assert report.level == OK
     assert report.values["network width"] == "128" and report.values["network size"] == "unknown"
     assert report.sentence.endswith("fp32")
     segmenter(np.zeros((480, 640, 3), np.uint8))
-    report = device_report(segmenter)
+    report = device_report(segmenter, {})
     assert report.values["network size"] == "96x64" and report.sentence.endswith("fp32, network 96x64")
     assert report.values["device"] == "cpu" and report.values["precision"] == "fp32"
     assert report.values["backend"] == "torch" and report.values["GPU memory (MB)"] == "none"
     assert report.values["weights"] == str(small_weights) and len(report.values["weights SHA-256"]) == 64
     monkeypatch.setattr("fcn_road_seg.inference.backends.hardware.has_nvidia_gpu", lambda: True)
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
-    report = device_report(RoadSegmenter.load(SegmenterOptions(small_weights, "auto")))
+    report = device_report(RoadSegmenter.load(SegmenterOptions(small_weights, "auto")), {})
     assert report.level == WARN and "NVIDIA GPU" in report.sentence
 
 
 def test_the_report_names_what_really_runs(small_weights):
     segmenter = RoadSegmenter.load(SegmenterOptions(small_weights, "cpu", "fp32", backend="torch"))
-    values = device_report(segmenter).values
+    values = device_report(segmenter, {}).values
     assert values["network SHA-256"] == values["weights SHA-256"] == segmenter.checkpoint.sha256
     segmenter.network_sha256, segmenter.why_not_int8 = "1" * 64, "w_int8.onnx was damaged or altered"
-    report = device_report(segmenter)
+    report = device_report(segmenter, {})
     assert report.values["network SHA-256"] == "1" * 64
     assert report.level == WARN and report.sentence == "running in fp32: w_int8.onnx was damaged or altered"
 
@@ -299,8 +299,12 @@ def test_the_message():
     from builtin_interfaces.msg import Time
 
     reports = Drive().frames(3).statistics.reports()
-    message = diagnostic_array(Time(sec=7), "/front/road_seg", reports)
+    message = diagnostic_array(
+        Time(sec=7), "/front/road_seg", {"/front/road_seg": reports, "/front/road_seg/left": reports}
+    )
     assert isinstance(message, messages.DiagnosticArray) and message.header.stamp.sec == 7
-    assert [status.name for status in message.status] == [f"/front/road_seg: {r.subject}" for r in reports]
+    sources = "/front/road_seg", "/front/road_seg/left"
+    assert [status.name for status in message.status] == [f"{name}: {r.subject}" for name in sources for r in reports]
+    assert {status.hardware_id for status in message.status} == {"/front/road_seg"}
     assert message.status[0].level == messages.DiagnosticStatus.OK
     assert {value.key: value.value for value in message.status[0].values} == reports[0].values

@@ -160,7 +160,7 @@ def subscribed(node: InProcessNode, topic: str, kind: type = Image) -> list:
 
 def report(node: InProcessNode) -> SimpleNamespace:
     """The node's status of the instances, now."""
-    made = node.node._detection.report()
+    made = node.camera.detection.report()
     return SimpleNamespace(level=made.level, sentence=made.sentence, values=made.values)
 
 
@@ -175,7 +175,7 @@ def test_an_idle_node_looks_for_nothing_and_wakes_for_instances(context, small_w
     with InProcessNode(context, small_weights, "idle", listen=False, instances=True, instances_max_fps=0.0) as node:
         node.start()
         node.send(frame(1))
-        node.spin_until(lambda: node.node._statistics.passed_over["idle"], "a frame that is passed over")
+        node.spin_until(lambda: node.camera.statistics.passed_over["idle"], "a frame that is passed over")
         assert not detector.frames
         assert node.diagnostics()["instances"].message == "idle: nobody listens"
         ids = subscribed(node, "instance_ids")
@@ -227,7 +227,7 @@ def test_the_rate_is_limited(context, small_weights, detector, monkeypatch):
     detection = None
     with InProcessNode(context, small_weights, "rate", instances=True, instances_max_fps=2.0) as node:
         assert node.node.trigger_configure() == TransitionCallbackReturn.SUCCESS
-        detection = node.node._detection
+        detection = node.camera.detection
         parameters = node.node._values()
         monkeypatch.setattr(type(detection), "_wanted", lambda self: True)
         started = []
@@ -293,7 +293,7 @@ def test_what_was_looked_for_before_a_deactivation_is_not_published(context, sma
         detector.go.set()
         assert node.node.trigger_cleanup() == TransitionCallbackReturn.SUCCESS
         node.spin_for(0.3)
-        assert not ids and node.node._detection._thread is None
+        assert not ids and node.camera.detection._thread is None
 
 
 @pytest.mark.parametrize(
@@ -337,7 +337,7 @@ def test_a_node_may_go_while_the_detector_is_busy(context, small_weights, detect
         subscribed(node, "instance_ids")
         node.answer(frame(1))
         assert detector.busy.wait(60)
-        thread = node.node._detection._thread
+        thread = node.camera.detection._thread
     detector.go.set()
     thread.shutdown()
     assert not caplog.records
@@ -348,7 +348,7 @@ def test_obstacles_of_before_a_jump_of_time_are_left_out(context, small_weights,
     detector.go.set()
     with InProcessNode(context, small_weights, "jump", instances=True) as node:
         node.start()
-        outputs = node.node._ground_outputs
+        outputs = node.camera.ground_outputs
         served = []
         monkeypatch.setattr(outputs, "_publish_when_possible", lambda frame, info, topics: served.append(frame))
         monkeypatch.setattr(outputs, "_calibration", lambda frame: None)

@@ -2,14 +2,14 @@
 
 import re
 from dataclasses import FrozenInstanceError, fields, replace
-from typing import get_type_hints
+from typing import get_origin, get_type_hints
 
 import pytest
 import yaml
 
 from fcn_road_seg.ground.lookup import MapOptions
 from fcn_road_seg.ros.parameter import ParameterError, descriptor
-from fcn_road_seg.ros.parameters import BY_NAME, PARAMETERS, NodeParameters, check_change, markdown_table
+from fcn_road_seg.ros.parameters import BY_NAME, PARAMETERS, NodeParameters, camera_names, check_change, markdown_table
 
 OUTPUTS = {"min_confidence", "camera_height", "camera_pitch", "camera_roll", "ground_frame", "ground_z", "rectified"}
 OUTPUTS |= {"instances_min_score", "instances_max_fps"}
@@ -40,6 +40,9 @@ def test_every_default_is_in_its_range():
         ("ground_frame", "", "'ground_frame' is a string (a name without spaces or a leading /) and cannot be ''"),
         ("ground_frame", "/base_link", "cannot be '/base_link'"),
         ("ground_frame", "base link", "cannot be 'base link'"),
+        ("cameras", "front", "'cameras' is a string array, not 'front'"),
+        ("cameras", [1, 2], "'cameras' is a string array, not [1, 2]"),
+        ("left.threshold", 2.0, "'left.threshold' is a double (0.0 to 1.0) and cannot be 2.0"),
     ],
 )
 def test_an_invalid_value_is_refused_in_a_sentence(name, value, text):
@@ -48,11 +51,33 @@ def test_an_invalid_value_is_refused_in_a_sentence(name, value, text):
     assert text in str(error.value)
 
 
+@pytest.mark.parametrize(
+    "cameras, text",
+    [
+        (["front", "front"], "'cameras' has the name 'front' twice"),
+        (["front", ""], "'cameras' has the name '', but a name is letters, digits and single underscores"),
+        (["front/left"], "has the name 'front/left'"),
+        (["2nd"], "has the name '2nd'"),
+        (["a__b"], "has the name 'a__b'"),
+    ],
+)
+def test_names_of_cameras_that_cannot_be_are_refused_in_a_sentence(cameras, text):
+    with pytest.raises(ParameterError) as error:
+        camera_names(cameras)
+    assert text in str(error.value)
+
+
+def test_no_names_are_one_camera_without_a_name():
+    assert camera_names([]) == camera_names([""]) == ("",)
+    assert camera_names(("front", "rear_left")) == ("front", "rear_left")
+
+
 def test_the_snapshot_and_the_table_agree():
     defaults, types = NodeParameters(), get_type_hints(NodeParameters)
     assert [field.name for field in fields(NodeParameters)] == [parameter.name for parameter in PARAMETERS]
     for parameter in PARAMETERS:
-        assert types[parameter.name] is type(parameter.default)
+        kind = types[parameter.name]
+        assert (get_origin(kind) or kind) is type(parameter.default)
         assert getattr(defaults, parameter.name) == parameter.default
     with pytest.raises(FrozenInstanceError):
         defaults.threshold = 0.7
