@@ -95,7 +95,17 @@ def test_only_some_parameters_change_while_configured():
             assert "clean the node up, set it, configure again" in str(error)
     assert (
         changed
-        == {"threshold", "smoothing", "min_region", "max_age_ms", "max_pixels", "autostart", "always_on", "max_fps"}
+        == {
+            "threshold",
+            "smoothing",
+            "min_region",
+            "max_age_ms",
+            "max_pixels",
+            "autostart",
+            "always_on",
+            "max_fps",
+            "cameras",
+        }
         | OUTPUTS
     )
     check_change("network_width", 832, configured=False)
