@@ -15,6 +15,7 @@ from fcn_road_seg.errors import UserError
 from fcn_road_seg.files.output import check_writable, is_direct, write_whole
 from fcn_road_seg.frames.sample import DatasetError
 from fcn_road_seg.inference.options import BACKENDS, PRECISIONS, SHIPPED_WEIGHTS, SegmenterOptions
+from fcn_road_seg.ros.scope import AROUND
 
 if TYPE_CHECKING:
     import numpy as np
@@ -178,6 +179,18 @@ def add_bag_options(parser: argparse.ArgumentParser) -> None:
         choices=(8, 9),
         help="version of the bag's metadata: 8 for the rosbag2 of ROS 2 Humble and Iron, 9 for later ones (default: "
         "what ROS_DISTRO reads, 9 if it is not set)",
+    )
+
+
+def add_cameras_option(parser: argparse.ArgumentParser, what: str) -> None:
+    """Add the option --cameras, a number of cameras; `what` they give."""
+    parser.add_argument(
+        "--cameras",
+        type=int,
+        default=1,
+        choices=range(1, len(AROUND) + 1),
+        metavar="N",
+        help=f"{what}, 1 to {len(AROUND)} (default: %(default)s)",
     )
 
 

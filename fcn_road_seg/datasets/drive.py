@@ -1,6 +1,6 @@
 """Opens a drive as frames: a synthetic drive, a folder of images, a drive of KITTI raw or odometry, or a video."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
@@ -43,7 +43,8 @@ class Drive:
         frames: in order; they can be read once.
         kitti: camera and folder of a drive of KITTI raw or odometry with stamps and a calibration.
         camera: of a synthetic drive.
-        rate: frames per second; images without stamps get KITTI's.
+        rate: frames per second, of each camera; images without stamps get KITTI's.
+        cameras: names of the cameras, whose frames come in turn; a single camera has none.
     """
 
     name: str
@@ -52,23 +53,27 @@ class Drive:
     kitti: tuple[int, Path] | None = None
     camera: "Camera | None" = None
     rate: float = 10.0
+    cameras: Sequence[str] = ("",)
 
 
-def open_drive(path: Path | None, frames: int = 0, rate: float = 10.0, seed: int = 0) -> Drive:
+def open_drive(
+    path: Path | None, frames: int = 0, rate: float = 10.0, seed: int = 0, cameras: Sequence[str] = ("",)
+) -> Drive:
     """Open a drive; its frames are read or rendered one at a time, on demand.
 
     Args:
         path: a folder of images, a KITTI raw drive (the ..._sync folder), a sequence of KITTI odometry or a video; None
             renders a synthetic drive.
-        frames: most frames; 0 takes 40 of a synthetic drive, or the first 600 of any other.
+        frames: most frames, of each camera; 0 takes 40 of a synthetic drive, or the first 600 of any other.
         rate: frames per second of the synthetic drive.
-        seed: of the synthetic drive.
+        seed: of the synthetic drive; of several cameras' drives the first.
+        cameras: names of the cameras that have synthetic drives, each one of its own.
 
     Raises:
         UserError: ``path`` does not exist, has no images, or is not a video.
     """
     if path is None:
-        return _synthetic(frames or SYNTHETIC_FRAMES, rate, seed)
+        return _synthetic(frames or SYNTHETIC_FRAMES, rate, seed, cameras)
     limit = frames or MAX_FRAMES
     if path.is_dir():
         images = _images(path)[:limit]
@@ -81,34 +86,41 @@ def open_drive(path: Path | None, frames: int = 0, rate: float = 10.0, seed: int
     return Drive(path.name, min(len(video) or limit, limit), _video(video, limit), rate=video.rate)
 
 
-def _synthetic(count: int, rate: float, seed: int) -> Drive:
+def _synthetic(count: int, rate: float, seed: int, cameras: Sequence[str]) -> Drive:
     from fcn_road_seg.synthetic import SyntheticDrive
 
-    drive = SyntheticDrive(seed=seed, frames=count, rate=rate, scene="residential", weather="sun")
-    return Drive(f"synthetic drive {seed}", count, _rendered(drive), camera=drive.camera, rate=rate)
+    last = seed + len(cameras) - 1
+    drives = [
+        SyntheticDrive(seed=each, frames=count, rate=rate, scene="residential", weather="sun")
+        for each in range(seed, last + 1)
+    ]
+    name = f"synthetic drive {seed}" if last == seed else f"synthetic drives {seed} to {last}"
+    return Drive(name, len(drives) * count, _rendered(drives), camera=drives[0].camera, rate=rate, cameras=cameras)
 
 
-def _rendered(drive: "SyntheticDrive") -> Iterator[DriveFrame]:
-    """Render the first frame here, and the others on all cores when the second is asked for."""
-    yield _frame(drive, 0)
-    if len(drive) > 1:
+def _rendered(drives: list["SyntheticDrive"]) -> Iterator[DriveFrame]:
+    """Render the frames of drives of equal length in turn: the first here, the others, once asked for, on all cores."""
+    yield _frame(drives, 0)
+    count = sum(map(len, drives))
+    if count > 1:
         # Spawned, because a fork of a process that has threads may hang.
-        with ProcessPoolExecutor(mp_context=get_context("spawn"), initializer=_keep, initargs=(drive,)) as pool:
-            yield from pool.map(_render, range(1, len(drive)))
+        with ProcessPoolExecutor(mp_context=get_context("spawn"), initializer=_keep, initargs=(drives,)) as pool:
+            yield from pool.map(_render, range(1, count))
 
 
-def _frame(drive: "SyntheticDrive", index: int) -> DriveFrame:
-    frame = drive[index]
+def _frame(drives: list["SyntheticDrive"], index: int) -> DriveFrame:
+    at, turn = divmod(index, len(drives))
+    frame = drives[turn][at]
     return DriveFrame(frame.image, frame.road)
 
 
-_kept: "SyntheticDrive"
-"""The drive of a process that renders."""
+_kept: list["SyntheticDrive"]
+"""The drives of a process that renders."""
 
 
-def _keep(drive: "SyntheticDrive") -> None:
+def _keep(drives: list["SyntheticDrive"]) -> None:
     global _kept
-    _kept = drive
+    _kept = drives
 
 
 def _render(index: int) -> DriveFrame:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from rosbags.interfaces import Connection
 from rosbags.typesys import Stores, get_typestore
 from rosbags.typesys.store import Typestore
 
@@ -15,13 +16,14 @@ from fcn_road_seg.bags.writer import new_bag, offered_qos
 from fcn_road_seg.datasets.drive import Drive, DriveFrame
 from fcn_road_seg.errors import UserError
 from fcn_road_seg.frames.image_message import image_to_rgb
+from fcn_road_seg.ros.scope import unmapped
 from fcn_road_seg.synthetic import Camera
 
 IMAGE, INFO = "sensor_msgs/msg/Image", "sensor_msgs/msg/CameraInfo"
 
 
 class DriveInBag(NamedTuple):
-    """A drive, rendered and decoded in advance so that only player and node use the CPU during the demo."""
+    """A camera's drive, rendered and decoded in advance so that only player and node use the CPU during the demo."""
 
     name: str
     path: Path
@@ -33,11 +35,14 @@ class DriveInBag(NamedTuple):
     """Ground truth per frame, bool H x W, or None."""
     camera_info: str = ""
     """Topic of the camera's calibration; empty if unknown."""
+    camera: str = ""
+    """Name of the camera, if there are several; their drives are in one bag."""
 
     @property
     def remapped(self) -> dict[str, str]:
         """The names under which the node gets the camera's topics."""
-        return {self.topic: "/image"} | ({self.camera_info: "/camera_info"} if self.camera_info else {})
+        topics = {self.topic: "image"} | ({self.camera_info: "camera_info"} if self.camera_info else {})
+        return {topic: unmapped(self.camera, name) for topic, name in topics.items()}
 
     @property
     def rate(self) -> float:
@@ -58,12 +63,15 @@ def camera_height(drive: Drive) -> float:
     return drive.camera.camera_height if drive.camera is not None else 0.0
 
 
-def write_drive(drive: Drive, out: Path, rate: float, progress: Callable[[Iterable], Iterable]) -> DriveInBag:
-    """Write a drive's frames to a bag: KITTI raw drives like `road_seg kitti-to-bag`, others to /image.
+def write_drive(drive: Drive, out: Path, rate: float, progress: Callable[[Iterable], Iterable]) -> list[DriveInBag]:
+    """Write a drive's frames to a bag: KITTI raw drives like `road_seg kitti-to-bag`, others to the cameras' topics.
 
     Args:
-        rate: frames per second of a drive without stamps.
+        rate: frames per second, of each camera, of a drive without stamps; several cameras' are evenly spread in time.
         progress: wraps the frames, for a progress bar.
+
+    Returns:
+        The drive of each camera.
 
     Raises:
         UserError: the drive has no frames, or one of its files cannot be read.
@@ -76,29 +84,38 @@ def write_drive(drive: Drive, out: Path, rate: float, progress: Callable[[Iterab
         topic = f"/kitti/{kitti_to_bag.CAMERAS[camera]}"
         stamps = [reading.stamp for reading in recorded.images[camera]]
         unknown: list[np.ndarray | None] = [None] * len(stamps)
-        return DriveInBag(drive.name, out, f"{topic}/image_raw", stamps, unknown, f"{topic}/camera_info")
+        return [DriveInBag(drive.name, out, f"{topic}/image_raw", stamps, unknown, f"{topic}/camera_info")]
     store = get_typestore(Stores.LATEST)
     message_type, header_type = store.types[IMAGE], store.types["std_msgs/msg/Header"]
-    stamps, roads = [], []
+    written = []
+    for name in drive.cameras:
+        camera_info = unmapped(name, "camera_info") if drive.camera is not None else ""
+        written.append(DriveInBag(drive.name, out, unmapped(name, "image"), [], [], camera_info, name))
     frame: DriveFrame
     with new_bag(out) as writer:
-        connection = writer.add_connection("/image", IMAGE, typestore=store, offered_qos_profiles=offered_qos())
-        if drive.camera is not None:
-            info = writer.add_connection("/camera_info", INFO, typestore=store, offered_qos_profiles=offered_qos())
+
+        def connection(topic: str, kind: str) -> Connection:
+            return writer.add_connection(topic, kind, typestore=store, offered_qos_profiles=offered_qos())
+
+        images = [connection(of_camera.topic, IMAGE) for of_camera in written]
+        infos = [connection(of_camera.camera_info, INFO) for of_camera in written if of_camera.camera_info]
         for index, frame in enumerate(progress(drive.frames)):
-            stamp = 10**9 + round(index * 1e9 / rate)
-            header = header_type(store.types["builtin_interfaces/msg/Time"](*divmod(stamp, 10**9)), "camera")
+            turn = index % len(written)
+            of_camera = written[turn]
+            stamp = 10**9 + round(index * 1e9 / (rate * len(written)))
+            time = store.types["builtin_interfaces/msg/Time"](*divmod(stamp, 10**9))
+            header = header_type(time, of_camera.camera or "camera")
             height, width = frame.image.shape[:2]
             pixels = np.ascontiguousarray(frame.image[:, :, ::-1]).reshape(-1)
             message = message_type(header, height, width, "bgr8", 0, 3 * width, pixels)
             if drive.camera is not None:
-                writer.write(info, stamp, store.serialize_cdr(_camera_info(store, header, drive.camera), INFO))
-            writer.write(connection, stamp, store.serialize_cdr(message, IMAGE))
-            stamps.append(stamp)
-            roads.append(frame.road)
-        if not stamps:
+                writer.write(infos[turn], stamp, store.serialize_cdr(_camera_info(store, header, drive.camera), INFO))
+            writer.write(images[turn], stamp, store.serialize_cdr(message, IMAGE))
+            of_camera.stamps.append(stamp)
+            of_camera.roads.append(frame.road)
+        if not written[0].stamps:
             raise UserError(f"{drive.name} has no frames")
-    return DriveInBag(drive.name, out, "/image", stamps, roads, "/camera_info" if drive.camera is not None else "")
+    return written
 
 
 def _camera_info(store: Typestore, header: Any, camera: Camera) -> Any:

@@ -23,5 +23,5 @@ def seconds_per_frame(segment: Callable[[np.ndarray], np.ndarray], frame: np.nda
 
 
 def sustained_rate(seconds: float) -> float:
-    """The highest of `RATES` that the node keeps up with, if a frame takes it `seconds`; else the lowest."""
+    """The highest of `RATES` that the node keeps up with, if a frame of each camera takes `seconds`, or the lowest."""
     return next((rate for rate in RATES if seconds * rate <= SHARE), RATES[-1])

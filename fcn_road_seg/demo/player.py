@@ -1,9 +1,9 @@
 """Sends the drive of the demo to the node: at a rate, from another process, or as fast as the node answers."""
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from itertools import groupby
+from itertools import groupby, islice
 from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,24 +17,29 @@ if TYPE_CHECKING:
     from rclpy.publisher import Publisher
 
 
-def player_process(drive: DriveInBag, rate: float, out: Path, environment: dict[str, str]) -> ChildProcess:
-    """Start `road_seg play` with a drive, remapped to ``image`` and ``camera_info``, at `rate` frames per second.
+def player_process(drives: Sequence[DriveInBag], rate: float, out: Path, environment: dict[str, str]) -> ChildProcess:
+    """Start `road_seg play` with the drives of one bag, under the node's topics, at `rate` frames per second of each.
 
     It begins when the node and the recorder subscribe, and writes its figures to `out`/player.json.
     """
-    names = drive.remapped
-    arguments = ["play", str(drive.path), "--topics", *names]
+    names = remapped(drives)
+    arguments = ["play", str(drives[0].path), "--topics", *names]
     arguments += [argument for topic, name in names.items() for argument in ("--remap", f"{topic}:={name}")]
-    arguments += ["--rate", str(rate / drive.rate), "--json", str(out / "player.json")]
+    arguments += ["--rate", str(rate / drives[0].rate), "--json", str(out / "player.json")]
     arguments += ["--wait-for", "road_seg", "recorder", "--wait", str(START_SECONDS)]
     return ChildProcess("fcn_road_seg.cli.main", arguments, out / "player.log", environment)
 
 
-class StepPlayer:
-    """Sends the frames of a drive's bag one by one, with their calibration; see `step_player`."""
+def remapped(drives: Sequence[DriveInBag]) -> dict[str, str]:
+    """The names under which the node gets the topics of the cameras."""
+    return {topic: name for drive in drives for topic, name in drive.remapped.items()}
 
-    def __init__(self, bag: BagReader, publishers: "dict[Connection, Publisher]"):
-        self._bag, self._publishers = bag, publishers
+
+class StepPlayer:
+    """Sends the frames of a bag one by one, with their calibration; see `step_player`."""
+
+    def __init__(self, bag: BagReader, publishers: "dict[Connection, Publisher]", cameras: int):
+        self._bag, self._publishers, self._cameras = bag, publishers, cameras
 
     def frames(self) -> Iterator[int]:
         """Send a frame each time the iterator advances; yields its stamp in nanoseconds."""
@@ -44,11 +49,11 @@ class StepPlayer:
             yield stamp
 
     def send_first(self) -> None:
-        """Send the first frame with a stamp that is a nanosecond earlier, so that it is not one of the drive's."""
-        stamp, messages = next(self._frames())
-        earlier = struct.pack("<iI", *divmod(stamp - 1, 10**9))  # follows the four bytes of the CDR's encapsulation
-        for connection, _, data in messages:
-            self._publishers[connection].publish(data[:4] + earlier + data[12:])
+        """Send each camera's first frame with a stamp a nanosecond earlier, so that it is not one of its drive's."""
+        for stamp, messages in islice(self._frames(), self._cameras):
+            earlier = struct.pack("<iI", *divmod(stamp - 1, 10**9))  # follows the four bytes of the CDR's encapsulation
+            for connection, _, data in messages:
+                self._publishers[connection].publish(data[:4] + earlier + data[12:])
 
     def _frames(self) -> Iterator[tuple[int, Iterator[tuple[Connection, int, bytes]]]]:
         topics = {connection.topic for connection in self._publishers}
@@ -56,15 +61,16 @@ class StepPlayer:
 
 
 @contextmanager
-def step_player(drive: DriveInBag, node: "Node") -> Iterator[StepPlayer]:
-    """A player whose publishers belong to `node`; the topics are remapped to ``image`` and ``camera_info``."""
+def step_player(drives: Sequence[DriveInBag], node: "Node") -> Iterator[StepPlayer]:
+    """A player of the drives of one bag, whose publishers belong to `node`, under the topics of the road_seg node."""
     from fcn_road_seg.bags.publishers import create_publishers
 
-    with open_bag(drive.path) as bag:
-        chosen = [connection for connection in bag.connections if connection.topic in drive.remapped]
-        publishers = create_publishers(node, chosen, drive.remapped)
+    names = remapped(drives)
+    with open_bag(drives[0].path) as bag:
+        chosen = [connection for connection in bag.connections if connection.topic in names]
+        publishers = create_publishers(node, chosen, names)
         try:
-            yield StepPlayer(bag, publishers)
+            yield StepPlayer(bag, publishers, len(drives))
         finally:
             for publisher in set(publishers.values()):
                 node.destroy_publisher(publisher)

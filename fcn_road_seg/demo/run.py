@@ -3,8 +3,8 @@
 import json
 import os
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator
-from itertools import groupby
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from itertools import cycle, groupby
 from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -16,13 +16,13 @@ from fcn_road_seg.bags.writer import new_bag
 from fcn_road_seg.datasets.drive import Drive
 from fcn_road_seg.demo.bag import DriveInBag, camera_height, write_drive
 from fcn_road_seg.demo.player import StepPlayer, player_process, step_player
-from fcn_road_seg.demo.topics import MASK
 from fcn_road_seg.errors import UserError
 from fcn_road_seg.ros.child_process import node_process, wait_until
+from fcn_road_seg.ros.scope import unmapped
 from fcn_road_seg.ros.start import refusals, start_ros
 
 if TYPE_CHECKING:
-    from fcn_road_seg.demo.recorder import Recorder
+    from fcn_road_seg.demo.recorder import CameraRecorder, Recorder
 
 PATIENCE = 60.0
 """Seconds without an answer after which a frame counts as lost; a busy machine may take many."""
@@ -31,10 +31,10 @@ AGAIN = 1.0
 
 
 class Recording(NamedTuple):
-    """The node's recorded outputs for a drive; lists have one entry per frame sent."""
+    """The node's recorded outputs for a camera's drive; lists have one entry per frame sent."""
 
     bag: Path
-    """The bag with the masks, and with grids, scans and boundaries if the calibration is known."""
+    """The bag with the masks of all cameras, and with grids, scans and boundaries if the calibration is known."""
     stamps: list[int]
     latencies: list[float | None]
     """Seconds from publishing the frame to receiving its mask; None for a frame without a mask."""
@@ -42,10 +42,16 @@ class Recording(NamedTuple):
     """Reception times of the masks, nanoseconds since the epoch, ascending."""
     node: dict[str, str]
     """The values of the node's status "device", see `diagnostics.device_report`."""
+    camera: str = ""
+    """Name of the camera, if there are several."""
+
+    @property
+    def _mask(self) -> str:
+        return unmapped(self.camera, "~/mask")
 
     def masks(self) -> Iterator[np.ndarray | None]:
         """The mask of every frame sent, uint8 H x W, 0 or 255, read from the bag; None for a frame without a mask."""
-        for outputs in self._outputs([MASK]):
+        for outputs in self._outputs([self._mask]):
             mask = outputs.get("mask")
             yield None if mask is None else np.asarray(mask.data).reshape(mask.height, mask.width)
 
@@ -55,8 +61,9 @@ class Recording(NamedTuple):
         A frame's dict has only the outputs recorded for it.
         """
         with open_bag(self.bag) as bag:
-            topics = {connection.topic for connection in bag.connections} - {MASK}
-        return self._outputs(topics)
+            topics = {connection.topic for connection in bag.connections}
+        of_camera = self._mask.removesuffix("mask")
+        return self._outputs({topic for topic in topics if topic.startswith(of_camera)} - {self._mask})
 
     def _outputs(self, topics: Collection[str]) -> Iterator[dict[str, Any]]:
         """The messages of every frame sent, by the last part of the topic."""
@@ -79,19 +86,22 @@ def run_drive(
     out: Path,
     prepare: Callable[[Iterable], Iterable],
     progress: Callable[[int], None],
-) -> tuple[DriveInBag, Recording]:
+) -> list[tuple[DriveInBag, Recording]]:
     """Send a drive to the node over ROS 2, on this machine only, and record its outputs in the bag `out`/recording.
 
-    The drive is written to a bag while the node starts. Before the drive begins, the node has answered its first frame
-    with all outputs.
+    The drive is written to a bag while the node starts. Before the drive begins, the node has answered each camera's
+    first frame with all outputs.
 
     Args:
-        rate: frames per second; 0 sends each frame when the node has answered the one before.
+        rate: frames per second, of each camera; 0 sends each frame when the node has answered the one before.
         parameters: of the node.
         folder: a new folder for the drive's bag.
         out: folder for the recording, which is replaced, and for node.log and player.log.
         prepare: wraps the drive's frames while they are written, for a progress bar.
         progress: called with the number of frames that are done, about ten times a second: with masks, or passed.
+
+    Returns:
+        The drive and the recording of each camera.
 
     Raises:
         UserError: the drive cannot be read, ROS 2 does not start, the node cannot be configured, or a process exits too
@@ -108,42 +118,42 @@ def run_drive(
         with new_bag(recording, force=True) as writer:
             height = camera_height(drive)
             with refusals():
-                recorder = Recorder(writer, ground_outputs=height > 0)
-            with node_process(parameters | {"camera_height": height}, out / "node.log", environment) as node:
-                in_bag = write_drive(drive, folder, rate or drive.rate, prepare)
+                recorder = Recorder(writer, height > 0, drive.cameras)
+            cameras = {"cameras": list(drive.cameras)} if len(drive.cameras) > 1 else {}
+            with node_process(parameters | {"camera_height": height} | cameras, out / "node.log", environment) as node:
+                drives = write_drive(drive, folder, rate or drive.rate, prepare)
 
                 def spin() -> None:
                     node.ended()
                     rclpy.spin_once(recorder, timeout_sec=0.1)
 
                 wait_until(recorder.node_listens, node, spin, "the node is not active")
-                with step_player(in_bag, recorder) as player:
+                with step_player(drives, recorder) as player:
                     _warm_up(player, recorder, spin)
-                    recorder.stamps = frozenset(in_bag.stamps)
+                    for camera, in_bag in zip(recorder.cameras, drives, strict=True):
+                        camera.stamps = frozenset(in_bag.stamps)
                     if not rate:
-                        played = _play_in_step(player, recorder, spin, progress)
+                        _play_in_step(player, recorder, spin, progress)
+                played = [len(in_bag.stamps) for in_bag in drives]
                 if rate:
-                    played = _play_at_rate(in_bag, rate, recorder, out, environment, spin, progress)
-                progress(played)
+                    played = _play_at_rate(drives, rate, recorder, out, environment, spin, progress)
+                progress(sum(played))
                 code = node.stop()
                 if code:
                     raise UserError(f"the node did not exit cleanly after SIGINT: its exit code is {code}")
             recorder.destroy_node()
     finally:
         rclpy.try_shutdown()
-    sent, received = recorder.sent, recorder.received
-    stamps = in_bag.stamps[:played]
-    return in_bag, Recording(
-        recording,
-        stamps=stamps,
-        latencies=[(received[s] - sent[s]) / 1e9 if s in received and s in sent else None for s in stamps],
-        arrivals=sorted(received.values()),
-        node=recorder.device,
-    )
+    answers = []
+    for in_bag, count, camera in zip(drives, played, recorder.cameras, strict=True):
+        stamps = in_bag.stamps[:count]
+        latencies, arrivals = list(map(camera.latency, stamps)), sorted(camera.received.values())
+        answers.append((in_bag, Recording(recording, stamps, latencies, arrivals, recorder.device, in_bag.camera)))
+    return answers
 
 
 def _warm_up(player: StepPlayer, recorder: "Recorder", spin: Callable[[], None]) -> None:
-    """Send the first frame until the node has answered with all its outputs, for which it makes lookup tables."""
+    """Send the first frames until the node has answered with all its outputs, for which it makes lookup tables."""
     give_up = time.monotonic() + PATIENCE
     while not recorder.warm and time.monotonic() < give_up:
         player.send_first()
@@ -153,43 +163,43 @@ def _warm_up(player: StepPlayer, recorder: "Recorder", spin: Callable[[], None])
 
 
 def _play_at_rate(
-    drive: DriveInBag,
+    drives: Sequence[DriveInBag],
     rate: float,
     recorder: "Recorder",
     out: Path,
     environment: dict[str, str],
     spin: Callable[[], None],
     progress: Callable[[int], None],
-) -> int:
-    """Play the drive from another process, like a camera; returns how many frames it has sent."""
-    with player_process(drive, rate, out, environment) as player:
+) -> list[int]:
+    """Play the drives from another process, like cameras; returns how many frames of each it has sent."""
+    with player_process(drives, rate, out, environment) as player:
         while not player.ended():
             spin()
-            progress(len(recorder.received))
-    played: int = json.loads((out / "player.json").read_text())["messages"].get(drive.topic, 0)
-    _wait_for_answer(drive.stamps[played - 1] if played else 0, recorder, spin)
+            progress(recorder.answered)
+    messages = json.loads((out / "player.json").read_text())["messages"]
+    played = [messages.get(drive.topic, 0) for drive in drives]
+    for drive, count, camera in zip(drives, played, recorder.cameras, strict=True):
+        if count:
+            _wait_for_answer(drive.stamps[count - 1], camera, spin)
     return played
 
 
 def _play_in_step(
     player: StepPlayer, recorder: "Recorder", spin: Callable[[], None], progress: Callable[[int], None]
-) -> int:
-    """Send each frame when the node has answered the one before; returns how many frames there were.
+) -> None:
+    """Send each frame when the node has answered the one before; those of several cameras come in turn.
 
-    The player has sent the node its first frame, so the node has discovered its publishers and misses none.
+    The player has sent the node its first frames, so the node has discovered its publishers and misses none.
     """
-    played = 0
-    for stamp in player.frames():
-        _wait_for_answer(stamp, recorder, spin)
-        played += 1
-        progress(played)
-    return played
+    for done, (stamp, camera) in enumerate(zip(player.frames(), cycle(recorder.cameras), strict=False), 1):
+        _wait_for_answer(stamp, camera, spin)
+        progress(done)
 
 
-def _wait_for_answer(stamp: int, recorder: "Recorder", spin: Callable[[], None]) -> None:
+def _wait_for_answer(stamp: int, camera: "CameraRecorder", spin: Callable[[], None]) -> None:
     """Wait for the mask of a frame that no newer one has replaced, until none has come for `PATIENCE` seconds."""
-    give_up, answered = time.monotonic() + PATIENCE, len(recorder.received)
-    while stamp not in recorder.received and time.monotonic() < give_up:
+    give_up, answered = time.monotonic() + PATIENCE, len(camera.received)
+    while stamp not in camera.received and time.monotonic() < give_up:
         spin()
-        if len(recorder.received) > answered:
-            give_up, answered = time.monotonic() + PATIENCE, len(recorder.received)
+        if len(camera.received) > answered:
+            give_up, answered = time.monotonic() + PATIENCE, len(camera.received)

@@ -1,12 +1,14 @@
 """The results of a drive: figures, video and contact sheet."""
 
-from collections.abc import Callable, Iterable
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 
+from fcn_road_seg.benchmark.percentiles import FAIR, spread
 from fcn_road_seg.demo.bag import DriveInBag
 from fcn_road_seg.demo.panel import panel
 from fcn_road_seg.demo.run import Recording
@@ -17,6 +19,8 @@ from fcn_road_seg.frames.video import VideoWriter
 
 NODE_FIGURES = "weights", "device", "device name", "backend", "precision"
 SHEET_COLUMNS, SHEET_ROWS = 2, 3
+MOST_BESIDE = 3
+"""Cameras side by side."""
 WEBP_QUALITY = 60
 
 
@@ -28,14 +32,35 @@ def replaced(recording: Recording, rate: float) -> list[bool]:
 
 
 def figures(
-    drive: DriveInBag, rate: float, recording: Recording, segment: Callable[[np.ndarray], np.ndarray]
+    answers: Sequence[tuple[DriveInBag, Recording]], rate: float, segment: Callable[[np.ndarray], np.ndarray]
 ) -> dict[str, Any]:
-    """The figures of a drive, ready for JSON.
+    """The figures of the drives of a node's cameras, ready for JSON.
 
     Latencies are milliseconds from publishing a frame to receiving its mask in another process, None without masks;
     frames_equal counts recorded masks that equal, in every pixel, the mask of `segment` (uint8 H x W x 3 RGB -> uint8
-    H x W); iou is a fraction over the frames with both ground truth and mask, None if there are none.
+    H x W); iou is a fraction over the frames with both ground truth and mask, None if there are none. If there are
+    several cameras, these are under "cameras", by name; latency_p50_spread is the largest of their p50s divided by the
+    smallest, None if a camera has no mask, and fair is whether it is at most `FAIR`.
     """
+    drive, recording = answers[0]
+    cameras = {each.camera: _of_camera(each, rate, answer, segment) for each, answer in answers}
+    result = {"drive": drive.name, "rate": rate}
+    if len(cameras) == 1:
+        result |= cameras[drive.camera]
+    else:
+        ratio = spread(camera["latency_p50_ms"] for camera in cameras.values())
+        fair = ratio is not None and ratio <= FAIR
+        result |= {"cameras": cameras, "latency_p50_spread": ratio, "fair": fair}
+    return result | {
+        **{name.replace(" ", "_"): recording.node[name] for name in NODE_FIGURES},
+        "network_width": int(recording.node["network width"]),
+        "threshold": float(recording.node["weights threshold"]),
+    }
+
+
+def _of_camera(
+    drive: DriveInBag, rate: float, recording: Recording, segment: Callable[[np.ndarray], np.ndarray]
+) -> dict[str, Any]:
     counts, answered, equal = PixelCounts(), 0, 0
     for frame, mask, road in zip(drive.frames(), recording.masks(), drive.roads, strict=False):
         if mask is not None:
@@ -45,34 +70,29 @@ def figures(
                 counts.add(mask, road.astype(np.uint8))
     iou = counts.iou(threshold=0.5)
     latencies = [1000 * latency for latency in recording.latencies if latency is not None]
-    p50, p99 = (round(float(p), 2) for p in np.percentile(latencies, (50, 99))) if latencies else (None, None)
+    p50, p99, most = np.percentile(latencies, (50, 99, 100)).round(2).tolist() if latencies else (None, None, None)
     seconds = (recording.arrivals[-1] - recording.arrivals[0]) / 1e9 if len(recording.arrivals) > 1 else 0
     return {
-        "drive": drive.name,
-        "rate": rate,
         "frames_sent": len(recording.stamps),
         "frames_answered": answered,
         "frames_replaced": sum(replaced(recording, rate)),
         "frames_equal": equal,
         "latency_p50_ms": p50,
         "latency_p99_ms": p99,
+        "latency_max_ms": most,
         "fps": round((len(recording.arrivals) - 1) / seconds, 2) if seconds else None,
         "iou": None if iou is None else round(iou, 4),
-        **{name.replace(" ", "_"): recording.node[name] for name in NODE_FIGURES},
-        "network_width": int(recording.node["network width"]),
-        "threshold": float(recording.node["weights threshold"]),
     }
 
 
 def write_pictures(
-    drive: DriveInBag,
+    answers: Sequence[tuple[DriveInBag, Recording]],
     rate: float,
-    recording: Recording,
     out: Path,
     animation: Path | None,
     progress: Callable[[Iterable], Iterable],
 ) -> tuple[Path, Path]:
-    """Write a video of every frame's `panel`, and a contact sheet of some.
+    """Write a video of every frame's `panel`, and a contact sheet of some; those of several cameras are side by side.
 
     Args:
         rate: frames per second at which the drive was sent; 0: one by one, and the video has the recorded rate.
@@ -82,28 +102,39 @@ def write_pictures(
         The paths of the video (MP4) and of the sheet (PNG).
     """
     video, sheet = out / "overlay.mp4", out / "contact_sheet.png"
-    count, video_rate = len(recording.stamps), rate or drive.rate
-    chosen = evenly(count, SHEET_COLUMNS * SHEET_ROWS)
+    video_rate = rate or answers[0][0].rate
+    count = min(len(recording.stamps) for _, recording in answers)
+    beside = math.ceil(len(answers) / math.ceil(len(answers) / MOST_BESIDE))
+    sheet_columns = SHEET_COLUMNS if len(answers) == 1 else 1
+    chosen = evenly(count, sheet_columns * SHEET_ROWS)
     sheet_pictures, animated = [], []
     with VideoWriter(video, video_rate) as writer:
-        answers = zip(recording.masks(), recording.ground_outputs(), strict=True)
-        frames = zip(drive.frames(), answers, recording.latencies, replaced(recording, rate), strict=False)
-        for index, (frame, (mask, outputs), latency, newer) in enumerate(progress(frames)):
-            took = "" if latency is None else f", mask after {1000 * latency:.0f} ms"
-            caption = f"frame {index} ({count} in all){took}"
-            picture = panel(frame, mask, outputs, caption, ground=bool(drive.camera_info), replaced=newer)
-            if index == 0:
-                size = picture.shape[1], picture.shape[0]
-            picture = cv2.resize(picture, size)  # all frames of a video have the same size
+        panels = zip(*(_panels(drive, rate, recording) for drive, recording in answers), strict=False)
+        for index, of_cameras in enumerate(progress(panels)):
+            picture = contact_sheet(of_cameras, beside)
             writer.write(picture)
             if index in chosen:
                 sheet_pictures.append(picture)
             if animation:
                 animated.append(picture)
-    write_image(sheet, contact_sheet(sheet_pictures, SHEET_COLUMNS))
+    write_image(sheet, contact_sheet(sheet_pictures, sheet_columns))
     if animation:
         write_animation(animation, animated, video_rate)
     return video, sheet
+
+
+def _panels(drive: DriveInBag, rate: float, recording: Recording) -> Iterator[np.ndarray]:
+    """Every frame's `panel`, all in the size of the first."""
+    of_camera = f"{drive.camera}: " if drive.camera else ""
+    count, size = len(recording.stamps), None
+    answers = zip(recording.masks(), recording.ground_outputs(), strict=True)
+    frames = zip(drive.frames(), answers, recording.latencies, replaced(recording, rate), strict=False)
+    for index, (frame, (mask, outputs), latency, newer) in enumerate(frames):
+        took = "" if latency is None else f", mask after {1000 * latency:.0f} ms"
+        caption = f"{of_camera}frame {index} ({count} in all){took}"
+        picture = panel(frame, mask, outputs, caption, ground=bool(drive.camera_info), replaced=newer)
+        size = size or (picture.shape[1], picture.shape[0])
+        yield cv2.resize(picture, size)
 
 
 def write_animation(path: Path, pictures: list[np.ndarray], rate: float) -> None:

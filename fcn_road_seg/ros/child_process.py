@@ -5,11 +5,12 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fcn_road_seg.errors import UserError
+from fcn_road_seg.ros.scope import unmapped
 
 if TYPE_CHECKING:
     from rclpy.node import Node
@@ -104,7 +105,12 @@ def wait_until(condition: Callable[[], object], process: ChildProcess, spin: Cal
         spin()
 
 
-def node_listens(viewer: "Node", mask_topic: str = "/road_seg/mask", image_topic: str = "/image") -> bool:
-    """Whether a road_seg node subscribes to the camera's topic and `viewer` has discovered its mask publisher."""
-    listeners = viewer.get_subscriptions_info_by_topic(image_topic)
-    return any(info.node_name == "road_seg" for info in listeners) and viewer.count_publishers(mask_topic) > 0
+def node_listens(viewer: "Node", cameras: Iterable[str] = ("",)) -> bool:
+    """Whether a road_seg node subscribes to the cameras' topics and `viewer` has discovered its mask publishers."""
+    return all(_listens(viewer, camera) for camera in cameras)
+
+
+def _listens(viewer: "Node", camera: str) -> bool:
+    listeners = viewer.get_subscriptions_info_by_topic(unmapped(camera, "image"))
+    masks = viewer.count_publishers(unmapped(camera, "~/mask"))
+    return any(info.node_name == "road_seg" for info in listeners) and masks > 0

@@ -1,7 +1,18 @@
 """How the topics, parameters and log lines of one of several cameras are named; a single camera has no name."""
 
-from rclpy.impl.rcutils_logger import RcutilsLogger
-from rclpy.node import Node
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rclpy.impl.rcutils_logger import RcutilsLogger
+    from rclpy.node import Node
+
+AROUND = "front", "left", "right", "rear", "front_left", "front_right"
+"""Names for the cameras of a vehicle that has several."""
+
+
+def around(count: int) -> tuple[str, ...]:
+    """The names of so many cameras, at most as many as `AROUND` has; one has none."""
+    return AROUND[:count] if count > 1 else ("",)
 
 
 def scoped(camera: str, topic: str) -> str:
@@ -10,7 +21,12 @@ def scoped(camera: str, topic: str) -> str:
     return f"{home}{camera}/{name}" if camera else topic
 
 
-def logger_of(node: Node, camera: str) -> RcutilsLogger:
+def unmapped(camera: str, topic: str) -> str:
+    """The full name of a camera's topic if neither the node nor it is renamed: "/road_seg/front/mask" of ~/mask."""
+    return "/" + scoped(camera, topic).replace("~", "road_seg")
+
+
+def logger_of(node: "Node", camera: str) -> "RcutilsLogger":
     """The logger for what concerns one camera; keep it, because it knows when it said something last."""
     logger: RcutilsLogger = node.get_logger()
     return logger.get_child(camera) if camera else logger

@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -20,7 +21,7 @@ from fcn_road_seg.demo.bag import IMAGE, DriveInBag, write_drive
 from fcn_road_seg.demo.pace import CALLS, seconds_per_frame, sustained_rate
 from fcn_road_seg.demo.panel import panel
 from fcn_road_seg.demo.player import player_process
-from fcn_road_seg.demo.run import Recording
+from fcn_road_seg.demo.run import Recording, _play_in_step
 from fcn_road_seg.demo.sheet import EvenlyChosen, captioned, contact_sheet
 from fcn_road_seg.demo.summary import figures, replaced, write_animation
 from fcn_road_seg.errors import UserError
@@ -101,7 +102,7 @@ def test_paths_that_are_not_drives_are_refused(tmp_path, name, message):
 
 
 def test_figures_compare_the_recording_with_segment(tmp_path):
-    drive = write_drive(
+    (drive,) = write_drive(
         Drive("three", 3, [DriveFrame(f, r) for f, r in zip(FRAMES, ROADS, strict=True)]), tmp_path / "drive", 10, iter
     )
     assert [stamp % 10**9 for stamp in drive.stamps] == [0, 10**8, 2 * 10**8] and round(drive.rate, 6) == 10
@@ -120,11 +121,39 @@ def test_figures_compare_the_recording_with_segment(tmp_path):
     device |= {"network width": "576", "weights threshold": "0.5"}
     recording = Recording(tmp_path / "recording", drive.stamps, [0.1, None, 0.3], [10**9, 2 * 10**9], device)
     segmented = iter([np.uint8(ROADS[0]) * np.uint8(255), np.uint8(ROADS[2]) * np.uint8(255)])
-    result = figures(drive, 10, recording, lambda frame: next(segmented))
+    result = figures([(drive, recording)], 10, lambda frame: next(segmented))
     assert (result["frames_sent"], result["frames_answered"], result["frames_equal"]) == (3, 2, 1)
     assert result["latency_p50_ms"] == 200 and result["fps"] == 1
     both = np.stack([ROADS[0], mask != 0]), np.stack([ROADS[0], ROADS[2]])
     assert result["iou"] == pytest.approx((both[0] & both[1]).sum() / (both[0] | both[1]).sum(), abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    "latencies, fair, line",
+    [
+        ((0.1, 0.2), True, "latencies       fair: the largest p50 is 2 times the smallest"),
+        ((0.25, 0.1), False, "latencies       not fair: the largest p50 is 2.5 times the smallest"),
+        ((0.1, None), False, "latencies       not fair: a camera has no mask"),
+    ],
+)
+def test_latencies_of_cameras_are_fair_within_a_factor_of_two(tmp_path, monkeypatch, latencies, fair, line):
+    monkeypatch.setattr(Recording, "masks", lambda recording: iter([None if None in recording.latencies else ROADS[0]]))
+    monkeypatch.setattr(DriveInBag, "frames", lambda drive: iter(FRAMES[:1]))
+    device = dict.fromkeys(("weights", "device", "device name", "backend", "precision"), "x")
+    device |= {"network width": "576", "weights threshold": "0.5"}
+    answers = [
+        (DriveInBag("two", tmp_path, "", [0], [None], camera=name), Recording(tmp_path, [0], [s], [], device, name))
+        for name, s in zip(("front", "left"), latencies, strict=True)
+    ]
+    result = figures(answers, 10, lambda frame: ROADS[0])
+    assert (list(result["cameras"]), result["fair"]) == (["front", "left"], fair)
+    text = summary(result)
+    assert line in text.splitlines()
+    latency = f"{1000 * latencies[0]:.1f} ms"
+    assert text.splitlines()[1] == (
+        "front           1 of 1 frames answered at 10 Hz; 1 masks identical to those of road_seg segment; "
+        f"p50 {latency}, max {latency}, from frame to mask"
+    )
 
 
 def test_a_contact_sheet_has_rows_of_two():
@@ -279,10 +308,45 @@ def test_a_drive_at_a_rate_reports_the_frames_that_were_replaced(small_weights, 
     assert player["messages"]["/image"] == 30
 
 
+def test_every_camera_gets_the_masks_of_its_own_frames(small_weights, tmp_path):
+    pytest.importorskip("rclpy", reason="ROS 2 is not installed")
+    options = "--cameras", 2, "--rate", 5, "--frames", 2, "--weights", small_weights, "--json", tmp_path / "demo.json"
+    process = demo(*options, "--out", tmp_path / "out")
+    assert process.returncode == 0, process.stdout + process.stderr
+    result = json.loads((tmp_path / "demo.json").read_text())
+    assert list(result["cameras"]) == ["front", "left"] and result["drive"] == "synthetic drives 0 to 1"
+    for name, camera in result["cameras"].items():
+        answered = camera["frames_answered"]
+        assert camera["frames_sent"] == 2 and 0 < answered == camera["frames_equal"]
+        assert re.search(
+            f"^{name} .*{answered} of 2 frames answered .*; {answered} masks", process.stdout, re.MULTILINE
+        )
+    with open_bag(tmp_path / "out" / "recording") as bag:
+        recorded = [(connection.topic, data) for connection, _, data in bag.messages()]
+    ends = {name: {data[-375 * 1242 :] for topic, data in recorded if topic == name} for name, _ in recorded}
+    assert {f"/road_seg/{name}/{output}" for name in ("front", "left") for output in ("mask", "grid")} <= set(ends)
+    assert not ends["/road_seg/front/mask"] & ends["/road_seg/left/mask"]  # pixels: each has its own drive
+    height, width = 2 * 194 + 28, 640 + 194
+    assert cv2.imread(str(tmp_path / "out" / "contact_sheet.png")).shape == (2 * height, 2 * width, 3)
+
+
+def test_frames_sent_one_by_one_wait_for_the_mask_of_their_camera():
+    stamps, waited, done = [1, 2, 3, 4], [], []
+    front, left = (SimpleNamespace(received=set()) for _ in range(2))
+
+    def spin() -> None:
+        waited.append(stamps[len(waited)])
+        (front if waited[-1] % 2 else left).received.add(waited[-1])
+
+    player, recorder = SimpleNamespace(frames=lambda: iter(stamps)), SimpleNamespace(cameras=[front, left])
+    _play_in_step(player, recorder, spin, done.append)
+    assert waited == done == stamps
+
+
 def test_the_drive_at_a_rate_begins_when_node_and_recorder_listen(tmp_path, monkeypatch):
     monkeypatch.setattr("fcn_road_seg.demo.player.ChildProcess", lambda module, arguments, *_: arguments)
     drive = DriveInBag("drive", tmp_path, "/image", [0, 10**8], [None, None])
-    arguments = player_process(drive, 10, tmp_path, {})
+    arguments = player_process([drive], 10, tmp_path, {})
     assert arguments[arguments.index("--wait-for") + 1 :][:2] == ["road_seg", "recorder"]
 
 
@@ -318,7 +382,9 @@ def test_weights_that_are_missing_are_a_user_error(tmp_path):
     assert len(process.stderr.strip().splitlines()) == 1
 
 
-@pytest.mark.parametrize("option", [("--rate", "-1"), ("--frames", "-1"), ("--drive", "nowhere")])
+@pytest.mark.parametrize(
+    "option", [("--rate", "-1"), ("--frames", "-1"), ("--drive", "nowhere"), ("--drive", ".", "--cameras", 2)]
+)
 def test_bad_options_are_a_user_error(option, tmp_path):
     process = demo(*option, "--out", tmp_path / "out")
     assert process.returncode == 2

@@ -1,3 +1,0 @@
-"""The topics of the demo."""
-
-MASK = "/road_seg/mask"
