@@ -1,6 +1,8 @@
 """A subscriber to the node's masks that records their age on arrival."""
 
 import time
+from collections.abc import Sequence
+from functools import partial
 
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
@@ -10,27 +12,31 @@ from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import Image
 
 from fcn_road_seg.ros.child_process import node_listens
+from fcn_road_seg.ros.scope import unmapped
 from fcn_road_seg.ros.start import refusals, start_ros
-
-PREFIX = "/road_seg: "
 
 
 class MaskListener(Node):
     """Subscribes to ~/mask and /diagnostics of the node "road_seg"; a context manager that starts and stops rclpy.
 
+    Args:
+        cameras: names of the node's cameras, if it has several: each has its own mask.
+
     Attributes:
-        ages: per mask, its stamp (nanoseconds since the epoch) and the seconds from the stamp to this process.
-        statuses: values of the node's latest statuses by subject, see `diagnostics`.
+        ages: by camera, per mask, its stamp (nanoseconds since the epoch) and the seconds from the stamp to this
+            process.
+        statuses: values of the node's latest statuses by name, see `diagnostics`.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, cameras: Sequence[str] = ("",)) -> None:
         start_ros()
         with refusals():
             super().__init__("mask_listener")
-        self.ages: list[tuple[int, float]] = []
+        self.ages: dict[str, list[tuple[int, float]]] = {camera: [] for camera in cameras}
         self.statuses: dict[str, dict[str, str]] = {}
         qos = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=10, reliability=ReliabilityPolicy.RELIABLE)
-        self.create_subscription(Image, "/road_seg/mask", self._on_mask, qos)
+        for camera in cameras:
+            self.create_subscription(Image, unmapped(camera, "~/mask"), partial(self._on_mask, camera), qos)
         self.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, 10)
         self._executor = SingleThreadedExecutor()
         self._executor.add_node(self)
@@ -43,19 +49,26 @@ class MaskListener(Node):
         self.destroy_node()
         rclpy.try_shutdown()
 
-    def _on_mask(self, message: Image) -> None:
+    def _on_mask(self, camera: str, message: Image) -> None:
         stamp = message.header.stamp.sec * 10**9 + message.header.stamp.nanosec
-        self.ages.append((stamp, (time.time_ns() - stamp) / 1e9))
+        self.ages[camera].append((stamp, (time.time_ns() - stamp) / 1e9))
 
     def _on_diagnostics(self, message: DiagnosticArray) -> None:
         for status in message.status:
-            if status.name.startswith(PREFIX):
-                values = {value.key: value.value for value in status.values}
-                self.statuses[status.name.removeprefix(PREFIX)] = values
+            self.statuses[status.name] = {value.key: value.value for value in status.values}
 
     def node_listens(self) -> bool:
         """Whether the node is active and connected to this listener."""
-        return bool(self.statuses.get("device")) and node_listens(self)
+        return bool(self.device) and node_listens(self, self.ages)
+
+    @property
+    def device(self) -> dict[str, str]:
+        """What the node runs on; empty until it is known."""
+        return self.statuses.get("/road_seg: device", {})
+
+    def latency(self, camera: str) -> dict[str, str]:
+        """The latencies of a camera's frames in the node; empty until there are any."""
+        return self.statuses.get(f"{f'/road_seg/{camera}'.rstrip('/')}: latency", {})
 
     def spin(self, seconds: float) -> None:
         """Process callbacks for that long."""

@@ -1,4 +1,4 @@
-"""End-to-end latency: from a camera process through the node to this process, which receives the masks."""
+"""End-to-end latency: from a process with the cameras through the node to this process, which receives the masks."""
 
 import os
 import tempfile
@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fcn_road_seg.benchmark.percentiles import spread
 from fcn_road_seg.errors import UserError
 from fcn_road_seg.ros.child_process import ChildProcess, node_process, wait_until
 from fcn_road_seg.ros.domain import DomainReservation
+from fcn_road_seg.ros.scope import scoped
 
 if TYPE_CHECKING:
     from fcn_road_seg.benchmark.mask_listener import MaskListener
@@ -21,7 +23,7 @@ RATES = (10.0, 30.0)  # Hz
 SECONDS = 12.0  # per rate; the node's percentiles cover the last 10
 SEARCH_SECONDS = 6.0
 SETTLE_SECONDS = 1.0  # after a camera's first mask, when publishers and subscribers have just matched
-CAMERA_FRAMES = 4
+CAMERA_FRAMES = 4  # of all cameras together, if there are no more of these
 OTHER_STAGES = ("decode", "publish", "outputs", "processing", "age at arrival", "age at publish")
 """The node's stages that do not belong to the segmenter."""
 MAX_HZ = 100.0
@@ -33,21 +35,25 @@ def measure_node(
     seconds: float = SECONDS,
     search_seconds: float = SEARCH_SECONDS,
     report: Callable[[str], None] = lambda message: None,
+    cameras: Sequence[str] = ("",),
 ) -> dict[str, Any]:
     """Measure the latency from a camera's stamp of a 1242x375 frame to the deserialized mask in another process.
 
     Args:
         parameters: of the node.
-        rates: of the camera, Hz.
+        rates: of each camera, Hz.
         seconds: duration of the measurement at each rate.
         search_seconds: duration at each rate tried when searching for the highest rate; 0 skips the search.
         report: called with progress messages.
+        cameras: their names, if there are several; they take their frames in turn, evenly spread in time.
 
     Returns:
         {"backend", "device", "precision", "rates": [{"rate_hz", "sent", "answered", "p50_ms", "p90_ms", "p99_ms",
         "max_ms", "segmenter_p50_ms", "rest_p50_ms" (p50_ms minus the segmenter's), "stages_p50_ms"}],
         "highest_rate_hz": the highest integer rate at which every frame got a mask within one period, None if there is
-        none or the search was skipped}. The segmenter's p50 is the sum of its stages' p50s in the same run.
+        none or the search was skipped}. The segmenter's p50 is the sum of its stages' p50s in the same run. With
+        several cameras, "rates" has an entry for each, with its name as "camera", and "spreads" says how far they are
+        apart: [{"rate_hz", "p50_spread" (the largest of their p50_ms divided by the smallest)}].
 
     Raises:
         UserError: ROS 2 is not installed, the node does not start, or a process exits too early.
@@ -60,55 +66,77 @@ def measure_node(
         raise UserError(f"--node needs ROS 2 ({error}): source a ROS 2 installation first") from None
     from fcn_road_seg.benchmark.mask_listener import MaskListener
 
+    several = {"cameras": list(cameras)} if len(cameras) > 1 else {}
     with (
         tempfile.TemporaryDirectory(prefix="road_seg_benchmark_") as folder,
-        MaskListener() as listener,
-        node_process(parameters, Path(folder) / "node.log", dict(os.environ)) as node,
+        MaskListener(cameras) as listener,
+        node_process(parameters | several, Path(folder) / "node.log", dict(os.environ)) as node,
     ):
         report("starting the node")
         wait_until(listener.node_listens, node, partial(listener.spin, 0.1), "the node is not active")
-        device = listener.statuses["device"]
+        device = listener.device
 
-        def measure(rate: float, duration: float) -> dict[str, Any]:
+        def measure(rate: float, duration: float) -> list[dict[str, Any]]:
             report(f"{rate:g} Hz")
             return _measure_rate(listener, node, Path(folder) / "camera.log", rate, duration)
 
         figures = [measure(rate, seconds) for rate in rates]
         highest = None
         if search_seconds:
-            first_guess = min(MAX_HZ, 1000 / figures[0]["p50_ms"])
-            highest = _highest_rate(lambda rate: _keeps_up(measure(rate, search_seconds)), round(1.2 * first_guess))
-    used = {name: device[name] for name in ("backend", "device", "precision")}
-    return used | {"rates": figures, "highest_rate_hz": highest}
+            first_guess = min(MAX_HZ, 1000 / figures[0][0]["p50_ms"])
+
+            def keeps_up(rate: float) -> bool:
+                return all(map(_keeps_up, measure(rate, search_seconds)))
+
+            highest = _highest_rate(keeps_up, round(1.2 * first_guess))
+    result: dict[str, Any] = {name: device[name] for name in ("backend", "device", "precision")}
+    result |= {"rates": [of_camera for of_rate in figures for of_camera in of_rate], "highest_rate_hz": highest}
+    if several:
+        spreads = [spread(of_camera["p50_ms"] for of_camera in of_rate) for of_rate in figures]
+        result["spreads"] = [{"rate_hz": rate, "p50_spread": each} for rate, each in zip(rates, spreads, strict=True)]
+    return result
 
 
 def _measure_rate(
     listener: "MaskListener", node: ChildProcess, log: Path, rate: float, seconds: float
-) -> dict[str, Any]:
-    """The figures for one camera rate."""
-    arguments = ["--ros-args", "-p", f"rate:={rate}", "-p", f"frames:={CAMERA_FRAMES}"]
-    listener.ages.clear()
-    started = time.time_ns()  # a mask of the previous camera may still arrive
-    with ChildProcess(
-        "fcn_road_seg.ros.synthetic_camera_main", [*arguments, "-r", "camera/image_raw:=image"], log, dict(os.environ)
-    ) as camera:
-        received = partial(_mask_since, listener, started)
-        wait_until(received, camera, partial(listener.spin, 0.1), "no mask was received")
+) -> list[dict[str, Any]]:
+    """The figures for one rate, of each camera."""
+    cameras = list(listener.ages)
+    frames = max(1, CAMERA_FRAMES // len(cameras))
+    arguments = ["--ros-args", "-p", f"rate:={rate}", "-p", f"frames:={frames}", "-p", f"cameras:={cameras}"]
+    for camera in cameras:
+        arguments += ["-r", f"{scoped(camera, 'camera/image_raw')}:={scoped(camera, 'image')}"]
+    for ages in listener.ages.values():
+        ages.clear()
+    started = time.time_ns()  # a mask of the previous cameras may still arrive
+    with ChildProcess("fcn_road_seg.ros.synthetic_camera_main", arguments, log, dict(os.environ)) as process:
+        received = partial(_masks_since, listener, started)
+        wait_until(received, process, partial(listener.spin, 0.1), "no mask was received")
         listener.spin(SETTLE_SECONDS)
         begin = time.time_ns()
         listener.spin(seconds)
         end = time.time_ns()
-        stages = _stages(listener.statuses.get("latency", {}))
+        stages = {camera: _stages(listener.latency(camera)) for camera in cameras}
         listener.spin(1.0)  # for the masks of the last frames
         node.ended()
-    ages = [1000 * age for stamp, age in listener.ages if begin <= stamp < end]
-    if not ages:
-        raise UserError(f"no mask was received at {rate:g} Hz in {seconds:g} s")
+    figures = []
+    for camera in cameras:
+        name = {"camera": camera} if camera else {}
+        ages_ms = [1000 * age for stamp, age in listener.ages[camera] if begin <= stamp < end]
+        if not ages_ms:
+            of_camera = f" of {camera}" if camera else ""
+            raise UserError(f"no mask{of_camera} was received at {rate:g} Hz in {seconds:g} s")
+        sent = max(len(ages_ms), round((end - begin) / 1e9 * rate))
+        figures.append({"rate_hz": rate} | name | _figures(ages_ms, sent, stages[camera]))
+    return figures
+
+
+def _figures(ages: list[float], sent: int, stages: dict[str, float]) -> dict[str, Any]:
+    """The figures of a camera's masks, of their ages in milliseconds."""
     p50, p90, p99 = (round(float(p), 2) for p in np.percentile(ages, (50, 90, 99)))
     segmenter = round(sum(ms for stage, ms in stages.items() if stage not in OTHER_STAGES), 2) if stages else None
     return {
-        "rate_hz": rate,
-        "sent": max(len(ages), round((end - begin) / 1e9 * rate)),
+        "sent": sent,
         "answered": len(ages),
         "p50_ms": p50,
         "p90_ms": p90,
@@ -120,8 +148,8 @@ def _measure_rate(
     }
 
 
-def _mask_since(listener: "MaskListener", stamp: int) -> bool:
-    return any(mask_stamp > stamp for mask_stamp, _ in listener.ages)
+def _masks_since(listener: "MaskListener", stamp: int) -> bool:
+    return all(any(mask_stamp > stamp for mask_stamp, _ in ages) for ages in listener.ages.values())
 
 
 def _stages(latency: dict[str, str]) -> dict[str, float]:

@@ -143,13 +143,21 @@ def _stages_table(figures: list[dict]) -> str:
 def _node_tables(node: dict) -> str:
     rates = node["rates"]
     stages = list(dict.fromkeys(stage for r in rates for stage in r["stages_p50_ms"]))
-    header = ("camera Hz", "answered", "p50 ms", "p90", "p99", "max", "segmenter p50", "the rest p50")
+    named = ["camera"] if "spreads" in node else []
+
+    def head(r: dict) -> list[str]:
+        return [*(r[key] for key in named), f"{r['rate_hz']:g}"]
+
+    header = (*named, "camera Hz", "answered", "p50 ms", "p90", "p99", "max", "segmenter p50", "the rest p50")
     keys = ("p50_ms", "p90_ms", "p99_ms", "max_ms", "segmenter_p50_ms", "rest_p50_ms")
-    rows = [[f"{r['rate_hz']:g}", f"{r['answered']} of {r['sent']}", *(cell(r[key]) for key in keys)] for r in rates]
-    stage_rows = [[f"{r['rate_hz']:g}", *(cell(r["stages_p50_ms"].get(stage)) for stage in stages)] for r in rates]
+    rows = [[*head(r), f"{r['answered']} of {r['sent']}", *(cell(r[key]) for key in keys)] for r in rates]
+    stage_rows = [[*head(r), *(cell(r["stages_p50_ms"].get(stage)) for stage in stages)] for r in rates]
     text = f"Camera process to mask in another process, {node['backend']} {node['precision']} on {node['device']}:\n\n"
     text += table(header, rows) + "\n\nWhere the milliseconds go, p50:\n\n"
-    text += table(("camera Hz", *stages), stage_rows)
+    text += table((*named, "camera Hz", *stages), stage_rows)
+    if named:
+        spreads = (f"{each['p50_spread']:g} at {each['rate_hz']:g} Hz" for each in node["spreads"])
+        text += f"\n\nLargest p50 of a camera, divided by the smallest: {', '.join(spreads)}."
     if node["highest_rate_hz"] is not None:
         text += f"\n\nHighest rate with no mask older than one period: {node['highest_rate_hz']:g} Hz."
     return text

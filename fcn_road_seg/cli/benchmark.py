@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from fcn_road_seg.cli.benchmark_inputs import labelled_sets, load_peers, named_weights, parse_node, timed_frames
 from fcn_road_seg.cli.options import (
     Subparsers,
+    add_cameras_option,
     add_json_option,
     add_label_map_option,
     add_network_width_option,
@@ -113,6 +114,7 @@ def add_parser(subparsers: Subparsers) -> argparse.ArgumentParser:
         help="also measure the latency over ROS 2 from a camera process through the node to a process that receives "
         "the masks (default: backend and precision chosen by the node)",
     )
+    add_cameras_option(parser, "cameras that --node sends through one node, at each rate")
     parser.add_argument(
         "--smoke", action="store_true", help="use few frames: checks the masks, but the times are meaningless"
     )
@@ -163,6 +165,8 @@ def run(args: argparse.Namespace) -> int:
         shipped = ["full"] if "full" in weights else NETWORKS
         configurations = default_configurations(device, list(dict.fromkeys([*shipped, *weights])))
     node_parameters = parse_node(args.node)
+    if args.cameras > 1 and not node_parameters:
+        raise UserError("--cameras is for --node: add --node")
     peers = load_peers(args.peer or [], device, args.threads)
     dataset = open_split(args.root, args.split) if args.root else None
     sets = labelled_sets(args, dataset)
@@ -274,11 +278,15 @@ def _add_parts(
         report["ground"] = {name: percentiles_ms(seconds) for name, seconds in outputs.items()}
     if node_parameters:
         from fcn_road_seg.benchmark.node_latency import measure_node
+        from fcn_road_seg.ros.scope import around
 
         parameters = node_parameters | {"device": device, "network_width": args.network_width, "threads": args.threads}
         if full_weights:
             parameters["weights"] = resolved_weights(full_weights)
-        report["node"] = measure_node(parameters, report=lambda text: print(f"node: {text}", file=sys.stderr))
+        cameras = around(args.cameras)
+        report["node"] = measure_node(
+            parameters, report=lambda text: print(f"node: {text}", file=sys.stderr), cameras=cameras
+        )
 
 
 def _add_details(

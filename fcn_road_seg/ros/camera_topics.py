@@ -11,6 +11,7 @@ from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Header
 
 from fcn_road_seg.frames.image_message import fill_image
+from fcn_road_seg.ros.scope import scoped
 from fcn_road_seg.synthetic import Camera, SyntheticFrame
 
 GROUND_FRAME = "base_link"
@@ -23,15 +24,16 @@ class CameraTopics:
         node: has the publishers; see `SyntheticCamera` for the topics.
         camera: which takes the frames.
         frame_id: of the images.
+        name: of the camera, if there are several.
     """
 
-    def __init__(self, node: Node, camera: Camera, frame_id: str):
+    def __init__(self, node: Node, camera: Camera, frame_id: str, name: str = ""):
         self._node, self._camera, self._frame_id = node, camera, frame_id
         self._info = camera_info(camera)
         qos = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=10, reliability=ReliabilityPolicy.RELIABLE)
-        self._info_publisher = node.create_publisher(CameraInfo, "camera/camera_info", qos)
-        self._image_publisher = node.create_publisher(Image, "camera/image_raw", qos)
-        self._truth_publisher = node.create_publisher(Image, "camera/truth", qos)
+        self._info_publisher = node.create_publisher(CameraInfo, scoped(name, "camera/camera_info"), qos)
+        self._image_publisher = node.create_publisher(Image, scoped(name, "camera/image_raw"), qos)
+        self._truth_publisher = node.create_publisher(Image, scoped(name, "camera/truth"), qos)
 
     @property
     def image_topic(self) -> str:

@@ -1,5 +1,6 @@
 """The text that --help of an executable prints: its topics and parameters; imports without ROS."""
 
+import json
 import textwrap
 from typing import NamedTuple
 
@@ -78,8 +79,7 @@ class Usage(NamedTuple):
             "Parameters (set with -p):",
         ]
         for item in self.parameters:
-            default = str(item.default).lower() if isinstance(item.default, bool) else item.default
-            default = '""' if default == "" else default
+            default = item.default if isinstance(item.default, str) and item.default else json.dumps(item.default)
             allowed = f"; {item.range_text}" if item.range_text else ""
             lines.append(_entry(f"{item.name} ({item.type_name}, default {default}{allowed})", item.text))
         return "\n".join(lines)

@@ -369,6 +369,31 @@ def test_the_node_is_measured_end_to_end(small_weights):
     assert f"| 5 | {rate['answered']} of {rate['sent']} |" in text
 
 
+def test_the_node_is_measured_with_several_cameras(small_weights):
+    pytest.importorskip("rclpy", reason="ROS 2 is not installed")
+    program = (
+        "import json, sys; from fcn_road_seg.benchmark.node_latency import measure_node;"
+        "parameters = {'weights': sys.argv[1], 'device': 'cpu'};"
+        "print(json.dumps(measure_node(parameters, (5.0,), 2.0, 0, cameras=('front', 'left'))))"
+    )
+    command = [sys.executable, "-c", program, str(small_weights)]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    result = subprocess.run(command, capture_output=True, text=True, timeout=180, env=environment)
+    assert result.returncode == 0, result.stderr
+    figures = json.loads(result.stdout)
+    front, left = figures["rates"]
+    assert (front["camera"], left["camera"], front["rate_hz"], left["rate_hz"]) == ("front", "left", 5, 5)
+    for camera in (front, left):
+        assert 1 <= camera["answered"] <= camera["sent"] and camera["sent"] >= 10
+        assert {"network", "age at publish", "mask's way"} <= set(camera["stages_p50_ms"])
+    p50s = sorted(camera["p50_ms"] for camera in (front, left))
+    (spread,) = figures["spreads"]
+    assert spread == {"rate_hz": 5, "p50_spread": pytest.approx(p50s[1] / p50s[0], abs=0.006)}
+    text = markdown({"machine": {}, "rungs": [], "absent": {}, "node": figures})
+    assert f"| left | 5 | {left['answered']} of {left['sent']} |" in text
+    assert f"divided by the smallest: {spread['p50_spread']:g} at 5 Hz." in text
+
+
 def test_a_node_that_cannot_start_is_a_user_error(tmp_path):
     pytest.importorskip("rclpy", reason="ROS 2 is not installed")
     program = (
@@ -502,6 +527,7 @@ def test_a_configuration_out_of_bounds_gives_exit_code_1(small_weights, tmp_path
         (["nowhere"], "there is no drive"),
         (["--root", "nowhere"], "not a KITTI Road folder"),
         (["--node", "fast"], "--node is 'fast'"),
+        (["--cameras", "2"], "--cameras is for --node"),
         (["--device", "fpga"], "must be auto, cpu"),
     ],
 )

@@ -3,6 +3,7 @@
 import signal
 import time
 from dataclasses import astuple
+from functools import partial
 
 import numpy as np
 import pytest
@@ -226,6 +227,29 @@ def test_the_camera_behind_a_windscreen_publishes_its_truth(other_domain_id):
     np.testing.assert_array_equal(mask_pixels(received.truths[0]), np.where(frame.road, 255, 0))
 
 
+def test_several_cameras_publish_their_own_streets_in_turn(other_domain_id):
+    received: list[tuple[str, Image]] = []
+    with CameraProcess(other_domain_id, **PARAMETERS | {"frames": 1}, cameras="[front, left]") as camera:
+        camera.wait_for("Publishing /left/camera/image_raw, 138x43 at 10 Hz: residential, wet, seed 6")
+        client = Client(other_domain_id)
+        for name in ("front", "left"):
+            keep = partial(lambda name, message: received.append((name, message)), name)
+            client.node.create_subscription(Image, f"{name}/camera/image_raw", keep, qos(depth=1000))
+        client.spin_until(lambda: {name for name, _ in received} == {"front", "left"} and len(received) > 8, "frames")
+        client.close()
+        assert camera.end()[0] == 0
+    assert {(name, message.header.frame_id) for name, message in received} == {
+        ("front", "front_eye"),
+        ("left", "left_eye"),
+    }
+    for seed, name in ((5, "front"), (6, "left")):
+        drive = SyntheticDrive(seed=seed, frames=1, camera=CAMERA, rate=RATE, weather="wet", scene="residential")
+        image = next(message for camera, message in received if camera == name)
+        np.testing.assert_array_equal(image_to_rgb(image), drive[0].image)
+    stamps = sorted((stamp_seconds(message), name) for name, message in received)
+    assert np.median(np.diff([stamp for stamp, _ in stamps])) == pytest.approx(1 / (2 * RATE), rel=0.5)
+
+
 REPORT_THE_ORDER = """
 import rclpy.signals as signals
 def reported(function):
@@ -270,6 +294,7 @@ def test_a_signal_before_ros_is_imported_ends_it_cleanly(domain_id):
         ({"frames": 0}, "'frames' is an integer (1 to 1000) and cannot be 0"),
         ({"weather": "hail"}, "and cannot be 'hail'"),
         ({"camera": "drone"}, "kitti, windscreen, robot, hd, vga, sxga"),
+        ({"cameras": "[left, left]"}, "'cameras' has the name 'left' twice"),
     ],
 )
 def test_a_bad_parameter_is_one_sentence(domain_id, parameters, text):
