@@ -16,5 +16,6 @@ def percentiles_ms(seconds: Sequence[float]) -> dict[str, float]:
 
 def spread(durations: Iterable[float | None]) -> float | None:
     """The largest duration divided by the smallest; None if one is unknown."""
-    known = list(durations)
-    return None if None in known else round(max(known) / min(known), 2)  # type: ignore[type-var, operator]
+    durations = list(durations)
+    known = [duration for duration in durations if duration is not None]
+    return round(max(known) / min(known), 2) if len(known) == len(durations) else None

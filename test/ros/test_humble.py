@@ -42,7 +42,7 @@ RECORD = """
 import json, sys, rclpy
 from types import SimpleNamespace
 from sensor_msgs.msg import Image
-from fcn_road_seg.demo.recorder import MASK, Recorder
+from fcn_road_seg.demo.recorder import Recorder
 from fcn_road_seg.ros.start import start_ros
 
 start_ros()
@@ -51,15 +51,16 @@ writer = SimpleNamespace(
     add_connection=lambda topic, *_, **__: SimpleNamespace(topic=topic), write=lambda *row: written.append(row[:2])
 )
 recorder = Recorder(writer)
-recorder.stamps = [7 * 10**9]
+(camera,) = recorder.cameras
+camera.stamps = [7 * 10**9]
 frame = Image()
 frame.header.stamp.sec = 7
-publishers = [recorder.create_publisher(Image, topic, 1) for topic in ("image", MASK)]
-while not (recorder.sent and recorder.received):
+publishers = [recorder.create_publisher(Image, topic, 1) for topic in ("image", "road_seg/mask")]
+while not (camera.sent and camera.received):
     for publisher in publishers:
         publisher.publish(frame)
     rclpy.spin_once(recorder, timeout_sec=0.1)
-print(json.dumps([list(recorder.sent), list(recorder.received), written[0][1]]))
+print(json.dumps([list(camera.sent), list(camera.received), written[0][1]]))
 """
 
 
