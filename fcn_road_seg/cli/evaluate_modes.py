@@ -11,7 +11,6 @@ from fcn_road_seg.cli.options import data_sets, load_segmenter, progress, segmen
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    import numpy as np
     from rich.table import Table
 
     from fcn_road_seg.datasets.kitti_road import KittiRoad
@@ -122,7 +121,8 @@ def metres(args: argparse.Namespace) -> int:
     dataset = _kitti_road(args) if args.root else None
     segmenter = load_segmenter(args)
     segment = _segment(args, segmenter)
-    figures = measure_ground_errors(segment, segmenter.threshold, dataset=dataset, track=_track)
+    own_vehicle = segmenter.own_vehicle
+    figures = measure_ground_errors(segment, segmenter.threshold, own_vehicle, dataset=dataset, track=_track)
     figures |= {"split": args.split} | segmenter_facts(segmenter)
     write_json(args.json, figures)
     console = Console()
@@ -169,8 +169,14 @@ def flicker(args: argparse.Namespace) -> int:
     if args.root:
         frames = with_labels(frames, _kitti_road(args))
     segmenter = load_segmenter(args)
-    clean = _clean(args, segmenter)
-    figures = measure_flicker(segmenter, frames, segmenter.threshold, period=1 / drive.rate, clean=clean)
+    figures = measure_flicker(
+        segmenter,
+        frames,
+        segmenter.threshold,
+        period=1 / drive.rate,
+        clean=_clean(args, segmenter),
+        own_vehicle=segmenter.own_vehicle,
+    )
     figures |= {"drive": drive.name} | segmenter_facts(segmenter)
     write_json(args.json, figures)
     Console().print(table(figures))
@@ -190,13 +196,7 @@ def corruptions(args: argparse.Namespace) -> int:
 
 
 def _clean(args: argparse.Namespace, segmenter: "RoadSegmenter") -> "Clean":
-    from fcn_road_seg.postprocess.small_regions import without_small_regions
-
-    def clean(probability: "np.ndarray") -> "np.ndarray":
-        hidden = segmenter.hidden(*probability.shape)
-        return without_small_regions(probability, segmenter.threshold, args.min_region, hidden)
-
-    return clean
+    return lambda probability: segmenter.clean(probability, segmenter.threshold, args.min_region)
 
 
 def _segment(args: argparse.Namespace, segmenter: "RoadSegmenter") -> "Segment":

@@ -13,7 +13,6 @@ from fcn_road_seg.errors import DeviceLostError, FrameError, first_line
 from fcn_road_seg.frames.bit_depth import BitDepth
 from fcn_road_seg.frames.image_message import compressed_to_rgb, fill_image, image_to_rgb
 from fcn_road_seg.postprocess.out_of_domain import alarm, look
-from fcn_road_seg.postprocess.small_regions import without_small_regions
 from fcn_road_seg.postprocess.temporal_filter import TemporalFilter
 from fcn_road_seg.postprocess.threshold import threshold_mask
 from fcn_road_seg.ros.demand import Demand
@@ -124,12 +123,10 @@ class FrameHandler:
         decoded = time.perf_counter()
         probability = segmenter(frame)
         segmented = time.perf_counter()
-        probability = self._temporal_filter(probability, frame, parameters.smoothing, stamp, header.frame_id)
         hidden = segmenter.hidden(*probability.shape)
-        if segmenter.own_vehicle is not None and parameters.smoothing:  # the average spreads over the vehicle's edges
-            probability = segmenter.own_vehicle.hide(probability)
+        probability = self._temporal_filter(probability, frame, parameters.smoothing, stamp, header.frame_id, hidden)
         threshold = road_threshold(parameters, segmenter)
-        probability = without_small_regions(probability, threshold, parameters.min_region, hidden)
+        probability = segmenter.clean(probability, threshold, parameters.min_region)
         mask = threshold_mask(probability, threshold)
         thresholded = time.perf_counter()
         self._mask_publisher.publish(fill_image(Image(header=header), mask, "mono8"))
