@@ -31,6 +31,7 @@ from fcn_road_seg.frames.bit_depth import BitDepth
 from fcn_road_seg.frames.image_message import compressed_to_rgb, fill_compressed, fill_image, image_to_rgb
 from fcn_road_seg.frames.video import VideoWriter
 from fcn_road_seg.postprocess.overlay import ALPHA, overlay
+from fcn_road_seg.postprocess.small_regions import without_small_regions
 from fcn_road_seg.postprocess.threshold import threshold_mask
 
 if TYPE_CHECKING:
@@ -162,7 +163,8 @@ def segment_bag(job: Job, segmenter: "RoadSegmenter", report: Report = lambda ki
                     skipped.add(topic, stamp, error)
                 else:
                     counts["masks"] += 1
-                    probability = segmenter.clean(probability, threshold, job.min_region)
+                    hidden = segmenter.hidden(*probability.shape)
+                    probability = without_small_regions(probability, threshold, job.min_region, hidden)
                     mask = threshold_mask(probability, threshold)
                     tinted = overlay(frame, mask, job.alpha) if job.overlay or video else frame
                     added[topic].write(message.header, stamp, mask, probability, tinted)

@@ -11,6 +11,7 @@ from fcn_road_seg.cli.options import data_sets, load_segmenter, progress, segmen
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    import numpy as np
     from rich.table import Table
 
     from fcn_road_seg.datasets.kitti_road import KittiRoad
@@ -196,7 +197,13 @@ def corruptions(args: argparse.Namespace) -> int:
 
 
 def _clean(args: argparse.Namespace, segmenter: "RoadSegmenter") -> "Clean":
-    return lambda probability: segmenter.clean(probability, segmenter.threshold, args.min_region)
+    from fcn_road_seg.postprocess.small_regions import without_small_regions
+
+    def clean(probability: "np.ndarray") -> "np.ndarray":
+        hidden = segmenter.hidden(*probability.shape)
+        return without_small_regions(probability, segmenter.threshold, args.min_region, hidden)
+
+    return clean
 
 
 def _segment(args: argparse.Namespace, segmenter: "RoadSegmenter") -> "Segment":

@@ -29,6 +29,7 @@ from fcn_road_seg.frames.image_file import SUFFIXES, ImageFileError, images_in, 
 from fcn_road_seg.frames.live import LiveFrames, StreamError, is_live
 from fcn_road_seg.frames.video import LivePace, VideoReader, VideoWriter
 from fcn_road_seg.postprocess.overlay import overlay
+from fcn_road_seg.postprocess.small_regions import without_small_regions
 from fcn_road_seg.postprocess.threshold import threshold_mask
 
 if TYPE_CHECKING:
@@ -114,7 +115,8 @@ class Answers:
     def __call__(self, frame: "np.ndarray", stem: str, caption: str, came: float | None = None) -> "np.ndarray":
         """Segment a frame, uint8 H x W x 3 RGB, that came at a time of time.monotonic; returns the overlay."""
         came = time.monotonic() if came is None else came
-        probability = self._segmenter.clean(self._segmenter(frame), self._threshold, self._min_region)
+        probability, hidden = self._segmenter(frame), self._segmenter.hidden(*frame.shape[:2])
+        probability = without_small_regions(probability, self._threshold, self._min_region, hidden)
         mask = threshold_mask(probability, self._threshold)
         picture = overlay(frame, mask, self._alpha)
         if self._out:

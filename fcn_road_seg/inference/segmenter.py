@@ -16,7 +16,6 @@ from fcn_road_seg.inference.checkpoint import Checkpoint, CheckpointError, load
 from fcn_road_seg.inference.network import STRIDE
 from fcn_road_seg.inference.options import SHIPPED_WEIGHTS, SegmenterOptions
 from fcn_road_seg.inference.preprocess import MAX_NETWORK_WIDTH, network_size
-from fcn_road_seg.postprocess.small_regions import without_small_regions
 from fcn_road_seg.postprocess.threshold import threshold_mask
 from fcn_road_seg.share import share_path
 
@@ -108,22 +107,6 @@ class RoadSegmenter:
     def hidden(self, height: int, width: int) -> np.ndarray | None:
         """Where frames of this size show the vehicle itself, see `OwnVehicle.hidden`; None without such a mask."""
         return None if self.own_vehicle is None else self.own_vehicle.hidden(height, width)
-
-    def clean(self, probability: np.ndarray, threshold: float, min_region: float = 0.0) -> np.ndarray:
-        """What everything that shows or measures P(road) of a frame is made from.
-
-        Args:
-            probability: P(road) x 255, uint8 H x W; a filter may have spread it over the vehicle's edges.
-            threshold: P(road), 0..1, from which a pixel is road.
-            min_region: as in `without_small_regions`.
-
-        Returns:
-            P(road) x 255, uint8 H x W: 0 on the vehicle itself, and without small regions.
-        """
-        hidden = None
-        if self.own_vehicle is not None:
-            probability, hidden = self.own_vehicle.hide(probability), self.hidden(*probability.shape)
-        return without_small_regions(probability, threshold, min_region, hidden)
 
     def _segment(self, frame: np.ndarray) -> np.ndarray:
         backend = self._running()

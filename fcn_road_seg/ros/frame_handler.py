@@ -13,6 +13,7 @@ from fcn_road_seg.errors import DeviceLostError, FrameError, first_line
 from fcn_road_seg.frames.bit_depth import BitDepth
 from fcn_road_seg.frames.image_message import compressed_to_rgb, fill_image, image_to_rgb
 from fcn_road_seg.postprocess.out_of_domain import alarm, look
+from fcn_road_seg.postprocess.small_regions import without_small_regions
 from fcn_road_seg.postprocess.temporal_filter import TemporalFilter
 from fcn_road_seg.postprocess.threshold import threshold_mask
 from fcn_road_seg.ros.demand import Demand
@@ -126,7 +127,7 @@ class FrameHandler:
         hidden = segmenter.hidden(*probability.shape)
         probability = self._temporal_filter(probability, frame, parameters.smoothing, stamp, header.frame_id, hidden)
         threshold = road_threshold(parameters, segmenter)
-        probability = segmenter.clean(probability, threshold, parameters.min_region)
+        probability = without_small_regions(probability, threshold, parameters.min_region, hidden)
         mask = threshold_mask(probability, threshold)
         thresholded = time.perf_counter()
         self._mask_publisher.publish(fill_image(Image(header=header), mask, "mono8"))
