@@ -25,7 +25,7 @@ def without_small_regions(
         probability: P(road) x 255, uint8 H x W.
         threshold: P(road), 0..1, from which a pixel is road.
         min_region: share of the image, 0..1; 0 leaves all regions.
-        hidden: uint8 H x W, 255 where the vehicle itself is in view, where P(road) becomes 0, else 0; None if it is not.
+        hidden: uint8 H x W, 255 where the vehicle itself is in view and P(road) becomes 0, else 0; None if it is not.
 
     Returns:
         P(road) x 255, uint8 H x W; `probability` itself if there is nothing to change.
