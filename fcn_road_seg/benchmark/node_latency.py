@@ -35,9 +35,12 @@ def measure_node(
     seconds: float = SECONDS,
     search_seconds: float = SEARCH_SECONDS,
     report: Callable[[str], None] = lambda message: None,
+    iterations: int = 100,
     cameras: Sequence[str] = ("",),
 ) -> dict[str, Any]:
     """Measure the latency from a camera's stamp of a 1242x375 frame to the deserialized mask in another process.
+
+    Also the time of each copy on the way, see `time_copies`.
 
     Args:
         parameters: of the node.
@@ -45,15 +48,16 @@ def measure_node(
         seconds: duration of the measurement at each rate.
         search_seconds: duration at each rate tried when searching for the highest rate; 0 skips the search.
         report: called with progress messages.
+        iterations: of each copy.
         cameras: their names, if there are several; they take their frames in turn, evenly spread in time.
 
     Returns:
-        {"backend", "device", "precision", "rates": [{"rate_hz", "sent", "answered", "p50_ms", "p90_ms", "p99_ms",
-        "max_ms", "segmenter_p50_ms", "rest_p50_ms" (p50_ms minus the segmenter's), "stages_p50_ms"}],
-        "highest_rate_hz": the highest integer rate at which every frame got a mask within one period, None if there is
-        none or the search was skipped}. The segmenter's p50 is the sum of its stages' p50s in the same run. With
-        several cameras, "rates" has an entry for each, with its name as "camera", and "spreads" says how far they are
-        apart: [{"rate_hz", "p50_spread" (the largest of their p50_ms divided by the smallest)}].
+        {"copies": see `time_copies`, "backend", "device", "precision", "rates": [{"rate_hz", "sent", "answered",
+        "p50_ms", "p90_ms", "p99_ms", "max_ms", "segmenter_p50_ms", "rest_p50_ms" (p50_ms minus the segmenter's),
+        "stages_p50_ms"}], "highest_rate_hz": the highest integer rate at which every frame got a mask within one
+        period, None if there is none or the search was skipped}. The segmenter's p50 is the sum of its stages' p50s in
+        the same run. With several cameras, "rates" has an entry for each, with its name as "camera", and "spreads" says
+        how far they are apart: [{"rate_hz", "p50_spread" (the largest of their p50_ms divided by the smallest)}].
 
     Raises:
         UserError: ROS 2 is not installed, the node does not start, or a process exits too early.
@@ -64,6 +68,7 @@ def measure_node(
         import rclpy  # noqa: F401
     except ImportError as error:
         raise UserError(f"--node needs ROS 2 ({error}): source a ROS 2 installation first") from None
+    from fcn_road_seg.benchmark.copies import time_copies
     from fcn_road_seg.benchmark.mask_listener import MaskListener
 
     several = {"cameras": list(cameras)} if len(cameras) > 1 else {}
@@ -75,6 +80,8 @@ def measure_node(
         report("starting the node")
         wait_until(listener.node_listens, node, partial(listener.spin, 0.1), "the node is not active")
         device = listener.device
+        report("copies")
+        copies = time_copies(listener, iterations)
 
         def measure(rate: float, duration: float) -> list[dict[str, Any]]:
             report(f"{rate:g} Hz")
@@ -90,7 +97,8 @@ def measure_node(
 
             highest = _highest_rate(keeps_up, round(1.2 * first_guess))
     result: dict[str, Any] = {name: device[name] for name in ("backend", "device", "precision")}
-    result |= {"rates": [of_camera for of_rate in figures for of_camera in of_rate], "highest_rate_hz": highest}
+    rows = [of_camera for of_rate in figures for of_camera in of_rate]
+    result |= {"rates": rows, "highest_rate_hz": highest, "copies": copies}
     if several:
         spreads = [spread(of_camera["p50_ms"] for of_camera in of_rate) for of_rate in figures]
         result["spreads"] = [{"rate_hz": rate, "p50_spread": each} for rate, each in zip(rates, spreads, strict=True)]

@@ -158,6 +158,9 @@ def _node_tables(node: dict) -> str:
     if named:
         spreads = (f"{each['p50_spread']:g} at {each['rate_hz']:g} Hz" for each in node["spreads"])
         text += f"\n\nLargest p50 of a camera, divided by the smallest: {', '.join(spreads)}."
+    copies = node["copies"]
+    rows = [[copy, *(cell(figures[copy]) for figures in copies.values())] for copy in next(iter(copies.values()))]
+    text += "\n\nCopies, p50 ms by the frame's size:\n\n" + table(("", *copies), rows)
     if node["highest_rate_hz"] is not None:
         text += f"\n\nHighest rate with no mask older than one period: {node['highest_rate_hz']:g} Hz."
     return text

@@ -112,7 +112,7 @@ def add_parser(subparsers: Subparsers) -> argparse.ArgumentParser:
         const="auto:auto",
         metavar="BACKEND:PRECISION",
         help="also measure the latency over ROS 2 from a camera process through the node to a process that receives "
-        "the masks (default: backend and precision chosen by the node)",
+        "the masks, and the time of each copy of a frame (default: backend and precision chosen by the node)",
     )
     add_cameras_option(parser, "cameras that --node sends through one node, at each rate")
     parser.add_argument(
@@ -283,10 +283,8 @@ def _add_parts(
         parameters = node_parameters | {"device": device, "network_width": args.network_width, "threads": args.threads}
         if full_weights:
             parameters["weights"] = resolved_weights(full_weights)
-        cameras = around(args.cameras)
-        report["node"] = measure_node(
-            parameters, report=lambda text: print(f"node: {text}", file=sys.stderr), cameras=cameras
-        )
+        say = partial(print, "node:", file=sys.stderr)
+        report["node"] = measure_node(parameters, report=say, iterations=args.iterations, cameras=around(args.cameras))
 
 
 def _add_details(
