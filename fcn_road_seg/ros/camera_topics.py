@@ -54,7 +54,7 @@ class CameraTopics:
         try:
             from tf2_msgs.msg import TFMessage
         except ImportError:
-            self._node.get_logger().warning("No /tf_static: the ROS 2 package tf2_msgs is not installed")
+            self._node.get_logger().warning("No /tf_static: the ROS 2 package tf2_msgs is not installed", once=True)
             return
         pose = optical_pose(self._camera.camera_height, self._camera.pitch)
         transform = TransformStamped(child_frame_id=self._frame_id)

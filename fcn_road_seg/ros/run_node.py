@@ -74,9 +74,9 @@ def _run(name: str, make: "Callable[[], OurNode]", usage: "Callable[[], Usage]")
     try:
         with refusals():
             node = make()
-        for sentence in arguments.without_effect(
-            node.get_fully_qualified_name(), [topic.name for topic in usage().topics], _names(node)
-        ):
+        cameras = node.get_parameter("cameras").value if node.has_parameter("cameras") else [""]
+        topics = usage().topic_names(cameras)
+        for sentence in arguments.without_effect(node.get_fully_qualified_name(), topics, _names(node)):
             node.get_logger().warning(sentence)
         executor = SingleThreadedExecutor()
         executor.add_node(node)

@@ -2,9 +2,11 @@
 
 import json
 import textwrap
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from fcn_road_seg.ros.parameter import Parameter
+from fcn_road_seg.ros.scope import scoped
 
 WIDTH = 100
 
@@ -59,12 +61,21 @@ PLANNER_TOPICS = (
 )
 
 
+OF_NODE = {"imu", "odom", "bond", "/diagnostics", "/tf_static"}
+"""Topics that a node with several cameras has once."""
+
+
 class Usage(NamedTuple):
     """What an executable does, in a sentence, and the topics and parameters of its node."""
 
     text: str
     topics: tuple[Topic, ...]
     parameters: tuple[Parameter, ...]
+
+    def topic_names(self, cameras: Iterable[str] = ("",)) -> list[str]:
+        """The names of the topics before they are remapped, if these are the node's cameras."""
+        names = [topic.name for topic in self.topics]
+        return [name if name in OF_NODE else scoped(camera, name) for camera in cameras for name in names]
 
     def help(self, program: str) -> str:
         """The text of --help of an executable."""

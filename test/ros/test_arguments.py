@@ -116,6 +116,26 @@ def test_a_renaming_without_effect(rule, sentence):
     assert effects("-r", rule) == ([sentence] if sentence else [])
 
 
+@pytest.mark.parametrize(
+    "rule, hint",
+    [
+        ("front/image:=/cam", None),
+        ("~/left/mask:=/free", None),
+        ("imu:=/imu/data", None),
+        ("image:=/cam", "left/image"),
+        ("rear/image:=/cam", "left/image"),
+        ("left/imu:=/imu/data", "left/image"),
+    ],
+)
+def test_a_renaming_of_a_topic_of_one_of_several_cameras(rule, hint):
+    arguments = RosArguments.of(["--ros-args", "-r", rule])
+    topics = Usage("", NODE_TOPICS, PARAMETERS).topic_names(["front", "left"])
+    sentences = arguments.without_effect("/road_seg", topics, [])
+    topic = rule.partition(":=")[0]
+    sentence = f"-r {rule} has no effect: /road_seg has no topic {topic}; did you mean {hint}?"
+    assert sentences == ([sentence] if hint else [])
+
+
 def test_a_parameter_of_another_node():
     assert effects("-p", "road_seg:threshold:=0.3", "-p", "threshold:=0.3", "-p", "weights:=/a:b") == []
     assert effects("-p", "rear:threshold:=0.3") == [
