@@ -74,9 +74,8 @@ def _run(name: str, make: "Callable[[], OurNode]", usage: "Callable[[], Usage]")
     try:
         with refusals():
             node = make()
-        for sentence in arguments.without_effect(
-            node.get_fully_qualified_name(), [topic.name for topic in usage().topics], _names(node)
-        ):
+        topics = usage().topic_names(getattr(node, "camera_names", ("",)))
+        for sentence in arguments.without_effect(node.get_fully_qualified_name(), topics, _names(node)):
             node.get_logger().warning(sentence)
         executor = SingleThreadedExecutor()
         executor.add_node(node)

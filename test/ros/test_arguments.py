@@ -83,6 +83,19 @@ def test_a_params_file_for_another_node(tmp_path, key, matches):
     assert effects("--params-file", str(file)) == ([] if matches else [sentence])
 
 
+def test_a_list_as_launch_writes_it(tmp_path):
+    file = tmp_path / "params.yaml"
+    file.write_text("/**:\n  ros__parameters:\n    cameras: !!python/tuple\n    - front\n    - left\n")
+    assert effects("--params-file", str(file)) == []
+
+
+def test_the_topics_of_several_cameras_can_be_renamed():
+    names = Usage("Does it.", NODE_TOPICS, PARAMETERS).topic_names(["front", "left"])
+    assert {"front/image", "left/image", "~/left/mask", "imu", "/diagnostics"} < set(names)
+    assert not {"image", "~/mask", "front/imu"} & set(names)
+    assert Usage("Does it.", NODE_TOPICS, PARAMETERS).topic_names() == [topic.name for topic in NODE_TOPICS]
+
+
 def test_nested_namespaces_of_a_params_file(tmp_path):
     file = tmp_path / "params.yaml"
     file.write_text(
@@ -127,6 +140,6 @@ def test_help_has_every_topic_and_parameter():
     text = Usage("Does it.", NODE_TOPICS, PARAMETERS).help("road_seg_node")
     assert all(f"\n  {topic.name} ({topic.type})\n" in text for topic in NODE_TOPICS)
     assert "\n  threshold (double, default 0.0; 0.0 to 1.0)\n      Lowest probability" in text
-    assert '\n  weights (string, default "")\n' in text
+    assert '\n  weights (string, default "")\n' in text and '\n  cameras (string array, default [""])\n' in text
     assert all(f"\n  {parameter.name} (" in text for parameter in PARAMETERS)
     assert max(map(len, text.splitlines())) <= 120
