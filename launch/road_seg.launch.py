@@ -25,7 +25,7 @@ RVIZ_IMAGE, RVIZ_OUTPUTS = "/camera/image_raw", "/road_seg"  # the topics in con
 RVIZ_TOPICS = ("mask", "overlay", "points", "grid", "grid_updates", "scan", "boundary")
 RVIZ_CAMERAS = ("front", "left", "rear")  # their names in config/cameras.rviz ...
 RVIZ_CAMERA_TOPICS = ("overlay", "grid", "grid_updates", "scan")  # ... and what it shows of each
-CAMERA = "{camera}"
+PLACEHOLDER = "{camera}"
 
 ARGUMENTS = {
     "image": ("", "Topic of the camera; empty: image, or with cameras {camera}/image, where {camera} is its name."),
@@ -80,15 +80,15 @@ def camera_remappings(context, cameras):
     """Where the node finds the topics image and camera_info of each camera, or of its only one."""
     image, camera_info = (LaunchConfiguration(name).perform(context) for name in ("image", "camera_info"))
     for name, topic in (("image", image), ("camera_info", camera_info)):
-        if len(cameras) > 1 and topic and CAMERA not in topic:
+        if len(cameras) > 1 and topic and PLACEHOLDER not in topic:
             raise RuntimeError(
-                f"{name} is '{topic}', but there are several cameras: write {CAMERA} for the name, such as "
-                f"{name}:=/{CAMERA}/{name}"
+                f"{name} is '{topic}', but there are several cameras: write {PLACEHOLDER} for the name, such as "
+                f"{name}:=/{PLACEHOLDER}/{name}"
             )
     remappings = []
     for camera in cameras or [""]:
-        source = image.replace(CAMERA, camera)
-        info = camera_info.replace(CAMERA, camera) or (camera_info_of(source) if source else "")
+        source = image.replace(PLACEHOLDER, camera)
+        info = camera_info.replace(PLACEHOLDER, camera) or (camera_info_of(source) if source else "")
         scope = f"{camera}/" if camera else ""
         remappings += [(f"{scope}{name}", topic) for name, topic in (("image", source), ("camera_info", info)) if topic]
     return remappings
