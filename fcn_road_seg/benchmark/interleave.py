@@ -3,11 +3,14 @@
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
+from typing import Any
 
 import torch
 from torch import nn
 
-from fcn_road_seg.inference.backends.choice import DTYPES
+from fcn_road_seg.benchmark.measurement import Measurement
+from fcn_road_seg.inference.backends.choice import DTYPES, create
+from fcn_road_seg.inference.options import SegmenterOptions
 
 PAUSE = 0.005  # seconds; a library's threads spin for a while after their work, which would slow down the next call
 
@@ -66,6 +69,22 @@ def time_networks(
             network_input = network_input.to(DTYPES[precision], memory_format=torch.channels_last)
         calls.append(device_call(partial(network, network_input), target))
     return dict(zip(names, interleaved(calls, iterations, warm_up, track), strict=True))
+
+
+def time_openvino(
+    measured: Measurement,
+    counts: Sequence[int],
+    iterations: int,
+    warm_up: int,
+    track: Callable[[Iterable], Iterable] = iter,
+) -> dict[int, list[float]]:
+    """Time a configuration's network in OpenVINO on several frames at once; seconds per call by their number."""
+    segmenter = measured.segmenter
+    options = SegmenterOptions(device=segmenter.device, backend="openvino", precision=segmenter.precision)
+    running: Any = create(segmenter.checkpoint, options).backend
+    calls = [running.network_call(measured.network_size, count) for count in counts]
+    times = interleaved(calls, iterations, warm_up, track)
+    return dict(zip(counts, times, strict=True))
 
 
 def device_call(call: Callable[[], object], device: torch.device) -> Callable[[int], object]:

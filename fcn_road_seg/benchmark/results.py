@@ -97,11 +97,11 @@ def markdown(report: dict) -> str:
         parts.append(f"{title}:\n\n" + table(("frame", "p50 ms", "p90 ms", "p99 ms"), rows))
     if "batches" in report:
         rows = [
-            [str(b["frames"]), b["precision"], *(cell(b[p]) for p in PERCENTILES), cell(b["p50"] / b["frames"])]
+            [str(b["frames"]), b["rung"], *(cell(b[p]) for p in PERCENTILES), cell(b["p50"] / b["frames"])]
             for b in report["batches"]
         ]
-        header = ("frames at once", "precision", "p50 ms", "p90 ms", "p99 ms", "p50 per frame")
-        parts.append("Batches, network only, PyTorch eager mode:\n\n" + table(header, rows))
+        header = ("frames at once", "rung", "p50 ms", "p90 ms", "p99 ms", "p50 per frame")
+        parts.append("Batches, network only:\n\n" + table(header, rows))
     if "profile" in report:
         rows = [
             [f"`{k['kernel']}`".replace("|", "/"), cell(k["calls"]), f"{k['ms']:.4f}", f"{100 * k['share']:.1f} %"]

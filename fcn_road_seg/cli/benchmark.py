@@ -227,7 +227,7 @@ def _add_parts(
     """Add the optional measurements to the report."""
     import torch
 
-    from fcn_road_seg.benchmark.interleave import time_networks
+    from fcn_road_seg.benchmark.interleave import time_networks, time_openvino
     from fcn_road_seg.benchmark.results import network_figures, percentiles_ms
 
     reference = benchmark.measurements[0]
@@ -255,8 +255,14 @@ def _add_parts(
             rounds = partial(progress, description=f"batch of {count}")
             times = time_networks({"fcn8s": checkpoint.network}, images, *settings, rounds)
             report["batches"] += [
-                {"frames": count, "precision": precision} | percentiles_ms(seconds)
+                {"frames": count, "rung": f"torch:{precision}"} | percentiles_ms(seconds)
                 for (_, precision), seconds in times.items()
+            ]
+        for measured in (m for m in benchmark.measurements if m.configuration.backend == "openvino"):
+            rounds = partial(progress, description=f"batches of {measured.configuration}")
+            report["batches"] += [
+                {"frames": count, "rung": str(measured.configuration)} | percentiles_ms(seconds)
+                for count, seconds in time_openvino(measured, BATCHES, args.iterations, args.warm_up, rounds).items()
             ]
     if args.ground:
         from fcn_road_seg.benchmark.ground_cost import time_outputs

@@ -7,10 +7,12 @@ from fcn_road_seg.cli import evaluate_modes
 from fcn_road_seg.cli.options import (
     LABEL_MAP_NEEDS_DATA,
     Subparsers,
+    add_instance_options,
     add_json_option,
     add_label_map_option,
     add_min_region_option,
     add_segmenter_options,
+    check_instance_options,
     takes_weights,
 )
 from fcn_road_seg.errors import UserError
@@ -18,6 +20,7 @@ from fcn_road_seg.errors import UserError
 MODES = ("metres", "report", "gallery", "flicker", "corruptions", "data", "submission")
 """Options that replace KITTI Road's metrics; at most one of them, but --compare and --gallery go with --data, and
 --compare with --report or --gallery."""
+SUBTRACT = "--subtract-instances"
 
 
 def add_parser(subparsers: Subparsers) -> argparse.ArgumentParser:
@@ -106,6 +109,9 @@ def add_parser(subparsers: Subparsers) -> argparse.ArgumentParser:
     )
     add_label_map_option(parser)
     add_min_region_option(parser)
+    add_instance_options(
+        parser, SUBTRACT, "cut vehicles and people out of the road before it is measured, as the node can"
+    )
     add_segmenter_options(parser)
     add_json_option(parser)
     return parser
@@ -113,6 +119,7 @@ def add_parser(subparsers: Subparsers) -> argparse.ArgumentParser:
 
 def run(args: argparse.Namespace) -> int:
     _check(args)
+    check_instance_options(args, SUBTRACT)
     args.split, args.bev, args.part = args.split or "all", args.bev or "devkit", args.part or "val"
     if args.gallery:
         return evaluate_modes.gallery(args)
@@ -152,6 +159,8 @@ def _check(args: argparse.Namespace) -> None:
         raise UserError("--unlabelled needs --gallery")
     if args.data and args.root:
         raise UserError("--data and --root exclude each other: give KITTI Road as --data kitti_road:DIR")
+    if args.subtract_instances and args.flicker is not None:
+        raise UserError(f"{SUBTRACT} and --flicker exclude each other: give one of them")
     if args.split and not args.root:
         raise UserError("--split needs a KITTI Road folder: give --root")
     if args.label_map and not args.data:

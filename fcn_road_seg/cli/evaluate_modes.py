@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fcn_road_seg.cli.options import data_sets, load_segmenter, progress, segmenter_facts, write_json
+from fcn_road_seg.cli.options import data_sets, load_detector, load_segmenter, progress, segmenter_facts, write_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -201,7 +201,15 @@ def _clean(args: argparse.Namespace, segmenter: "RoadSegmenter") -> "Clean":
 
 def _segment(args: argparse.Namespace, segmenter: "RoadSegmenter") -> "Segment":
     clean = _clean(args, segmenter)
-    return lambda frame: clean(segmenter(frame))
+    if not args.subtract_instances:
+        return lambda frame: clean(segmenter(frame))
+    detector = load_detector(args)
+
+    def without_instances(frame: "np.ndarray") -> "np.ndarray":
+        instances = detector.detect(frame).without_own_vehicle(segmenter.hidden(*frame.shape[:2]))
+        return instances.cut_out(clean(segmenter(frame)))
+
+    return without_instances
 
 
 def _kitti_road(args: argparse.Namespace) -> "KittiRoad":

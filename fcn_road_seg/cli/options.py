@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from fcn_road_seg.datasets.label_map import LabelMap
     from fcn_road_seg.datasets.selection import NamedSamples
     from fcn_road_seg.inference.segmenter import RoadSegmenter
+    from fcn_road_seg.instances.detector import InstanceDetector
 
 Subparsers: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 """What `add_parser` of each verb adds its parser to; argparse has no public name for it."""
@@ -100,6 +101,35 @@ def add_network_width_option(parser: argparse.ArgumentParser) -> None:
         help="width in pixels, a multiple of 32, of the network's input for frames of KITTI's shape (1242x375); "
         "narrower frames get as many pixels (default: the width stored with the weights)",
     )
+
+
+def add_instance_options(parser: argparse.ArgumentParser, flag: str, effect: str) -> None:
+    """Add an option that needs the network for instances, and those of its weights."""
+    parser.add_argument(flag, action="store_true", help=effect)
+    parser.add_argument(
+        "--instance-weights", metavar="FILE", help=f"with {flag}: their weights (default: the shipped ones)"
+    )
+    parser.add_argument(
+        "--instance-score",
+        type=float,
+        default=0.5,
+        help=f"with {flag}: only those with at least this score, 0..1 (default: %(default)s)",
+    )
+
+
+def check_instance_options(args: argparse.Namespace, flag: str) -> None:
+    """Raise UserError if the options of `add_instance_options` do not fit together."""
+    if not 0 <= args.instance_score <= 1:
+        raise UserError(f"--instance-score is {args.instance_score}, but must be in 0..1")
+    if args.instance_weights and not getattr(args, flag.lstrip("-").replace("-", "_")):
+        raise UserError(f"--instance-weights belongs to {flag}: give both")
+
+
+def load_detector(args: argparse.Namespace) -> "InstanceDetector":
+    """Load the network for instances with the options of `add_instance_options`."""
+    from fcn_road_seg.instances.detector import InstanceDetector, instance_weights
+
+    return InstanceDetector.load(instance_weights(args.instance_weights), args.instance_score, segmenter_options(args))
 
 
 def add_min_region_option(parser: argparse.ArgumentParser) -> None:

@@ -14,11 +14,13 @@ from typing import TYPE_CHECKING
 
 from fcn_road_seg.cli.options import (
     Subparsers,
+    add_instance_options,
     add_min_region_option,
     add_segmenter_options,
+    check_instance_options,
+    load_detector,
     load_segmenter,
     output_path,
-    segmenter_options,
 )
 from fcn_road_seg.cli.viewers import Viewer, add_viewer_options, viewers
 from fcn_road_seg.demo.sheet import EvenlyChosen, captioned, contact_sheet
@@ -37,8 +39,8 @@ if TYPE_CHECKING:
     import numpy as np
 
     from fcn_road_seg.inference.segmenter import RoadSegmenter
-    from fcn_road_seg.instances.detector import InstanceDetector
 
+INSTANCES = "--instances"
 SHEET_PICTURES, SHEET_COLUMNS = 12, 3
 
 
@@ -75,18 +77,7 @@ def add_parser(subparsers: Subparsers) -> argparse.ArgumentParser:
         help="P(road), 0..1, from which a pixel is road (default: the one stored with the weights)",
     )
     add_min_region_option(parser)
-    parser.add_argument(
-        "--instances", action="store_true", help="draw vehicles and people over the road: masks, boxes, names, scores"
-    )
-    parser.add_argument(
-        "--instance-weights", metavar="FILE", help="with --instances: their weights (default: the shipped ones)"
-    )
-    parser.add_argument(
-        "--instance-score",
-        type=float,
-        default=0.5,
-        help="with --instances: draw those with at least this score, 0..1 (default: %(default)s)",
-    )
+    add_instance_options(parser, INSTANCES, "draw vehicles and people over the road: masks, boxes, names, scores")
     parser.add_argument("--alpha", type=float, default=0.35, help="opacity of the overlay (default: %(default)s)")
     add_segmenter_options(parser)
     return parser
@@ -98,10 +89,7 @@ def run(args: argparse.Namespace) -> int:
         raise UserError(f"--threshold is {args.threshold}, but must be in 0..1")
     if not 0 <= args.alpha <= 1:
         raise UserError(f"--alpha is {args.alpha}, but must be in 0..1")
-    if not 0 <= args.instance_score <= 1:
-        raise UserError(f"--instance-score is {args.instance_score}, but must be in 0..1")
-    if args.instance_weights and not args.instances:
-        raise UserError("--instance-weights belongs to --instances: give both")
+    check_instance_options(args, INSTANCES)
     if not (args.out or args.sheet or args.show or args.serve):
         raise UserError("give --out, a folder for masks and overlays, or one of --sheet, --show and --serve")
     live = [source for source in args.input if is_live(source)]
@@ -190,13 +178,6 @@ class Answers:
         into = f" into {self._out}" if self._out and self.count else ""
         sheet = f"; contact sheet: {self._sheet}" if self._sheet and self.count else ""
         return f"{what} segmented{into}{sheet}"
-
-
-def load_detector(args: argparse.Namespace) -> "InstanceDetector":
-    """Load the network of --instances."""
-    from fcn_road_seg.instances.detector import InstanceDetector, instance_weights
-
-    return InstanceDetector.load(instance_weights(args.instance_weights), args.instance_score, segmenter_options(args))
 
 
 def segment_files(args: argparse.Namespace, files: list[Path]) -> int:

@@ -1,5 +1,6 @@
 """Rate, latency and statuses of a node for viewers. Does not import ROS."""
 
+import re
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
@@ -9,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fcn_road_seg.ros.diagnostics import STALE
-from fcn_road_seg.ros.frame_statistics import NO_IMAGE, PAUSED, RESTS
+from fcn_road_seg.ros.frame_statistics import MAX_FPS, PAUSED, RESTS, patience
 from fcn_road_seg.ros.scope import source_of
 
 WINDOW = 10.0
@@ -113,7 +114,7 @@ class Figures:
             self._drop_old(now)
             mask_age = None if self._last_mask is None else now - self._last_mask
             gone = self._why_gone(now)
-            live = not gone and mask_age is not None and mask_age <= NO_IMAGE
+            live = not gone and mask_age is not None and mask_age <= self._patience()
             latencies = [latency for _, latency in self._masks if latency is not None] if live else []
             p50, p99 = np.percentile(latencies, (50, 99)) * 1000 if latencies else (None, None)
             return {
@@ -128,6 +129,11 @@ class Figures:
                 "statuses": [status._asdict() for status in self._current_statuses(now, gone)],
                 "notice": "" if live else self._notice(gone),
             }
+
+    def _patience(self) -> float:
+        """Seconds after which a mask is old; longer if max_fps, which the status frames tells, asks for few."""
+        said = (re.search(rf"{MAX_FPS} is ([\d.e-]+)", each.message) for each in self._statuses)
+        return patience(next((float(found[1]) for found in said if found), 0.0))
 
     def _rate(self) -> float:
         if len(self._masks) < 2:

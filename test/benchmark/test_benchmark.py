@@ -6,6 +6,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -17,7 +18,7 @@ from fcn_road_seg.benchmark import busy_cores
 from fcn_road_seg.benchmark import measure as measure_module
 from fcn_road_seg.benchmark.configurations import NETWORKS, REFERENCE, Configuration, default_configurations, parse
 from fcn_road_seg.benchmark.ground_cost import time_outputs
-from fcn_road_seg.benchmark.interleave import interleaved, time_networks
+from fcn_road_seg.benchmark.interleave import interleaved, time_networks, time_openvino
 from fcn_road_seg.benchmark.measure import Settings, measure
 from fcn_road_seg.benchmark.node_latency import _highest_rate, _keeps_up
 from fcn_road_seg.benchmark.peak_memory import peak_memory
@@ -32,6 +33,7 @@ from fcn_road_seg.errors import DeviceLostError, UserError
 from fcn_road_seg.evaluation.ground_errors import view
 from fcn_road_seg.inference import checkpoint
 from fcn_road_seg.inference.network import STRIDE
+from fcn_road_seg.inference.options import SegmenterOptions
 from fcn_road_seg.inference.segmenter import RoadSegmenter
 from fcn_road_seg.synthetic import Camera, SyntheticDrive
 
@@ -417,6 +419,14 @@ def test_smoke_run_writes_all_files(small_weights, tmp_path, capsys, camera_of_a
         and "graph:fp16 did not run" in captured.out
     )
     assert cv2.imread(str(files["png"])) is not None
+
+
+def test_openvino_is_timed_on_several_frames_at_once(small_weights):
+    pytest.importorskip("openvino", reason="OpenVINO is not installed")
+    segmenter = RoadSegmenter.load(SegmenterOptions(small_weights, "cpu", "fp32", "openvino"))
+    times = time_openvino(SimpleNamespace(segmenter=segmenter, network_size=(128, 32)), (1, 3), 2, 1)
+    assert [(count, len(seconds)) for count, seconds in times.items()] == [(1, 2), (3, 2)]
+    assert all(taken > 0 for seconds in times.values() for taken in seconds)
 
 
 def test_results_are_kept_when_a_later_part_fails(

@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from tiny_instances import write_detector
 from tiny_kitti import CALIBRATION, draw, write_folder
 
 from fcn_road_seg.cli.main import main
@@ -17,6 +18,7 @@ from fcn_road_seg.frames.video import VideoWriter
 from fcn_road_seg.inference import checkpoint
 from fcn_road_seg.inference.network import FCN8s
 from fcn_road_seg.inference.segmenter import RoadSegmenter
+from fcn_road_seg.instances.detector import InstanceDetector
 from fcn_road_seg.postprocess.overlay import AZURE
 from fcn_road_seg.postprocess.small_regions import without_small_regions
 from fcn_road_seg.postprocess.threshold import threshold_mask
@@ -361,3 +363,34 @@ def test_evaluate_leaves_out_crumbs(tmp_path, weights):
     both = ((mask != 0) & (sample.label == 1))[counted].sum()
     either = ((mask != 0) | (sample.label == 1))[counted].sum()
     assert iou("--min-region", "0.05") == pytest.approx(both / either) != iou()
+
+
+def test_evaluate_cuts_out_the_instances(tmp_path, weights):
+    root, instances = write_folder(tmp_path / "kitti", ["um_000000"]), write_detector(tmp_path / "i.safetensors")
+
+    def iou(*options: str) -> float:
+        file = tmp_path / "figures.json"
+        assert main(["evaluate", "--root", str(root), "--json", str(file), "--weights", weights, *options]) == 0
+        return json.loads(file.read_text())["perspective"]["iou"]
+
+    sample = KittiRoad(root, ["um_000000"])[0]
+    found = InstanceDetector.load(instances).detect(sample.image)
+    mask = threshold_mask(found.cut_out(RoadSegmenter.load(weights)(sample.image)), THRESHOLD)
+    counted = sample.label != 255
+    both = ((mask != 0) & (sample.label == 1))[counted].sum()
+    either = ((mask != 0) | (sample.label == 1))[counted].sum()
+    cut_out = iou("--subtract-instances", "--instance-weights", str(instances))
+    assert cut_out == pytest.approx(both / either, abs=5e-3) != iou()
+
+
+@pytest.mark.parametrize(
+    "options, sentence",
+    [
+        (["--instance-weights", "a.safetensors"], "--instance-weights belongs to --subtract-instances: give both"),
+        (["--subtract-instances", "--instance-score", "2"], "--instance-score is 2.0, but must be in 0..1"),
+        (["--subtract-instances", "--flicker"], "--subtract-instances and --flicker exclude each other"),
+    ],
+)
+def test_options_of_instances_that_do_not_fit(capsys, options, sentence):
+    assert main(["evaluate", "--root", "none", *options]) == 2
+    assert sentence in capsys.readouterr().err

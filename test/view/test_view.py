@@ -52,6 +52,19 @@ def clock() -> FakeClock:
     return FakeClock()
 
 
+def test_masks_are_live_for_as_long_as_max_fps_asks(clock):
+    figures = Figures("/road_seg", clock)
+    figures.present(True)
+    figures.statuses([Status("frames", 0, "10.0 frames arrive per second, 0.2 masks are published (max_fps is 0.2)")])
+    figures.mask(0.1)
+    clock.now += 4.9
+    figures.statuses(figures._statuses)
+    assert figures.snapshot()["live"]
+    clock.now += 2.2
+    figures.statuses(figures._statuses)
+    assert figures.snapshot()["notice"].startswith("The masks on /road_seg/mask have stopped.")
+
+
 def test_figures_cover_the_last_seconds(clock):
     figures = Figures("/road_seg", clock)
     figures.mask(9.0)

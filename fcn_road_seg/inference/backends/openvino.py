@@ -1,7 +1,7 @@
 """The network in OpenVINO, on the CPU or on another device that it has a plugin for: an Intel GPU or NPU."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -107,9 +107,15 @@ class OpenVino:
         self._requests[size] = request
         return request, new
 
-    def _compile(self, width: int, height: int) -> "InferRequest":
+    def network_call(self, size: tuple[int, int], frames: int) -> Callable[[object], None]:
+        """A function of one argument, which it ignores, that runs the network alone on so many frames at once."""
+        request = self._compile(*size, frames)
+        request.get_input_tensor().data[:] = np.random.default_rng(0).integers(0, 256, (frames, size[1], size[0], 3))
+        return lambda _: self._network(request)
+
+    def _compile(self, width: int, height: int, frames: int = 1) -> "InferRequest":
         with plain_errors():
-            self._model.reshape([1, height, width, 3])
+            self._model.reshape([frames, height, width, 3])
             return self._core.compile_model(self._model, self.device.upper(), self._config).create_infer_request()
 
 
