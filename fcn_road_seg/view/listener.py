@@ -191,7 +191,7 @@ class Listener(Node):
             self._images = {camera: image for camera, (image, _) in cameras.items()}
             before = self._figures.others()
             self._figures.cameras(list(cameras))
-            if (others := self._figures.others()) != before:
+            if (others := self._figures.others()) and others != before:
                 self.get_logger().info(others)
         prefixes = tuple(f"{source}: " for source in (self._observed, self._figures.source))
         statuses = [

@@ -6,9 +6,10 @@ from functools import partial
 from typing import Any
 
 from geometry_msgs.msg import Quaternion, TransformStamped, Vector3
+from rcl_interfaces.msg import Parameter as ParameterMessage
 from rcl_interfaces.srv import GetParameters
 from rclpy.node import Node
-from rclpy.parameter import parameter_value_to_python
+from rclpy.parameter import Parameter
 from rclpy.qos import DurabilityPolicy, QoSProfile
 
 from fcn_road_seg.ros.camera_topics import optical_pose
@@ -86,8 +87,10 @@ class Transforms:
     def _on_parameters(self, names: Sequence[str], answer: Any) -> None:
         if answer.cancelled() or answer.exception() is not None:
             return
-        values = map(parameter_value_to_python, answer.result().values)
-        self._mounting |= dict(zip(names, values, strict=False))
+        messages = (
+            ParameterMessage(name=n, value=value) for n, value in zip(names, answer.result().values, strict=False)
+        )
+        self._mounting |= {message.name: Parameter.from_parameter_msg(message).value for message in messages}
 
     def _from_mounting(self, header: Any, camera: str) -> TransformStamped | None:
         """The camera's pose above the road that the node's parameters tell; None if it takes it from TF."""
