@@ -33,8 +33,11 @@ def measure_node(
     seconds: float = SECONDS,
     search_seconds: float = SEARCH_SECONDS,
     report: Callable[[str], None] = lambda message: None,
+    iterations: int = 100,
 ) -> dict[str, Any]:
     """Measure the latency from a camera's stamp of a 1242x375 frame to the deserialized mask in another process.
+
+    Also the time of each copy on the way, see `time_copies`.
 
     Args:
         parameters: of the node.
@@ -42,12 +45,14 @@ def measure_node(
         seconds: duration of the measurement at each rate.
         search_seconds: duration at each rate tried when searching for the highest rate; 0 skips the search.
         report: called with progress messages.
+        iterations: of each copy.
 
     Returns:
-        {"backend", "device", "precision", "rates": [{"rate_hz", "sent", "answered", "p50_ms", "p90_ms", "p99_ms",
-        "max_ms", "segmenter_p50_ms", "rest_p50_ms" (p50_ms minus the segmenter's), "stages_p50_ms"}],
-        "highest_rate_hz": the highest integer rate at which every frame got a mask within one period, None if there is
-        none or the search was skipped}. The segmenter's p50 is the sum of its stages' p50s in the same run.
+        {"copies": see `time_copies`, "backend", "device", "precision", "rates": [{"rate_hz", "sent", "answered",
+        "p50_ms", "p90_ms", "p99_ms", "max_ms", "segmenter_p50_ms", "rest_p50_ms" (p50_ms minus the segmenter's),
+        "stages_p50_ms"}], "highest_rate_hz": the highest integer rate at which every frame got a mask within one
+        period, None if there is none or the search was skipped}. The segmenter's p50 is the sum of its stages' p50s in
+        the same run.
 
     Raises:
         UserError: ROS 2 is not installed, the node does not start, or a process exits too early.
@@ -58,6 +63,7 @@ def measure_node(
         import rclpy  # noqa: F401
     except ImportError as error:
         raise UserError(f"--node needs ROS 2 ({error}): source a ROS 2 installation first") from None
+    from fcn_road_seg.benchmark.copies import time_copies
     from fcn_road_seg.benchmark.mask_listener import MaskListener
 
     with (
@@ -68,6 +74,8 @@ def measure_node(
         report("starting the node")
         wait_until(listener.node_listens, node, partial(listener.spin, 0.1), "the node is not active")
         device = listener.statuses["device"]
+        report("copies")
+        copies = time_copies(listener, iterations)
 
         def measure(rate: float, duration: float) -> dict[str, Any]:
             report(f"{rate:g} Hz")
@@ -79,7 +87,7 @@ def measure_node(
             first_guess = min(MAX_HZ, 1000 / figures[0]["p50_ms"])
             highest = _highest_rate(lambda rate: _keeps_up(measure(rate, search_seconds)), round(1.2 * first_guess))
     used = {name: device[name] for name in ("backend", "device", "precision")}
-    return used | {"rates": figures, "highest_rate_hz": highest}
+    return used | {"rates": figures, "highest_rate_hz": highest, "copies": copies}
 
 
 def _measure_rate(

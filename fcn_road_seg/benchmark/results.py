@@ -150,6 +150,9 @@ def _node_tables(node: dict) -> str:
     text = f"Camera process to mask in another process, {node['backend']} {node['precision']} on {node['device']}:\n\n"
     text += table(header, rows) + "\n\nWhere the milliseconds go, p50:\n\n"
     text += table(("camera Hz", *stages), stage_rows)
+    copies = node["copies"]
+    rows = [[copy, *(cell(figures[copy]) for figures in copies.values())] for copy in next(iter(copies.values()))]
+    text += "\n\nCopies, p50 ms by the frame's size:\n\n" + table(("", *copies), rows)
     if node["highest_rate_hz"] is not None:
         text += f"\n\nHighest rate with no mask older than one period: {node['highest_rate_hz']:g} Hz."
     return text

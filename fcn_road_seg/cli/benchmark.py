@@ -111,7 +111,7 @@ def add_parser(subparsers: Subparsers) -> argparse.ArgumentParser:
         const="auto:auto",
         metavar="BACKEND:PRECISION",
         help="also measure the latency over ROS 2 from a camera process through the node to a process that receives "
-        "the masks (default: backend and precision chosen by the node)",
+        "the masks, and the time of each copy of a frame (default: backend and precision chosen by the node)",
     )
     parser.add_argument(
         "--smoke", action="store_true", help="use few frames: checks the masks, but the times are meaningless"
@@ -278,7 +278,8 @@ def _add_parts(
         parameters = node_parameters | {"device": device, "network_width": args.network_width, "threads": args.threads}
         if full_weights:
             parameters["weights"] = resolved_weights(full_weights)
-        report["node"] = measure_node(parameters, report=lambda text: print(f"node: {text}", file=sys.stderr))
+        say = partial(print, "node:", file=sys.stderr)
+        report["node"] = measure_node(parameters, report=say, iterations=args.iterations)
 
 
 def _add_details(

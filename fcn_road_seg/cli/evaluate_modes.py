@@ -122,7 +122,8 @@ def metres(args: argparse.Namespace) -> int:
     dataset = _kitti_road(args) if args.root else None
     segmenter = load_segmenter(args)
     segment = _segment(args, segmenter)
-    figures = measure_ground_errors(segment, segmenter.threshold, dataset=dataset, track=_track)
+    own_vehicle = segmenter.own_vehicle
+    figures = measure_ground_errors(segment, segmenter.threshold, own_vehicle, dataset=dataset, track=_track)
     figures |= {"split": args.split} | segmenter_facts(segmenter)
     write_json(args.json, figures)
     console = Console()
@@ -169,8 +170,14 @@ def flicker(args: argparse.Namespace) -> int:
     if args.root:
         frames = with_labels(frames, _kitti_road(args))
     segmenter = load_segmenter(args)
-    clean = _clean(args, segmenter)
-    figures = measure_flicker(segmenter, frames, segmenter.threshold, period=1 / drive.rate, clean=clean)
+    figures = measure_flicker(
+        segmenter,
+        frames,
+        segmenter.threshold,
+        period=1 / drive.rate,
+        clean=_clean(args, segmenter),
+        own_vehicle=segmenter.own_vehicle,
+    )
     figures |= {"drive": drive.name} | segmenter_facts(segmenter)
     write_json(args.json, figures)
     Console().print(table(figures))

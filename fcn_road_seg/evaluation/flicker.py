@@ -15,6 +15,7 @@ from fcn_road_seg.datasets.drive import DriveFrame
 from fcn_road_seg.errors import UserError
 from fcn_road_seg.evaluation.inference_loop import Clean, Segment, segmented, unchanged
 from fcn_road_seg.evaluation.metrics import PixelCounts
+from fcn_road_seg.frames.own_vehicle import OwnVehicle
 from fcn_road_seg.frames.sample import Samples
 from fcn_road_seg.postprocess.temporal_filter import NOMINAL, TemporalFilter
 from fcn_road_seg.postprocess.threshold import threshold_mask
@@ -84,6 +85,7 @@ def measure_flicker(
     smoothings: Sequence[float] = SMOOTHINGS,
     period: float = NOMINAL,
     clean: Clean = unchanged,
+    own_vehicle: OwnVehicle | None = None,
 ) -> dict:
     """Segment a drive and count the pixels that change class between consecutive frames.
 
@@ -93,6 +95,7 @@ def measure_flicker(
         smoothings: settings of the temporal filter to compare; 0.0 is off.
         period: seconds from frame to frame.
         clean: applied to P(road) after the filter.
+        own_vehicle: of which the filter takes no past; None if it is not in view.
 
     Returns:
         {"frames", "threshold", "counted", "truth", "smoothing"}. "counted": the share of the pixels with a reliable
@@ -115,8 +118,10 @@ def measure_flicker(
         if before is not None and before.shape != image.shape:
             raise UserError("the frames differ in size, but flicker is measured between frames of one camera")
         masks = [road] if road is not None else []
+        hidden = None if own_vehicle is None else own_vehicle.hidden(*image.shape[:2])
         for row in rows:
-            masks.append(row.answer(probability, image, START + round(count * period * 1e9), road, threshold))
+            stamp = START + round(count * period * 1e9)
+            masks.append(row.answer(probability, image, stamp, road, threshold, hidden))
         if before is not None:
             came_from, reliable = motion(before, image)
             shares.append(reliable.mean())
@@ -154,9 +159,15 @@ class _Row:
         self._counts = PixelCounts()
 
     def answer(
-        self, probability: np.ndarray, image: np.ndarray, stamp: int, road: np.ndarray | None, threshold: float
+        self,
+        probability: np.ndarray,
+        image: np.ndarray,
+        stamp: int,
+        road: np.ndarray | None,
+        threshold: float,
+        hidden: np.ndarray | None,
     ) -> np.ndarray:
-        probability = self._clean(self._filter(probability, image, self._smoothing, stamp))
+        probability = self._clean(self._filter(probability, image, self._smoothing, stamp, hidden=hidden))
         if road is not None:
             self._counts.add(probability, road.view(np.uint8))
         return threshold_mask(probability, threshold)

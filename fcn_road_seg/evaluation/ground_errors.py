@@ -9,6 +9,7 @@ from fcn_road_seg.datasets.kitti_road import KittiRoad
 from fcn_road_seg.evaluation.ground_truth import GroundTruth, View
 from fcn_road_seg.evaluation.inference_loop import Segment, Track, segmented
 from fcn_road_seg.evaluation.kitti_camera import camera_model, check_files, read_checked, road_plane
+from fcn_road_seg.frames.own_vehicle import OwnVehicle
 from fcn_road_seg.frames.sample import IGNORE, ROAD
 from fcn_road_seg.ground import CameraModel, GroundPlane, GroundTables, RoadGrid
 from fcn_road_seg.postprocess.threshold import threshold_mask
@@ -28,6 +29,7 @@ IDENTITY = [1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0]
 def measure_ground_errors(
     segment: Segment,
     threshold: float,
+    own_vehicle: OwnVehicle | None = None,
     frames: int = 32,
     dataset: KittiRoad | None = None,
     track: Track = iter,
@@ -36,6 +38,7 @@ def measure_ground_errors(
 
     Args:
         threshold: P(road), 0..1, from which a pixel or a cell is road.
+        own_vehicle: what the node's own-vehicle mask hides, which is unknown in metres; None hides nothing.
         frames: number of synthetic frames, of KITTI's camera, on streets of random kind and weather.
         dataset: KITTI Road frames with calibration, for the grid's IoU; None leaves them out.
 
@@ -47,12 +50,14 @@ def measure_ground_errors(
 
     Raises:
         DatasetError, GroundError: the calibration of a frame of `dataset` is missing or unusable.
+        FrameError, GroundError: `own_vehicle` has another shape than the frames, or covers all of the road.
     """
     if dataset is not None:
         dataset.require_calibrations()
         check_files([dataset.calibration_path(name) for name in dataset.names])
     camera = Camera()
-    exact, tilted = view(camera), view(camera, PITCH_ERROR)
+    hidden = _hidden(own_vehicle, camera.width, camera.height)
+    exact, tilted = view(camera, hidden=hidden), view(camera, PITCH_ERROR, hidden)
     errors = {name: Errors() for name in ("true", "segmenter", "pitch +0.5 deg")}
     for frame, probability in segmented(segment, _synthetic_frames(camera, track(range(frames)))):
         true = frame.road.view(np.uint8) * np.uint8(255)
@@ -63,8 +68,12 @@ def measure_ground_errors(
     return {
         "frames": frames,
         "masks": {name: error.figures() for name, error in errors.items()},
-        "kitti": None if dataset is None else kitti_grid(segment, threshold, dataset, track),
+        "kitti": None if dataset is None else kitti_grid(segment, threshold, dataset, track, own_vehicle),
     }
+
+
+def _hidden(own_vehicle: OwnVehicle | None, width: int, height: int) -> np.ndarray | None:
+    return None if own_vehicle is None else own_vehicle.hidden(height, width)
 
 
 def _synthetic_frames(camera: Camera, indices: Iterable[int]) -> Iterator[SyntheticFrame]:
@@ -73,13 +82,16 @@ def _synthetic_frames(camera: Camera, indices: Iterable[int]) -> Iterator[Synthe
         yield drive[(i % FRAMES_PER_STREET) * 100]
 
 
-def view(camera: Camera, pitch_error: float = 0.0) -> View:
-    """The ground outputs of a synthetic camera whose pitch is assumed `pitch_error` radians too steep."""
+def view(camera: Camera, pitch_error: float = 0.0, hidden: np.ndarray | None = None) -> View:
+    """The ground outputs of a synthetic camera whose pitch is assumed `pitch_error` radians too steep.
+
+    `hidden` is as in `GroundTables`.
+    """
     k = [camera.fx, 0, camera.cx, 0, camera.fy, camera.cy, 0, 0, 1]
     p = [camera.fx, 0, camera.cx, 0, 0, camera.fy, camera.cy, 0, 0, 0, 1, 0]
     model = CameraModel.from_camera_info(camera.width, camera.height, k, [], "", IDENTITY, p)
     plane = GroundPlane.from_mounting(camera.camera_height, camera.pitch + pitch_error)
-    return View(GroundTables(model, plane))
+    return View(GroundTables(model, plane, hidden=hidden))
 
 
 class Errors:
@@ -125,11 +137,17 @@ def _by_band(rows: np.ndarray) -> dict:
     return figures
 
 
-def kitti_grid(segment: Segment, threshold: float, dataset: KittiRoad, track: Track = iter) -> dict:
+def kitti_grid(
+    segment: Segment,
+    threshold: float,
+    dataset: KittiRoad,
+    track: Track = iter,
+    own_vehicle: OwnVehicle | None = None,
+) -> dict:
     """IoU of the road in the grid of the segmenter's masks and in that of the labels, over all frames' known cells.
 
     Raises:
-        DatasetError, GroundError: a frame's calibration is missing or unusable.
+        DatasetError, FrameError, GroundError: as in `measure_ground_errors`.
     """
     grids: dict[tuple, RoadGrid] = {}
     both = either = 0
@@ -138,7 +156,8 @@ def kitti_grid(segment: Segment, threshold: float, dataset: KittiRoad, track: Tr
         calibration = read_checked(dataset.calibration_path(sample.name), size)
         key = (size, *(calibration[name].tobytes() for name in sorted(calibration)))
         if key not in grids:
-            grids[key] = RoadGrid(GroundTables(camera_model(calibration, *size), road_plane(calibration)))
+            model, plane = camera_model(calibration, *size), road_plane(calibration)
+            grids[key] = RoadGrid(GroundTables(model, plane, hidden=_hidden(own_vehicle, *size)))
         grid = grids[key]
         answer = grid(probability, threshold)
         label = grid((sample.label == ROAD).view(np.uint8) * np.uint8(255))

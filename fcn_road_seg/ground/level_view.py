@@ -47,7 +47,8 @@ class LevelView:
     Args:
         tables: of the camera and the road plane below the level vehicle.
         bottom_margin: as in `GroundTables`.
-        hidden: as in `GroundTables`; the own vehicle pitches with its camera.
+        hidden: as in `GroundTables`; the own vehicle pitches with its camera. One more pixel around it is left out,
+            because between a pixel of road and the vehicle's P(road) of 0 there is no answer to interpolate.
     """
 
     def __init__(self, tables: GroundTables, bottom_margin: float = 0.03, hidden: np.ndarray | None = None):
@@ -55,7 +56,7 @@ class LevelView:
         self._usable = np.full((camera.height, camera.width), 255, np.uint8)
         self._usable[camera.height - round(bottom_margin * camera.height) :] = 0
         if hidden is not None:
-            self._usable[hidden > 0] = 0
+            self._usable[cv2.dilate(hidden, np.ones((3, 3), np.uint8)) > 0] = 0
         rays = camera.rays()
         self._rays = rays.astype(np.float32)
         self._squared = np.square(self._rays).sum(-1)

@@ -13,6 +13,9 @@ def without_small_regions(
 ) -> np.ndarray:
     """P(road) whose mask has neither islands of road nor holes in the road that are smaller than a share of the image.
 
+    The last step before the threshold: there is no road on the vehicle itself either, to which a temporal filter may
+    have spread it.
+
     P(road) becomes the nearest value on the other side of the threshold, so that masks, labels, cells and overlays made
     from the result agree, and the confidence of a pixel that changes its class is low. An island's size is what its
     outline encloses. A hole is enclosed by road: what touches the edge of the image is none. Road is connected by edges
@@ -21,12 +24,14 @@ def without_small_regions(
     Args:
         probability: P(road) x 255, uint8 H x W.
         threshold: P(road), 0..1, from which a pixel is road.
-        min_region: share of the image, 0..1; 0 returns `probability` itself.
-        hidden: uint8 H x W, 255 where the vehicle itself is in view, which is never filled, else 0; None if it is not.
+        min_region: share of the image, 0..1; 0 leaves all regions.
+        hidden: uint8 H x W, 255 where the vehicle itself is in view and P(road) becomes 0, else 0; None if it is not.
 
     Returns:
         P(road) x 255, uint8 H x W; `probability` itself if there is nothing to change.
     """
+    if hidden is not None:
+        probability = cv2.subtract(probability, hidden)
     if not min_region:
         return probability
     limit = min_region * probability.size

@@ -24,7 +24,7 @@ class _Past(NamedTuple):
     grey: np.ndarray
     """Small grey picture, uint8 h x w."""
     average: np.ndarray
-    """Small average of P(road) x 255, float32 h x w."""
+    """Small average of P(road) x 255, float32 h x w; NaN on the vehicle itself."""
 
 
 class TemporalFilter:
@@ -46,7 +46,13 @@ class TemporalFilter:
         self._last: _Past | None = None
 
     def __call__(
-        self, probability: np.ndarray, image: np.ndarray, smoothing: float, stamp: int = 0, camera: str = ""
+        self,
+        probability: np.ndarray,
+        image: np.ndarray,
+        smoothing: float,
+        stamp: int = 0,
+        camera: str = "",
+        hidden: np.ndarray | None = None,
     ) -> np.ndarray:
         """Average the probability of a new frame with the past.
 
@@ -60,6 +66,8 @@ class TemporalFilter:
                 follows the world equally fast at any rate; 0 returns `probability` itself and forgets the past.
             stamp: nanoseconds; 0 for none.
             camera: identifies the camera, for example by its frame_id.
+            hidden: uint8 H x W, 255 where the vehicle itself is in view, of which no past is taken, else 0; None if it
+                is not.
 
         Returns:
             P(road) x 255, uint8 H x W.
@@ -73,6 +81,8 @@ class TemporalFilter:
             return probability
         grey = cv2.cvtColor(cv2.resize(image, small), cv2.COLOR_RGB2GRAY)
         average = cv2.resize(probability, small).astype(np.float32)
+        if hidden is not None:
+            average[cv2.resize(hidden, small) > 0] = np.nan
         last, self._last = self._last, _Past((width, height, camera), stamp, grey, average)
         if last is None or last.source != self._last.source:
             return probability
@@ -95,4 +105,6 @@ class TemporalFilter:
         moved = now.copy()
         border = cv2.BORDER_TRANSPARENT
         cv2.remap(last.average, origin, None, cv2.INTER_LINEAR, moved, border)  # type: ignore[call-overload]
-        return cv2.addWeighted(moved, weight, now, -weight, 0)
+        correction = cv2.addWeighted(moved, weight, now, -weight, 0)
+        cv2.patchNaNs(correction)  # no change where the past or the present is unknown
+        return correction

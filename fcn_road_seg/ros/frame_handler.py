@@ -149,9 +149,7 @@ class FrameHandler:
         segmented = time.perf_counter()
         instances = self._detection.find(frame, hidden, parameters)
         found = time.perf_counter()
-        probability = self._temporal_filter(probability, frame, parameters.smoothing, stamp, header.frame_id)
-        if own_vehicle is not None:
-            probability = own_vehicle.hide(probability)
+        probability = self._temporal_filter(probability, frame, parameters.smoothing, stamp, header.frame_id, hidden)
         threshold = road_threshold(parameters, segmenter)
         probability = without_small_regions(probability, threshold, parameters.min_region, hidden)
         if instances is not None:

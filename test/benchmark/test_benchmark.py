@@ -349,7 +349,7 @@ def test_the_node_is_measured_end_to_end(small_weights):
     pytest.importorskip("rclpy", reason="ROS 2 is not installed")
     program = (
         "import json, sys; from fcn_road_seg.benchmark.node_latency import measure_node;"
-        "print(json.dumps(measure_node({'weights': sys.argv[1], 'device': 'cpu'}, (5.0,), 3.0, 0)))"
+        "print(json.dumps(measure_node({'weights': sys.argv[1], 'device': 'cpu'}, (5.0,), 3.0, 0, iterations=3)))"
     )
     command = [sys.executable, "-c", program, str(small_weights)]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
@@ -367,6 +367,10 @@ def test_the_node_is_measured_end_to_end(small_weights):
     assert rate["rest_p50_ms"] == pytest.approx(rate["p50_ms"] - parts, abs=0.03)
     text = markdown({"machine": {}, "rungs": [], "absent": {}, "node": figures})
     assert f"| 5 | {rate['answered']} of {rate['sent']} |" in text
+    assert list(figures["copies"]) == ["1242x375", "1920x1080"] and text.count("| publish mask |") == 1
+    for copies in figures["copies"].values():
+        assert list(copies) == ["publish image", "take image", "decode", "fill mask", "publish mask"]
+        assert min(copies.values()) > 0
 
 
 def test_a_node_that_cannot_start_is_a_user_error(tmp_path):

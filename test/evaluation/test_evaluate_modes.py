@@ -10,7 +10,8 @@ from tiny_kitti import draw, write_folder
 
 from fcn_road_seg.cli import compare, evaluate_modes
 from fcn_road_seg.cli.main import main
-from fcn_road_seg.evaluation import ground_errors
+from fcn_road_seg.errors import UserError
+from fcn_road_seg.evaluation import flicker, ground_errors
 from fcn_road_seg.frames.image_file import write_image
 
 MODES = {"--metres": [], "--report": ["report"], "--flicker": [], "--corruptions": [], "--data": ["camvid:camvid"]}
@@ -176,9 +177,9 @@ def test_metres_with_root_and_split_measures_kitti_too(kitti, small_weights, tmp
     seen = []
     measure = ground_errors.measure_ground_errors
 
-    def measure_two(segment, threshold, dataset, track):
-        seen.append(dataset and dataset.names)
-        return measure(segment, threshold, 2, dataset, track)
+    def measure_two(segment, threshold, own_vehicle, dataset, track):
+        seen.append((dataset and dataset.names, own_vehicle and own_vehicle.path))
+        return measure(segment, threshold, own_vehicle, 2, dataset, track)
 
     monkeypatch.setattr(ground_errors, "measure_ground_errors", measure_two)
     (tmp_path / "split.txt").write_text("um_000001\n")
@@ -186,8 +187,21 @@ def test_metres_with_root_and_split_measures_kitti_too(kitti, small_weights, tmp
     split = ["--root", str(kitti), "--split", str(tmp_path / "split.txt"), "--json", str(file)]
     assert main(["evaluate", *options, *split]) == 0
     assert json.loads(file.read_text())["kitti"]["frames"] == 1
-    assert main(["evaluate", *options]) == 0
-    assert seen == [["um_000001"], None]
+    (mask := tmp_path / "mask.yaml").write_text("polygons: [[[0, 1], [0.5, 0.9], [1, 1]]]")
+    assert main(["evaluate", *options, "--own-vehicle-mask", str(mask)]) == 0
+    assert seen == [(["um_000001"], None), (None, mask)]
+
+
+def test_flicker_leaves_the_own_vehicle_out_after_smoothing_too(small_weights, tmp_path, monkeypatch):
+    def measure(segmenter, frames, threshold, period, clean, own_vehicle):
+        assert own_vehicle is segmenter.own_vehicle is not None
+        assert not clean(np.full((60, 80), 255, np.uint8))[59].any()
+        raise UserError("measured")
+
+    monkeypatch.setattr(flicker, "measure_flicker", measure)
+    (tmp_path / "mask.yaml").write_text("polygons: [[[0, 1], [0, 0.9], [1, 0.9], [1, 1]]]")
+    options = ["--weights", str(small_weights), "--own-vehicle-mask", str(tmp_path / "mask.yaml")]
+    assert main(["evaluate", "--flicker", *options]) == 2
 
 
 def test_report_shows_the_masks_that_min_region_cleans(kitti, small_weights, tmp_path):

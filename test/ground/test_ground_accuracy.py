@@ -9,10 +9,11 @@ from tiny_kitti import write_folder
 
 from fcn_road_seg.datasets.kitti_road import KittiRoad, encode_label, read_calibration
 from fcn_road_seg.evaluation.birds_eye import RESOLUTION, SHAPE, X_RANGE, Z_RANGE, BirdsEyeView
-from fcn_road_seg.evaluation.ground_errors import Errors, kitti_grid, measure_ground_errors, tables, view
+from fcn_road_seg.evaluation.ground_errors import FIRST_SEED, Errors, kitti_grid, measure_ground_errors, tables, view
 from fcn_road_seg.evaluation.ground_truth import GroundTruth
 from fcn_road_seg.evaluation.kitti_camera import camera_model, road_plane
 from fcn_road_seg.frames.image_file import write_image
+from fcn_road_seg.frames.own_vehicle import OwnVehicle
 from fcn_road_seg.frames.sample import IGNORE, NOT_ROAD, ROAD
 from fcn_road_seg.ground import GroundTables
 from fcn_road_seg.synthetic import Camera, SyntheticDrive
@@ -59,6 +60,24 @@ def test_a_segmenter_that_finds_no_road_scores_zero(figures):
     assert all(band["found"] == 0 and band["median"] is None for band in blind["edge"].values())
 
 
+@pytest.fixture
+def bonnet(tmp_path) -> OwnVehicle:
+    (tmp_path / "bonnet.yaml").write_text("polygons: [[[0.2, 1], [0.3, 0.75], [0.7, 0.75], [0.8, 1]]]")
+    return OwnVehicle(tmp_path / "bonnet.yaml")
+
+
+def test_the_own_vehicle_is_unseen_and_not_an_obstacle(bonnet):
+    """As in the node: what it hides counts neither for nor against a mask that is right everywhere else."""
+    road = SyntheticDrive(seed=FIRST_SEED, frames=2000, camera=Camera())[0].road
+    figures = measure_ground_errors(lambda _: bonnet.hide(road.astype(np.uint8) * 255), 0.5, bonnet, frames=1)["masks"]
+    assert figures["segmenter"] == figures["true"]
+    assert figures["true"]["phantom"] == 0 and figures["true"]["grid_iou"] > 0.99
+    assert figures["true"]["edge"]["10-20 m"]["found"] == 1
+    for output in ("edge", "scan"):
+        for band in figures["true"][output].values():
+            assert band["median"] is None or band["median"] < 2 * band["pixel_limit"] + 0.01
+
+
 def test_a_mask_that_is_too_wide_is_off_by_that_much():
     """Ground truth grown by 0.5 m on each side gives an error of 0.5 m."""
     camera = Camera()
@@ -95,6 +114,12 @@ def test_the_grid_of_kitti_road(drawn):
     assert kitti_grid(lambda image: labels[image.tobytes()], 0.5, drawn) == {"frames": 2, "grid_iou": 1.0}
     half = kitti_grid(lambda image: labels[image.tobytes()] * (np.arange(192) < 96).astype(np.uint8), 0.5, drawn)
     assert 0.2 < half["grid_iou"] < 0.8
+
+
+def test_cells_that_the_own_vehicle_hides_do_not_count(drawn, bonnet):
+    labels = {s.image.tobytes(): bonnet.hide((s.label == ROAD).astype(np.uint8) * 255) for s in drawn}
+    assert kitti_grid(lambda image: labels[image.tobytes()], 0.5, drawn)["grid_iou"] < 0.9
+    assert kitti_grid(lambda image: labels[image.tobytes()], 0.5, drawn, own_vehicle=bonnet)["grid_iou"] == 1
 
 
 def test_ignored_cells_do_not_count(tmp_path):

@@ -73,7 +73,7 @@ def test_changed_pixels_are_at_the_threshold_and_doubtful():
     assert confidence[answer != scene()].max() <= 136 and confidence[answer == scene()].min() >= 240
 
 
-def test_the_vehicle_itself_is_not_filled():
+def test_the_vehicle_itself_is_never_road():
     probability = scene()
     hidden = np.zeros_like(probability)
     hidden[60:64, 32:40] = 255
@@ -81,6 +81,9 @@ def test_the_vehicle_itself_is_not_filled():
     answer = mask_at(0.0025, probability, hidden)
     assert not answer[hidden != 0].any() and answer[60:64, 30:32].all()
     assert mask_at(0.0025, probability)[hidden != 0].all()
+    probability[hidden != 0] = ROAD  # as a temporal filter may spread it
+    answer = without_small_regions(probability, THRESHOLD, 0.0, hidden)
+    assert not answer[hidden != 0].any() and (answer == probability)[hidden == 0].all()
 
 
 @pytest.mark.parametrize("seed", range(6))

@@ -64,6 +64,21 @@ def test_the_past_moves_with_the_picture():
     assert wrong < in_place / 4
 
 
+def test_no_past_is_taken_from_the_vehicle_itself():
+    """A mast stands still in a picture of road that moves to the right, out from behind the mast."""
+    wide, hidden = texture(125, 600), np.zeros((125, 414), np.uint8)
+    smooth, without = TemporalFilter(), TemporalFilter()
+    hidden[:, 200:220] = 255
+    probability = np.where(hidden, np.uint8(0), np.uint8(200))
+    for i in range(4):
+        image = wide[:, 60 - 10 * i : 474 - 10 * i].copy()
+        image[hidden > 0] = 0
+        answer = smooth(probability, image, 0.6, START + i * TENTH, hidden=hidden)
+        spread = without(probability, image, 0.6, START + i * TENTH)
+    assert (answer[hidden == 0] == 200).all()
+    assert (spread[hidden == 0] < 128).any()  # else the picture would prove nothing
+
+
 def _box(shape: tuple[int, int], inside: tuple[slice, slice]) -> np.ndarray:
     box = np.zeros(shape, bool)
     box[inside] = True

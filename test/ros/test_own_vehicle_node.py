@@ -7,13 +7,15 @@ import pytest
 pytest.importorskip("rclpy", reason="ROS 2 is not installed")
 
 import ground_client
+from geometry_msgs.msg import PolygonStamped
 from ground_client import CAMERA, FRAME, POINT, GroundClient, calibration
 from in_process_node import InProcessNode
 from node_harness import NodeProcess, frame_message, mask_pixels
 from rclpy.lifecycle import TransitionCallbackReturn
-from sensor_msgs.msg import Image
+from sensor_msgs.msg import CompressedImage
 
 from fcn_road_seg.frames.image_file import write_image
+from fcn_road_seg.frames.image_message import compressed_to_rgb, fill_compressed
 from fcn_road_seg.frames.own_vehicle import OwnVehicle
 from fcn_road_seg.ground import CameraModel, GroundPlane
 from fcn_road_seg.ground.lookup import GroundMaps
@@ -23,8 +25,9 @@ from fcn_road_seg.postprocess.overlay import overlay
 from fcn_road_seg.postprocess.small_regions import without_small_regions
 from fcn_road_seg.postprocess.threshold import threshold_mask
 from fcn_road_seg.ros.parameters import NodeParameters
+from fcn_road_seg.ros.pixel_outputs import OUTPUTS
 
-KINDS = ground_client.KINDS | {"overlay": Image}
+KINDS = ground_client.KINDS | {topic: kind for topic, (kind, _) in OUTPUTS.items()} | {"boundary": PolygonStamped}
 HEIGHT, MIN_REGION = 1.65, 0.01
 
 
@@ -85,6 +88,14 @@ def probability(raw, hidden, threshold) -> np.ndarray:
     return without_small_regions(raw & ~hidden, threshold, MIN_REGION, hidden)
 
 
+def test_every_output_is_looked_at_here(client, answers):
+    """A new output of the node needs a check below."""
+    topics = {name for name, _ in client.node.get_publisher_names_and_types_by_node("road_seg", "/")}
+    outputs = {name.removeprefix("/road_seg/") for name in topics if name.startswith("/road_seg/")}
+    of_instances = {"instances", "instance_ids", "obstacles"}  # see Instances.without_own_vehicle and its test
+    assert outputs - {"mask", "camera_info", "label_info", "transition_event"} - of_instances == set(KINDS)
+
+
 def test_the_vehicle_is_never_road_and_unknown_in_the_labels(answers, raw, probability, threshold, hidden):
     mask, own = mask_pixels(answers["mask"]), hidden != 0
     assert (threshold_mask(raw, threshold)[own] != 0).mean() > 0.1
@@ -100,6 +111,9 @@ def test_the_vehicle_is_never_road_and_unknown_in_the_labels(answers, raw, proba
     picture = np.frombuffer(answers["overlay"].data, np.uint8).reshape(FRAME.shape)[..., ::-1]
     np.testing.assert_array_equal(picture, overlay(FRAME, mask))
     np.testing.assert_array_equal(picture[own], FRAME[own])
+    np.testing.assert_array_equal(compressed_to_rgb(answers["mask/compressed"])[..., 0], mask)
+    jpeg = fill_compressed(CompressedImage(), picture[..., ::-1], NodeParameters().jpeg_quality)
+    assert answers["overlay/compressed"].data == jpeg.data
 
 
 def test_crumbs_are_gone_from_every_output(answers, raw, threshold, hidden):
@@ -127,6 +141,9 @@ def test_the_vehicle_is_unknown_in_metres(answers, probability, threshold, hidde
     np.testing.assert_array_equal(cells, maps.grid(probability, threshold))
     seen = without.grid(probability, threshold) >= 0
     assert (cells[~seen] == -1).all() and 100 < (cells[seen] == -1).sum() < 0.5 * seen.sum()
+
+    edges = np.array([(point.x, point.y) for point in answers["boundary"].polygon.points], np.float32)
+    np.testing.assert_array_equal(edges, maps.boundary(mask).polygon())
 
     ranges = np.array(answers["scan"].ranges, np.float32)
     np.testing.assert_array_equal(ranges, maps.scan(mask))
