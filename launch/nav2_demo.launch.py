@@ -3,7 +3,7 @@
 Starts the vehicle on a synthetic street, the node, and Nav2 where nav2_bringup is installed: with Nav2's own parameters
 and, over them, config/nav2_obstacle_layer.yaml and config/nav2_demo.yaml; send it goals from rviz2. Without Nav2, or
 with planner:=stub, a stand-in follows the road and stops before the parked car. planner:=none leaves /cmd_vel to you.
-Also takes the arguments of road_seg.launch.py.
+Also takes the arguments of road_seg.launch.py but cameras.
 """
 
 import atexit

@@ -23,10 +23,14 @@ FAST_DDS_PROFILES = {2: "FASTRTPS_DEFAULT_PROFILES_FILE", 3: "FASTDDS_DEFAULT_PR
 WRONG_USAGE = 2  # the node's exit code for settings that cannot be right the next time either
 RVIZ_IMAGE, RVIZ_OUTPUTS = "/camera/image_raw", "/road_seg"  # the topics in config/road_seg.rviz
 RVIZ_TOPICS = ("mask", "overlay", "points", "grid", "grid_updates", "scan", "boundary")
+RVIZ_CAMERAS = ("front", "left", "rear")  # their names in config/cameras.rviz ...
+RVIZ_CAMERA_TOPICS = ("overlay", "grid", "grid_updates", "scan")  # ... and what it shows of each
+PLACEHOLDER = "{camera}"
 
 ARGUMENTS = {
-    "image": ("image", "Topic of the camera."),
+    "image": ("", "Topic of the camera; empty: image, or with cameras {camera}/image, where {camera} is its name."),
     "camera_info": ("", "Topic of the camera's calibration; empty: camera_info beside the image topic."),
+    "cameras": ("", "Names of several cameras, such as [front, left, rear]; empty: as in params_file."),
     "image_transport": ("", "raw, or compressed for a topic of JPEG or PNG images; empty: as in params_file."),
     "imu": ("imu", "Topic of the IMU, for the parameter attitude: imu."),
     "odom": ("odom", "Topic of the odometry, for the parameter attitude: odom."),
@@ -42,7 +46,7 @@ ARGUMENTS = {
     "name": ("road_seg", "Name of the node."),
     "respawn": ("true", "Start the node again 2 s after it dies, unless it refuses its settings."),
     "log_level": ("info", "debug, info, warn, error or fatal."),
-    "rviz": ("false", "Start rviz2 with the camera, the mask, the overlay and the ground outputs."),
+    "rviz": ("false", "Start rviz2 with the camera, the mask and the ground outputs, or those of the first 3 cameras."),
 }
 OVERRIDES = {
     "weights": str,
@@ -64,6 +68,46 @@ def given(context, names):
         for name in names
         if LaunchConfiguration(name).perform(context)
     }
+
+
+def camera_names(context):
+    """The names in the argument cameras."""
+    text = LaunchConfiguration("cameras").perform(context)
+    return [name.strip("'\"") for name in text.strip("[] ").replace(",", " ").split()]
+
+
+def camera_remappings(context, cameras):
+    """Where the node finds the topics image and camera_info of each camera, or of its only one."""
+    image, camera_info = (LaunchConfiguration(name).perform(context) for name in ("image", "camera_info"))
+    for name, topic in (("image", image), ("camera_info", camera_info)):
+        if len(cameras) > 1 and topic and PLACEHOLDER not in topic:
+            raise RuntimeError(
+                f"{name} is '{topic}', but there are several cameras: write {PLACEHOLDER} for the name, such as "
+                f"{name}:=/{PLACEHOLDER}/{name}"
+            )
+    remappings = []
+    for camera in cameras or [""]:
+        source = image.replace(PLACEHOLDER, camera)
+        info = camera_info.replace(PLACEHOLDER, camera) or (camera_info_of(source) if source else "")
+        scope = f"{camera}/" if camera else ""
+        remappings += [(f"{scope}{name}", topic) for name, topic in (("image", source), ("camera_info", info)) if topic]
+    return remappings
+
+
+def rviz_remappings(context, cameras):
+    """From the topics in the display config to the node's and the camera's."""
+    outputs = LaunchConfiguration("name").perform(context)
+    if cameras:
+        return [
+            (f"{RVIZ_OUTPUTS}/{shown}/{topic}", f"{outputs}/{camera}/{topic}")
+            for shown, camera in zip(RVIZ_CAMERAS, cameras, strict=False)
+            for topic in RVIZ_CAMERA_TOPICS
+        ]
+    image = LaunchConfiguration("image").perform(context) or "image"
+    return [
+        (RVIZ_IMAGE, image.removesuffix("/compressed")),
+        *((f"{RVIZ_OUTPUTS}/{topic}", f"{outputs}/{topic}") for topic in RVIZ_TOPICS),
+    ]
 
 
 def camera_info_of(image):
@@ -95,18 +139,19 @@ def ended(event, context):
 
 def start(context):
     """Actions that start the node and, on request, rviz2."""
-    image, name, namespace = (LaunchConfiguration(argument) for argument in ("image", "name", "namespace"))
-    outputs = name.perform(context)
-    camera_info = LaunchConfiguration("camera_info").perform(context) or camera_info_of(image.perform(context))
+    name, namespace = (LaunchConfiguration(argument) for argument in ("name", "namespace"))
+    cameras = camera_names(context)
+    parameters = given(context, OVERRIDES)
+    if cameras:
+        parameters["cameras"] = cameras
     node = LifecycleNode(
         package="fcn_road_seg",
         executable="road_seg_node",
         name=name,
         namespace=namespace,
-        parameters=[os.path.expanduser(LaunchConfiguration("params_file").perform(context)), given(context, OVERRIDES)],
+        parameters=[os.path.expanduser(LaunchConfiguration("params_file").perform(context)), parameters],
         remappings=[
-            ("image", image),
-            ("camera_info", camera_info),
+            *camera_remappings(context, cameras),
             *((topic, LaunchConfiguration(topic)) for topic in ("imu", "odom")),
         ],
         ros_arguments=["--log-level", LaunchConfiguration("log_level")],
@@ -115,16 +160,14 @@ def start(context):
         on_exit=ended,
         output="screen",
     )
+    display_config = [SHARE, "config", "cameras.rviz"] if cameras else [SHARE, "config", "road_seg.rviz"]
     rviz = Node(
         package="rviz2",
         executable="rviz2",
         namespace=namespace,
-        arguments=["--display-config", PathJoinSubstitution([SHARE, "config", "road_seg.rviz"])],
+        arguments=["--display-config", PathJoinSubstitution(display_config)],
         parameters=[given(context, ["use_sim_time"])],
-        remappings=[
-            (RVIZ_IMAGE, image.perform(context).removesuffix("/compressed")),
-            *((f"{RVIZ_OUTPUTS}/{topic}", f"{outputs}/{topic}") for topic in RVIZ_TOPICS),
-        ],
+        remappings=rviz_remappings(context, cameras),
         condition=IfCondition(LaunchConfiguration("rviz")),
     )
     return [node, rviz]

@@ -155,10 +155,11 @@ def test_parameters_and_topics_exist(repository):
     files = code_of_all(r"(?s)^.*ros__parameters:.*$")
     assert files
     for where, match in files:
-        assert set(yaml.safe_load(match[0])["/**"]["ros__parameters"]) <= set(BY_NAME), where
+        names = yaml.safe_load(match[0])["/**"]["ros__parameters"]
+        assert {name.rpartition(".")[2] for name in names} <= set(BY_NAME), where
     policy = (repository / "config" / "sros2" / "road_seg.xml").read_text()
     topics = set(re.findall(r"<(?:topic|service)>(?:~/|.*road_seg/)?(\w+)</", policy))
-    for where, match in code_of_all(r"(?<!\w)/road_seg/(\w+)"):
+    for where, match in code_of_all(r"(?<!\w)/road_seg/(?:(?:front|left|rear)/)?(\w+)"):
         assert match[1] in topics, f"{where}: {match[0]}"
 
 

@@ -386,6 +386,28 @@ def test_arguments_become_parameters_names_and_remappings(launch):
     assert launched.processes["rviz2"][2] == launched.processes["road_seg_node"][2] != {}
 
 
+def test_several_cameras_have_their_own_topics(launch):
+    arguments = ["cameras:=[left, 'front']", "image:=/{camera}/raw/compressed", "name:=seg", "rviz:=true"]
+    launched = launch("road_seg", "respawn:=false", *arguments)
+    assert launched.code == 0, launched.output
+    node, rviz = launched.command("road_seg_node"), launched.command("rviz2")
+    assert re.search(r"cameras:.*\n +- left\n +- front\n", launched.parameters("road_seg_node"))
+    for camera in ("left", "front"):
+        for topic in (f"image:=/{camera}/raw/compressed", f"camera_info:=/{camera}/camera_info"):
+            assert f" {camera}/{topic} " in node
+    assert " image:=" not in node and "cameras.rviz" in rviz
+    for shown, camera in (("front", "left"), ("left", "front")):
+        for topic in ("overlay", "grid", "grid_updates", "scan"):
+            assert f"/road_seg/{shown}/{topic}:=seg/{camera}/{topic}" in rviz
+
+
+def test_cameras_that_would_share_a_topic_are_refused(launch):
+    launched = launch("demo", "cameras:=[front, left]")
+    assert launched.code == 1 and "road_seg_node" not in launched.processes
+    sentence = "image is 'camera/image_raw', but there are several cameras: write {camera} for the name"
+    assert sentence in launched.output
+
+
 def test_a_node_that_dies_is_started_again_until_it_refuses_its_settings(launch):
     launched = launch("road_seg", node=DIE_AND_REFUSE)
     assert launched.code == 0, launched.output

@@ -29,6 +29,7 @@ SHIPPED = [
     "launch/demo.launch.py",
     "config/road_seg.yaml",
     "config/road_seg.rviz",
+    "config/cameras.rviz",
     "config/foxglove_layout.json",
     "config/fastdds_profile.xml",
     "config/tf_static_qos_overrides.yaml",

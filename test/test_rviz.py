@@ -1,11 +1,12 @@
-"""config/road_seg.rviz shows what the node and the camera publish, with settings that rviz2 knows."""
+"""The display configs show what the node and the camera publish, with settings that rviz2 knows."""
 
 import re
+from contextlib import ExitStack
 
 import pytest
 import yaml
 
-CONFIG = "config/road_seg.rviz"
+ONE_CAMERA, CAMERAS = "config/road_seg.rviz", "config/cameras.rviz"
 IMAGE = "rviz_default_plugins/Image"
 CLASSES = {IMAGE} | {
     f"rviz_default_plugins/{name}" for name in ("Camera", "Grid", "LaserScan", "Map", "PointCloud2", "Polygon", "TF")
@@ -16,7 +17,7 @@ QOS_NAMES = {  # of rviz_common's QosProfileProperty, which takes any other as t
     "Reliability Policy": {"Reliable": "RELIABLE", "Best Effort": "BEST_EFFORT"},
     "Durability Policy": {"Volatile": "VOLATILE", "Transient Local": "TRANSIENT_LOCAL"},
 }
-KINDS = {
+OF_ONE_CAMERA = {
     "/camera/image_raw": ("sensor_msgs/msg/Image", IMAGE),
     "/road_seg/mask": ("sensor_msgs/msg/Image", IMAGE),
     "/road_seg/overlay": ("sensor_msgs/msg/Image", IMAGE),
@@ -25,13 +26,25 @@ KINDS = {
     "/road_seg/scan": ("sensor_msgs/msg/LaserScan", "rviz_default_plugins/LaserScan"),
     "/road_seg/boundary": ("geometry_msgs/msg/PolygonStamped", "rviz_default_plugins/Polygon"),
 }
-"""Message type and display by topic."""
-OUTPUTS = set(KINDS)
+OF_CAMERAS = {
+    name.replace("road_seg/", f"road_seg/{camera}/"): kinds
+    for name, kinds in OF_ONE_CAMERA.items()
+    for camera in ("front", "left", "rear")
+    if name.rpartition("/")[2] in ("overlay", "grid", "scan")
+}
+KINDS = {ONE_CAMERA: OF_ONE_CAMERA, CAMERAS: OF_CAMERAS}
+"""Message type and display by topic, by display config."""
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def kinds(request) -> dict[str, tuple[str, str]]:
+    return KINDS[request.param]
 
 
 @pytest.fixture(scope="module")
-def config(repository) -> dict:
-    return yaml.safe_load((repository / CONFIG).read_text())["Visualization Manager"]
+def config(repository, kinds) -> dict:
+    (name,) = (name for name in KINDS if KINDS[name] is kinds)
+    return yaml.safe_load((repository / name).read_text())["Visualization Manager"]
 
 
 @pytest.fixture(scope="module")
@@ -49,8 +62,8 @@ def test_displays_exist_in_rviz_and_are_enabled(config):
     assert len(set(names)) == len(names)
 
 
-def test_topics_are_this_package_s_with_qos_that_rviz_knows(topics):
-    assert topics.keys() == OUTPUTS
+def test_topics_are_this_package_s_with_qos_that_rviz_knows(topics, kinds):
+    assert topics.keys() == kinds.keys()
     requested = [display[key] for display in topics.values() for key in ("Topic", "Update Topic") if key in display]
     for topic in requested:
         assert topic.keys() == TOPIC_KEYS
@@ -74,12 +87,17 @@ def test_the_launch_file_remaps_these_topics(repository):
     image, outputs = re.search(r'^RVIZ_IMAGE, RVIZ_OUTPUTS = "(.+)", "(.+)"', text, re.MULTILINE).groups()
     names = re.search(r'^RVIZ_TOPICS = \(("\w+"(?:, "\w+")*)\)', text, re.MULTILINE)[1]
     remapped = {image, *(f"{outputs}/{name}" for name in re.findall(r"\w+", names))}
-    assert remapped == OUTPUTS | {
-        "/road_seg/grid_updates"
-    }  # a Map display subscribes to it; nobody needs to publish it
+    updates = {"/road_seg/grid_updates"}  # a Map display subscribes to it; nobody needs to publish it
+    assert remapped == OF_ONE_CAMERA.keys() | updates
+    cameras, names = (
+        re.findall(r"\w+", re.search(rf"^RVIZ_{part} = \((.+)\)", text, re.MULTILINE)[1])
+        for part in ("CAMERAS", "CAMERA_TOPICS")
+    )
+    remapped = {f"{outputs}/{camera}/{name}" for camera in cameras for name in names}
+    assert remapped == OF_CAMERAS.keys() | {f"/road_seg/{camera}/grid_updates" for camera in cameras}
 
 
-def test_each_display_matches_its_publisher(topics, small_weights, domain_id, tmp_path):
+def test_each_display_matches_its_publisher(topics, kinds, small_weights, domain_id, tmp_path):
     pytest.importorskip("rclpy", reason="ROS 2 is not installed")
     from camera_process import CameraProcess
     from node_harness import Client, NodeProcess
@@ -104,13 +122,16 @@ def test_each_display_matches_its_publisher(topics, small_weights, domain_id, tm
         )
 
     client = Client(domain_id)
-    node = NodeProcess(domain_id, tmp_path / "node.log", weights=small_weights, autostart=False)
-    with CameraProcess(domain_id, width=64, height=32, frames=1):
+    parameters = {"cameras": "[front, left, rear]"} if kinds is OF_CAMERAS else {}
+    node = NodeProcess(domain_id, tmp_path / "node.log", weights=small_weights, autostart=False, **parameters)
+    with ExitStack() as stack:
+        if kinds is OF_ONE_CAMERA:
+            stack.enter_context(CameraProcess(domain_id, width=64, height=32, frames=1))
         try:
             for name, display in topics.items():
                 client.spin_until(lambda name=name: client.node.count_publishers(name), f"a publisher of {name}")
                 (publisher,) = client.node.get_publishers_info_by_topic(name)
-                assert (publisher.topic_type, display["Class"]) == KINDS[name]
+                assert (publisher.topic_type, display["Class"]) == kinds[name]
                 compatibility, reason = qos_check_compatible(publisher.qos_profile, requested_qos(display["Topic"]))
                 assert compatibility == QoSCompatibility.OK, reason
                 if name.startswith("/road_seg/"):  # the node's; cameras differ

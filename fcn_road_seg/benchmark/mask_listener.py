@@ -12,7 +12,7 @@ from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import Image
 
 from fcn_road_seg.ros.child_process import node_listens
-from fcn_road_seg.ros.scope import unmapped
+from fcn_road_seg.ros.scope import source_of, unmapped
 from fcn_road_seg.ros.start import refusals, start_ros
 
 
@@ -68,7 +68,7 @@ class MaskListener(Node):
 
     def latency(self, camera: str) -> dict[str, str]:
         """The latencies of a camera's frames in the node; empty until there are any."""
-        return self.statuses.get(f"{f'/road_seg/{camera}'.rstrip('/')}: latency", {})
+        return self.statuses.get(f"{source_of('/road_seg', camera)}: latency", {})
 
     def spin(self, seconds: float) -> None:
         """Process callbacks for that long."""

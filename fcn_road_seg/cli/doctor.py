@@ -32,7 +32,7 @@ def add_parser(subparsers: Subparsers) -> argparse.ArgumentParser:
         "--node", default="road_seg", help="name of the node, or /namespace/name (default: %(default)s)"
     )
     parser.add_argument(
-        "--image", default="", metavar="TOPIC", help="topic of the camera (default: the one the node subscribes to)"
+        "--image", default="", metavar="TOPIC", help="topic of the camera (default: those the node subscribes to)"
     )
     parser.add_argument("--seconds", type=float, default=5.0, help="how long to listen (default: %(default)g)")
     parts = parser.add_mutually_exclusive_group()

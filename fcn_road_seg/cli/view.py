@@ -8,6 +8,7 @@ from ipaddress import ip_address
 from threading import Event
 
 from fcn_road_seg.cli.options import Subparsers, check_node_name
+from fcn_road_seg.errors import UserError
 from fcn_road_seg.share import share_path
 
 
@@ -19,6 +20,7 @@ def add_parser(subparsers: Subparsers) -> argparse.ArgumentParser:
     parser.add_argument(
         "--node", default="road_seg", help="name of the node, or /namespace/name (default: %(default)s)"
     )
+    parser.add_argument("--camera", default="", metavar="NAME", help="one of several cameras (default: the first)")
     parser.add_argument(
         "--host", default="127.0.0.1", help="address to serve on (default: %(default)s, this machine only)"
     )
@@ -52,6 +54,7 @@ def port(text: str) -> int:
 def run(args: argparse.Namespace) -> int:
     """Return 0 after SIGINT or SIGTERM."""
     check_node_name(args.node)
+    check_camera_name(args.camera)
     stop = Event()
     for number in signal.SIGINT, signal.SIGTERM:
         signal.signal(number, lambda *_: stop.set())
@@ -66,32 +69,47 @@ def run(args: argparse.Namespace) -> int:
 
     check_start()
     node = f"/{args.node.lstrip('/')}"
-    figures, pictures = Figures(node), Pictures()
+    figures, pictures = Figures(node, camera=args.camera), Pictures()
+    shown = figures.source
     viewers: list[Viewer] = [pictures]
     foxglove_port: int | None = None
     with ExitStack() as servers:
         if args.rerun is not None:
-            viewers.append(servers.enter_context(rerun_log(node, args.rerun)))
-        page = PageServer(node, args.host, args.port, figures, pictures.latest)
+            viewers.append(servers.enter_context(rerun_log(shown, args.rerun)))
+        page = PageServer(shown, args.host, args.port, figures, pictures.latest)
         servers.callback(page.close)
         with suppress(ImportError):
-            foxglove = FoxgloveServer(node, args.host, args.foxglove_port)
+            foxglove = FoxgloveServer(shown, args.host, args.foxglove_port)
             servers.callback(foxglove.close)
             viewers.append(foxglove)
             foxglove_port = foxglove.port
 
         from fcn_road_seg.view.listener import listen
 
-        announce(args.host, page.port, foxglove_port, node)
+        announce(args.host, page.port, foxglove_port, shown)
         if args.rerun is not None:
             print(f"rerun shows it as well: {args.rerun or 'in its window'}", flush=True)
         listen(node, figures, viewers, stop)
     return 0
 
 
-def announce(host: str, page_port: int, foxglove_port: int | None, node: str) -> None:
+def check_camera_name(camera: str) -> None:
+    """Check --camera.
+
+    Raises:
+        UserError: no camera can have that name.
+    """
+    from fcn_road_seg.ros.parameters import CAMERA_NAME
+
+    if camera and not CAMERA_NAME.fullmatch(camera):
+        raise UserError(
+            f"--camera is '{camera}', but a camera of the node's parameter cameras has a name such as front"
+        )
+
+
+def announce(host: str, page_port: int, foxglove_port: int | None, shown: str) -> None:
     """Print the addresses."""
-    announce_page(host, page_port, node)
+    announce_page(host, page_port, shown)
     if foxglove_port is None:
         print("For all outputs in Foxglove: pip install foxglove-sdk", flush=True)
     else:

@@ -19,6 +19,7 @@ from sensor_msgs.msg import CompressedImage, Image
 
 from fcn_road_seg.doctor.finding import UNKNOWN_NODE
 from fcn_road_seg.doctor.traffic import Stream
+from fcn_road_seg.ros.diagnostics import camera_topics
 from fcn_road_seg.ros.fault_log import FaultLog
 from fcn_road_seg.ros.qos import offered_reliability, topics_of_type
 from fcn_road_seg.ros.start import refusals, start_ros
@@ -123,6 +124,16 @@ class Graph:
             return None if response is None else response.current_state.label
         finally:
             self._node.destroy_client(client)
+
+    def cameras(self, node: str) -> dict[str, tuple[str, str]]:
+        """The topics of an active node's cameras, see `camera_topics`; empty if it does not say it in time."""
+        found: dict[str, tuple[str, str]] = {}
+        subscription = self._subscribe(
+            DiagnosticArray, "/diagnostics", lambda message: found.update(camera_topics(message, node))
+        )
+        self._spin(LOOK_SECONDS, lambda: found)
+        self._node.destroy_subscription(subscription)
+        return found
 
     def listen(self, seconds: float, topics: dict[str, str]) -> tuple[dict[str, Stream], list[tuple[str, int, str]]]:
         """Receive /diagnostics and image topics, given with their types, for `seconds`.

@@ -1,17 +1,21 @@
 """Checks of a running node and its camera, in the order of the data flow; ROS is accessed through `Graph` only."""
 
 import os
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterable, Iterator
+from functools import partial
 from itertools import product
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from fcn_road_seg.doctor.finding import UNKNOWN_NODE, Finding, error, ok, warning
-from fcn_road_seg.doctor.traffic import Stream, check_diagnostics, check_frames, check_masks
+from fcn_road_seg.doctor.traffic import check_diagnostics, check_frames, check_masks
 from fcn_road_seg.ros.environment import discovery_variable
 from fcn_road_seg.ros.remedies import rename, restart, start_command, transitions
+from fcn_road_seg.ros.scope import scoped, source_of
 
 if TYPE_CHECKING:
     from fcn_road_seg.doctor.graph import Endpoint, Graph
+
+T = TypeVar("T")
 
 RAW, COMPRESSED = "sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage"
 TRANSPORTS = {RAW: "raw", COMPRESSED: "compressed"}
@@ -26,47 +30,93 @@ KNOWN = {"RELIABLE", "BEST_EFFORT", "VOLATILE", "TRANSIENT_LOCAL"}
 """Values of these policies that tell whether they clash."""
 
 
+class Camera(NamedTuple):
+    """A camera of the node.
+
+    Attributes:
+        name: empty if it is the only one.
+        topic, kind: of its images; empty if DDS has told of no subscription.
+        mask: topic of its masks; empty if unknown, or if the node is not active.
+    """
+
+    name: str
+    topic: str
+    kind: str
+    mask: str
+
+
 def examine(graph: "Graph", name: str = "road_seg", image: str = "", seconds: float = 5.0) -> Iterator[Finding]:
     """Run all checks of this module, in order.
 
     Args:
         name: of the node, optionally with its namespace: /front/road_seg.
-        image: the camera's topic, in case the node is not running; empty for the topic that the node subscribes to.
+        image: the camera's topic, in case the node is not running; empty for the topics that the node subscribes to.
         seconds: how long to receive messages.
     """
     graph.discover(lambda: matching(graph.nodes(), name) and (not image or graph.publishers(image)), DISCOVERY_SECONDS)
     node = yield from find_node(graph, name)
     state = (yield from check_state(graph, node)) if node else None
     active = node if state == "active" else None
-    subscribed = graph.look(lambda: subscribed_image(graph, active)) if active else None
-    if active and not subscribed:
-        text = f"Could not tell which images {active} subscribes to: DDS has not told of its subscription."
-        yield warning("image", text, AGAIN)
+    cameras = find_cameras(graph, active) if active else []
+    for camera in cameras:
+        if not camera.topic:
+            which = f"Could not tell which images {source_of(node or '', camera.name)} subscribes to"
+            told = "DDS has not told of its subscription"
+            yield from of(camera.name, [warning("image", f"{which}: {told}.", AGAIN)])
+    subscribed = [camera for camera in cameras if camera.topic]
     if not subscribed and not image:  # an inactive node subscribes to nothing, so its camera's topic is unknown
         if node:
             yield from check_diagnostics(node, graph.listen(seconds, {})[1], expected=bool(active))
         return
-    topic, kind = subscribed or published_image(graph, absolute(image))
-    if subscribed and image and topic != absolute(image):
-        yield error("image", f"{node} subscribes to {topic}, not to {image}.", rename("image", image))
-    camera = yield from check_camera(graph, node, topic, kind)
-    if active and subscribed and camera:
-        yield from check_qos(graph, active, topic, kind)
-    if not node and not camera:
+    if subscribed and image and absolute(image) not in (camera.topic for camera in subscribed):
+        text = f"{node} subscribes to {', '.join(camera.topic for camera in subscribed)}, not to {image}."
+        yield error("image", text, rename(scoped(subscribed[0].name, "image"), image))
+    mask = cameras[0].mask if cameras else ""
+    examined = subscribed or [Camera("", *published_image(graph, absolute(image)), mask)]
+    publish: list[Camera] = []
+    for camera in examined:
+        if (yield from of(camera.name, check_camera(graph, node, camera.topic, camera.kind, camera.name))):
+            publish.append(camera)
+            if active and subscribed:
+                yield from of(camera.name, check_qos(graph, active, camera.topic, camera.kind))
+    if not node and not publish:
         return
-    mask = graph.look(lambda: mask_topic(graph, active)) if active else ""
-    if active and not mask:
-        text = f"Could not tell where {active} publishes its mask: DDS has not told of its publishers."
-        yield warning("masks", text, AGAIN)
-    topics = ({topic: kind} if camera else {}) | ({mask: RAW} if mask and camera else {})
+    for camera in examined if active else []:
+        if not camera.mask:
+            text = f"Could not tell where {active} publishes its mask: DDS has not told of its publishers."
+            yield from of(camera.name, [warning("masks", text, AGAIN)])
+    topics = {camera.topic: camera.kind for camera in publish} | {camera.mask: RAW for camera in publish if camera.mask}
     streams, statuses = graph.listen(seconds, topics)
-    frames = streams.get(topic, Stream())
-    if camera:
-        yield from check_frames(topic, frames, seconds)
-    if mask and camera:
-        yield from check_masks(node or "", mask, streams[mask], frames, statuses)
+    for camera in publish:
+        frames = streams[camera.topic]
+        yield from of(camera.name, check_frames(camera.topic, frames, seconds))
+        if camera.mask:
+            masks = streams[camera.mask]
+            yield from of(camera.name, check_masks(node or "", camera.mask, masks, frames, statuses, camera.name))
     if node:
         yield from check_diagnostics(node, statuses, expected=bool(active))
+
+
+def of(camera: str, findings: Iterable[Finding]) -> Generator[Finding, None, T]:
+    """Name one of several cameras in the checks of its findings; returns what a generator of them returns."""
+    findings = iter(findings)
+    while True:
+        try:
+            finding = next(findings)
+        except StopIteration as end:
+            return end.value
+        yield finding._replace(check=f"{camera}/{finding.check}" if camera else finding.check)
+
+
+def find_cameras(graph: "Graph", node: str) -> list[Camera]:
+    """The cameras of an active node, which says on /diagnostics which they are; without that, it has one."""
+    alone = f"{node}/mask" in graph.look(lambda: graph.published(node))
+    told = {} if alone else graph.cameras(node)
+    cameras = []
+    for name, (image, mask) in (told or {"": ("", "")}).items():
+        topic, kind = graph.look(partial(subscribed_image, graph, node, image)) or ("", "")
+        cameras.append(Camera(name, topic, kind, mask or graph.look(partial(mask_topic, graph, node))))
+    return cameras
 
 
 def examine_diagnostics(graph: "Graph", name: str, seconds: float) -> Iterator[Finding]:
@@ -133,9 +183,9 @@ def check_state(graph: "Graph", node: str) -> Generator[Finding, None, str | Non
     return state
 
 
-def subscribed_image(graph: "Graph", node: str) -> tuple[str, str] | None:
-    """The topic and the type of the images that a node subscribes to; None if DDS has told of none."""
-    subscribed = graph.subscribed(node).items()
+def subscribed_image(graph: "Graph", node: str, name: str = "") -> tuple[str, str] | None:
+    """The topic, of this name if it is given, and the type of images that a node subscribes to; None if not told of."""
+    subscribed = [(topic, kinds) for topic, kinds in graph.subscribed(node).items() if name in ("", topic)]
     return next(((topic, kind) for topic, kinds in subscribed for kind in TRANSPORTS if kind in kinds), None)
 
 
@@ -149,8 +199,11 @@ def absolute(topic: str) -> str:
     return topic if topic.startswith("/") else f"/{topic}"
 
 
-def check_camera(graph: "Graph", node: str | None, topic: str, kind: str) -> Generator[Finding, None, bool]:
-    """Check that the topic has a publisher of the type, or suggest another topic; returns whether it has."""
+def check_camera(
+    graph: "Graph", node: str | None, topic: str, kind: str, name: str = ""
+) -> Generator[Finding, None, bool]:
+    """Check that a camera's topic has a publisher of the type, or suggest another topic; returns whether it has."""
+    transport, renamed = f"{name}.image_transport".lstrip("."), scoped(name, "image")
 
     def names() -> list[str]:
         return [publisher.node for publisher in graph.publishers(topic) if publisher.type == kind]
@@ -161,19 +214,19 @@ def check_camera(graph: "Graph", node: str | None, topic: str, kind: str) -> Gen
         return True
     text = f"{topic} has no publisher of type {kind}"
     other = RAW if kind == COMPRESSED else COMPRESSED
-    own = graph.look(lambda: graph.published(node)) if node else {}
+    own = graph.look(lambda: graph.published(node)) | graph.subscribed(node) if node else {}
     near = topic.removesuffix("/compressed") if other == RAW else f"{topic}/compressed"
     for candidate in (topic, near):
         if any(publisher.type == other for publisher in graph.publishers(candidate)):
-            advice = restart({"image_transport": TRANSPORTS[other]}, {"image": candidate})
+            advice = restart({transport: TRANSPORTS[other]}, {renamed: candidate})
             yield error("camera", f"{text}, but {candidate} is published as {other}.", advice)
             return False
     same = [candidate for candidate in graph.topics(kind) if candidate not in own]
     others = [candidate for candidate in graph.topics(other) if candidate not in own]
     if same:
-        yield error("camera", f"{text}; other topics of that type: {', '.join(same)}.", rename("image", same[0]))
+        yield error("camera", f"{text}; other topics of that type: {', '.join(same)}.", rename(renamed, same[0]))
     elif others:
-        advice = restart({"image_transport": TRANSPORTS[other]}, {"image": others[0]})
+        advice = restart({transport: TRANSPORTS[other]}, {renamed: others[0]})
         yield error("camera", f"{text}, and no other topic has; topics of type {other}: {', '.join(others)}.", advice)
     else:
         advice = (

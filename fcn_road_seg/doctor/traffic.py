@@ -11,6 +11,7 @@ from fcn_road_seg.doctor.ros_settings import profile_setting
 from fcn_road_seg.frames import image_message
 from fcn_road_seg.ros.frame_statistics import MAX_FPS, PAUSED, RESTS
 from fcn_road_seg.ros.remedies import has_ros2, resume
+from fcn_road_seg.ros.scope import source_of
 
 LATE = 0.2
 """Age of a frame on arrival, in seconds, that causes a warning."""
@@ -138,12 +139,13 @@ def _check_losses(stamps: list[int]) -> Iterator[Finding]:
 
 
 def check_masks(
-    node: str, topic: str, masks: Stream, frames: Stream, statuses: list[tuple[str, int, str]]
+    node: str, topic: str, masks: Stream, frames: Stream, statuses: list[tuple[str, int, str]], camera: str = ""
 ) -> Iterator[Finding]:
-    """Check the masks of a node; the other arguments are as in `check_diagnostics`."""
+    """Check the masks of a node's camera; the other arguments are as in `check_diagnostics`."""
+    source = source_of(node, camera)
     text = f"{len(masks.stamps)} masks for {len(frames.stamps)} frames on {topic}"
     if not masks.stamps:
-        if frames.stamps and rest(node, statuses) == RESTS[PAUSED]:
+        if frames.stamps and rest(source, statuses) == RESTS[PAUSED]:
             yield error(
                 "masks", f"No masks were received on {topic}, because {node} is paused.", f"resume it: {resume(node)}"
             )
@@ -154,7 +156,9 @@ def check_masks(
     if any(masks.stamps):
         text += f", {1000 * masks.age():.0f} ms after the frames' stamps (median)"
     few = len(masks.stamps) < ANSWERED * len(frames.stamps)
-    limited = any(name == f"{node}: frames" and level == 0 and MAX_FPS in message for name, level, message in statuses)
+    limited = any(
+        name == f"{source}: frames" and level == 0 and MAX_FPS in message for name, level, message in statuses
+    )
     if few and not limited:
         advice = "use a GPU (device), a smaller network_width, a lower precision, or a lower camera rate"
         yield warning("masks", f"{text}: the node is slower than the camera.", advice)
@@ -162,9 +166,15 @@ def check_masks(
         yield ok("masks", f"{text}{' (the parameter max_fps limits them)' if few else ''}.")
 
 
-def rest(node: str, statuses: list[tuple[str, int, str]]) -> str:
-    """Why a node segments no frames on purpose, such as "idle: nobody listens"; empty if it does."""
-    said = {message for name, _, message in statuses if name == f"{node}: road"}
+def rest(source: str, statuses: list[tuple[str, int, str]]) -> str:
+    """Why a node, or one of its cameras, segments no frames on purpose, such as "idle: nobody listens"; empty if not.
+
+    Args:
+        source: what the names of the statuses start with.
+    """
+    said = {
+        text for name, _, text in statuses if name.startswith((f"{source}:", f"{source}/")) and name.endswith(": road")
+    }
     return next((sentence for sentence in RESTS.values() if said == {sentence}), "")
 
 

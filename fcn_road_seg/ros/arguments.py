@@ -108,7 +108,7 @@ def _nodes(file: str) -> list[str]:
     if Path(file).is_fifo():  # reading it would leave nothing for rcl
         return ["/**"]
     try:
-        content = yaml.safe_load(Path(file).read_bytes())
+        content = yaml.load(Path(file).read_bytes(), yaml.BaseLoader)  # launch_ros writes !!python/tuple
     except OSError as error:
         raise UserError(f"the params file {file} cannot be read: {error.strerror}") from None
     except (yaml.YAMLError, ValueError) as error:

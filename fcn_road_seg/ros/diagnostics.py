@@ -8,6 +8,8 @@ if TYPE_CHECKING:
     from fcn_road_seg.inference.segmenter import RoadSegmenter
 
 OK, WARN, ERROR, STALE = range(4)  # diagnostic_msgs/DiagnosticStatus
+IMAGE_TOPIC, MASK_TOPIC = "image topic", "mask topic"
+"""Values of the status frames of each camera: full names, after remapping."""
 
 
 class Report(NamedTuple):
@@ -78,3 +80,21 @@ def diagnostic_array(stamp: Any, node: str, reports: Mapping[str, Iterable[Repor
             )
         )
     return message
+
+
+def camera_topics(message: Any, node: str) -> dict[str, tuple[str, str]]:
+    """The topics of an active node's cameras, from its diagnostic_msgs/DiagnosticArray.
+
+    Args:
+        node: its fully qualified name.
+
+    Returns:
+        By the camera's name ("" if it is the only one), in the node's order: the topics of its images and masks.
+    """
+    cameras = {}
+    for status in message.status:
+        source, _, subject = status.name.rpartition(": ")
+        values = {value.key: value.value for value in status.values}
+        if status.hardware_id == node and subject == "frames" and IMAGE_TOPIC in values:
+            cameras[source.removeprefix(node).removeprefix("/")] = values[IMAGE_TOPIC], values[MASK_TOPIC]
+    return cameras

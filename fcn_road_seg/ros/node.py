@@ -28,7 +28,7 @@ from fcn_road_seg.ros.parameter import ParameterError, declare_all, declare_give
 from fcn_road_seg.ros.parameters import OF_CAMERA, NodeParameters, camera_names, check_change
 from fcn_road_seg.ros.qos import create_overridable_publisher, overrides
 from fcn_road_seg.ros.remedies import transitions
-from fcn_road_seg.ros.scope import logger_of, scoped
+from fcn_road_seg.ros.scope import logger_of, scoped, source_of
 from fcn_road_seg.ros.services import answer_always
 from fcn_road_seg.ros.steady_clock import STEADY
 
@@ -78,6 +78,7 @@ class RoadSegNode(LifecycleNode):
 
     Attributes:
         faults: the exceptions that the node survived.
+        camera_names: of its cameras; ("",) for one without a name.
 
     Raises:
         ParameterError: a parameter was started with a value that it cannot take.
@@ -93,7 +94,7 @@ class RoadSegNode(LifecycleNode):
     ):
         super().__init__(NODE_NAME, context=context, namespace=namespace, parameter_overrides=parameter_overrides)
         self.faults = FaultLog(self)
-        names = camera_names(declare_all(self, NodeParameters).cameras)
+        self.camera_names = names = camera_names(declare_all(self, NodeParameters).cameras)
         self._given = {name: declare_given(self, name, OF_CAMERA) for name in names if name}
         self._snapshots: dict[str, NodeParameters] = {}
         self._cameras = [NodeCamera(self, name, self._on_image, self.faults) for name in names]
@@ -277,8 +278,9 @@ class RoadSegNode(LifecycleNode):
         reports = {node: own}
         if state == "active":
             for camera in self._cameras:
-                source = f"{node}/{camera.name}".rstrip("/")
-                reports.setdefault(source, []).extend(camera.reports(self._values(camera.name).max_fps))
+                reports.setdefault(source_of(node, camera.name), []).extend(
+                    camera.reports(self._values(camera.name).max_fps)
+                )
         self._diagnostics_publisher.publish(diagnostic_array(self.get_clock().now().to_msg(), node, reports))
 
     # Parameters

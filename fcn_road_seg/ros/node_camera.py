@@ -8,7 +8,7 @@ from sensor_msgs.msg import CompressedImage, Image
 from fcn_road_seg.frames.own_vehicle import OwnVehicle
 from fcn_road_seg.ros.camera_subscription import CameraSubscription
 from fcn_road_seg.ros.demand import Demand
-from fcn_road_seg.ros.diagnostics import Report
+from fcn_road_seg.ros.diagnostics import IMAGE_TOPIC, MASK_TOPIC, Report
 from fcn_road_seg.ros.fault_log import FaultLog
 from fcn_road_seg.ros.frame_handler import FrameHandler
 from fcn_road_seg.ros.frame_statistics import FrameStatistics
@@ -43,7 +43,7 @@ class NodeCamera:
         self.name = name
         self.own_vehicle: OwnVehicle | None = None
         output = OutputPublishers(node, name)
-        mask_publisher = output(Image, "~/mask")
+        mask_publisher = self._mask_publisher = output(Image, "~/mask")
         self.ground_outputs = GroundOutputs(node, output, faults, name)
         self.pixel_outputs = PixelOutputs(node, output)
         self.instance_outputs = InstanceOutputs(output)
@@ -74,7 +74,9 @@ class NodeCamera:
     def reports(self, max_fps: float) -> list[Report]:
         """Its statuses while the node is active; `max_fps` is the parameter."""
         others = self.ground_outputs.report(max_fps), self.detection.report()
-        return self.statistics.reports(self.subscription.problem, max_fps, others)
+        frames, *details = self.statistics.reports(self.subscription.problem, max_fps, others)
+        topics = {IMAGE_TOPIC: self.subscription.topic, MASK_TOPIC: self._mask_publisher.topic_name}
+        return [frames._replace(values=topics | frames.values), *details]
 
     def stop(self) -> None:
         """Unsubscribe from everything, and forget the frames that wait."""

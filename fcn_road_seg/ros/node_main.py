@@ -19,14 +19,20 @@ def make() -> "RoadSegNode":
 
 def usage() -> "Usage":
     """What --help prints."""
-    from fcn_road_seg.ros.parameters import PARAMETERS
+    from fcn_road_seg.ros.parameters import PARAMETERS, SHARED
     from fcn_road_seg.ros.usage import NODE_TOPICS, Usage
 
     text = (
         "Publishes a mask of the road for each camera image, and the road in metres, while somebody listens. "
         "The service ~/enable (std_srvs/SetBool) pauses it."
     )
-    return Usage(text, NODE_TOPICS, PARAMETERS)
+    several_cameras = (
+        "-p cameras:='[front, left]' names them. Each has its own topics front/image, front/camera_info, ~/front/mask "
+        "and so on; only imu, odom, bond and /diagnostics are common. A parameter is for all of them; "
+        "front.camera_height is for that camera alone. Only these are always common: "
+        f"{', '.join(item.name for item in PARAMETERS if item.name in SHARED)}."
+    )
+    return Usage(text, NODE_TOPICS, PARAMETERS, several_cameras)
 
 
 def main() -> int:

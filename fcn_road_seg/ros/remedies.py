@@ -30,7 +30,9 @@ def start_command(parameters: Mapping[str, str], topics: Mapping[str, str]) -> s
 
 def restart(parameters: Mapping[str, str], topics: Mapping[str, str]) -> str:
     """A sentence that says how to start a node, in one's own way, with other parameters and topics."""
-    launch = f" (launch: {_assigned({**parameters, **topics})})" if has_ros2() else ""
+    values = {**parameters, **topics}
+    of_several_cameras = any({"/", "."} & set(name) for name in values)  # for which the launch file has no arguments
+    launch = f" (launch: {_assigned(values)})" if has_ros2() and not of_several_cameras else ""
     return f"start the node with {_ros_arguments(parameters, topics)}{launch}"
 
 

@@ -74,8 +74,7 @@ def _run(name: str, make: "Callable[[], OurNode]", usage: "Callable[[], Usage]")
     try:
         with refusals():
             node = make()
-        cameras = node.get_parameter("cameras").value if node.has_parameter("cameras") else [""]
-        topics = usage().topic_names(cameras)
+        topics = usage().topic_names(getattr(node, "camera_names", ("",)))
         for sentence in arguments.without_effect(node.get_fully_qualified_name(), topics, _names(node)):
             node.get_logger().warning(sentence)
         executor = SingleThreadedExecutor()

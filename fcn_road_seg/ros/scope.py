@@ -1,4 +1,4 @@
-"""How the topics, parameters and log lines of one of several cameras are named; a single camera has no name."""
+"""How what belongs to one of several cameras is named; a single camera has no name. Imports without ROS."""
 
 from typing import TYPE_CHECKING
 
@@ -24,6 +24,11 @@ def scoped(camera: str, topic: str) -> str:
 def unmapped(camera: str, topic: str) -> str:
     """The full name of a camera's topic if neither the node nor it is renamed: "/road_seg/front/mask" of ~/mask."""
     return "/" + scoped(camera, topic).replace("~", "road_seg")
+
+
+def source_of(node: str, camera: str) -> str:
+    """What the names of a camera's outputs and statuses start with: "/road_seg/front" of the node /road_seg."""
+    return f"{node}/{camera}" if camera else node
 
 
 def logger_of(node: "Node", camera: str) -> "RcutilsLogger":

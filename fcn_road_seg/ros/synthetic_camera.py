@@ -61,6 +61,7 @@ class SyntheticCamera(Node):
 
     Attributes:
         faults: the exceptions that the node survived.
+        camera_names: of its cameras; ("",) for one without a name.
 
     Raises:
         ParameterError: a parameter was started with a value that it cannot take.
@@ -73,7 +74,8 @@ class SyntheticCamera(Node):
         self._rate = values.rate
         camera = chosen_camera(values)
         self._drives, self._topics = [], []
-        for seed, name in enumerate(camera_names(values.cameras), values.seed):
+        self.camera_names = camera_names(values.cameras)
+        for seed, name in enumerate(self.camera_names, values.seed):
             self._drives.append(
                 SyntheticDrive(
                     seed=seed,

@@ -17,13 +17,15 @@ class Topic(NamedTuple):
     name: str
     type: str
     text: str
+    shared: bool = False
+    """Whether several cameras of a node have it in common."""
 
 
 NODE_TOPICS = (
     Topic("image", "sensor_msgs/Image or CompressedImage", "In: the camera."),
     Topic("camera_info", "sensor_msgs/CameraInfo", "In: its calibration, for the ground outputs."),
-    Topic("imu", "sensor_msgs/Imu", "In: the vehicle's attitude, with attitude:=imu."),
-    Topic("odom", "nav_msgs/Odometry", "In: the vehicle's attitude, with attitude:=odom."),
+    Topic("imu", "sensor_msgs/Imu", "In: the vehicle's attitude, with attitude:=imu.", shared=True),
+    Topic("odom", "nav_msgs/Odometry", "In: the vehicle's attitude, with attitude:=odom.", shared=True),
     Topic("~/mask", "sensor_msgs/Image mono8", "255 = road, 0 = not road. Published first."),
     Topic("~/mask/compressed", "sensor_msgs/CompressedImage PNG", "The mask in about 2 kB."),
     Topic("~/overlay", "sensor_msgs/Image bgr8", "The frame with the road tinted; with instances, those too."),
@@ -40,14 +42,14 @@ NODE_TOPICS = (
     Topic("~/instance_ids", "sensor_msgs/Image mono16", "With instances: 0 = none, else the index of the box + 1."),
     Topic("~/obstacles", "sensor_msgs/PointCloud2", "With instances: where they stand on the road plane."),
     Topic("~/camera_info", "sensor_msgs/CameraInfo", "The camera's, with the mask's header."),
-    Topic("bond", "bond/Status", "Heartbeats for a lifecycle manager."),
-    Topic("/diagnostics", "diagnostic_msgs/DiagnosticArray", "Once a second."),
+    Topic("bond", "bond/Status", "Heartbeats for a lifecycle manager.", shared=True),
+    Topic("/diagnostics", "diagnostic_msgs/DiagnosticArray", "Once a second.", shared=True),
 )
 CAMERA_TOPICS = (
     Topic("camera/camera_info", "sensor_msgs/CameraInfo", "The calibration; published first."),
     Topic("camera/image_raw", "sensor_msgs/Image bgr8", "The frame."),
     Topic("camera/truth", "sensor_msgs/Image mono8", "255 = road, 0 = not road, exact."),
-    Topic("/tf_static", "tf2_msgs/TFMessage", "base_link, on the road below the camera, to the camera."),
+    Topic("/tf_static", "tf2_msgs/TFMessage", "base_link, on the road below the camera, to the camera.", shared=True),
 )
 VEHICLE_TOPICS = (
     *CAMERA_TOPICS,
@@ -61,21 +63,18 @@ PLANNER_TOPICS = (
 )
 
 
-OF_NODE = {"imu", "odom", "bond", "/diagnostics", "/tf_static"}
-"""Topics that a node with several cameras has once."""
-
-
 class Usage(NamedTuple):
     """What an executable does, in a sentence, and the topics and parameters of its node."""
 
     text: str
     topics: tuple[Topic, ...]
     parameters: tuple[Parameter, ...]
+    several_cameras: str = ""
 
     def topic_names(self, cameras: Iterable[str] = ("",)) -> list[str]:
-        """The names of the topics before they are remapped, if these are the node's cameras."""
-        names = [topic.name for topic in self.topics]
-        return [name if name in OF_NODE else scoped(camera, name) for camera in cameras for name in names]
+        """The names of the topics of a node with these cameras, before they are remapped."""
+        scopes = [""] if "" in cameras else list(cameras)
+        return [scoped(camera, topic.name) for topic in self.topics for camera in ([""] if topic.shared else scopes)]
 
     def help(self, program: str) -> str:
         """The text of --help of an executable."""
@@ -87,10 +86,12 @@ class Usage(NamedTuple):
             "Topics (rename with -r):",
             *(_entry(f"{topic.name} ({topic.type})", topic.text) for topic in self.topics),
             "",
+            *([_entry("Several cameras:", self.several_cameras)[2:], ""] if self.several_cameras else []),
             "Parameters (set with -p):",
         ]
         for item in self.parameters:
-            default = item.default if isinstance(item.default, str) and item.default else json.dumps(item.default)
+            default = str(item.default).lower() if isinstance(item.default, bool) else item.default
+            default = json.dumps(default) if default == "" or isinstance(default, tuple) else default
             allowed = f"; {item.range_text}" if item.range_text else ""
             lines.append(_entry(f"{item.name} ({item.type_name}, default {default}{allowed})", item.text))
         return "\n".join(lines)

@@ -3,7 +3,7 @@
 import re
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from threading import Lock
 from typing import Any, NamedTuple
 
@@ -11,6 +11,7 @@ import numpy as np
 
 from fcn_road_seg.ros.diagnostics import STALE
 from fcn_road_seg.ros.frame_statistics import MAX_FPS, PAUSED, RESTS, patience
+from fcn_road_seg.ros.scope import source_of
 
 WINDOW = 10.0
 """Period in seconds that rate and percentiles cover."""
@@ -34,10 +35,13 @@ class Figures:
     Args:
         node: fully qualified name.
         clock: monotonic time in seconds.
+        camera: one of the node's cameras; empty for the only one, or the first.
     """
 
-    def __init__(self, node: str, clock: Callable[[], float] = time.monotonic):
+    def __init__(self, node: str, clock: Callable[[], float] = time.monotonic, camera: str = ""):
         self._node = node
+        self._camera = self._wanted_camera = camera
+        self._cameras: tuple[str, ...] = ()
         self._clock = clock
         self._lock = Lock()
         self._masks: deque[tuple[float, float | None]] = deque()  # arrival, latency
@@ -45,6 +49,30 @@ class Figures:
         self._statuses: list[Status] = []
         self._last_statuses: float | None = None
         self._present = self._was_present = False
+
+    @property
+    def camera(self) -> str:
+        """The camera that is shown; empty if it is the only one."""
+        return self._camera
+
+    @property
+    def source(self) -> str:
+        """What the names of its outputs start with, such as "/road_seg" or "/road_seg/front"."""
+        return source_of(self._node, self._camera)
+
+    def cameras(self, names: Sequence[str]) -> None:
+        """Say which cameras the node has, at least one."""
+        with self._lock:
+            self._cameras = tuple(names)
+            if not self._wanted_camera and self._camera not in names:
+                self._camera = names[0]
+
+    def others(self) -> str:
+        """A sentence about the cameras that are not shown, if the user has chosen none; "" without others."""
+        others = [name for name in self._cameras if name != self._camera]
+        if self._wanted_camera or not others:
+            return ""
+        return f"Showing the camera {self._camera}; --camera NAME shows another: {', '.join(others)}."
 
     def present(self, present: bool) -> None:
         """Say whether the node is in the ROS graph."""
@@ -76,10 +104,10 @@ class Figures:
         """The current figures, ready for JSON.
 
         Returns:
-            ``node``; ``live``, whether masks arrive; ``fps``, masks per second; ``latency_p50_ms`` and
-            ``latency_p99_ms``, None if unknown; ``mask_age_s``, seconds since the last mask, None before the first;
-            ``statuses``, dicts with the fields of Status; ``notice``, a sentence for the user if there are no live
-            masks, else "".
+            ``node``; ``source`` and ``others``, see there; ``live``, whether masks arrive; ``fps``, masks per second;
+            ``latency_p50_ms`` and ``latency_p99_ms``, None if unknown; ``mask_age_s``, seconds since the last mask,
+            None before the first; ``statuses``, dicts with the fields of Status; ``notice``, a sentence for the user
+            if there are no live masks, else "".
         """
         with self._lock:
             now = self._clock()
@@ -91,6 +119,8 @@ class Figures:
             p50, p99 = np.percentile(latencies, (50, 99)) * 1000 if latencies else (None, None)
             return {
                 "node": self._node,
+                "source": self.source,
+                "others": self.others(),
                 "live": live,
                 "fps": self._rate() if live else 0.0,
                 "latency_p50_ms": p50 if p50 is None else round(float(p50), 2),
@@ -132,10 +162,13 @@ class Figures:
     def _notice(self, gone: str) -> str:
         if gone:
             return f"The node {self._node} {gone}."
+        if self._cameras and self._camera not in self._cameras:
+            has = ", ".join(self._cameras) or "only one, which has no name"
+            return f"The node {self._node} has no camera {self._camera}; it has {has}."
         if not self._present and self._last_mask is None:
             return f"Waiting for the node {self._node}: no node of this name is running. road_seg doctor can tell why."
         if any(status.message == RESTS[PAUSED] for status in self._statuses):
             return f"The node {self._node} is {RESTS[PAUSED]}."
-        waiting = f"Waiting for {self._node}/mask"
-        fact = waiting if self._last_mask is None else f"The masks on {self._node}/mask have stopped"
+        waiting = f"Waiting for {self.source}/mask"
+        fact = waiting if self._last_mask is None else f"The masks on {self.source}/mask have stopped"
         return f"{fact}. Is the node active, and is its camera running? road_seg doctor can tell."

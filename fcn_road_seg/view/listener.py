@@ -20,6 +20,7 @@ from rclpy.subscription import Subscription
 from sensor_msgs.msg import CameraInfo, Image, LaserScan, PointCloud2
 
 from fcn_road_seg.errors import FrameError
+from fcn_road_seg.ros.diagnostics import camera_topics
 from fcn_road_seg.ros.fault_log import FaultLog
 from fcn_road_seg.ros.frame_handler import TRANSPORTS
 from fcn_road_seg.ros.qos import offered_reliability, type_name, with_message_info
@@ -76,13 +77,15 @@ class Subscribed(NamedTuple):
 class Listener(Node):
     """Subscribes to a node's ~/mask and /diagnostics, and while a viewer wants them to other outputs and the camera.
 
+    Of several cameras it shows the one that `figures` names, which finds the first in the node's diagnostics.
+
     Every subscription but the transforms' has the reliability that its publishers offer, and is KEEP_LAST 1 but for
     /diagnostics. Latency is the time at which DDS received the mask minus its stamp; in simulated time if /clock is
     published.
 
     Args:
         observed: fully qualified name of the node.
-        figures: receives the masks' latencies, the statuses, and whether the node is there.
+        figures: receives the masks' latencies, the statuses, the cameras, and whether the node is there.
         viewers: receive what they want.
     """
 
@@ -94,6 +97,7 @@ class Listener(Node):
         self._topic_subscriptions: dict[str, tuple[Subscribed, Subscription]] = {}
         self._transforms = Transforms(self, observed, self._show_transforms)
         self._last_header: Any = None  # of a mask
+        self._images: dict[str, str] = {}  # the topic of each camera
         self.create_timer(UPDATE_PERIOD, self._update, clock=STEADY)
         self.create_timer(STATUS_PERIOD, self._show_status, clock=STEADY)
         self._update()
@@ -108,7 +112,7 @@ class Listener(Node):
         self._follow(DIAGNOSTICS, "/diagnostics", DiagnosticArray)
         for output, kind in TYPES.items():
             wanted = output == MASK or self._wanted(output)
-            self._follow(output, f"{self._observed}/{output}" if wanted else "", kind)
+            self._follow(output, f"{self._figures.source}/{output}" if wanted else "", kind)
         camera = self._camera(name, namespace or "/") if present and self._wanted(CAMERA) else ("", Image)
         self._follow(CAMERA, *camera)
         if self._wanted(TRANSFORMS):
@@ -120,11 +124,15 @@ class Listener(Node):
         return any(viewer.wants(output) for viewer in self._viewers)
 
     def _camera(self, name: str, namespace: str) -> tuple[str, type]:
-        """The topic and type of the images that the node subscribes to; no topic if it does not."""
+        """The topic and type of the camera's images, to which the node subscribes; no topic if it does not."""
+        shown = self._figures.camera
+        alone = not shown and self.count_publishers(f"{self._observed}/{MASK}")
+        if not alone and shown not in self._images:  # which of the subscriptions is its one is not known yet
+            return "", Image
         with suppress(NodeNameNonExistentError):  # it has just gone
             for topic, types in self.get_subscriber_names_and_types_by_node(name, namespace):
                 for kind in types:
-                    if kind in CAMERA_TYPES:
+                    if kind in CAMERA_TYPES and topic == self._images.get(shown, topic):
                         return topic, CAMERA_TYPES[kind]
         return "", Image
 
@@ -173,17 +181,23 @@ class Listener(Node):
                 )
 
     def _show_status(self) -> None:
-        self._show_transforms(self._transforms.fixed(self._last_header))
+        self._show_transforms(self._transforms.fixed(self._last_header, self._figures.camera))
         now = self.get_clock().now().nanoseconds
         for viewer in self._viewers:
             viewer.show_status(now, self._figures)
 
     def _on_diagnostics(self, message: DiagnosticArray) -> None:
-        prefix = f"{self._observed}: "
+        if cameras := camera_topics(message, self._observed):
+            self._images = {camera: image for camera, (image, _) in cameras.items()}
+            before = self._figures.others()
+            self._figures.cameras(list(cameras))
+            if (others := self._figures.others()) and others != before:
+                self.get_logger().info(others)
+        prefixes = tuple(f"{source}: " for source in (self._observed, self._figures.source))
         statuses = [
-            Status(status.name.removeprefix(prefix), status.level[0], status.message)
+            Status(status.name.partition(": ")[2], status.level[0], status.message)
             for status in message.status
-            if status.name.startswith(prefix)
+            if status.name.startswith(prefixes)
         ]
         if statuses:
             self._figures.statuses(statuses)

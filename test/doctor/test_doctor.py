@@ -357,6 +357,10 @@ def test_an_idle_or_paused_node_is_not_a_broken_one():
     check(traffic.check_masks(*none, idle), "error", "although frames were", "restart the node")  # it had a listener
     paused = statuses(lambda statistics, _: statistics.pass_over("paused"))
     check(traffic.check_diagnostics("/road_seg", paused, True), "ok", "it is paused: ~/enable was called with false.")
+    resting = [("/road_seg/left: road", 0, idle[1][2]), ("/road_seg/rear: road", 0, "20 % is road")]
+    assert (
+        traffic.rest("/road_seg/left", resting) == "idle: nobody listens" and traffic.rest("/road_seg", resting) == ""
+    )
     check(traffic.check_masks(*none, paused), "error", "on /mask, because /road_seg is paused", "resume it: ")
 
 
@@ -405,7 +409,10 @@ class FakeGraph:
         nodes: Iterable[str] = (),
         subscriptions: dict[str, list[Publisher]] | None = None,
         silent: bool = False,
+        cameras: dict[str, tuple[str, str]] | None = None,
+        statuses: Iterable[tuple[str, int, str]] = (("/road_seg: device", 0, "cpu"),),
     ):
+        self._cameras, self._statuses = cameras or {}, list(statuses)
         self._publishers, self._nodes, self._subscriptions = publishers, list(nodes), subscriptions or {}
         self._untold = 1000 if silent else 2
 
@@ -419,7 +426,7 @@ class FakeGraph:
         return "active"
 
     def listen(self, seconds, topics):
-        return {topic: stream(TENTHS) for topic in topics}, [("/road_seg: device", 0, "cpu")]
+        return {topic: stream(TENTHS) for topic in topics}, self._statuses
 
     def subscriptions(self, topic):
         self._untold -= 1
@@ -440,7 +447,10 @@ class FakeGraph:
         }
 
     def subscribed(self, node):
-        return {}
+        return {topic: [end.type for end in ends] for topic, ends in self._subscriptions.items()}
+
+    def cameras(self, node):
+        return self._cameras
 
 
 def test_several_nodes():
@@ -480,6 +490,54 @@ def test_the_mask_may_be_remapped():
 
 
 IMAGE = Publisher("/camera", running.RAW, "BEST_EFFORT")
+CAMERAS = {name: (f"/{name}/image", f"/road_seg/{name}/mask") for name in ("front", "left")} | {"rear": ("/r", "/free")}
+
+
+def several_cameras(published: Iterable[str], **settings) -> FakeGraph:
+    """A node with these cameras, of which these publish."""
+    publishers = {CAMERAS[name][0]: [Publisher("/camera", running.RAW)] for name in published}
+    publishers |= {mask: [Publisher("/road_seg", running.RAW)] for _, mask in CAMERAS.values()}
+    ours = {image: [Publisher("/road_seg", running.RAW)] for image, _ in CAMERAS.values()}
+    return FakeGraph(publishers, ["/road_seg"], ours, cameras=CAMERAS, **settings)
+
+
+def test_each_of_several_cameras_is_examined():
+    findings = list(running.examine(several_cameras(CAMERAS)))
+    assert {finding.status for finding in findings} == {"ok"}
+    of_camera = "camera", "qos", "frames", "age", "losses", "masks"
+    node = ["node", "state", "diagnostics"]
+    assert sorted(f.check for f in findings) == sorted(
+        node + [f"{name}/{each}" for name in CAMERAS for each in of_camera]
+    )
+    assert "50 masks for 50 frames on /free" in next(f.text for f in findings if f.check == "rear/masks")
+    wrong = [finding for finding in running.examine(several_cameras(CAMERAS), image="/cam") if finding.status != "ok"]
+    check(wrong, "error", "/road_seg subscribes to /front/image, /left/image, /r, not to /cam", "front/image:=/cam")
+    assert all(finding.status == "ok" for finding in running.examine(several_cameras(CAMERAS), image="/r"))
+
+
+def test_a_fault_of_one_of_several_cameras_names_it():
+    def listen(seconds, topics):
+        rates = {"/road_seg/front/mask": TENTHS[::3], "/free": []}
+        return {topic: stream(rates.get(topic, TENTHS)) for topic in topics}, paused
+
+    paused = [("/road_seg/front: frames", 0, "(max_fps is 3)"), ("/road_seg/front: road", 0, "20 % is road")]
+    paused += [("/road_seg/rear: road", 0, "paused: ~/enable was called with false")]
+    graph = several_cameras(["front", "rear"])
+    graph.listen = listen
+    found = {finding.check: finding for finding in running.examine(graph) if finding.status != "ok"}
+    assert found.keys() == {"left/camera", "rear/masks"}  # and max_fps limits those of front
+    advice = "start the camera"  # and not to take the images of another one
+    check(found["left/camera"], "error", "/left/image has no publisher of type sensor_msgs/msg/Image, and no", advice)
+    check(found["rear/masks"], "error", "No masks were received on /free, because /road_seg is paused", "resume it")
+
+
+def test_the_advice_for_one_of_several_cameras_has_its_names(monkeypatch):
+    graph = FakeGraph({"/cam/compressed": [Publisher("/camera", running.COMPRESSED)]})
+    monkeypatch.setattr("fcn_road_seg.ros.remedies.has_ros2", lambda: True)
+    found = list(running.of("left", running.check_camera(graph, None, "/cam", running.RAW, "left")))
+    command = "--ros-args -p left.image_transport:=compressed -r left/image:=/cam/compressed"
+    check(found, "error", "/cam has no publisher", f"start the node with {command}")
+    assert "launch" not in found[0].advice  # whose file has no such arguments
 
 
 @pytest.mark.parametrize(

@@ -83,6 +83,19 @@ def test_a_params_file_for_another_node(tmp_path, key, matches):
     assert effects("--params-file", str(file)) == ([] if matches else [sentence])
 
 
+def test_a_list_as_launch_writes_it(tmp_path):
+    file = tmp_path / "params.yaml"
+    file.write_text("/**:\n  ros__parameters:\n    cameras: !!python/tuple\n    - front\n    - left\n")
+    assert effects("--params-file", str(file)) == []
+
+
+def test_the_topics_of_several_cameras_can_be_renamed():
+    names = Usage("Does it.", NODE_TOPICS, PARAMETERS).topic_names(["front", "left"])
+    assert {"front/image", "left/image", "~/left/mask", "imu", "/diagnostics"} < set(names)
+    assert not {"image", "~/mask", "front/imu"} & set(names)
+    assert Usage("Does it.", NODE_TOPICS, PARAMETERS).topic_names() == [topic.name for topic in NODE_TOPICS]
+
+
 def test_nested_namespaces_of_a_params_file(tmp_path):
     file = tmp_path / "params.yaml"
     file.write_text(
@@ -116,26 +129,6 @@ def test_a_renaming_without_effect(rule, sentence):
     assert effects("-r", rule) == ([sentence] if sentence else [])
 
 
-@pytest.mark.parametrize(
-    "rule, hint",
-    [
-        ("front/image:=/cam", None),
-        ("~/left/mask:=/free", None),
-        ("imu:=/imu/data", None),
-        ("image:=/cam", "left/image"),
-        ("rear/image:=/cam", "left/image"),
-        ("left/imu:=/imu/data", "left/image"),
-    ],
-)
-def test_a_renaming_of_a_topic_of_one_of_several_cameras(rule, hint):
-    arguments = RosArguments.of(["--ros-args", "-r", rule])
-    topics = Usage("", NODE_TOPICS, PARAMETERS).topic_names(["front", "left"])
-    sentences = arguments.without_effect("/road_seg", topics, [])
-    topic = rule.partition(":=")[0]
-    sentence = f"-r {rule} has no effect: /road_seg has no topic {topic}; did you mean {hint}?"
-    assert sentences == ([sentence] if hint else [])
-
-
 def test_a_parameter_of_another_node():
     assert effects("-p", "road_seg:threshold:=0.3", "-p", "threshold:=0.3", "-p", "weights:=/a:b") == []
     assert effects("-p", "rear:threshold:=0.3") == [
@@ -147,6 +140,6 @@ def test_help_has_every_topic_and_parameter():
     text = Usage("Does it.", NODE_TOPICS, PARAMETERS).help("road_seg_node")
     assert all(f"\n  {topic.name} ({topic.type})\n" in text for topic in NODE_TOPICS)
     assert "\n  threshold (double, default 0.0; 0.0 to 1.0)\n      Lowest probability" in text
-    assert '\n  weights (string, default "")\n' in text
+    assert '\n  weights (string, default "")\n' in text and '\n  cameras (string array, default [""])\n' in text
     assert all(f"\n  {parameter.name} (" in text for parameter in PARAMETERS)
     assert max(map(len, text.splitlines())) <= 120

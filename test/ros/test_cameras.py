@@ -17,6 +17,8 @@ from rclpy.node import Node
 from rclpy.parameter import Parameter
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 
+from fcn_road_seg.doctor.graph import Graph
+from fcn_road_seg.doctor.running import find_cameras
 from fcn_road_seg.errors import FrameError
 from fcn_road_seg.frames.image_file import write_image
 from fcn_road_seg.inference.segmenter import RoadSegmenter
@@ -82,7 +84,7 @@ class Vehicle(Spinning):
         return self.statuses
 
 
-def test_every_mask_belongs_to_the_frame_of_its_camera(other_domain_id, small_weights, tmp_path):
+def test_every_mask_belongs_to_the_frame_of_its_camera(other_domain_id, small_weights, tmp_path, monkeypatch):
     """Over DDS, from the node as a process: masks with each camera's own threshold, points with its own calibration."""
     segmenter = RoadSegmenter.load(small_weights)
     frames = {name: picture(name, 7) for name in ("left", "rear")}
@@ -93,7 +95,6 @@ def test_every_mask_belongs_to_the_frame_of_its_camera(other_domain_id, small_we
     node = NodeProcess(
         other_domain_id,
         tmp_path / "log",
-        "sys.argv += ['-r', 'rear/image:=rear/image']",
         weights=small_weights,
         precision="fp32",
         cameras="[front, left, rear]",
@@ -115,6 +116,9 @@ def test_every_mask_belongs_to_the_frame_of_its_camera(other_domain_id, small_we
         cameras = {name: client.node.create_publisher(Image, f"{name}/image", qos()) for name in NAMES}
         info = client.node.create_publisher(CameraInfo, "front/camera_info", qos())
         seconds = 0
+        monkeypatch.setenv("ROS_DOMAIN_ID", str(other_domain_id))
+        with Graph() as graph:
+            cameras_found = find_cameras(graph, "/road_seg")
         while not all(received[topic] for topic in kinds):
             seconds += 1
             calibrated = calibration()
@@ -127,7 +131,9 @@ def test_every_mask_belongs_to_the_frame_of_its_camera(other_domain_id, small_we
         if client is not None:
             client.close()
         assert node.stop() == 0
-    assert "Traceback" not in node.output() and "has no effect" not in node.output()
+    assert "Traceback" not in node.output() and "no effect" not in node.output()
+    raw = "sensor_msgs/msg/Image"
+    assert cameras_found == [(name, f"/{name}/image", raw, f"/road_seg/{name}/mask") for name in NAMES]
     for name in NAMES:
         for mask in received[f"{name}/mask"].values():
             assert mask.header.frame_id == f"{name}_optical"

@@ -973,9 +973,9 @@ def test_transforms_come_from_tf_and_stay_only_if_they_are_static():
     camera, mast = TransformStamped(child_frame_id="camera"), TransformStamped(child_frame_id="mast")
     transforms._on_static(SimpleNamespace(transforms=[camera]))
     transforms._on_static(SimpleNamespace(transforms=[mast]))
-    assert arrived == [[camera], [mast]] and transforms.fixed(None) == [camera, mast]
+    assert arrived == [[camera], [mast]] and transforms.fixed(None, "") == [camera, mast]
     transforms.stop()
-    assert transforms.fixed(None) == []
+    assert transforms.fixed(None, "") == []
 
 
 def test_latency_uses_the_simulated_clock_if_published(node, view):
