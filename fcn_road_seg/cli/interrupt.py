@@ -49,15 +49,13 @@ def uninterrupted() -> Iterator[None]:
         yield  # signals interrupt the main thread alone
         return
     arrived: list[int] = []
-    handlers = {number: signal.getsignal(number) for number in SIGNALS}
-    for number, handler in handlers.items():
-        if callable(handler):
-            signal.signal(number, lambda number, frame: arrived.append(number))
+    handlers = {number: handler for number in SIGNALS if callable(handler := signal.getsignal(number))}
+    for number in handlers:
+        signal.signal(number, lambda number, frame: arrived.append(number))
     try:
         yield
     finally:
         for number, handler in handlers.items():
-            if callable(handler):
-                signal.signal(number, handler)
-        if arrived:
-            signal.raise_signal(arrived[0])
+            signal.signal(number, handler)
+        for first in arrived[:1]:
+            handlers[first](first, None)
