@@ -48,10 +48,10 @@ def uninterrupted() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield  # signals interrupt the main thread alone
         return
-    arrived: list[int] = []
+    arrived: list[signal.Signals] = []
     handlers = {number: handler for number in SIGNALS if callable(handler := signal.getsignal(number))}
     for number in handlers:
-        signal.signal(number, lambda number, frame: arrived.append(number))
+        signal.signal(number, lambda number, frame: arrived.append(signal.Signals(number)))
     try:
         yield
     finally:
