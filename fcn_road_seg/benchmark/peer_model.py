@@ -48,7 +48,7 @@ class PeerModel:
         if not installed("openvino"):
             raise DeviceError("--peer needs OpenVINO, which is not installed: pip install openvino")
         from fcn_road_seg.inference.backends.openvino import HINTS, plain_errors
-        from fcn_road_seg.inference.backends.openvino_model import openvino
+        from fcn_road_seg.inference.backends.openvino_model import core
 
         self.conventions = conventions
         self.name = conventions.name or path.stem
@@ -57,7 +57,6 @@ class PeerModel:
         self.seconds: dict[str, float] = {}
         self.path = path
         self._checked = False
-        core = openvino.Core()
         config: dict[str, str | int] = {
             "PERFORMANCE_HINT": "LATENCY",
             "INFERENCE_PRECISION_HINT": HINTS[arithmetic],
@@ -66,7 +65,7 @@ class PeerModel:
             config["INFERENCE_NUM_THREADS"] = threads
         try:
             with plain_errors():
-                model = core.read_model(path)
+                model = core().read_model(path)
         except RuntimeError as error:
             weights = path.with_suffix(".bin")
             if path.suffix == ".xml" and not weights.is_file():
@@ -78,7 +77,7 @@ class PeerModel:
                 model = _road_model(model, layout, conventions, path)
                 self.parameters = _count_parameters(model)
                 model = _with_frame_input(model, layout, conventions)
-                self._request = core.compile_model(model, "CPU", config).create_infer_request()
+                self._request = core().compile_model(model, "CPU", config).create_infer_request()
         except RuntimeError as error:
             raise UserError(f"{path} does not run in OpenVINO: {first_line(error)}") from None
         operations = {operation.get_type_name() for operation in model.get_ops()}

@@ -124,10 +124,10 @@ def check_backends() -> Finding:
 def _runtime(package: str) -> str:
     """A package's version and what it can run on, as a clause."""
     if package == "openvino":
-        from fcn_road_seg.inference.backends.openvino_model import openvino
+        from fcn_road_seg.inference.backends.openvino_model import core, openvino
 
-        core = openvino.Core()
-        names = [f"{device} ({core.get_property(device, 'FULL_DEVICE_NAME')})" for device in core.available_devices]
+        found = core().available_devices
+        names = [f"{device} ({core().get_property(device, 'FULL_DEVICE_NAME')})" for device in found]
         return f"openvino {openvino.__version__.partition('-')[0]} on {', '.join(names)}"
     module = importlib.import_module(package)
     if package == "onnxruntime":

@@ -36,13 +36,13 @@ class YoloX:
         if not installed("openvino"):
             raise DeviceError("--peer needs OpenVINO, which is not installed: pip install openvino")
         from fcn_road_seg.inference.backends.openvino import plain_errors
-        from fcn_road_seg.inference.backends.openvino_model import openvino
+        from fcn_road_seg.inference.backends.openvino_model import core
 
         self.name = Path(path).stem + " in tiles" * tiles
         self.tiles, self.least_score = tiles, least_score
         try:
             with plain_errors():
-                self._model = openvino.Core().compile_model(Path(path), "CPU", {"PERFORMANCE_HINT": "LATENCY"})
+                self._model = core().compile_model(Path(path), "CPU", {"PERFORMANCE_HINT": "LATENCY"})
         except RuntimeError as error:
             raise UserError(f"{path} cannot be read as an ONNX model: {first_line(error)}") from None
         shapes = [self._model.inputs[0].partial_shape, self._model.outputs[0].partial_shape]

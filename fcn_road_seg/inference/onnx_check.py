@@ -86,9 +86,8 @@ def run_openvino(content: bytes, image: np.ndarray) -> np.ndarray:
 
 def openvino_model(content: bytes, shape: Sequence[int]) -> "CompiledModel":
     """OpenVINO's compiled model for one input shape, in FP32 except for INT8 layers."""
-    import openvino
+    from fcn_road_seg.inference.backends.openvino_model import core
 
-    core = openvino.Core()
-    model = core.read_model(content)
+    model = core().read_model(content)
     model.reshape(list(shape))
-    return core.compile_model(model, "CPU", {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32"})
+    return core().compile_model(model, "CPU", {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32"})

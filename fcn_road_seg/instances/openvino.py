@@ -13,7 +13,7 @@ from torch import nn
 from torchvision.models.detection.generalized_rcnn import GeneralizedRCNN
 
 from fcn_road_seg.inference.backends.openvino import HINTS, SIZES_KEPT, plain_errors
-from fcn_road_seg.inference.backends.openvino_model import constant, openvino, ops
+from fcn_road_seg.inference.backends.openvino_model import constant, core, openvino, ops
 from fcn_road_seg.instances.efficientnet_lite import Block, Convolution
 from fcn_road_seg.instances.network import LEVELS
 
@@ -46,7 +46,7 @@ class DensePart(nn.Module):
         super().__init__()
         self.proposals: tuple[list[torch.Tensor], list[torch.Tensor]] = [], []
         self._model = model
-        self._core = openvino.Core()
+        self._core = core()
         self._config: dict[str, str | int] = {"PERFORMANCE_HINT": "LATENCY"}
         self._config["INFERENCE_PRECISION_HINT"] = HINTS[precision]
         if threads:

@@ -63,9 +63,7 @@ def test_a_signal_while_a_bar_starts_or_stops_waits_for_it(monkeypatch, step):
     original, done = getattr(Progress, step), []
 
     def interrupted(bar: Progress) -> None:
-        # As a signal does; a real one is deadly here: the kernel finds the stack of pytest's faulthandler too small for
-        # the registers of a CPU with AMX.
-        signal.getsignal(signal.SIGTERM)(signal.SIGTERM, None)
+        signal.raise_signal(signal.SIGTERM)
         original(bar)
         done.append(step)
 

@@ -10,7 +10,7 @@ import torch
 
 from fcn_road_seg.errors import DeviceError, first_line
 from fcn_road_seg.inference.backends.hardware import cpu_name, openvino_devices
-from fcn_road_seg.inference.backends.openvino_model import openvino, openvino_model
+from fcn_road_seg.inference.backends.openvino_model import core, openvino_model
 from fcn_road_seg.inference.backends.stage_timer import STAGES, CpuTimer
 from fcn_road_seg.inference.checkpoint import Checkpoint, CheckpointError
 from fcn_road_seg.inference.inference_network import InferenceNetwork
@@ -48,7 +48,7 @@ class OpenVino:
         self.device = device
         self.seconds: dict[str, float] = {}
         self._model = model
-        self._core = openvino.Core()
+        self._core = core()
         found = self._core.available_devices
         for wanted in openvino_devices(device):
             if wanted not in (name for each in found for name in (each, each.partition(".")[0])):
@@ -137,7 +137,7 @@ def int8_model(checkpoint: Checkpoint) -> "tuple[Model, str]":
     content, sha256 = read_int8(path)
     try:
         with plain_errors():
-            model = openvino.Core().read_model(content)
+            model = core().read_model(content)
     except RuntimeError as error:
         raise CheckpointError(f"{path} is not a complete ONNX file: {first_line(error)}") from None
     key = ["framework", "weights_sha256"]  # where OpenVINO puts an ONNX file's metadata

@@ -7,6 +7,7 @@ telemetry.
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,7 +19,7 @@ from fcn_road_seg.inference.network import VGG16_STAGES
 from fcn_road_seg.inference.preprocess import MEAN
 
 if TYPE_CHECKING:
-    from openvino import Model, Node
+    from openvino import Core, Model, Node
 
 
 @contextmanager
@@ -40,6 +41,17 @@ def no_telemetry() -> Iterator[None]:
 with no_telemetry():
     import openvino
     from openvino import opset13 as ops
+
+
+@cache
+def core() -> "Core":
+    """The OpenVINO core of this process, the only one.
+
+    The CPU plugin of each core gives the main thread a stack for signals, unmaps it at its end, and puts back the one
+    before. Of two cores that end in the order in which they began, an unmapped one is left: the next signal, such as
+    Ctrl-C, is then a segmentation fault.
+    """
+    return openvino.Core()
 
 
 def openvino_model(inference: InferenceNetwork) -> "Model":
