@@ -428,7 +428,7 @@ def test_openvino_gets_the_device_and_the_precision(weights, monkeypatch, device
         get_property=lambda name, key: f"{key} of {name}",
         compile_model=lambda model, name, config: calls.append((name, config)),
     )
-    monkeypatch.setattr(backend, "openvino", types.SimpleNamespace(Core=lambda: core))
+    monkeypatch.setattr(backend, "core", lambda: core)
     segmenter = RoadSegmenter.load(SegmenterOptions(weights, device, threads=2))
     assert segmenter.device_name.startswith("FULL_DEVICE_NAME of ") and segmenter.precision in ("fp16", "fp32")
     with pytest.raises(AttributeError):  # there is no compiled model
