@@ -119,7 +119,10 @@ def run_drive(
             height = camera_height(drive)
             with refusals():
                 recorder = Recorder(writer, height > 0, drive.cameras)
-            cameras = {"cameras": list(drive.cameras)} if len(drive.cameras) > 1 else {}
+            cameras: dict[str, object] = {}
+            if len(drive.cameras) > 1:
+                cameras = {f"{name}.ground_frame": f"{name}_ground" for name in drive.cameras}
+                cameras["cameras"] = list(drive.cameras)
             with node_process(parameters | {"camera_height": height} | cameras, out / "node.log", environment) as node:
                 drives = write_drive(drive, folder, rate or drive.rate, prepare)
 

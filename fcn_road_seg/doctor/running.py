@@ -10,7 +10,7 @@ from fcn_road_seg.doctor.finding import UNKNOWN_NODE, Finding, error, ok, warnin
 from fcn_road_seg.doctor.traffic import check_diagnostics, check_frames, check_masks
 from fcn_road_seg.ros.environment import discovery_variable
 from fcn_road_seg.ros.remedies import rename, restart, start_command, transitions
-from fcn_road_seg.ros.scope import scoped, source_of
+from fcn_road_seg.ros.scope import scoped, source_of, topic_for
 
 if TYPE_CHECKING:
     from fcn_road_seg.doctor.graph import Endpoint, Graph
@@ -70,7 +70,8 @@ def examine(graph: "Graph", name: str = "road_seg", image: str = "", seconds: fl
         return
     if subscribed and image and absolute(image) not in (camera.topic for camera in subscribed):
         text = f"{node} subscribes to {', '.join(camera.topic for camera in subscribed)}, not to {image}."
-        yield error("image", text, rename(scoped(subscribed[0].name, "image"), image))
+        likely = next((each.name for each in subscribed if topic_for(each.name, [absolute(image)])), subscribed[0].name)
+        yield error("image", text, rename(scoped(likely, "image"), image))
     mask = cameras[0].mask if cameras else ""
     examined = subscribed or [Camera("", *published_image(graph, absolute(image)), mask)]
     publish: list[Camera] = []
@@ -223,10 +224,14 @@ def check_camera(
             return False
     same = [candidate for candidate in graph.topics(kind) if candidate not in own]
     others = [candidate for candidate in graph.topics(other) if candidate not in own]
+    to_the_topic = f"rename {renamed} to the topic of this camera"
     if same:
-        yield error("camera", f"{text}; other topics of that type: {', '.join(same)}.", rename(renamed, same[0]))
+        likely = topic_for(name, same)
+        advice = rename(renamed, likely) if likely else to_the_topic
+        yield error("camera", f"{text}; other topics of that type: {', '.join(same)}.", advice)
     elif others:
-        advice = restart({transport: TRANSPORTS[other]}, {renamed: others[0]})
+        likely = topic_for(name, others)
+        advice = restart({transport: TRANSPORTS[other]}, {renamed: likely}) if likely else to_the_topic
         yield error("camera", f"{text}, and no other topic has; topics of type {other}: {', '.join(others)}.", advice)
     else:
         advice = (

@@ -137,7 +137,14 @@ def no_such_parameter(name: str, known: Iterable[str]) -> str:
     Args:
         known: the names of those that it has.
     """
-    return f"this node has no parameter '{name}'{_nearest(name, known)}"
+    names = list(known)
+    camera, _, base = name.rpartition(".")
+    if camera and base in names:
+        own = "unless a camera can have its own and it was given at start"
+        return f"this node has no parameter '{name}': '{base}' is for all cameras, {own}"
+    if camera and (nearest := get_close_matches(base, names, n=1)):
+        return f"this node has no parameter '{name}'; did you mean {camera}.{nearest[0]}?"
+    return f"this node has no parameter '{name}'{_nearest(name, names)}"
 
 
 def _nearest(name: str, known: Iterable[str]) -> str:

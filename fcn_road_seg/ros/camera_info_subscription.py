@@ -10,7 +10,7 @@ from sensor_msgs.msg import CameraInfo
 from fcn_road_seg.ground import CameraModel, GroundError
 from fcn_road_seg.ros.qos import create_overridable_subscription, other_types, topics_of_type, type_name
 from fcn_road_seg.ros.remedies import rename
-from fcn_road_seg.ros.scope import scoped
+from fcn_road_seg.ros.scope import scoped, topic_for
 
 TOPIC = "camera_info"
 KEPT = 4
@@ -33,7 +33,7 @@ class CameraInfoSubscription:
 
     def __init__(self, node: Node, camera: str = ""):
         self._node = node
-        self._name = scoped(camera, TOPIC)
+        self._camera, self._name = camera, scoped(camera, TOPIC)
         self.topic = node.resolve_topic_name(self._name)
         self._subscription: Subscription | None = None
         self._kept: deque[CameraInfo] = deque(maxlen=KEPT)
@@ -93,9 +93,8 @@ class CameraInfoSubscription:
         return f"{self.topic} is published as {others[0]}, not as {type_name(CameraInfo)}: {self._remedy()}"
 
     def _remedy(self) -> str:
-        elsewhere = topics_of_type(self._node, type_name(CameraInfo))
-        if elsewhere:
-            return rename(self._name, elsewhere[0])
+        if elsewhere := topic_for(self._camera, topics_of_type(self._node, type_name(CameraInfo))):
+            return rename(self._name, elsewhere)
         return f"make the camera publish its calibration; if it does so elsewhere, remap {self._name}"
 
     def model(self, info: CameraInfo, size: tuple[int, int], rectified: bool) -> CameraModel:

@@ -57,6 +57,7 @@ class CameraSubscription:
         self._faults = faults
         self._callback = callback
         self._name = scoped(camera, TOPIC)
+        self._transport = f"{camera}.image_transport".lstrip(".")
         self.topic = node.resolve_topic_name(self._name)
         self._subscription: Subscription | None = None
         self._reliability: ReliabilityPolicy | None = None
@@ -110,7 +111,7 @@ class CameraSubscription:
         if others := other_types(self._node, self.topic, self._message_type):
             transport = TRANSPORT_OF.get(others[0])
             remedy = (
-                f"set image_transport to {transport}" if transport else f"remap {self._name} to the topic of a camera"
+                f"set {self._transport} to {transport}" if transport else f"remap {self._name} to the topic of a camera"
             )
             return f"{self.topic} is published as {others[0]}, not as {type_name(self._message_type)}: {remedy}"
         if not self._node.count_publishers(self.topic):

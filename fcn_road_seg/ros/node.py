@@ -14,7 +14,7 @@ from rclpy.parameter import Parameter
 from sensor_msgs.msg import CompressedImage, Image
 
 from fcn_road_seg.errors import DeviceLostError, UserError, first_line, missing_package
-from fcn_road_seg.ros import attitude_subscription, camera_info_subscription
+from fcn_road_seg.ros import attitude_subscription, camera_info_subscription, camera_subscription
 from fcn_road_seg.ros.bond import Bond
 from fcn_road_seg.ros.demand import offer_pause
 from fcn_road_seg.ros.diagnostics import ERROR, OK, Report, device_report, diagnostic_array
@@ -81,7 +81,7 @@ class RoadSegNode(LifecycleNode):
         camera_names: of its cameras; ("",) for one without a name.
 
     Raises:
-        ParameterError: a parameter was started with a value that it cannot take.
+        ParameterError: a parameter was started with a value that it cannot take, or two cameras have the same topic.
         SystemExit: in a callback, when the device no longer answers.
     """
 
@@ -97,7 +97,9 @@ class RoadSegNode(LifecycleNode):
         self.camera_names = names = camera_names(declare_all(self, NodeParameters).cameras)
         self._given = {name: declare_given(self, name, OF_CAMERA) for name in names if name}
         self._snapshots: dict[str, NodeParameters] = {}
+        _check_apart([self.resolve_topic_name(scoped(name, camera_subscription.TOPIC)) for name in names])
         self._cameras = [NodeCamera(self, name, self._on_image, self.faults) for name in names]
+        _check_apart([publisher.topic_name for publisher in self.publishers])
         self._diagnostics_publisher = create_overridable_publisher(
             self, self.create_publisher, DiagnosticArray, "/diagnostics", depth=10
         )
@@ -169,8 +171,22 @@ class RoadSegNode(LifecycleNode):
                 )
         if segmenter.why_not_cuda:
             self.get_logger().warning(f"Running on the CPU: {segmenter.why_not_cuda}")
+        self._warn_of_shared_ground_frames()
         self._failure = ""
         return super().on_configure(state)
+
+    def _warn_of_shared_ground_frames(self) -> None:
+        """Warn if the origin of a ground frame would be below two cameras."""
+        cameras: dict[str, list[str]] = {}
+        for name in self.camera_names:
+            if (values := self._values(name)).camera_height:
+                cameras.setdefault(values.ground_frame, []).append(name)
+        for frame, names in cameras.items():
+            if len(names) > 1:
+                self.get_logger().warning(
+                    f"{' and '.join(names)} have camera_height and the same ground_frame, {frame}, so what they see "
+                    f"lies in one place: give each its own, such as {names[0]}.ground_frame:={names[0]}_ground"
+                )
 
     @traced
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -300,6 +316,12 @@ class RoadSegNode(LifecycleNode):
             return SetParametersResult(successful=False, reason=str(error))
         self._snapshots.clear()  # rclpy sets the values after this callback
         return SetParametersResult(successful=True)
+
+
+def _check_apart(topics: list[str]) -> None:
+    """Raise ParameterError if two of the node's topics have been given the same name."""
+    if twice := next((topic for topic in topics if topics.count(topic) > 1), ""):
+        raise ParameterError(f"two topics of this node are renamed to {twice}: give each camera its own")
 
 
 def _exit(error: DeviceLostError) -> NoReturn:

@@ -64,6 +64,7 @@ class Parameter:
         expected = f"'{self.name}' is {article} {self.type_name}" + (f" ({self.range_text})" if self.range_text else "")
         if type(_plain(value)) is not type(self.default):
             hint = ", written with a decimal point" if isinstance(self.default, float) and type(value) is int else ""
+            hint = ", such as [front, left]" if isinstance(self.default, tuple) else hint
             raise ParameterError(f"{expected}{hint}, not {value!r}")
         wrong = (self.choices and value not in self.choices) or (self.frame and not FRAME.fullmatch(str(value)))
         if wrong or not self._in_range(value):
@@ -130,10 +131,14 @@ def declare(node: Any, parameter: Parameter) -> Value:
         ParameterError: the node was started with a value that the parameter cannot take.
     """
     from rcl_interfaces.msg import ParameterDescriptor
+    from rclpy.parameter import Parameter as RosParameter
 
     # Declared first without type and range: rclpy's own errors do not say what the parameter takes.
     dynamic = ParameterDescriptor(dynamic_typing=True)
     value = node.declare_parameter(parameter.name, _for_ros(parameter.default), dynamic).value
+    if value is None and isinstance(parameter.default, tuple):  # an empty list has no type
+        value = _for_ros(parameter.default)
+        node.set_parameters([RosParameter(parameter.name, value=value)])
     parameter.check(value)
     node.set_descriptor(parameter.name, descriptor(parameter))
     return _plain(value)

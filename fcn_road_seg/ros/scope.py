@@ -1,5 +1,6 @@
 """How what belongs to one of several cameras is named; a single camera has no name. Imports without ROS."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -24,6 +25,14 @@ def scoped(camera: str, topic: str) -> str:
 def unmapped(camera: str, topic: str) -> str:
     """The full name of a camera's topic if neither the node nor it is renamed: "/road_seg/front/mask" of ~/mask."""
     return "/" + scoped(camera, topic).replace("~", "road_seg")
+
+
+def topic_for(camera: str, topics: Sequence[str]) -> str:
+    """Which of the published topics to propose to a camera: one with its name in the path; "" if none has it.
+
+    A camera without a name gets the first.
+    """
+    return next((topic for topic in topics if not camera or camera in topic.split("/")), "")
 
 
 def source_of(node: str, camera: str) -> str:

@@ -6,8 +6,9 @@ import shlex
 import pytest
 
 from fcn_road_seg.errors import UserError
-from fcn_road_seg.ros.arguments import RosArguments
+from fcn_road_seg.ros.arguments import RosArguments, no_such_parameter
 from fcn_road_seg.ros.parameters import PARAMETERS
+from fcn_road_seg.ros.scope import topic_for
 from fcn_road_seg.ros.usage import NODE_TOPICS, Usage
 
 TOPICS = ("image", "camera_info", "~/mask")
@@ -143,3 +144,24 @@ def test_help_has_every_topic_and_parameter():
     assert '\n  weights (string, default "")\n' in text and '\n  cameras (string array, default [""])\n' in text
     assert all(f"\n  {parameter.name} (" in text for parameter in PARAMETERS)
     assert max(map(len, text.splitlines())) <= 120
+
+
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [
+        (
+            "front.threshold",
+            "'front.threshold': 'threshold' is for all cameras, unless a camera can have its own and it",
+        ),
+        ("front.thresold", "'front.thresold'; did you mean front.threshold?"),
+        ("thresold", "'thresold'; did you mean threshold?"),
+    ],
+)
+def test_a_parameter_of_a_camera_that_is_not_there_is_not_anothers(name, sentence):
+    assert sentence in no_such_parameter(name, ["threshold", "rear.threshold"])
+
+
+def test_the_topic_that_is_proposed_to_a_camera_has_its_name():
+    topics = ["/front/camera_info", "/left/camera/camera_info"]
+    assert topic_for("left", topics) == topics[1] and topic_for("", topics) == topics[0]
+    assert topic_for("rear", topics) == "" and topic_for("", []) == ""

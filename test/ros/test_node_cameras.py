@@ -7,10 +7,12 @@ import pytest
 
 pytest.importorskip("rclpy", reason="ROS 2 is not installed")
 
+import rclpy
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from ground_client import CAMERA, calibration
 from in_process_node import start_parameters
 from node_harness import Client, NodeProcess, Spinning, frame_message, mask_pixels, qos
+from rclpy.context import Context
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.node import Node
@@ -25,6 +27,7 @@ from fcn_road_seg.inference.segmenter import RoadSegmenter
 from fcn_road_seg.postprocess.threshold import threshold_mask
 from fcn_road_seg.ros.node import RoadSegNode
 from fcn_road_seg.ros.parameter import ParameterError
+from fcn_road_seg.ros.scope import scoped
 
 NAMES = "front", "left", "rear"
 SIZES = {"front": (47, 155), "left": (60, 80), "rear": (33, 101)}
@@ -240,9 +243,42 @@ def test_a_parameter_of_a_camera_that_is_not_there_or_of_the_whole_node_is_named
     parameters = start_parameters(small_weights, cameras=["front"], **{"back.threshold": 0.5, "front.weights": "lite"})
     node = RoadSegNode(context=context, namespace="/car", parameter_overrides=parameters)
     node.destroy_node()
-    assert ["back.threshold" in warned[0], "front.weights" in warned[1]] == [True, True] and len(warned) == 2
+    assert len(warned) == 2 and "'back.threshold': 'threshold' is for all cameras, unless" in warned[0]
+    assert "'front.weights': 'weights' is for all cameras, unless" in warned[1]
     with pytest.raises(ParameterError, match="'cameras' has the name 'a b'"):
         RoadSegNode(context=context, parameter_overrides=start_parameters(small_weights, cameras=["a b"]))
     with pytest.raises(ParameterError, match="'front.threshold' is a double"):
         parameters = start_parameters(small_weights, cameras=["front"], **{"front.threshold": 3.0})
         RoadSegNode(context=context, parameter_overrides=parameters)
+
+
+@pytest.mark.parametrize("topic", ["image", "~/mask"])
+def test_two_cameras_on_one_topic_are_refused_in_a_sentence(other_domain_id, small_weights, topic):
+    renamed = [part for name in ("front", "left") for part in ("-r", f"{scoped(name, topic)}:=/shared")]
+    context = Context()
+    rclpy.init(args=["--ros-args", *renamed], context=context, domain_id=other_domain_id)
+    try:
+        with pytest.raises(ParameterError, match="two topics of this node are renamed to /shared: give each camera"):
+            parameters = start_parameters(small_weights, cameras=["front", "left"])
+            RoadSegNode(context=context, parameter_overrides=parameters)
+    finally:
+        rclpy.shutdown(context=context)
+
+
+def test_a_shared_ground_frame_below_two_cameras_is_warned_of(context, small_weights, monkeypatch):
+    warned = []
+    monkeypatch.setattr("rclpy.impl.rcutils_logger.RcutilsLogger.warning", lambda _, text, **__: warned.append(text))
+    parameters = start_parameters(
+        small_weights, cameras=["front", "left", "rear"], camera_height=1.5, **{"rear.ground_frame": "rear_ground"}
+    )
+    node = RoadSegNode(context=context, namespace="/car", parameter_overrides=parameters)
+    assert node.trigger_configure() == TransitionCallbackReturn.SUCCESS
+    node.destroy_node()
+    (sentence,) = warned
+    assert sentence.startswith("front and left have camera_height and the same ground_frame, base_link, so")
+
+
+def test_no_cameras_in_a_list_are_one_without_a_name(other_domain_id, small_weights, tmp_path):
+    node = NodeProcess(other_domain_id, tmp_path / "log", weights=small_weights, cameras="[]", warm_up_width=0)
+    node.wait_for_output("Listening to /image")
+    assert node.stop() == 0

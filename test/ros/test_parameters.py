@@ -40,8 +40,8 @@ def test_every_default_is_in_its_range():
         ("ground_frame", "", "'ground_frame' is a string (a name without spaces or a leading /) and cannot be ''"),
         ("ground_frame", "/base_link", "cannot be '/base_link'"),
         ("ground_frame", "base link", "cannot be 'base link'"),
-        ("cameras", "front", "'cameras' is a string array, not 'front'"),
-        ("cameras", [1, 2], "'cameras' is a string array, not [1, 2]"),
+        ("cameras", "front", "'cameras' is a string array, such as [front, left], not 'front'"),
+        ("cameras", [1, 2], "'cameras' is a string array, such as [front, left], not [1, 2]"),
         ("left.threshold", 2.0, "'left.threshold' is a double (0.0 to 1.0) and cannot be 2.0"),
     ],
 )
