@@ -52,11 +52,11 @@ def measure_node(
         cameras: their names, if there are several; they take their frames in turn, evenly spread in time.
 
     Returns:
-        {"copies": see `time_copies`, "backend", "device", "precision", "rates": [{"rate_hz", "sent", "answered",
-        "p50_ms", "p90_ms", "p99_ms", "max_ms", "segmenter_p50_ms", "rest_p50_ms" (p50_ms minus the segmenter's),
-        "stages_p50_ms"}], "highest_rate_hz": the highest integer rate at which every frame got a mask within one
-        period, None if there is none or the search was skipped}. The segmenter's p50 is the sum of its stages' p50s in
-        the same run. With several cameras, "rates" has an entry for each, with its name as "camera", and "spreads" says
+        {"copies": see `time_copies`, "weights", "backend", "device", "precision", "rates": [{"rate_hz", "sent",
+        "answered", "p50_ms", "p90_ms", "p99_ms", "max_ms", "segmenter_p50_ms", "rest_p50_ms" (p50_ms minus the
+        segmenter's), "stages_p50_ms"}], "highest_rate_hz": the highest integer rate at which every frame got a mask
+        within one period, None if there is none or the search was skipped}. The segmenter's p50 is the sum of its
+        stages' p50s in the same run. With several cameras, "rates" has an entry for each, with its name as "camera", and "spreads" says
         how far they are apart: [{"rate_hz", "p50_spread" (the largest of their p50_ms divided by the smallest)}].
 
     Raises:
@@ -96,7 +96,7 @@ def measure_node(
                 return all(map(_keeps_up, measure(rate, search_seconds)))
 
             highest = _highest_rate(keeps_up, round(1.2 * first_guess))
-    result: dict[str, Any] = {name: device[name] for name in ("backend", "device", "precision")}
+    result: dict[str, Any] = {name: device[name] for name in ("weights", "backend", "device", "precision")}
     rows = [of_camera for of_rate in figures for of_camera in of_rate]
     result |= {"rates": rows, "highest_rate_hz": highest, "copies": copies}
     if several:

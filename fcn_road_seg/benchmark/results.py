@@ -1,6 +1,7 @@
 """The results of a benchmark as JSON figures and Markdown tables."""
 
 from collections.abc import Iterable
+from pathlib import Path
 
 import numpy as np
 
@@ -152,7 +153,8 @@ def _node_tables(node: dict) -> str:
     keys = ("p50_ms", "p90_ms", "p99_ms", "max_ms", "segmenter_p50_ms", "rest_p50_ms")
     rows = [[*head(r), f"{r['answered']} of {r['sent']}", *(cell(r[key]) for key in keys)] for r in rates]
     stage_rows = [[*head(r), *(cell(r["stages_p50_ms"].get(stage)) for stage in stages)] for r in rates]
-    text = f"Camera process to mask in another process, {node['backend']} {node['precision']} on {node['device']}:\n\n"
+    network = f"{Path(node['weights']).stem}, {node['backend']} {node['precision']} on {node['device']}"
+    text = f"Camera process to mask in another process, {network}:\n\n"
     text += table(header, rows) + "\n\nWhere the milliseconds go, p50:\n\n"
     text += table((*named, "camera Hz", *stages), stage_rows)
     if named:
