@@ -56,8 +56,9 @@ def measure_node(
         "answered", "p50_ms", "p90_ms", "p99_ms", "max_ms", "segmenter_p50_ms", "rest_p50_ms" (p50_ms minus the
         segmenter's), "stages_p50_ms"}], "highest_rate_hz": the highest integer rate at which every frame got a mask
         within one period, None if there is none or the search was skipped}. The segmenter's p50 is the sum of its
-        stages' p50s in the same run. With several cameras, "rates" has an entry for each, with its name as "camera", and "spreads" says
-        how far they are apart: [{"rate_hz", "p50_spread" (the largest of their p50_ms divided by the smallest)}].
+        stages' p50s in the same run. With several cameras, "rates" has an entry for each, with its name as "camera",
+        and "spreads" says how far they are apart: [{"rate_hz", "p50_spread" (the largest of their p50_ms divided by the
+        smallest)}].
 
     Raises:
         UserError: ROS 2 is not installed, the node does not start, or a process exits too early.
