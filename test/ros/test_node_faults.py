@@ -271,9 +271,9 @@ sys.meta_path.insert(0, Finder())
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_while_the_network_is_compiled_ends_it_without_a_traceback(domain_id, small_weights, tmp_path, number):
-    openvino = pytest.importorskip("fcn_road_seg.inference.backends.openvino", reason="OpenVINO is not installed")
+    model = pytest.importorskip("fcn_road_seg.inference.backends.openvino_model", reason="OpenVINO is not installed")
     prelude = f"""{WAIT_FOR_SIGNAL}
-from {openvino.__name__} import openvino
+from {model.__name__} import openvino
 compile_model = openvino.Core.compile_model
 def slow(*arguments):
     print("compiling", flush=True)
