@@ -59,32 +59,19 @@ class CityscapesInstances(InstanceSamples):
             raise DatasetError(f"{annotation} is a colour image, but instanceIds are one number per pixel")
         numbers = {class_ids()[name]: label for label, name in enumerate(INSTANCE_CLASSES)}
         uncounted = [class_ids()[name] for name in UNCOUNTED]
-        masks: list[np.ndarray] = []
-        labels: list[int] = []
-        ignored: list[np.ndarray] = []
-        ignored_labels: list[int] = []
+        instances: list[tuple[np.ndarray, int]] = []
+        ignored: list[tuple[np.ndarray, int]] = []
         for value in np.unique(ids).tolist():
             number = value // INSTANCES if value >= INSTANCES else value
             if number in uncounted:
-                ignored.append(ids == value)
-                ignored_labels.append(-1)
+                ignored.append((ids == value, -1))
             elif number in numbers and value >= INSTANCES:
-                masks.append(ids == value)
-                labels.append(numbers[number])
+                instances.append((ids == value, numbers[number]))
             elif number in numbers:
                 parts, of_part = cv2.connectedComponents((ids == value).astype(np.uint8))
-                ignored += [of_part == part for part in range(1, parts)]
-                ignored_labels += [numbers[number]] * (parts - 1)
-        empty = np.zeros((0, *ids.shape), bool)
-        return InstanceSample(
-            image,
-            np.stack(masks) if masks else empty,
-            np.array(labels, np.int64),
-            np.stack(ignored) if ignored else empty,
-            np.array(ignored_labels, np.int64),
-            self.names[index],
-            self._row_distances(index, *ids.shape),
-        )
+                ignored += [(of_part == part, numbers[number]) for part in range(1, parts)]
+        distances = self._row_distances(index, *ids.shape)
+        return InstanceSample.of_lists(image, instances, ignored, self.names[index], distances)
 
     def _row_distances(self, index: int, height: int, width: int) -> np.ndarray:
         name = self.names[index]

@@ -58,10 +58,8 @@ class CocoInstances(InstanceSamples):
         image = read_rgb(self._image(name))
         self.file.check_size(name, image)
         height, width = image.shape[:2]
-        masks: list[np.ndarray] = []
-        labels: list[int] = []
-        ignored: list[np.ndarray] = []
-        ignored_labels: list[int] = []
+        instances: list[tuple[np.ndarray, int]] = []
+        ignored: list[tuple[np.ndarray, int]] = []
         for annotation in self.file.annotations.get(name, []):
             category = self.file.category(name, annotation)
             label = self._labels.get(annotation["category_id"])
@@ -76,17 +74,8 @@ class CocoInstances(InstanceSamples):
             mask = self.file.mask(name, shapes, height, width)
             if not mask.any():
                 continue
-            (ignored if annotation.get("iscrowd") else masks).append(mask)
-            (ignored_labels if annotation.get("iscrowd") else labels).append(label)
-        empty = np.zeros((0, height, width), bool)
-        return InstanceSample(
-            image,
-            np.stack(masks) if masks else empty,
-            np.array(labels, np.int64),
-            np.stack(ignored) if ignored else empty,
-            np.array(ignored_labels, np.int64),
-            name,
-        )
+            (ignored if annotation.get("iscrowd") else instances).append((mask, label))
+        return InstanceSample.of_lists(image, instances, ignored, name)
 
     def _image(self, name: str) -> Path:
         file_name = str(self.file.images[name]["file_name"])

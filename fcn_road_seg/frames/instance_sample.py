@@ -1,6 +1,6 @@
 """Frames whose vehicles and people are labelled one by one."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -33,6 +33,23 @@ class InstanceSample:
     ignored_labels: np.ndarray
     name: str
     row_distances: np.ndarray | None = None
+
+    @classmethod
+    def of_lists(
+        cls,
+        image: np.ndarray,
+        instances: Sequence[tuple[np.ndarray, int]],
+        ignored: Sequence[tuple[np.ndarray, int]],
+        name: str,
+        row_distances: np.ndarray | None = None,
+    ) -> "InstanceSample":
+        """The sample of masks, bool H x W each, with their labels."""
+
+        def stacked(regions: Sequence[tuple[np.ndarray, int]]) -> tuple[np.ndarray, np.ndarray]:
+            masks = np.stack([mask for mask, _ in regions]) if regions else np.zeros((0, *image.shape[:2]), bool)
+            return masks, np.array([label for _, label in regions], np.int64)
+
+        return cls(image, *stacked(instances), *stacked(ignored), name, row_distances)
 
 
 class InstanceSamples(Protocol):

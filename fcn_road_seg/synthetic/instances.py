@@ -31,29 +31,17 @@ class SyntheticInstances(InstanceSamples):
         i = wrapped(i, len(self))
         frame = self._scenes.frame(i, instances=True)
         assert frame.instances is not None
-        masks: list[np.ndarray] = []
-        labels: list[int] = []
-        ignored: list[np.ndarray] = []
-        ignored_labels: list[int] = []
+        instances: list[tuple[np.ndarray, int]] = []
+        ignored: list[tuple[np.ndarray, int]] = []
         for number in np.unique(frame.instances[frame.instances > 0]).tolist():
             mask, label = frame.instances == number, label_of(frame.things[number - 1].thing)
             if label == ALL_CLASSES or mask.sum() < self._smallest:
-                ignored.append(mask)
-                ignored_labels.append(label)
+                ignored.append((mask, label))
             else:
-                masks.append(mask)
-                labels.append(label)
-        empty = np.zeros((0, *frame.road.shape), bool)
+                instances.append((mask, label))
         camera = frame.camera
-        return InstanceSample(
-            frame.image,
-            np.stack(masks) if masks else empty,
-            np.array(labels, np.int64),
-            np.stack(ignored) if ignored else empty,
-            np.array(ignored_labels, np.int64),
-            self.names[i],
-            row_distances(camera.height, camera.camera_height, camera.pitch, camera.fy, camera.cy),
-        )
+        distances = row_distances(camera.height, camera.camera_height, camera.pitch, camera.fy, camera.cy)
+        return InstanceSample.of_lists(frame.image, instances, ignored, self.names[i], distances)
 
 
 def label_of(thing: Thing) -> int:
