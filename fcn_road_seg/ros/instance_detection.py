@@ -77,15 +77,9 @@ class InstanceDetection:
         self._failed = 0
         self._failure = ""  # of the last frame; empty if it has its instances
 
-    def start(self, detector: "InstanceDetector", thread: ThreadPoolExecutor, values: NodeParameters) -> None:
-        """Begin with a detector in a thread, both of which may serve other cameras as well.
-
-        It runs once on a frame of the warm-up's size, so that the first is not slow.
-        """
+    def start(self, detector: "InstanceDetector", thread: ThreadPoolExecutor) -> None:
+        """Begin with a detector in a thread, both of which may serve other cameras as well."""
         self._detector, self._thread = detector, thread
-        if values.warm_up_height and values.warm_up_width:
-            grey = np.full((values.warm_up_height, values.warm_up_width, 3), 128, np.uint8)
-            thread.submit(detector.detect, grey).result()
 
     def find(self, image: np.ndarray, hidden: np.ndarray | None, parameters: NodeParameters) -> Instances | None:
         """The instances of a frame, to be cut out of its road; None without subtract_instances.
@@ -210,6 +204,11 @@ def detection_thread(values: NodeParameters) -> ThreadPoolExecutor:
     """The thread in which instances are found, one frame after the other; `shutdown` waits for the last."""
     at_leisure = None if values.subtract_instances else lambda: os.nice(19)  # on Linux for this thread only
     return ThreadPoolExecutor(1, "instances", at_leisure)
+
+
+def warm_up(detector: "InstanceDetector", thread: ThreadPoolExecutor, height: int, width: int) -> None:
+    """Run once on a grey frame of this size, in pixels, so that the first real frame is not slow."""
+    thread.submit(detector.detect, np.full((height, width, 3), 128, np.uint8)).result()
 
 
 def _find(detector: "InstanceDetector", image: np.ndarray, hidden: np.ndarray | None, least_score: float) -> Found:

@@ -20,7 +20,7 @@ from fcn_road_seg.ros.demand import offer_pause
 from fcn_road_seg.ros.diagnostics import ERROR, OK, Report, device_report, diagnostic_array
 from fcn_road_seg.ros.fault_log import FaultLog
 from fcn_road_seg.ros.frame_handler import TRANSPORTS, road_threshold
-from fcn_road_seg.ros.instance_detection import detection_thread
+from fcn_road_seg.ros.instance_detection import detection_thread, warm_up
 from fcn_road_seg.ros.load_segmenter import check_warm_up, load_detector, load_segmenter
 from fcn_road_seg.ros.log import log_to
 from fcn_road_seg.ros.node_camera import NodeCamera
@@ -131,15 +131,17 @@ class RoadSegNode(LifecycleNode):
                 check_warm_up(self._values(camera.name))
                 camera.configure(self._values(camera.name))
             segmenter = self._segmenter = load_segmenter(values)
-            for camera in self._cameras:
-                size = self._values(camera.name)
-                if size.warm_up_height and size.warm_up_width:
-                    segmenter.warm_up(size.warm_up_height, size.warm_up_width)
+            of_cameras = map(self._values, self.camera_names)
+            sizes = dict.fromkeys((each.warm_up_height, each.warm_up_width) for each in of_cameras)
+            for height, width in filter(all, sizes):
+                segmenter.warm_up(height, width)
             detector = load_detector(values, segmenter)
             if detector is not None:
                 self._detection_thread = detection_thread(values)
+                for height, width in filter(all, sizes):
+                    warm_up(detector, self._detection_thread, height, width)
                 for camera in self._cameras:
-                    camera.detection.start(detector, self._detection_thread, self._values(camera.name))
+                    camera.detection.start(detector, self._detection_thread)
         except DeviceLostError:
             raise
         except Exception as error:

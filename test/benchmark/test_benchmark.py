@@ -345,17 +345,22 @@ def test_highest_rate_by_bisection():
     assert not _keeps_up({"max_ms": 50, "rate_hz": 10, "answered": 50, "sent": 100})
 
 
+def printed_figures(program: str, weights: Path) -> dict:
+    """The JSON that a program prints when it gets the weights."""
+    command = [sys.executable, "-c", program, str(weights)]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    result = subprocess.run(command, capture_output=True, text=True, timeout=180, env=environment)
+    assert result.returncode == 0, result.stderr
+    return json.loads(result.stdout)
+
+
 def test_the_node_is_measured_end_to_end(small_weights):
     pytest.importorskip("rclpy", reason="ROS 2 is not installed")
     program = (
         "import json, sys; from fcn_road_seg.benchmark.node_latency import measure_node;"
         "print(json.dumps(measure_node({'weights': sys.argv[1], 'device': 'cpu'}, (5.0,), 3.0, 0, iterations=3)))"
     )
-    command = [sys.executable, "-c", program, str(small_weights)]
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    result = subprocess.run(command, capture_output=True, text=True, timeout=180, env=environment)
-    assert result.returncode == 0, result.stderr
-    figures = json.loads(result.stdout)
+    figures = printed_figures(program, small_weights)
     assert figures["device"] == "cpu" and figures["highest_rate_hz"] is None
     (rate,) = figures["rates"]
     assert 1 <= rate["answered"] <= rate["sent"] and rate["sent"] >= 15  # more on a machine that overruns the 3 s
@@ -380,11 +385,7 @@ def test_the_node_is_measured_with_several_cameras(small_weights):
         "parameters = {'weights': sys.argv[1], 'device': 'cpu'};"
         "print(json.dumps(measure_node(parameters, (5.0,), 2.0, 0, iterations=1, cameras=('front', 'left'))))"
     )
-    command = [sys.executable, "-c", program, str(small_weights)]
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    result = subprocess.run(command, capture_output=True, text=True, timeout=180, env=environment)
-    assert result.returncode == 0, result.stderr
-    figures = json.loads(result.stdout)
+    figures = printed_figures(program, small_weights)
     front, left = figures["rates"]
     assert (front["camera"], left["camera"], front["rate_hz"], left["rate_hz"]) == ("front", "left", 5, 5)
     for camera in (front, left):
