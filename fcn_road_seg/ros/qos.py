@@ -75,13 +75,14 @@ def create_overridable_publisher(
     qos = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=depth, reliability=reliable, durability=durability)
     name = node.resolve_topic_name(topic)
     report = clash_reporter(node, name, lambda: publisher.qos_profile, "publisher")
+    # rclpy's default callback is for other types, which Fast DDS does not report, and costs time in every wait.
     try:
         publisher = create(
             message_type,
             topic,
             qos,
             qos_overriding_options=QoSOverridingOptions(policy_kinds=OVERRIDABLE),
-            event_callbacks=PublisherEventCallbacks(incompatible_qos=report),
+            event_callbacks=PublisherEventCallbacks(incompatible_qos=report, use_default_callbacks=False),
         )
     except (RuntimeError, ParameterException) as error:
         raise ParameterError(f"qos_overrides.{name}.publisher: {error}") from None
@@ -103,7 +104,7 @@ def create_overridable_subscription(
         callback,
         QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=depth, reliability=ReliabilityPolicy.BEST_EFFORT),
         qos_overriding_options=QoSOverridingOptions(policy_kinds=OVERRIDABLE),
-        event_callbacks=SubscriptionEventCallbacks(incompatible_qos=report),
+        event_callbacks=SubscriptionEventCallbacks(incompatible_qos=report, use_default_callbacks=False),
     )
     return subscription
 
