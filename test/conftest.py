@@ -12,6 +12,7 @@ from fcn_road_seg.ros.domain import DomainReservation
 from fcn_road_seg.ros.environment import local_discovery
 
 os.environ.update(local_discovery(os.environ))
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # torch's threads would keep a core from other processes
 
 
 @pytest.fixture(scope="session")
@@ -56,7 +57,10 @@ def one_thread() -> Iterator[None]:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests that need ROS 2: those that take a DDS domain, and those that are skipped without rclpy."""
+    """Mark the tests that need ROS 2: those that take a DDS domain, and those that are skipped without rclpy.
+
+    Where pytest-xdist runs several processes, one has all of those, and each other module stays in one process.
+    """
     for item in items:
         if isinstance(item, pytest.Function) and (
             {"domain_id", "other_domain_id"} & {*item.fixturenames}
@@ -64,6 +68,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             or 'importorskip("rclpy"' in inspect.getsource(item.function)
         ):
             item.add_marker(pytest.mark.ros)
+        group = "ros" if item.get_closest_marker("ros") else item.path.stem
+        item.add_marker(pytest.mark.xdist_group(group))
 
 
 @pytest.fixture(scope="module")
