@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from tiny_instances import write_detector
 from tiny_kitti import draw, write_folder
 
 from fcn_road_seg.benchmark import busy_cores
@@ -266,6 +267,19 @@ def test_ground_outputs_are_timed():
     times = time_outputs(view(Camera.of_size(124, 38)).tables, iterations=2, warm_up=1)
     assert list(times) == ["min_region", "points", "grid", "scan", "boundary"]
     assert all(len(seconds) == 2 and min(seconds) > 0 for seconds in times.values())
+
+
+def test_the_instance_network_is_timed_in_each_precision_of_the_cpu(small_weights, tmp_path, capsys):
+    weights = write_detector(tmp_path / "instances.safetensors")
+    details = tmp_path / "details.json"
+    report = ["--details", str(details), "--weights", str(small_weights), "--rungs", "torch:fp32", "--smoke"]
+    assert main(["benchmark", "--instances", str(weights), *report]) == 0
+    rungs = json.loads(details.read_text())["instances"]
+    assert list(rungs)[0] == "torch:fp32" and set(rungs) <= {"torch:fp32", "openvino:fp32", "openvino:bf16"}
+    assert all(figures["p50"] > 0 for figures in rungs.values())
+    assert "Vehicles and people, Mask R-CNN" in capsys.readouterr().out
+    assert main(["benchmark", "--instances", str(tmp_path / "none.safetensors"), *report]) == 2
+    assert "none.safetensors" in capsys.readouterr().err
 
 
 def test_the_plot_has_a_mark_and_a_label_per_configuration(settings, tmp_path, monkeypatch):
