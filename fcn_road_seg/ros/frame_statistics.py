@@ -1,6 +1,7 @@
 """Statistics of the frames for /diagnostics: rates, latencies, drops, the road. Knows nothing of ROS."""
 
 import itertools
+import math
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable
@@ -40,6 +41,14 @@ class Answer(NamedTuple):
     alarm: str  # see `out_of_domain.alarm`
 
 
+class Arrival(NamedTuple):
+    """One frame that was taken from DDS."""
+
+    when: float  # seconds, on the clock of the statistics
+    sent: int  # frames since the one before, with those that newer ones replaced
+    wanted: int  # ... that were to be answered
+
+
 class FrameStatistics:
     """Counts frames, answers, drops and frames passed over, and keeps details of the last `WINDOW` seconds.
 
@@ -59,10 +68,11 @@ class FrameStatistics:
         self._image_arrived = False
         self._road_seen = False
         self._started = self._last_event = clock()
-        self._arrivals: deque[tuple[float, int]] = deque()  # when, frames sent since the one before
+        self._arrivals: deque[Arrival] = deque()
         self._drops: deque[float] = deque()
         self._passes: deque[float] = deque()
         self._rest = ""  # why the last frame was passed over, if all are
+        self._rested = -math.inf  # when that last was so
         self._answers: deque[Answer] = deque()
         self._sequence: dict[Any, int] = {}
 
@@ -70,7 +80,7 @@ class FrameStatistics:
         """Forget details of the past, when the node begins to listen. The totals stay."""
         self._started = self._last_event = self._clock()
         self._image_arrived = self._road_seen = False
-        self._rest = ""
+        self._rest, self._rested = "", -math.inf
         for recent in (self._arrivals, self._drops, self._passes, self._answers, self._sequence):
             recent.clear()
 
@@ -91,13 +101,16 @@ class FrameStatistics:
         self.went_back += 0 < stamp < self.last_stamp
         self.last_stamp = stamp or self.last_stamp
         self._image_arrived, self._last_event = True, self._clock()
-        self._arrivals.append((self._last_event, 1 + skipped))
+        wanted = 1 if self._rest else 1 + skipped
+        self._arrivals.append(Arrival(self._last_event, 1 + skipped, wanted))
 
     def pass_over(self, reason: str) -> None:
         """A frame was not worth the work: `IDLE`, `PAUSED` or `MAX_FPS`."""
         self.passed_over[reason] += 1
         self._passes.append(self._last_event)
         self._rest = RESTS.get(reason, "")
+        if self._rest:
+            self._rested = self._last_event
 
     def drop(self, reason: str, sentence: str) -> int:
         """A frame was dropped; returns the number of frames dropped so far."""
@@ -122,35 +135,44 @@ class FrameStatistics:
         self._last_event = self._clock()
         self._answers.append(Answer(self._last_event, seconds, age_at_arrival, age, road_fraction, alarm))
 
-    def reports(self, problem: str = "", max_fps: float = 0.0, others: Iterable[Report] = ()) -> list[Report]:
+    def reports(
+        self, problem: str = "", max_fps: float = 0.0, others: Iterable[Report] = (), faster: str = ""
+    ) -> list[Report]:
         """The statuses frames, latency, road and scene of an active node, judged now, and others that need masks.
 
         Args:
             problem: why no image arrives, if that is known.
             max_fps: frames per second that are answered at most; 0: all.
             others: say the same as these while no frame is answered on purpose.
+            faster: what would be faster than what runs, a clause; empty if that is unknown.
         """
         now = self._clock()
         window = min(max(WINDOW, 2 / max_fps), LONGEST_WINDOW) if max_fps else WINDOW
-        _forget(self._arrivals, lambda arrival: arrival[0], now - window)
+        _forget(self._arrivals, lambda arrival: arrival.when, now - window)
         _forget(self._drops, float, now - WINDOW)
         _forget(self._passes, float, now - window)
         _forget(self._answers, lambda answer: answer.when, now - window)
         seconds = min(window, max(now - self._started, 1e-9))
-        rate_in = sum(count for _, count in self._arrivals) / seconds
+        rate_in = sum(arrival.sent for arrival in self._arrivals) / seconds
+        awake = min(seconds, max(now - self._rested, 1 / max_fps if max_fps else 1e-9))
         silence = now - self._last_event
-        frames = self._frames(silence, rate_in, seconds, problem, max_fps)
+        frames = self._frames(silence, rate_in, awake, problem, max_fps, faster)
         details = [self._latency(rate_in), self._road(), self._scene(now)]
         if self._rest and silence <= NO_IMAGE:
             return [frames, *(Report(report.subject, OK, self._rest, {}) for report in (*details, *others))]
         mask_age = now - self._answers[-1].when if self._answers else 0.0
         return [frames, *(unless_old(report, "mask", mask_age, patience(max_fps)) for report in details), *others]
 
-    def _frames(self, silence: float, rate_in: float, seconds: float, problem: str, max_fps: float) -> Report:
-        wanted = sum(count for _, count in self._arrivals) - len(self._passes)
+    def _frames(
+        self, silence: float, rate_in: float, awake: float, problem: str, max_fps: float, faster: str
+    ) -> Report:
+        """The status frames; `awake` are the seconds since the last rest, at most the window."""
+        answered = sum(answer.when > self._rested for answer in self._answers)
+        wanted = sum(arrival.wanted for arrival in self._arrivals if arrival.when > self._rested)
+        wanted -= sum(when > self._rested for when in self._passes)
         if max_fps:
-            wanted = min(wanted, round(max_fps * seconds))
-        rate_out = len(self._answers) / seconds
+            wanted = min(wanted, round(max_fps * awake))
+        rate_out = answered / awake
         level, sentence = OK, f"{rate_in:.1f} frames arrive per second, {rate_out:.1f} masks are published"
         if max_fps:
             sentence += f" (max_fps is {max_fps:g})"
@@ -168,12 +190,13 @@ class FrameStatistics:
             sentence = (
                 f"{len(self._drops)} frames dropped in the last {WINDOW:.0f} s, the last because {self.last_drop}"
             )
-        elif wanted - len(self._answers) > max(1, MISSED_SHARE * wanted):
+        elif wanted - answered > max(1, MISSED_SHARE * wanted):
             level = WARN
             sentence = (
                 f"{rate_in:.1f} frames arrive per second, but only {rate_out:.1f} masks are published: newer frames "
-                "replace those that the node is too slow for; the weights lite or a smaller network_width are faster"
+                "replace those that the node is too slow for"
             )
+            sentence += f"; {faster}" if faster else ""
         values = {
             "input rate (Hz)": f"{rate_in:.2f}",
             "output rate (Hz)": f"{rate_out:.2f}",

@@ -87,7 +87,10 @@ class Figures:
             latency: seconds from the frame's stamp to the mask's arrival; None for a frame without a stamp.
         """
         with self._lock:
-            self._last_mask = self._clock()
+            now = self._clock()
+            if self._last_mask is not None and now - self._last_mask > self._patience():
+                self._masks.clear()  # the rate does not count the time without masks
+            self._last_mask = now
             self._masks.append((self._last_mask, latency))
             self._drop_old(self._last_mask)
 
