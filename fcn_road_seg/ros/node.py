@@ -113,11 +113,12 @@ class RoadSegNode(LifecycleNode):
             self.faults.guard("Setting parameters failed", self._on_set_parameters, refusal)
         )
         offer_pause(self, [camera.demand for camera in self._cameras])
-        answer_always(self, self.faults)
+        optional = [f"{name}.{row.name}" for name in names if name for row in OF_CAMERA]
+        answer_always(self, self.faults, optional)
         topics = [camera.subscription.topic for camera in self._cameras]
         later = [scoped(name, camera_info_subscription.TOPIC) for name in names] + list(attitude_subscription.KINDS)
         topics += map(self.resolve_topic_name, later)
-        warn_undeclared(self, [name for topic in topics for name in overrides(topic, "subscription")])
+        warn_undeclared(self, [name for topic in topics for name in overrides(topic, "subscription")], optional)
 
     # Lifecycle
 
