@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import re
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable
@@ -22,6 +23,7 @@ JUMP = 0.25  # of the image: a larger change of the road from one mask to the ne
 VANISHED, SEEN = 0.005, 0.02  # of the image: less is not a road; the median that makes this a warning
 CLOCK_TOLERANCE = 0.05  # seconds in the future; /clock at 40 Hz lags by half of that
 LATE_SHARE = 0.05  # of the masks may break the age bound
+NO_IMAGE_YET = "no image has arrived"
 NO_MASK = "unknown until the next mask"
 ALARM_WINDOW = NO_IMAGE  # seconds; a warning if more than half of their frames look wrong
 MISSED_SHARE = 0.2  # of the frames may be replaced by newer ones; more is a warning
@@ -178,11 +180,11 @@ class FrameStatistics:
             sentence += f" (max_fps is {max_fps:g})"
         if silence > NO_IMAGE:
             level = WARN if silence < STALE_AFTER else STALE
-            none = f"no image has arrived for {silence:.0f} s" if self._image_arrived else "no image has arrived yet"
+            none = f"{NO_IMAGE_YET} for {silence:.0f} s" if self._image_arrived else f"{NO_IMAGE_YET} yet"
             question = "is the camera running, and is the topic right? road_seg doctor checks both"
             sentence = f"{none}: {problem or question}"
         elif not self._image_arrived:
-            level, sentence = STALE, "no image has arrived yet"
+            level, sentence = STALE, f"{NO_IMAGE_YET} yet"
         elif self._rest:
             sentence = f"{self._rest}; {rate_in:.1f} frames arrive per second"
         elif self._drops:
@@ -254,6 +256,11 @@ class FrameStatistics:
         if age < -CLOCK_TOLERANCE:
             sentence = f"stamps are {-1000 * age:.0f} ms in the future: the clocks of camera and node differ"
             return Report("latency", WARN, sentence, values)
+        if age < 0:
+            sentence = (
+                f"masks are new when published: their stamps are {-1000 * age:.0f} ms ahead, as clocks may differ"
+            )
+            return Report("latency", OK, sentence, values)
         return Report("latency", OK, f"masks are {1000 * age:.0f} ms old when published", values)
 
     def _road(self) -> Report:
@@ -281,6 +288,12 @@ class FrameStatistics:
         if share > 0.5:
             return Report("scene", WARN, alarms.most_common(1)[0][0], values)
         return Report("scene", OK, "the images look like road scenes that the network was trained on", values)
+
+
+def max_fps_in(sentence: str) -> float:
+    """The parameter max_fps that the sentence of a status frames tells; 0 if it tells none."""
+    found = re.search(rf"{MAX_FPS} is ([\d.e+-]+)", sentence)
+    return float(found[1]) if found else 0.0
 
 
 def patience(max_fps: float) -> float:
