@@ -158,7 +158,7 @@ class FrameStatistics:
         rate_in = sum(arrival.sent for arrival in self._arrivals) / seconds
         awake = min(seconds, max(now - self._rested, 1 / max_fps if max_fps else 1e-9))
         silence = now - self._last_event
-        frames = self._frames(silence, rate_in, awake, problem, max_fps, faster)
+        frames = self._frames(silence, rate_in, seconds, awake, problem, max_fps, faster)
         details = [self._latency(rate_in), self._road(), self._scene(now)]
         if self._rest and silence <= NO_IMAGE:
             return [frames, *(Report(report.subject, OK, self._rest, {}) for report in (*details, *others))]
@@ -166,9 +166,9 @@ class FrameStatistics:
         return [frames, *(unless_old(report, "mask", mask_age, patience(max_fps)) for report in details), *others]
 
     def _frames(
-        self, silence: float, rate_in: float, awake: float, problem: str, max_fps: float, faster: str
+        self, silence: float, rate_in: float, seconds: float, awake: float, problem: str, max_fps: float, faster: str
     ) -> Report:
-        """The status frames; `awake` are the seconds since the last rest, at most the window."""
+        """The status frames; `seconds` is the length of the window, `awake` that of its part since the last rest."""
         answered = sum(answer.when > self._rested for answer in self._answers)
         wanted = sum(arrival.wanted for arrival in self._arrivals if arrival.when > self._rested)
         wanted -= sum(when > self._rested for when in self._passes)
@@ -192,7 +192,7 @@ class FrameStatistics:
             sentence = (
                 f"{len(self._drops)} frames dropped in the last {WINDOW:.0f} s, the last because {self.last_drop}"
             )
-        elif wanted - answered > max(1, MISSED_SHARE * wanted):
+        elif wanted - answered > max(1, MISSED_SHARE * wanted * seconds / awake):
             level = WARN
             sentence = (
                 f"{rate_in:.1f} frames arrive per second, but only {rate_out:.1f} masks are published: newer frames "

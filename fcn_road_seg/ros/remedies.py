@@ -46,7 +46,7 @@ def transitions(node: str, *names: str) -> str:
     if has_ros2():
         return " && ".join(f"ros2 lifecycle set {node} {name}" for name in names)
     again = _ros_arguments({"autostart": "true"}, {})
-    return f"call {node}/change_state with {', then '.join(names)}, or end the node and start it again with {again}"
+    return f"end the node and start it again with {again}, or call {node}/change_state with {', then '.join(names)}"
 
 
 def resume(node: str) -> str:

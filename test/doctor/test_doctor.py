@@ -830,4 +830,4 @@ def test_a_node_that_is_not_active(client, doctor):
     with Camera(client, "image"):
         code, wrong = doctor(until=lambda wrong: set(wrong) == {"state"} and "unconfigured" in wrong["state"].text)
     assert code == 1
-    check(wrong.values(), "error", "/road_seg is unconfigured", "fix it, then: call /road_seg/change_state with")
+    check(wrong.values(), "error", "/road_seg is unconfigured", "fix it, then: end the node and start it again with")
