@@ -154,10 +154,10 @@ class Client(Spinning):
         self.spin_until(answers, "a mask")
         return answers()[0]
 
-    def set_parameter(self, name: str, value) -> str:
-        """Set a parameter of the node; the reason if it refuses, else ''."""
+    def set_parameter(self, name: str, value, node: str = "road_seg") -> str:
+        """Set a parameter of the node, or of another; the reason if it refuses, else ''."""
         request = SetParameters.Request(parameters=[Parameter(name, value=value).to_parameter_msg()])
-        (result,) = self._call(SetParameters, "road_seg/set_parameters", request).results
+        (result,) = self._call(SetParameters, f"{node}/set_parameters", request).results
         return "" if result.successful else result.reason
 
     def state(self) -> str:

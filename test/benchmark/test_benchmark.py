@@ -21,7 +21,7 @@ from fcn_road_seg.benchmark.configurations import NETWORKS, REFERENCE, Configura
 from fcn_road_seg.benchmark.ground_cost import time_outputs
 from fcn_road_seg.benchmark.interleave import interleaved, time_networks, time_openvino
 from fcn_road_seg.benchmark.measure import Settings, measure
-from fcn_road_seg.benchmark.node_latency import _highest_rate, _keeps_up
+from fcn_road_seg.benchmark.node_latency import _figures, _highest_rate, _keeps_up
 from fcn_road_seg.benchmark.peak_memory import peak_memory
 from fcn_road_seg.benchmark.results import configuration_figures, markdown, network_figures
 from fcn_road_seg.benchmark.roofline import Machine, Work, count_work
@@ -357,6 +357,15 @@ def test_highest_rate_by_bisection():
     assert _keeps_up({"max_ms": 100, "rate_hz": 10, "answered": 99, "sent": 100})
     assert not _keeps_up({"max_ms": 101, "rate_hz": 10, "answered": 100, "sent": 100})
     assert not _keeps_up({"max_ms": 50, "rate_hz": 10, "answered": 50, "sent": 100})
+
+
+def test_the_way_of_a_mask_is_measured_and_not_the_difference_of_two_medians():
+    stages = {"network": 50.0, "age at publish": 70.0}
+    arrivals = [SimpleNamespace(age=age, way=0.002) for age in (0.060, 0.062, 0.120)]
+    figures = _figures(arrivals, 3, stages)
+    assert figures["p50_ms"] == 62.0 and figures["stages_p50_ms"] == stages | {"mask's way": 2.0}
+    unknown = [SimpleNamespace(age=0.062, way=None)]  # ROS 2 Humble
+    assert _figures(unknown, 3, stages)["stages_p50_ms"] == stages
 
 
 def printed_figures(program: str, weights: Path) -> dict:

@@ -151,14 +151,20 @@ def test_help_has_every_topic_and_parameter():
     [
         (
             "front.threshold",
-            "'front.threshold': 'threshold' is for all cameras, unless a camera can have its own and it",
+            "'front.threshold': give it at start, or set 'threshold', which is for all cameras",
         ),
         ("front.thresold", "'front.thresold'; did you mean front.threshold?"),
+        ("front.weights", "'front.weights': 'weights' is always for all cameras"),
+        ("frnt.threshold", "'frnt.threshold', because it has no camera 'frnt'; did you mean front.threshold?"),
+        ("other.weights", "'other.weights', because it has no camera 'other'"),
         ("thresold", "'thresold'; did you mean threshold?"),
+        ("unlike", "'unlike'"),
     ],
 )
-def test_a_parameter_of_a_camera_that_is_not_there_is_not_anothers(name, sentence):
-    assert sentence in no_such_parameter(name, ["threshold", "rear.threshold"])
+def test_a_parameter_that_is_not_there(name, sentence):
+    known = ["threshold", "weights", "rear.threshold"]
+    optional = [f"{camera}.{row}" for camera in ("front", "rear") for row in ("threshold", "smoothing")]
+    assert no_such_parameter(name, known, optional) == f"this node has no parameter {sentence}"
 
 
 def test_the_topic_that_is_proposed_to_a_camera_has_its_name():

@@ -243,8 +243,8 @@ def test_a_parameter_of_a_camera_that_is_not_there_or_of_the_whole_node_is_named
     parameters = start_parameters(small_weights, cameras=["front"], **{"back.threshold": 0.5, "front.weights": "lite"})
     node = RoadSegNode(context=context, namespace="/car", parameter_overrides=parameters)
     node.destroy_node()
-    assert len(warned) == 2 and "'back.threshold': 'threshold' is for all cameras, unless" in warned[0]
-    assert "'front.weights': 'weights' is for all cameras, unless" in warned[1]
+    assert len(warned) == 2 and "'back.threshold', because it has no camera 'back'" in warned[0]
+    assert "'front.weights': 'weights' is always for all cameras" in warned[1]
     with pytest.raises(ParameterError, match="'cameras' has the name 'a b'"):
         RoadSegNode(context=context, parameter_overrides=start_parameters(small_weights, cameras=["a b"]))
     with pytest.raises(ParameterError, match="'front.threshold' is a double"):
