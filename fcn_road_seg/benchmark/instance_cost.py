@@ -11,9 +11,6 @@ from fcn_road_seg.errors import DeviceError
 from fcn_road_seg.inference.options import SegmenterOptions
 from fcn_road_seg.instances.detector import InstanceDetector
 
-LEAST_SCORE = 0.5
-"""That of `segment --instances` and of the node."""
-
 
 def load_detectors(weights: Path, device: str, threads: int) -> dict[str, InstanceDetector]:
     """The network in FP32 and in the fastest precision of each backend that the device has.
@@ -32,7 +29,7 @@ def load_detectors(weights: Path, device: str, threads: int) -> dict[str, Instan
         for precision in ("fp32", "auto"):
             options = SegmenterOptions(device=device, backend=backend, precision=precision, threads=threads)
             try:
-                detector = InstanceDetector.load(weights, LEAST_SCORE, options)
+                detector = InstanceDetector.load(weights, options=options)
             except DeviceError:  # OpenVINO is not installed, or not for this device
                 continue
             detectors[f"{detector.backend}:{detector.precision}"] = detector

@@ -26,7 +26,7 @@ def add_parser(subparsers: Subparsers) -> argparse.ArgumentParser:
         "--part", choices=("val", "train"), default="val", help="of the data sets (default: %(default)s)"
     )
     parser.add_argument(
-        "--frames", type=int, default=0, help="at most so many of each set, evenly spaced (default: all)"
+        "--frames", type=int, default=0, help="at most so many of each set, evenly spaced (default: 0, all)"
     )
     parser.add_argument(
         "--peer",
@@ -93,6 +93,8 @@ def run(args: argparse.Namespace) -> int:
                 measured.add(sample, instances)
                 if each is detector:
                     results.add(sample, instances)
+        if not results.counts():
+            raise DatasetError(f"{name} has no instance that counts in its {len(chosen)} frames: nothing to measure")
         how = {part: getattr(detector, part) for part in ("device", "backend", "precision")}
         figures[name] = results.summary() | how | {"p50_ms": 1000 * statistics.median(seconds[0])}
         ran = f"{detector.device}, {detector.backend}, {detector.precision}"
