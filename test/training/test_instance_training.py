@@ -256,6 +256,8 @@ def test_evaluate_instances_prints_and_writes_figures(trained, data, tmp_path, c
     assert "| mean, to 20 m |" in shown and "| mean, small |" in shown
     figures = json.loads(file.read_text())
     assert figures["cityscapes"]["frames"] == 1
+    ((city, found),) = figures["cityscapes"]["cities"].items()
+    assert f"| mean, {city} |" in shown and found["mask"] == figures["cityscapes"]["mask"]["classes"]
     assert set(figures["cityscapes"]["mask"]) == {"mean", "classes", "intervals", "size", "distance"}
     for data in ([], ["--data", "synthetic:none"], ["--data", "camvid:x"]):
         assert main(["evaluate-instances", *words[:2], *data]) == 2
