@@ -34,7 +34,7 @@ demo: $(READY)
 	@$(VENV)/bin/road_seg demo $(if $(DRIVE),--drive "$(DRIVE)") --out "$(OUT)" $(ARGS)
 
 test: $(READY)
-	$(VENV)/bin/python -m pytest --numprocesses logical --maxprocesses 4 --dist loadgroup $(ARGS)
+	$(VENV)/bin/python -m pytest --numprocesses logical --maxprocesses 4 --dist loadfile $(ARGS)
 
 lint: $(READY)
 	$(VENV)/bin/ruff check .

@@ -57,10 +57,7 @@ def one_thread() -> Iterator[None]:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests that need ROS 2: those that take a DDS domain, and those that are skipped without rclpy.
-
-    Where pytest-xdist runs several processes, one has all of those, and each other module stays in one process.
-    """
+    """Mark the tests that need ROS 2: those that take a DDS domain, and those that are skipped without rclpy."""
     for item in items:
         if isinstance(item, pytest.Function) and (
             {"domain_id", "other_domain_id"} & {*item.fixturenames}
@@ -68,8 +65,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             or 'importorskip("rclpy"' in inspect.getsource(item.function)
         ):
             item.add_marker(pytest.mark.ros)
-        group = "ros" if item.get_closest_marker("ros") else item.path.stem
-        item.add_marker(pytest.mark.xdist_group(group))
 
 
 @pytest.fixture(scope="module")
