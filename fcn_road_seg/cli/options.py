@@ -319,7 +319,7 @@ def named_paths(items: list[str]) -> tuple[dict[str, list[str]], dict[str, str]]
         head, colon, path = item.partition(":")
         name, given, kind = head.partition("=")
         if not path:
-            raise DatasetError(f"--data {item} names no folder: give KIND:DIR or NAME=folder:DIR")
+            raise DatasetError(f"--data {item} names no data set: give KIND:DIR or NAME=KIND:DIR")
         if given and kind not in NAMED_KINDS:
             raise DatasetError(f"--data {item}: only a folder has a name of its own, as in {name}=folder:DIR")
         if given and (not SET_NAME.fullmatch(name) or name in RESERVED_NAMES):

@@ -21,7 +21,7 @@ from fcn_road_seg.ros.diagnostics import ERROR, OK, Report, device_report, diagn
 from fcn_road_seg.ros.fault_log import FaultLog
 from fcn_road_seg.ros.frame_handler import TRANSPORTS, road_threshold
 from fcn_road_seg.ros.instance_detection import detection_thread, warm_up
-from fcn_road_seg.ros.load_segmenter import check_warm_up, load_detector, load_segmenter
+from fcn_road_seg.ros.load_segmenter import check_together, load_detector, load_segmenter
 from fcn_road_seg.ros.log import log_to
 from fcn_road_seg.ros.node_camera import NodeCamera
 from fcn_road_seg.ros.parameter import ParameterError, declare_all, declare_given, read_all, warn_undeclared
@@ -129,14 +129,14 @@ class RoadSegNode(LifecycleNode):
         try:
             log_to(self.get_logger())
             for camera in self._cameras:
-                check_warm_up(self._values(camera.name))
+                check_together(self._values(camera.name))
                 camera.configure(self._values(camera.name))
             segmenter = self._segmenter = load_segmenter(values)
+            detector = load_detector(values, segmenter)
             of_cameras = map(self._values, self.camera_names)
             sizes = dict.fromkeys((each.warm_up_height, each.warm_up_width) for each in of_cameras)
             for height, width in filter(all, sizes):
                 segmenter.warm_up(height, width)
-            detector = load_detector(values, segmenter)
             if detector is not None:
                 self._detection_thread = detection_thread(values)
                 for height, width in filter(all, sizes):

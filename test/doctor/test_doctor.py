@@ -824,7 +824,7 @@ def test_a_node_that_is_not_active(client, doctor):
     assert client.change_state("deactivate")
     code, wrong = doctor(until=lambda wrong: "state" in wrong and "is inactive" in wrong["state"].text)
     assert code == 1
-    check(wrong["state"], "error", "/road_seg is inactive", "-p autostart:=true")
+    check(wrong["state"], "error", "/road_seg is inactive", "start it again with autostart true")
     assert "camera" not in wrong  # the topic that it will subscribe to is unknown
     assert client.change_state("cleanup")
     with Camera(client, "image"):

@@ -2,6 +2,9 @@
 
 import os
 import shlex
+import signal
+import subprocess
+import sys
 
 import pytest
 
@@ -144,6 +147,15 @@ def test_help_has_every_topic_and_parameter():
     assert '\n  weights (string, default "")\n' in text and '\n  cameras (string array, default [""])\n' in text
     assert all(f"\n  {parameter.name} (" in text for parameter in PARAMETERS)
     assert max(map(len, text.splitlines())) <= 120
+
+
+def test_a_pager_that_ends_early_ends_the_help():
+    read, write = os.pipe()
+    os.close(read)
+    command = [sys.executable, "-m", "fcn_road_seg.ros.node_main", "--help"]
+    ended = subprocess.run(command, stdout=write, stderr=subprocess.PIPE, text=True)
+    os.close(write)
+    assert (ended.returncode, ended.stderr) == (-signal.SIGPIPE, "")
 
 
 @pytest.mark.parametrize(

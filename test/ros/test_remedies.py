@@ -27,7 +27,7 @@ def test_remedies_without_ros2(path):
     assert start == ".venv/bin/road_seg_node --ros-args -p 'weights:=my weights' -r image:=/camera"
     assert remedies.rename("image", "/camera") == "start the node with --ros-args -r image:=/camera"
     assert remedies.transitions("/road_seg", "configure", "activate") == (
-        "end the node and start it again with --ros-args -p autostart:=true, or call /road_seg/change_state with "
+        "end the node and start it again with autostart true, its default, or call /road_seg/change_state with "
         "configure, then activate"
     )
     assert remedies.resume("/road_seg") == "call ~/enable with true, or end the node and start it again"

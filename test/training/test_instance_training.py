@@ -228,6 +228,7 @@ def test_a_missing_or_wrong_backbone_is_named(tmp_path, small_weights):
     [
         (["--data", "cityscapes:/nowhere"], "needs leftImg8bit/train"),
         ([], "give --data cityscapes:DIR"),
+        (["--data", "coco:x"], 'or train on what you have, as in --samples "{coco: 1000}"'),
         (["--data", "mine=coco:x", "--samples", "{mine: 4}"], "is not a data set in COCO's format"),
         (["--samples", "{synthetic: 2}"], "nothing validates this training"),
         (["--crop-width", "100"], "crop_width is 100"),
