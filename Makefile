@@ -1,6 +1,6 @@
 # make demo                 a synthetic drive through the node, over ROS 2
 # make demo DRIVE=path      a folder of images, a video or a KITTI raw drive instead
-# make test                 the complete suite; ARGS go to pytest
+# make test                 the complete suite, on up to four cores; ARGS go to pytest
 # make lint                 ruff's checks, its formatting, and mypy
 # make docs                 the documentation as a site, in site/
 # DISTRO=jazzy              ROS 2 Jazzy's wheels, in .venv-jazzy, instead of Kilted's, in .venv
@@ -34,7 +34,7 @@ demo: $(READY)
 	@$(VENV)/bin/road_seg demo $(if $(DRIVE),--drive "$(DRIVE)") --out "$(OUT)" $(ARGS)
 
 test: $(READY)
-	$(VENV)/bin/python -m pytest $(ARGS)
+	$(VENV)/bin/python -m pytest --numprocesses logical --maxprocesses 4 --dist loadfile $(ARGS)
 
 lint: $(READY)
 	$(VENV)/bin/ruff check .

@@ -67,7 +67,7 @@ setup(
         "rerun": ["rerun-sdk>=0.41"],
         "report": ["jinja2>=3.0", "matplotlib>=3.8"],
         "docs": ["mkdocs-material>=9.5", "mkdocstrings[python]>=0.26"],
-        "test": ["pytest>=7", "pytest-timeout>=2", "torchmetrics>=1.0", "websockets>=13"],
+        "test": ["pytest>=7", "pytest-timeout>=2", "pytest-xdist>=3", "torchmetrics>=1.0", "websockets>=13"],
     },
     entry_points={
         "console_scripts": [

@@ -12,6 +12,7 @@ from fcn_road_seg.ros.domain import DomainReservation
 from fcn_road_seg.ros.environment import local_discovery
 
 os.environ.update(local_discovery(os.environ))
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # torch's threads would keep a core from other processes
 
 
 @pytest.fixture(scope="session")

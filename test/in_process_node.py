@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import rclpy
-from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from diagnostic_msgs.msg import DiagnosticStatus
 from node_harness import Spinning, qos
 from rclpy.context import Context
 from rclpy.executors import SingleThreadedExecutor
@@ -35,11 +35,9 @@ class InProcessNode(Spinning):
         self._executor.add_node(self.node)
         self._executor.add_node(self.client)
         self.masks: list[Image] = []
-        self._statuses: dict[str, DiagnosticStatus] = {}
         self._camera = self.client.create_publisher(Image, "image", qos())
         if listen:
             self.client.create_subscription(Image, "road_seg/mask", self.masks.append, qos())
-        self.client.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, qos())
 
     def __enter__(self) -> "InProcessNode":
         return self
@@ -48,12 +46,6 @@ class InProcessNode(Spinning):
         self._executor.shutdown()
         self.client.destroy_node()
         self.node.destroy_node()
-
-    def _on_diagnostics(self, message: DiagnosticArray) -> None:
-        name = self.node.get_fully_qualified_name()
-        for status in message.status:
-            if status.name.startswith(f"{name}: "):
-                self._statuses[status.name.removeprefix(f"{name}: ")] = status
 
     def start(self) -> "InProcessNode":
         """Configure and activate it, and wait until it and the client have found each other."""
@@ -77,9 +69,7 @@ class InProcessNode(Spinning):
 
     def diagnostics(self) -> dict[str, DiagnosticStatus]:
         """The next statuses, by subject."""
-        self._statuses.clear()
-        self.spin_until(lambda: "faults" in self._statuses, "a message on /diagnostics")
-        return dict(self._statuses)
+        return self.statuses(self.client, f"{self.node.get_fully_qualified_name()}: ")
 
     def figures(self, subject: str) -> dict[str, str]:
         """The figures of a status in the next /diagnostics."""

@@ -16,6 +16,7 @@ from lifecycle_msgs.srv import ChangeState, GetState
 from rcl_interfaces.srv import SetParameters
 from rclpy.context import Context
 from rclpy.executors import SingleThreadedExecutor
+from rclpy.node import Node
 from rclpy.parameter import Parameter
 from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import Image
@@ -92,6 +93,21 @@ class Spinning:
         while time.monotonic() < deadline:
             self._executor.spin_once(timeout_sec=0.05)
 
+    def statuses(self, client: Node, prefix: str) -> dict[str, DiagnosticStatus]:
+        """The next statuses on /diagnostics whose names have a prefix, by the rest of the name.
+
+        None was published before the call: its subscription did not exist.
+        """
+        found: dict[str, DiagnosticStatus] = {}
+
+        def on_message(message: DiagnosticArray) -> None:
+            found.update({s.name.removeprefix(prefix): s for s in message.status if s.name.startswith(prefix)})
+
+        subscription = client.create_subscription(DiagnosticArray, "/diagnostics", on_message, qos())
+        self.spin_until(lambda: found, "a message on /diagnostics")
+        client.destroy_subscription(subscription)
+        return found
+
 
 class Client(Spinning):
     """A camera and a viewer in one ROS 2 node."""
@@ -121,11 +137,7 @@ class Client(Spinning):
 
     def diagnostics(self) -> dict[str, DiagnosticStatus]:
         """The next statuses of the node, by subject."""
-        arrived: list[DiagnosticArray] = []
-        subscription = self.node.create_subscription(DiagnosticArray, "/diagnostics", arrived.append, 10)
-        self.spin_until(lambda: arrived, "a message on /diagnostics")
-        self.node.destroy_subscription(subscription)
-        return {status.name.removeprefix("/road_seg: "): status for status in arrived[-1].status}
+        return self.statuses(self.node, "/road_seg: ")
 
     def camera(self, reliability=ReliabilityPolicy.RELIABLE, wait: bool = True, kind: type = Image):
         """A publisher of images that the node has discovered."""
@@ -154,10 +166,10 @@ class Client(Spinning):
         self.spin_until(answers, "a mask")
         return answers()[0]
 
-    def set_parameter(self, name: str, value) -> str:
-        """Set a parameter of the node; the reason if it refuses, else ''."""
+    def set_parameter(self, name: str, value, node: str = "road_seg") -> str:
+        """Set a parameter of the node, or of another; the reason if it refuses, else ''."""
         request = SetParameters.Request(parameters=[Parameter(name, value=value).to_parameter_msg()])
-        (result,) = self._call(SetParameters, "road_seg/set_parameters", request).results
+        (result,) = self._call(SetParameters, f"{node}/set_parameters", request).results
         return "" if result.successful else result.reason
 
     def state(self) -> str:

@@ -6,6 +6,8 @@ from contextlib import ExitStack
 import pytest
 import yaml
 
+from fcn_road_seg.ros.scope import around
+
 ONE_CAMERA, CAMERAS = "config/road_seg.rviz", "config/cameras.rviz"
 IMAGE = "rviz_default_plugins/Image"
 CLASSES = {IMAGE} | {
@@ -29,7 +31,7 @@ OF_ONE_CAMERA = {
 OF_CAMERAS = {
     name.replace("road_seg/", f"road_seg/{camera}/"): kinds
     for name, kinds in OF_ONE_CAMERA.items()
-    for camera in ("front", "left", "rear")
+    for camera in around(3)
     if name.rpartition("/")[2] in ("overlay", "grid", "scan")
 }
 KINDS = {ONE_CAMERA: OF_ONE_CAMERA, CAMERAS: OF_CAMERAS}

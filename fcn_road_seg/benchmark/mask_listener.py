@@ -3,6 +3,7 @@
 import time
 from collections.abc import Sequence
 from functools import partial
+from typing import NamedTuple
 
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
@@ -12,8 +13,21 @@ from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import Image
 
 from fcn_road_seg.ros.child_process import node_listens
+from fcn_road_seg.ros.qos import with_message_info
 from fcn_road_seg.ros.scope import source_of, unmapped
+from fcn_road_seg.ros.segmented_frame import nanoseconds
 from fcn_road_seg.ros.start import refusals, start_ros
+
+
+class Arrival(NamedTuple):
+    """A mask that was received."""
+
+    stamp: int
+    """Nanoseconds since the epoch."""
+    age: float
+    """Seconds from the stamp."""
+    way: float | None
+    """... from its publication by the node; None if ROS does not tell that (Humble)."""
 
 
 class MaskListener(Node):
@@ -23,8 +37,7 @@ class MaskListener(Node):
         cameras: names of the node's cameras, if it has several: each has its own mask.
 
     Attributes:
-        ages: by camera, per mask, its stamp (nanoseconds since the epoch) and the seconds from the stamp to this
-            process.
+        arrivals: by camera, of each mask.
         statuses: values of the node's latest statuses by name, see `diagnostics`.
     """
 
@@ -32,11 +45,12 @@ class MaskListener(Node):
         start_ros()
         with refusals():
             super().__init__("mask_listener")
-        self.ages: dict[str, list[tuple[int, float]]] = {camera: [] for camera in cameras}
+        self.arrivals: dict[str, list[Arrival]] = {camera: [] for camera in cameras}
         self.statuses: dict[str, dict[str, str]] = {}
         qos = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=10, reliability=ReliabilityPolicy.RELIABLE)
         for camera in cameras:
-            self.create_subscription(Image, unmapped(camera, "~/mask"), partial(self._on_mask, camera), qos)
+            callback = with_message_info(partial(self._on_mask, camera))
+            self.create_subscription(Image, unmapped(camera, "~/mask"), callback, qos)
         self.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, 10)
         self._executor = SingleThreadedExecutor()
         self._executor.add_node(self)
@@ -49,9 +63,11 @@ class MaskListener(Node):
         self.destroy_node()
         rclpy.try_shutdown()
 
-    def _on_mask(self, camera: str, message: Image) -> None:
-        stamp = message.header.stamp.sec * 10**9 + message.header.stamp.nanosec
-        self.ages[camera].append((stamp, (time.time_ns() - stamp) / 1e9))
+    def _on_mask(self, camera: str, message: Image, info: dict) -> None:
+        now, stamp = time.time_ns(), nanoseconds(message.header.stamp)
+        published = info.get("source_timestamp")
+        way = None if published is None else (now - published) / 1e9
+        self.arrivals[camera].append(Arrival(stamp, (now - stamp) / 1e9, way))
 
     def _on_diagnostics(self, message: DiagnosticArray) -> None:
         for status in message.status:
@@ -59,7 +75,7 @@ class MaskListener(Node):
 
     def node_listens(self) -> bool:
         """Whether the node is active and connected to this listener."""
-        return bool(self.device) and node_listens(self, self.ages)
+        return bool(self.device) and node_listens(self, self.arrivals)
 
     @property
     def device(self) -> dict[str, str]:

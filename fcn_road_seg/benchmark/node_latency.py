@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
+from statistics import median
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from fcn_road_seg.ros.domain import DomainReservation
 from fcn_road_seg.ros.scope import scoped
 
 if TYPE_CHECKING:
-    from fcn_road_seg.benchmark.mask_listener import MaskListener
+    from fcn_road_seg.benchmark.mask_listener import Arrival, MaskListener
 
 RATES = (10.0, 30.0)  # Hz
 SECONDS = 12.0  # per rate; the node's percentiles cover the last 10
@@ -110,13 +111,13 @@ def _measure_rate(
     listener: "MaskListener", node: ChildProcess, log: Path, rate: float, seconds: float
 ) -> list[dict[str, Any]]:
     """The figures for one rate, of each camera."""
-    cameras = list(listener.ages)
+    cameras = list(listener.arrivals)
     frames = max(1, CAMERA_FRAMES // len(cameras))
     arguments = ["--ros-args", "-p", f"rate:={rate}", "-p", f"frames:={frames}", "-p", f"cameras:={cameras}"]
     for camera in cameras:
         arguments += ["-r", f"{scoped(camera, 'camera/image_raw')}:={scoped(camera, 'image')}"]
-    for ages in listener.ages.values():
-        ages.clear()
+    for arrivals in listener.arrivals.values():
+        arrivals.clear()
     started = time.time_ns()  # a mask of the previous cameras may still arrive
     with ChildProcess("fcn_road_seg.ros.synthetic_camera_main", arguments, log, dict(os.environ)) as process:
         received = partial(_masks_since, listener, started)
@@ -131,17 +132,19 @@ def _measure_rate(
     figures = []
     for camera in cameras:
         name = {"camera": camera} if camera else {}
-        ages_ms = [1000 * age for stamp, age in listener.ages[camera] if begin <= stamp < end]
-        if not ages_ms:
+        measured = [arrival for arrival in listener.arrivals[camera] if begin <= arrival.stamp < end]
+        if not measured:
             of_camera = f" of {camera}" if camera else ""
             raise UserError(f"no mask{of_camera} was received at {rate:g} Hz in {seconds:g} s")
-        sent = max(len(ages_ms), round((end - begin) / 1e9 * rate))
-        figures.append({"rate_hz": rate} | name | _figures(ages_ms, sent, stages[camera]))
+        sent = max(len(measured), round((end - begin) / 1e9 * rate))
+        figures.append({"rate_hz": rate} | name | _figures(measured, sent, stages[camera]))
     return figures
 
 
-def _figures(ages: list[float], sent: int, stages: dict[str, float]) -> dict[str, Any]:
-    """The figures of a camera's masks, of their ages in milliseconds."""
+def _figures(arrivals: "list[Arrival]", sent: int, stages: dict[str, float]) -> dict[str, Any]:
+    """The figures of a camera's masks; `stages` as in its status "latency", see `_stages`."""
+    ages = [1000 * arrival.age for arrival in arrivals]
+    ways = [1000 * arrival.way for arrival in arrivals if arrival.way is not None]
     p50, p90, p99 = (round(float(p), 2) for p in np.percentile(ages, (50, 90, 99)))
     segmenter = round(sum(ms for stage, ms in stages.items() if stage not in OTHER_STAGES), 2) if stages else None
     return {
@@ -153,12 +156,12 @@ def _figures(ages: list[float], sent: int, stages: dict[str, float]) -> dict[str
         "max_ms": round(max(ages), 2),
         "segmenter_p50_ms": segmenter,
         "rest_p50_ms": None if segmenter is None else round(p50 - segmenter, 2),
-        "stages_p50_ms": stages | {"mask's way": round(p50 - stages["age at publish"], 2)} if stages else {},
+        "stages_p50_ms": stages | ({"mask's way": round(median(ways), 2)} if stages and ways else {}),
     }
 
 
 def _masks_since(listener: "MaskListener", stamp: int) -> bool:
-    return all(any(mask_stamp > stamp for mask_stamp, _ in ages) for ages in listener.ages.values())
+    return all(any(arrival.stamp > stamp for arrival in arrivals) for arrivals in listener.arrivals.values())
 
 
 def _stages(latency: dict[str, str]) -> dict[str, float]:

@@ -77,7 +77,7 @@ def markdown(report: dict) -> str:
     Args:
         report: {"machine": {name: text}, "rungs": see `configuration_figures`, "absent": {configuration: reason}} and,
             if measured, "peers" and "folds" (see `network_figures`), "sizes", "batches", "profile" (see
-            `cli.benchmark`), "ground" ({output: percentiles}), "node"
+            `cli.benchmark`), "ground" and "instances" ({output or rung: percentiles}), "node"
             (see `node_latency.measure_node`) and "side_by_side" (see `side_by_side_figures`).
     """
     parts = ["\n".join(f"- {name}: {text}" for name, text in report["machine"].items())]
@@ -110,9 +110,10 @@ def markdown(report: dict) -> str:
         ]
         title = f"The kernels that take longest, {report['profile']['rung']}, per frame"
         parts.append(f"{title}:\n\n" + table(("kernel", "calls", "ms", "share"), rows))
-    if "ground" in report:
-        rows = [[name, *(cell(ms) for ms in figures.values())] for name, figures in report["ground"].items()]
-        parts.append("Ground outputs, a KITTI frame:\n\n" + table(("", "p50 ms", "p90 ms", "p99 ms"), rows))
+    for key, title in (("ground", "Ground outputs, a KITTI frame"), ("instances", "Vehicles and people, Mask R-CNN")):
+        if key in report:
+            rows = [[name, *(cell(ms) for ms in figures.values())] for name, figures in report[key].items()]
+            parts.append(f"{title}:\n\n" + table(("", "p50 ms", "p90 ms", "p99 ms"), rows))
     if "node" in report:
         parts.append(_node_tables(report["node"]))
     return "\n\n".join(parts) + "\n"

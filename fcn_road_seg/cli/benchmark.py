@@ -107,6 +107,14 @@ def add_parser(subparsers: Subparsers) -> argparse.ArgumentParser:
     parser.add_argument("--profile", action="store_true", help="also list the ten kernels that take longest")
     parser.add_argument("--ground", action="store_true", help="also time the ground outputs for a KITTI frame")
     parser.add_argument(
+        "--instances",
+        nargs="?",
+        const="",
+        metavar="FILE",
+        help="also time the network that finds vehicles and people, with the weights of a file (default: the shipped "
+        "ones), on the same frames",
+    )
+    parser.add_argument(
         "--node",
         nargs="?",
         const="auto:auto",
@@ -124,7 +132,7 @@ def add_parser(subparsers: Subparsers) -> argparse.ArgumentParser:
         type=output_path(".json"),
         metavar="FILE.json",
         help="write all figures as JSON, with those of --peer, --data, --peers, --folds, --sizes, --batches, "
-        "--profile, --ground and --node",
+        "--profile, --ground, --instances and --node",
     )
     parser.add_argument("--markdown", type=output_path(".md"), metavar="FILE.md", help="write the tables to a file")
     parser.add_argument(
@@ -146,11 +154,14 @@ def run(args: argparse.Namespace) -> int:
 
     from fcn_road_seg.benchmark.configurations import NETWORKS, REFERENCE, default_configurations, parse
     from fcn_road_seg.benchmark.measure import Settings, measure
-    from fcn_road_seg.benchmark.results import configuration_figures, markdown
+    from fcn_road_seg.benchmark.results import configuration_figures, markdown, percentiles_ms
     from fcn_road_seg.benchmark.side_by_side import side_by_side_figures
     from fcn_road_seg.datasets.kitti_road import open_split
     from fcn_road_seg.inference.backends.hardware import torch_device
 
+    if args.instances is not None:
+        from fcn_road_seg.benchmark.instance_cost import load_detectors, time_detectors
+        from fcn_road_seg.instances.detector import instance_weights
     if args.plot:
         from fcn_road_seg.benchmark.plot import plot, plot_side_by_side
     device = str(torch_device(args.device))
@@ -168,6 +179,9 @@ def run(args: argparse.Namespace) -> int:
     if args.cameras > 1 and not node_parameters:
         raise UserError("--cameras is for --node: add --node")
     peers = load_peers(args.peer or [], device, args.threads)
+    detectors = {}
+    if args.instances is not None:
+        detectors = load_detectors(instance_weights(args.instances), device, args.threads)
     dataset = open_split(args.root, args.split) if args.root else None
     sets = labelled_sets(args, dataset)
     other_load = "not looked at" if args.smoke else watch_machine()
@@ -184,6 +198,9 @@ def run(args: argparse.Namespace) -> int:
     try:
         if args.sizes or args.profile:
             _add_details(report, settings.options(REFERENCE), args, frames[0])
+        if detectors:
+            taken = time_detectors(detectors, frames, *numbers, partial(progress, description="instances"))
+            report["instances"] = {rung: percentiles_ms(seconds) for rung, seconds in taken.items()}
         _add_parts(report, benchmark, args, device, node_parameters, settings.weights)
     finally:  # keep what was measured, also without ROS 2 or after Ctrl-C
         text = markdown(report)

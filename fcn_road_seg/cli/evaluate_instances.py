@@ -26,7 +26,7 @@ def add_parser(subparsers: Subparsers) -> argparse.ArgumentParser:
         "--part", choices=("val", "train"), default="val", help="of the data sets (default: %(default)s)"
     )
     parser.add_argument(
-        "--frames", type=int, default=0, help="at most so many of each set, evenly spaced (default: all)"
+        "--frames", type=int, default=0, help="at most so many of each set, evenly spaced (default: 0, all)"
     )
     parser.add_argument(
         "--peer",
@@ -59,7 +59,7 @@ def run(args: argparse.Namespace) -> int:
         raise UserError(f"--frames is {args.frames}, but must be 0 (all) or more")
     from fcn_road_seg.datasets.open_instances import NamedInstances, open_instances
     from fcn_road_seg.datasets.selection import Thinned
-    from fcn_road_seg.evaluation.instance_metrics import LEAST_SCORE, PERSONS, InstanceResults
+    from fcn_road_seg.evaluation.instance_metrics import KINDS, LEAST_SCORE, PERSONS, InstanceResults
     from fcn_road_seg.evaluation.yolox import YoloX
     from fcn_road_seg.inference.options import SegmenterOptions
     from fcn_road_seg.instances.detector import InstanceDetector, instance_weights
@@ -83,6 +83,7 @@ def run(args: argparse.Namespace) -> int:
     figures = {}
     for name, frames in sets.items():
         results, merged = InstanceResults(), [InstanceResults(PERSONS) for _ in detectors]
+        cities: dict[str, InstanceResults] = {}
         seconds: list[list[float]] = [[] for _ in merged]
         chosen = Thinned(frames, args.frames) if args.frames else frames
         for sample in progress(chosen, f"detecting in {name}"):
@@ -93,8 +94,17 @@ def run(args: argparse.Namespace) -> int:
                 measured.add(sample, instances)
                 if each is detector:
                     results.add(sample, instances)
+                    if kinds[name] == "cityscapes":
+                        city = sample.name.partition("_")[0]
+                        cities.setdefault(city, InstanceResults()).add(sample, instances)
+        if not results.counts():
+            raise DatasetError(f"{name} has no instance that counts in its {len(chosen)} frames: nothing to measure")
         how = {part: getattr(detector, part) for part in ("device", "backend", "precision")}
         figures[name] = results.summary() | how | {"p50_ms": 1000 * statistics.median(seconds[0])}
+        figures[name]["cities"] = {
+            city: {"instances": measured.counts()} | {kind: measured.by_class(kind) for kind in KINDS}
+            for city, measured in cities.items()
+        }
         ran = f"{detector.device}, {detector.backend}, {detector.precision}"
         print(f"{name}, {figures[name]['frames']} frames, p50 {figures[name]['p50_ms']:.1f} ms ({ran})\n")
         print(f"{report(figures[name])}\n")
@@ -124,7 +134,7 @@ def peer_report(networks: dict[str, dict]) -> str:
 def report(figures: dict) -> str:
     """The figures of `InstanceResults.summary` as Markdown tables: classes, then sizes, then distances."""
     from fcn_road_seg.benchmark.markdown_table import table
-    from fcn_road_seg.evaluation.instance_metrics import KINDS
+    from fcn_road_seg.evaluation.instance_metrics import KINDS, means
 
     header = ["class", "instances", *(f"{kind} {name}" for kind in KINDS for name in ("AP", "AP50"))]
     rows = [
@@ -134,8 +144,10 @@ def report(figures: dict) -> str:
     rows.append(_means("mean", sum(figures["instances"].values()), [figures[kind]["mean"] for kind in KINDS]))
     for measure in ("size", "distance"):
         for part, counts in figures.get(f"instances by {measure}", {}).items():
-            means = [figures[kind][measure][part]["mean"] for kind in KINDS]
-            rows.append(_means(f"mean, {part}", sum(counts.values()), means))
+            of_part = [figures[kind][measure][part]["mean"] for kind in KINDS]
+            rows.append(_means(f"mean, {part}", sum(counts.values()), of_part))
+    for city, found in figures.get("cities", {}).items():
+        rows.append(_means(f"mean, {city}", sum(found["instances"].values()), [means(found[kind]) for kind in KINDS]))
     return table(header, rows)
 
 

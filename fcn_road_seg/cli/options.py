@@ -113,24 +113,28 @@ def add_instance_options(parser: argparse.ArgumentParser, flag: str, effect: str
     parser.add_argument(
         "--instance-score",
         type=float,
-        default=0.5,
-        help=f"with {flag}: only those with at least this score, 0..1 (default: %(default)s)",
+        help=f"with {flag}: only those with at least this score, 0..1 (default: 0.5)",
     )
 
 
 def check_instance_options(args: argparse.Namespace, flag: str) -> None:
     """Raise UserError if the options of `add_instance_options` do not fit together."""
-    if not 0 <= args.instance_score <= 1:
+    used = getattr(args, flag.lstrip("-").replace("-", "_"))
+    for option, value in (("--instance-weights", args.instance_weights), ("--instance-score", args.instance_score)):
+        if value is not None and not used:
+            raise UserError(f"{option} belongs to {flag}: give both")
+    if args.instance_score is not None and not 0 <= args.instance_score <= 1:
         raise UserError(f"--instance-score is {args.instance_score}, but must be in 0..1")
-    if args.instance_weights and not getattr(args, flag.lstrip("-").replace("-", "_")):
-        raise UserError(f"--instance-weights belongs to {flag}: give both")
 
 
 def load_detector(args: argparse.Namespace) -> "InstanceDetector":
     """Load the network for instances with the options of `add_instance_options`."""
     from fcn_road_seg.instances.detector import InstanceDetector, instance_weights
 
-    return InstanceDetector.load(instance_weights(args.instance_weights), args.instance_score, segmenter_options(args))
+    detector = InstanceDetector.load(instance_weights(args.instance_weights), options=segmenter_options(args))
+    if args.instance_score is not None:
+        detector.least_score = args.instance_score
+    return detector
 
 
 def add_min_region_option(parser: argparse.ArgumentParser) -> None:
@@ -315,7 +319,7 @@ def named_paths(items: list[str]) -> tuple[dict[str, list[str]], dict[str, str]]
         head, colon, path = item.partition(":")
         name, given, kind = head.partition("=")
         if not path:
-            raise DatasetError(f"--data {item} names no folder: give KIND:DIR or NAME=folder:DIR")
+            raise DatasetError(f"--data {item} names no data set: give KIND:DIR or NAME=KIND:DIR")
         if given and kind not in NAMED_KINDS:
             raise DatasetError(f"--data {item}: only a folder has a name of its own, as in {name}=folder:DIR")
         if given and (not SET_NAME.fullmatch(name) or name in RESERVED_NAMES):

@@ -77,7 +77,9 @@ def run(args: argparse.Namespace) -> int:
     for name in recipe.samples:
         if name not in paths and name != SYNTHETIC:
             wanted = name if name in INSTANCE_KINDS else f"{name}=coco"
-            raise DatasetError(f"recipe {recipe.name} trains on {name}: give --data {wanted}:DIR")
+            given = ", ".join(f"{other}: 1000" for other in paths)
+            other = f', or train on what you have, as in --samples "{{{given}}}"' if given else ""
+            raise DatasetError(f"recipe {recipe.name} trains on {name}: give --data {wanted}:DIR{other}")
     for name, folders in paths.items():
         if len(folders) > 1:
             raise DatasetError(f"--data {name} is given {len(folders)} times: give each set one folder")

@@ -38,7 +38,12 @@ class CocoFile:
             annotations = list(content["annotations"])  # type: ignore[index,call-overload]
             self.images = {PurePosixPath(str(image["file_name"])).stem: image for image in images.values()}
             self.annotations: dict[str, list[dict]] = {}
-            for annotation in annotations:
+            for number, annotation in enumerate(annotations):
+                if annotation["image_id"] not in images:
+                    raise DatasetError(
+                        f"{path}: annotation {annotation.get('id', number)} is of the image {annotation['image_id']}, "
+                        "which is not listed"
+                    )
                 name = PurePosixPath(str(images[annotation["image_id"]]["file_name"])).stem
                 self.annotations.setdefault(name, []).append(annotation)
         except (KeyError, TypeError, AttributeError) as error:
@@ -88,6 +93,8 @@ class CocoFile:
             if isinstance(shapes, list) and any(len(polygon) < 6 for polygon in shapes):
                 raise ValueError("a polygon has fewer than three corners")
             compressed = isinstance(shapes, dict) and isinstance(shapes["counts"], str)
+            if isinstance(shapes, dict) and not compressed and (total := sum(shapes["counts"])) != height * width:
+                raise ValueError(f"its runs have {total} pixels together, not {height * width}")
             runs = shapes if compressed else coco_mask.frPyObjects(shapes, height, width)
             return coco_mask.decode(coco_mask.merge(runs) if isinstance(runs, list) else runs).astype(bool)
         except Exception as error:  # pycocotools raises Exception itself

@@ -9,7 +9,7 @@ from typing import Any
 from fcn_road_seg.doctor.finding import Finding, error, ok, warning
 from fcn_road_seg.doctor.ros_settings import profile_setting
 from fcn_road_seg.frames import image_message
-from fcn_road_seg.ros.frame_statistics import MAX_FPS, PAUSED, RESTS
+from fcn_road_seg.ros.frame_statistics import NO_IMAGE_YET, PAUSED, RESTS, max_fps_in
 from fcn_road_seg.ros.remedies import has_ros2, resume
 from fcn_road_seg.ros.scope import source_of
 
@@ -25,6 +25,11 @@ ANSWERED = 0.5
 """Minimum fraction of frames that get a mask from a node that is fast enough; it always takes the latest frame."""
 SEVERITY = {0: 0, 1: 2, 2: 3}
 """Order of a status's levels; stale, 3, is worse than ok, and better than a warning."""
+FOLLOW = "follow this message; details on /diagnostics"
+ON_THE_WAY = (
+    "look for a firewall, weak Wi-Fi or blocked multicast between the machines; on one machine run camera, node and "
+    "this command as the same user"
+)
 LAYOUTS = 20
 """Maximum number of samples to decode; a camera normally has one layout."""
 
@@ -105,7 +110,7 @@ def _check_age(age: float) -> Iterator[Finding]:
     play = "ros2 bag play" if has_ros2() else "road_seg play"
     replay = f"; harmless for a replayed bag, where `{play} --clock` with use_sim_time:=true avoids it"
     synchronise = f"synchronise the clocks of the two machines (chrony, PTP){replay}"
-    text = f"Frames are {1000 * age:.0f} ms old on arrival (median)."
+    text = f"Frames are {max(1000 * age, 0):.0f} ms old on arrival (median)."
     if age < -CLOCK_TOLERANCE:
         yield warning("age", f"Frames are stamped {-age:.3g} s in the future: the clocks differ.", synchronise)
     elif age > CLOCKS_DIFFER:
@@ -145,25 +150,58 @@ def check_masks(
     source = source_of(node, camera)
     text = f"{len(masks.stamps)} masks for {len(frames.stamps)} frames on {topic}"
     if not masks.stamps:
-        if frames.stamps and rest(source, statuses) == RESTS[PAUSED]:
-            yield error(
-                "masks", f"No masks were received on {topic}, because {node} is paused.", f"resume it: {resume(node)}"
-            )
-        elif frames.stamps:
-            advice = "check the node's log, which names every frame that it drops; if it is silent, restart the node"
-            yield error("masks", f"No masks were received on {topic}, although frames were.", advice)
+        if frames.stamps:
+            yield _no_masks(node, source, topic, frames, statuses)
         return
     if any(masks.stamps):
-        text += f", {1000 * masks.age():.0f} ms after the frames' stamps (median)"
+        age = 1000 * masks.age()
+        text += f", {abs(age):.0f} ms {'after' if age >= 0 else 'before'} the frames' stamps (median)"
     few = len(masks.stamps) < ANSWERED * len(frames.stamps)
-    limited = any(
-        name == f"{source}: frames" and level == 0 and MAX_FPS in message for name, level, message in statuses
-    )
-    if few and not limited:
+    level, said = _frames_status(source, statuses)
+    if not few:
+        yield ok("masks", f"{text}.")
+    elif not said:
         advice = "use a GPU (device), a smaller network_width, a lower precision, or a lower camera rate"
         yield warning("masks", f"{text}: the node is slower than the camera.", advice)
+    elif level:
+        yield warning("masks", f"{text}: {said}.", FOLLOW)
+    elif max_fps_in(said):
+        yield ok("masks", f"{text} (the parameter max_fps limits them).")
     else:
-        yield ok("masks", f"{text}{' (the parameter max_fps limits them)' if few else ''}.")
+        yield warning("masks", f"{text}, but {source} says that {said}.", f"the others were lost: {ON_THE_WAY}")
+
+
+def _frames_status(source: str, statuses: list[tuple[str, int, str]]) -> tuple[int, str]:
+    """Level and message of a camera's last status frames; 0 and an empty message if there is none."""
+    found = ((level, message) for name, level, message in reversed(statuses) if name == f"{source}: frames")
+    return next(found, (0, ""))
+
+
+def _no_masks(node: str, source: str, topic: str, frames: Stream, statuses: list[tuple[str, int, str]]) -> Finding:
+    """Why no mask has come although frames have, by what the node says of them, and what to do."""
+    level, said = _frames_status(source, statuses)
+    resting = rest(source, statuses)
+    text = f"No masks were received on {topic}"
+    if resting == RESTS[PAUSED]:
+        return error("masks", f"{text}, because {node} is paused.", f"resume it: {resume(node)}")
+    text = f"{text}, although frames were"
+    if resting:  # although this is a subscriber
+        advice = "run this again; if it stays so, the network does not pass on to the node that this terminal listens"
+        return error("masks", f"{text}: {source} is {resting}.", f"{advice} (firewall, Wi-Fi, multicast)")
+    if not said:
+        advice = (
+            "run this again in a minute: a node that prepares the network for a new frame size says nothing meanwhile; "
+            "if it stays so, see its log, and restart it"
+        )
+        return error("masks", f"{text}, and {source} says nothing of them on /diagnostics.", advice)
+    if said.startswith(NO_IMAGE_YET):
+        return error("masks", f"{text}: {source} gets none of them.", f"if no finding above says why, {ON_THE_WAY}")
+    if level:
+        return error("masks", f"{text}: {said}.", f"{FOLLOW}; the node's log names the frames that it drops")
+    max_fps = max_fps_in(said)
+    if max_fps and (frames.arrivals[-1] - frames.arrivals[0]) / 1e9 < 2 / max_fps:
+        return warning("masks", f"{text}: max_fps is {max_fps:g}, so masks are rare.", "listen longer (--seconds)")
+    return error("masks", f"{text}, but {source} says that {said}.", f"they were lost: {ON_THE_WAY}")
 
 
 def rest(source: str, statuses: list[tuple[str, int, str]]) -> str:
@@ -196,16 +234,15 @@ def check_diagnostics(node: str, statuses: list[tuple[str, int, str]], expected:
             advice = "update the node if it is older than this command, and do not remap /diagnostics"
             yield warning("diagnostics", f"{node} publishes nothing on /diagnostics.", advice)
         return
-    advice = "follow this message; details on /diagnostics"
     for name, (level, message) in worst.items():
         if level in (1, 2):
             kind, report = (error, "reports an error") if level == 2 else (warning, "warns")
-            yield kind("diagnostics", f"{name} {report}: {message}.", advice)
+            yield kind("diagnostics", f"{name} {report}: {message}.", FOLLOW)
     levels = {level for level, _ in worst.values()}
     stale = [name for name, (level, _) in worst.items() if level not in (0, 1, 2)]
     if stale and not levels & {1, 2}:  # else the others say why
         stands = "is" if len(stale) == 1 else "are"
-        yield warning("diagnostics", f"{', '.join(stale)} {stands} stale: {worst[stale[0]][1]}.", advice)
+        yield warning("diagnostics", f"{', '.join(stale)} {stands} stale: {worst[stale[0]][1]}.", FOLLOW)
     if levels == {0}:
         resting = f"; it is {sentence}" if (sentence := rest(node, statuses)) else ""
         yield ok("diagnostics", f"{node} publishes {len(worst)} statuses on /diagnostics, all OK{resting}.")

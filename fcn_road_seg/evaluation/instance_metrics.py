@@ -25,7 +25,9 @@ DISTANCES: dict[str, Span] = {"to 20 m": (0, 20), "20 to 50 m": (20, 50), "from 
 LEAST_SHARE = 100 / (2048 * 1024)
 """Of a frame's pixels: Cityscapes' smallest instance."""
 FEW = 100
-"""A class with fewer instances has intervals."""
+"""A class with fewer instances has intervals,"""
+SOME = 5
+"""unless it has fewer than these, which say nothing of how much others differ."""
 MOST_DETECTIONS = 100
 LEAST_SCORE = 0.05
 """Detections below it are not measured."""
@@ -114,10 +116,10 @@ class InstanceResults:
         return {name: number for name, number in numbers.items() if number}
 
     def intervals(self, kind: str, samples: int = 300, seed: int = 0) -> dict[str, dict[str, tuple[float, float]]]:
-        """95 % intervals of AP and AP50 of the classes with fewer than `FEW` instances: bootstrap over frames."""
+        """95 % intervals of AP and AP50 of the classes with `SOME` to `FEW` instances: bootstrap over frames."""
         intervals = {}
         for name, count in self.counts().items():
-            if count >= FEW:
+            if not SOME <= count < FEW:
                 continue
             evaluation = self._evaluation(kind, INSTANCE_CLASSES.index(name))
             frames, rng = evaluation.evalImgs, np.random.default_rng(seed)

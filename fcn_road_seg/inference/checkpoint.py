@@ -20,7 +20,8 @@ from fcn_road_seg.files.output import utf8_name, write_whole
 from fcn_road_seg.inference.network import FC_FORMS, STRIDE, VGG16_WIDTHS, FCN8s
 from fcn_road_seg.inference.preprocess import MAX_NETWORK_WIDTH, MEAN
 
-FORMAT = "fcn_road_seg"
+FORMAT, INSTANCE_FORMAT = "fcn_road_seg", "fcn_road_seg_instances"
+NETWORKS = {FORMAT: "the road network", INSTANCE_FORMAT: "the network for instances"}
 FORMAT_VERSION = 1
 
 
@@ -115,7 +116,8 @@ def load(path: str | Path) -> Checkpoint:
             its tensors are not those of the network in its metadata.
     """
     path = Path(path)
-    header, tensors = read(path)
+    named = path.parent == Path() and not path.suffix
+    header, tensors = read(path, "; the shipped weights are road, lite and permissive" if named else "")
     metadata = _metadata(path, header)
     check_complete(path, tensors, empty_network(metadata), f"{metadata.fc} FCN-8s")
     check_unaltered(path, header, tensors)
@@ -141,8 +143,11 @@ def write(path: str | Path, state: Mapping[str, torch.Tensor], metadata: str, ki
     write_whole(path, safetensors.torch.save(tensors, header))
 
 
-def read(path: Path) -> tuple[dict[str, str], dict[str, torch.Tensor]]:
+def read(path: Path, known: str = "") -> tuple[dict[str, str], dict[str, torch.Tensor]]:
     """The header and the tensors of a safetensors file, not yet checked.
+
+    Args:
+        known: what to say of other names than the path, if it is missing.
 
     Raises:
         CheckpointError: it is missing or not a safetensors file.
@@ -151,9 +156,6 @@ def read(path: Path) -> tuple[dict[str, str], dict[str, torch.Tensor]]:
         with utf8_name(path) as name, safe_open(name, "pt") as file:
             return file.metadata() or {}, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except FileNotFoundError:
-        known = (
-            "; the shipped weights are road, lite and permissive" if path.parent == Path() and not path.suffix else ""
-        )
         raise CheckpointError(f"there is no weights file {path}{known}") from None
     except (SafetensorError, OSError) as error:
         raise CheckpointError(_why_unreadable(path, error)) from None
@@ -168,7 +170,11 @@ def check_format(path: Path, header: Mapping[str, str], kind: str, command: str)
     Raises:
         CheckpointError: it is not.
     """
-    if header.get("format") != kind:
+    if (found := header.get("format")) != kind:
+        if found in NETWORKS:
+            raise CheckpointError(
+                f"{path} holds weights of {NETWORKS[found]}, but this needs those of {NETWORKS[kind]}"
+            )
         raise CheckpointError(f"{path} does not hold weights of this program: make them with `road_seg {command}`")
     if header.get("format_version") != str(FORMAT_VERSION):
         raise CheckpointError(

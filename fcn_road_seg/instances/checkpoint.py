@@ -10,10 +10,8 @@ from torchvision.models.detection.generalized_rcnn import GeneralizedRCNN
 
 from fcn_road_seg.frames.instance_sample import INSTANCE_CLASSES
 from fcn_road_seg.inference import checkpoint
-from fcn_road_seg.inference.checkpoint import CheckpointError
+from fcn_road_seg.inference.checkpoint import INSTANCE_FORMAT, CheckpointError
 from fcn_road_seg.instances.network import build
-
-FORMAT = "fcn_road_seg_instances"
 
 
 @dataclass(frozen=True)
@@ -66,7 +64,7 @@ def save(path: str | Path, network: nn.Module, metadata: Metadata) -> None:
     Raises:
         CheckpointError: a weight is not finite in FP16.
     """
-    checkpoint.write(path, network.state_dict(), json.dumps(asdict(metadata), sort_keys=True), FORMAT)
+    checkpoint.write(path, network.state_dict(), json.dumps(asdict(metadata), sort_keys=True), INSTANCE_FORMAT)
 
 
 def load(path: str | Path) -> Checkpoint:
@@ -78,9 +76,7 @@ def load(path: str | Path) -> Checkpoint:
     """
     path = Path(path)
     header, tensors = checkpoint.read(path)
-    if header.get("format") == checkpoint.FORMAT:
-        raise CheckpointError(f"{path} holds weights of the road network, but instances need those of their own")
-    checkpoint.check_format(path, header, FORMAT, "train-instances")
+    checkpoint.check_format(path, header, INSTANCE_FORMAT, "train-instances")
     metadata = _metadata(path, header)
     with torch.device("meta"):
         network = build(metadata.width, metadata.short_side)

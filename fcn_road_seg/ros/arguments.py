@@ -131,20 +131,24 @@ def _pattern(node: str) -> re.Pattern[str]:
     return re.compile("".join(parts.get(part, f"/{re.escape(part)}") for part in node.strip("/").split("/")))
 
 
-def no_such_parameter(name: str, known: Iterable[str]) -> str:
+def no_such_parameter(name: str, known: Iterable[str], optional: Iterable[str] = ()) -> str:
     """A sentence about a parameter that a node does not have.
 
     Args:
         known: the names of those that it has.
+        optional: of those that its cameras have once they are given at start, such as front.threshold.
     """
-    names = list(known)
+    missing, names, own = f"this node has no parameter '{name}'", list(known), list(optional)
     camera, _, base = name.rpartition(".")
-    if camera and base in names:
-        own = "unless a camera can have its own and it was given at start"
-        return f"this node has no parameter '{name}': '{base}' is for all cameras, {own}"
-    if camera and (nearest := get_close_matches(base, names, n=1)):
-        return f"this node has no parameter '{name}'; did you mean {camera}.{nearest[0]}?"
-    return f"this node has no parameter '{name}'{_nearest(name, names)}"
+    if name in own:
+        return f"{missing}: give it at start, or set '{base}', which is for all cameras"
+    if not camera or base not in names:
+        return f"{missing}{_nearest(name, [*names, *own])}"
+    cameras = dict.fromkeys(each.rpartition(".")[0] for each in own)
+    if camera in cameras:
+        return f"{missing}: '{base}' is always for all cameras"
+    hint = _nearest(camera, cameras).replace("?", f".{base}?")
+    return f"{missing}, because it has no camera '{camera}'{hint}"
 
 
 def _nearest(name: str, known: Iterable[str]) -> str:

@@ -24,7 +24,7 @@ from fcn_road_seg.ground.gravity import (
 )
 from fcn_road_seg.ros.camera_info_subscription import NotYetError
 from fcn_road_seg.ros.history import JUMP, MAX_GAP, History
-from fcn_road_seg.ros.qos import create_overridable_subscription, other_types, take_all, type_name
+from fcn_road_seg.ros.qos import create_overridable_subscription, other_types, seldom, take_all, type_name
 from fcn_road_seg.ros.segmented_frame import nanoseconds
 
 KINDS = {"imu": Imu, "odom": Odometry}
@@ -93,6 +93,7 @@ class AttitudeSubscription:
 
         self._kind, self._receive = kind, receive
         self._subscription = create_overridable_subscription(self._node, KINDS[kind], kind, on_message, DEPTH)
+        self._other_types = seldom(lambda: other_types(self._node, self.topics[kind], KINDS[kind]))
 
     def stop(self) -> None:
         """Unsubscribe, and forget what was received."""
@@ -118,7 +119,7 @@ class AttitudeSubscription:
         if self._problem:
             raise GroundError(f"the messages on {topic} give no attitude: {self._problem}")
         if self._history.newest is None:
-            if others := other_types(self._node, topic, KINDS[self._kind]):
+            if others := self._other_types():
                 raise GroundError(
                     f"{topic} is published as {others[0]}, not as {type_name(KINDS[self._kind])}: remap {self._kind} "
                     "to the topic of the attitude"

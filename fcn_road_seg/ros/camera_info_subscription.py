@@ -8,7 +8,7 @@ from rclpy.subscription import Subscription
 from sensor_msgs.msg import CameraInfo
 
 from fcn_road_seg.ground import CameraModel, GroundError
-from fcn_road_seg.ros.qos import create_overridable_subscription, other_types, topics_of_type, type_name
+from fcn_road_seg.ros.qos import create_overridable_subscription, other_types, seldom, topics_of_type, type_name
 from fcn_road_seg.ros.remedies import rename
 from fcn_road_seg.ros.scope import scoped, topic_for
 
@@ -38,6 +38,7 @@ class CameraInfoSubscription:
         self._subscription: Subscription | None = None
         self._kept: deque[CameraInfo] = deque(maxlen=KEPT)
         self._model: tuple[tuple, CameraModel | GroundError] | None = None
+        self._why_none = seldom(self._look)
 
     def start(self) -> None:
         """Subscribe, unless already subscribed."""
@@ -66,10 +67,8 @@ class CameraInfoSubscription:
             GroundError: those that arrived are for images of another size, or the topic has another type.
         """
         if not self._kept:
-            if wrong := self._wrong_type():
-                raise GroundError(wrong)
-            remedy = "" if self._node.count_publishers(self.topic) else f": {self._remedy()}"
-            raise NotYetError(f"no camera_info has arrived on {self.topic}{remedy}")
+            kind, why = self._why_none()
+            raise kind(why)
         candidates = [info for info in self._kept if info.header.stamp == header.stamp] or list(self._kept)
         for info in reversed(candidates):
             if _image_size(info) == size:
@@ -78,6 +77,30 @@ class CameraInfoSubscription:
         raise GroundError(
             f"{self.topic} is for images of {width}x{height}, but the image has {size[0]}x{size[1]}: remap "
             f"{self._name} to the topic of this image's camera"
+        )
+
+    def _look(self) -> tuple[type[GroundError], str]:
+        """The kind of the error that no camera_info has arrived, and why, in a sentence."""
+        if wrong := self._wrong_type():
+            return GroundError, wrong
+        remedy = "" if self._node.count_publishers(self.topic) else f": {self._remedy()}"
+        return NotYetError, f"no camera_info has arrived on {self.topic}{remedy}"
+
+    def of_another_frame(self, header: Any, info: CameraInfo) -> str:
+        """That an image and its calibration do not name the same frame, and what to do; empty if one names none.
+
+        sensor_msgs/Image: if they differ, the behaviour is undefined. Most often it is another camera's calibration.
+
+        Args:
+            header: the image's std_msgs/Header.
+            info: from `matching`.
+        """
+        image, calibration = (each.frame_id.removeprefix("/") for each in (header, info.header))
+        if not image or not calibration or image == calibration:
+            return ""
+        return (
+            f"{self.topic} is for the frame {calibration}, but the images are of {image}, so the calibration may be "
+            f"another camera's: remap {self._name} to that of this camera, or make the camera give both one frame_id"
         )
 
     def missing(self) -> str:

@@ -147,7 +147,8 @@ class CameraSubscription:
             QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=1, reliability=reliability),
             qos_overriding_options=QoSOverridingOptions(policy_kinds=policies),
             event_callbacks=SubscriptionEventCallbacks(
-                incompatible_qos=self._faults.guard("The report of a QoS clash failed", on_clash, None)
+                incompatible_qos=self._faults.guard("The report of a QoS clash failed", on_clash, None),
+                use_default_callbacks=False,
             ),
         )
         self._subscription, self._reliability = subscription, reliability

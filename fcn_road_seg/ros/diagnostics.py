@@ -1,7 +1,10 @@
 """The statuses that the node publishes on /diagnostics, and their message; imports without ROS."""
 
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
+
+from fcn_road_seg.inference.options import SHIPPED_WEIGHTS
 
 if TYPE_CHECKING:
     from fcn_road_seg.frames.own_vehicle import OwnVehicle
@@ -55,6 +58,17 @@ def device_report(segmenter: "RoadSegmenter", own_vehicles: "Mapping[str, OwnVeh
     if segmenter.network_size:
         sentence += f", network {size}"
     return Report("device", OK, sentence, values)
+
+
+def what_is_faster(segmenter: "RoadSegmenter") -> str:
+    """What would be faster than what runs, a clause such as "a smaller network_width is faster"."""
+    ways = ["a smaller network_width"]
+    if segmenter.checkpoint.path.name == Path(SHIPPED_WEIGHTS[""]).name:
+        ways.insert(0, "the weights lite")
+    if segmenter.device == "cpu":
+        ways.append("a GPU")
+    listed = " or ".join(filter(None, (", ".join(ways[:-1]), ways[-1])))
+    return f"{listed} {'is' if len(ways) == 1 else 'are'} faster"
 
 
 def diagnostic_array(stamp: Any, node: str, reports: Mapping[str, Iterable[Report]]) -> Any:

@@ -1,6 +1,8 @@
 """Statistics of the frames for /diagnostics: rates, latencies, drops, the road. Knows nothing of ROS."""
 
 import itertools
+import math
+import re
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable
@@ -21,6 +23,7 @@ JUMP = 0.25  # of the image: a larger change of the road from one mask to the ne
 VANISHED, SEEN = 0.005, 0.02  # of the image: less is not a road; the median that makes this a warning
 CLOCK_TOLERANCE = 0.05  # seconds in the future; /clock at 40 Hz lags by half of that
 LATE_SHARE = 0.05  # of the masks may break the age bound
+NO_IMAGE_YET = "no image has arrived"
 NO_MASK = "unknown until the next mask"
 ALARM_WINDOW = NO_IMAGE  # seconds; a warning if more than half of their frames look wrong
 MISSED_SHARE = 0.2  # of the frames may be replaced by newer ones; more is a warning
@@ -38,6 +41,14 @@ class Answer(NamedTuple):
     age: float | None  # ... when the mask went out
     road_fraction: float
     alarm: str  # see `out_of_domain.alarm`
+
+
+class Arrival(NamedTuple):
+    """One frame that was taken from DDS."""
+
+    when: float  # seconds, on the clock of the statistics
+    sent: int  # frames since the one before, with those that newer ones replaced
+    wanted: int  # ... that were to be answered
 
 
 class FrameStatistics:
@@ -59,10 +70,11 @@ class FrameStatistics:
         self._image_arrived = False
         self._road_seen = False
         self._started = self._last_event = clock()
-        self._arrivals: deque[tuple[float, int]] = deque()  # when, frames sent since the one before
+        self._arrivals: deque[Arrival] = deque()
         self._drops: deque[float] = deque()
         self._passes: deque[float] = deque()
         self._rest = ""  # why the last frame was passed over, if all are
+        self._rested = -math.inf  # when that last was so
         self._answers: deque[Answer] = deque()
         self._sequence: dict[Any, int] = {}
 
@@ -70,7 +82,7 @@ class FrameStatistics:
         """Forget details of the past, when the node begins to listen. The totals stay."""
         self._started = self._last_event = self._clock()
         self._image_arrived = self._road_seen = False
-        self._rest = ""
+        self._rest, self._rested = "", -math.inf
         for recent in (self._arrivals, self._drops, self._passes, self._answers, self._sequence):
             recent.clear()
 
@@ -91,13 +103,16 @@ class FrameStatistics:
         self.went_back += 0 < stamp < self.last_stamp
         self.last_stamp = stamp or self.last_stamp
         self._image_arrived, self._last_event = True, self._clock()
-        self._arrivals.append((self._last_event, 1 + skipped))
+        wanted = 1 if self._rest else 1 + skipped
+        self._arrivals.append(Arrival(self._last_event, 1 + skipped, wanted))
 
     def pass_over(self, reason: str) -> None:
         """A frame was not worth the work: `IDLE`, `PAUSED` or `MAX_FPS`."""
         self.passed_over[reason] += 1
         self._passes.append(self._last_event)
         self._rest = RESTS.get(reason, "")
+        if self._rest:
+            self._rested = self._last_event
 
     def drop(self, reason: str, sentence: str) -> int:
         """A frame was dropped; returns the number of frames dropped so far."""
@@ -122,45 +137,54 @@ class FrameStatistics:
         self._last_event = self._clock()
         self._answers.append(Answer(self._last_event, seconds, age_at_arrival, age, road_fraction, alarm))
 
-    def reports(self, problem: str = "", max_fps: float = 0.0, others: Iterable[Report] = ()) -> list[Report]:
+    def reports(
+        self, problem: str = "", max_fps: float = 0.0, others: Iterable[Report] = (), faster: str = ""
+    ) -> list[Report]:
         """The statuses frames, latency, road and scene of an active node, judged now, and others that need masks.
 
         Args:
             problem: why no image arrives, if that is known.
             max_fps: frames per second that are answered at most; 0: all.
             others: say the same as these while no frame is answered on purpose.
+            faster: what would be faster than what runs, a clause; empty if that is unknown.
         """
         now = self._clock()
         window = min(max(WINDOW, 2 / max_fps), LONGEST_WINDOW) if max_fps else WINDOW
-        _forget(self._arrivals, lambda arrival: arrival[0], now - window)
+        _forget(self._arrivals, lambda arrival: arrival.when, now - window)
         _forget(self._drops, float, now - WINDOW)
         _forget(self._passes, float, now - window)
         _forget(self._answers, lambda answer: answer.when, now - window)
         seconds = min(window, max(now - self._started, 1e-9))
-        rate_in = sum(count for _, count in self._arrivals) / seconds
+        rate_in = sum(arrival.sent for arrival in self._arrivals) / seconds
+        awake = min(seconds, max(now - self._rested, 1 / max_fps if max_fps else 1e-9))
         silence = now - self._last_event
-        frames = self._frames(silence, rate_in, seconds, problem, max_fps)
+        frames = self._frames(silence, rate_in, seconds, awake, problem, max_fps, faster)
         details = [self._latency(rate_in), self._road(), self._scene(now)]
         if self._rest and silence <= NO_IMAGE:
             return [frames, *(Report(report.subject, OK, self._rest, {}) for report in (*details, *others))]
         mask_age = now - self._answers[-1].when if self._answers else 0.0
         return [frames, *(unless_old(report, "mask", mask_age, patience(max_fps)) for report in details), *others]
 
-    def _frames(self, silence: float, rate_in: float, seconds: float, problem: str, max_fps: float) -> Report:
-        wanted = sum(count for _, count in self._arrivals) - len(self._passes)
+    def _frames(
+        self, silence: float, rate_in: float, seconds: float, awake: float, problem: str, max_fps: float, faster: str
+    ) -> Report:
+        """The status frames; `seconds` is the length of the window, `awake` that of its part since the last rest."""
+        answered = sum(answer.when > self._rested for answer in self._answers)
+        wanted = sum(arrival.wanted for arrival in self._arrivals if arrival.when > self._rested)
+        wanted -= sum(when > self._rested for when in self._passes)
         if max_fps:
-            wanted = min(wanted, round(max_fps * seconds))
-        rate_out = len(self._answers) / seconds
+            wanted = min(wanted, round(max_fps * awake))
+        rate_out = answered / awake
         level, sentence = OK, f"{rate_in:.1f} frames arrive per second, {rate_out:.1f} masks are published"
         if max_fps:
             sentence += f" (max_fps is {max_fps:g})"
         if silence > NO_IMAGE:
             level = WARN if silence < STALE_AFTER else STALE
-            none = f"no image has arrived for {silence:.0f} s" if self._image_arrived else "no image has arrived yet"
+            none = f"{NO_IMAGE_YET} for {silence:.0f} s" if self._image_arrived else f"{NO_IMAGE_YET} yet"
             question = "is the camera running, and is the topic right? road_seg doctor checks both"
             sentence = f"{none}: {problem or question}"
         elif not self._image_arrived:
-            level, sentence = STALE, "no image has arrived yet"
+            level, sentence = STALE, f"{NO_IMAGE_YET} yet"
         elif self._rest:
             sentence = f"{self._rest}; {rate_in:.1f} frames arrive per second"
         elif self._drops:
@@ -168,12 +192,13 @@ class FrameStatistics:
             sentence = (
                 f"{len(self._drops)} frames dropped in the last {WINDOW:.0f} s, the last because {self.last_drop}"
             )
-        elif wanted - len(self._answers) > max(1, MISSED_SHARE * wanted):
+        elif wanted - answered > max(1, MISSED_SHARE * wanted * seconds / awake):
             level = WARN
             sentence = (
                 f"{rate_in:.1f} frames arrive per second, but only {rate_out:.1f} masks are published: newer frames "
-                "replace those that the node is too slow for; the weights lite or a smaller network_width are faster"
+                "replace those that the node is too slow for"
             )
+            sentence += f"; {faster}" if faster else ""
         values = {
             "input rate (Hz)": f"{rate_in:.2f}",
             "output rate (Hz)": f"{rate_out:.2f}",
@@ -231,6 +256,11 @@ class FrameStatistics:
         if age < -CLOCK_TOLERANCE:
             sentence = f"stamps are {-1000 * age:.0f} ms in the future: the clocks of camera and node differ"
             return Report("latency", WARN, sentence, values)
+        if age < 0:
+            sentence = (
+                f"masks are new when published: their stamps are {-1000 * age:.0f} ms ahead, as clocks may differ"
+            )
+            return Report("latency", OK, sentence, values)
         return Report("latency", OK, f"masks are {1000 * age:.0f} ms old when published", values)
 
     def _road(self) -> Report:
@@ -258,6 +288,12 @@ class FrameStatistics:
         if share > 0.5:
             return Report("scene", WARN, alarms.most_common(1)[0][0], values)
         return Report("scene", OK, "the images look like road scenes that the network was trained on", values)
+
+
+def max_fps_in(sentence: str) -> float:
+    """The parameter max_fps that the sentence of a status frames tells; 0 if it tells none."""
+    found = re.search(rf"{MAX_FPS} is ([\d.e+-]+)", sentence)
+    return float(found[1]) if found else 0.0
 
 
 def patience(max_fps: float) -> float:

@@ -97,6 +97,7 @@ class GroundOutputs:
         self._fault_logged = False  # whether the last log line was a fault
         self._waiting_since: float | None = None
         self._report = IDLE
+        self._other_frame = ""  # that the calibration names another frame than the image
         self._camera_height = 0.0
         self._last_frame = time.monotonic()
 
@@ -121,6 +122,7 @@ class GroundOutputs:
         self._last_stamp = frame.stamp
         with self._reporting():
             info = self._calibration(frame)
+            self._compare_frames(frame, info)
             if self._info_publisher.get_subscription_count():
                 stamped = copy.copy(info)
                 stamped.header = frame.header
@@ -145,6 +147,15 @@ class GroundOutputs:
     def _calibration(self, frame: SegmentedFrame) -> CameraInfo:
         height, width = frame.mask.shape
         return self._camera_info.matching(frame.header, (width, height))
+
+    def _compare_frames(self, frame: SegmentedFrame, info: CameraInfo) -> None:
+        self._other_frame = self._camera_info.of_another_frame(frame.header, info)
+        if self._other_frame:
+            self._logger.warning(
+                f"The ground outputs may be wrong: {self._other_frame}",
+                throttle_duration_sec=LOG_PERIOD,
+                throttle_time_source_type=STEADY,
+            )
 
     def _publish_when_possible(self, frame: SegmentedFrame, info: CameraInfo, outputs: Outputs) -> None:
         height, width = frame.mask.shape
@@ -263,8 +274,10 @@ class GroundOutputs:
         if self._given_up:
             values = values | {GIVEN_UP: str(self._given_up)}
         report = self._report._replace(values=values)
+        if self._other_frame and report.level == OK:
+            report = report._replace(level=WARN, sentence=self._other_frame)
         age, limit = time.monotonic() - self._last_frame, patience(max_fps)
-        if self._report is not IDLE:
+        if self._report is not IDLE or self._other_frame:
             return unless_old(report, "frame", age, limit)
         missing = self._camera_info.missing() if self._camera_height and age <= limit else ""
         return report._replace(level=WARN, sentence=f"camera_height is set, but {missing}") if missing else report
@@ -278,6 +291,7 @@ class GroundOutputs:
         self._last_stamp = 0
         self._waiting_since = None
         self._report = IDLE
+        self._other_frame = ""
 
     def release(self) -> None:
         """Stop, and free the maps."""

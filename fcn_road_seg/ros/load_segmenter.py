@@ -12,12 +12,15 @@ if TYPE_CHECKING:
     from fcn_road_seg.instances.detector import InstanceDetector
 
 
-def check_warm_up(values: NodeParameters) -> None:
-    """Check that a frame of the warm-up's size would be segmented.
+def check_together(values: NodeParameters) -> None:
+    """Check parameters that depend on each other, before the weights are loaded.
 
     Raises:
-        ParameterError: it has more than max_pixels.
+        ParameterError: a frame of the warm-up's size has more than max_pixels, so that it would not be segmented, or
+            subtract_instances is true, but instances is false.
     """
+    if values.subtract_instances and not values.instances:
+        raise ParameterError("subtract_instances is true, but instances is false: set instances to true as well")
     if values.warm_up_width * values.warm_up_height > values.max_pixels:
         raise ParameterError(
             f"warm_up_width x warm_up_height is {values.warm_up_width}x{values.warm_up_height}, but frames with more "
@@ -55,13 +58,10 @@ def load_detector(values: NodeParameters, segmenter: "RoadSegmenter") -> "Instan
     """Load the network for instances onto the segmenter's device; None if the parameter instances is false.
 
     Raises:
-        ParameterError: it is false, but subtract_instances is true.
         CheckpointError: the weights file is missing or invalid.
         ModuleNotFoundError: torchvision is not installed.
     """
     if not values.instances:
-        if values.subtract_instances:
-            raise ParameterError("subtract_instances is true, but instances is false: set instances to true as well")
         return None
     from fcn_road_seg.instances.detector import InstanceDetector, instance_weights
 

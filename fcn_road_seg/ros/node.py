@@ -17,11 +17,11 @@ from fcn_road_seg.errors import DeviceLostError, UserError, first_line, missing_
 from fcn_road_seg.ros import attitude_subscription, camera_info_subscription, camera_subscription
 from fcn_road_seg.ros.bond import Bond
 from fcn_road_seg.ros.demand import offer_pause
-from fcn_road_seg.ros.diagnostics import ERROR, OK, Report, device_report, diagnostic_array
+from fcn_road_seg.ros.diagnostics import ERROR, OK, Report, device_report, diagnostic_array, what_is_faster
 from fcn_road_seg.ros.fault_log import FaultLog
 from fcn_road_seg.ros.frame_handler import TRANSPORTS, road_threshold
 from fcn_road_seg.ros.instance_detection import detection_thread, warm_up
-from fcn_road_seg.ros.load_segmenter import check_warm_up, load_detector, load_segmenter
+from fcn_road_seg.ros.load_segmenter import check_together, load_detector, load_segmenter
 from fcn_road_seg.ros.log import log_to
 from fcn_road_seg.ros.node_camera import NodeCamera
 from fcn_road_seg.ros.parameter import ParameterError, declare_all, declare_given, read_all, warn_undeclared
@@ -113,11 +113,12 @@ class RoadSegNode(LifecycleNode):
             self.faults.guard("Setting parameters failed", self._on_set_parameters, refusal)
         )
         offer_pause(self, [camera.demand for camera in self._cameras])
-        answer_always(self, self.faults)
+        optional = [f"{name}.{row.name}" for name in names if name for row in OF_CAMERA]
+        answer_always(self, self.faults, optional)
         topics = [camera.subscription.topic for camera in self._cameras]
         later = [scoped(name, camera_info_subscription.TOPIC) for name in names] + list(attitude_subscription.KINDS)
         topics += map(self.resolve_topic_name, later)
-        warn_undeclared(self, [name for topic in topics for name in overrides(topic, "subscription")])
+        warn_undeclared(self, [name for topic in topics for name in overrides(topic, "subscription")], optional)
 
     # Lifecycle
 
@@ -128,14 +129,14 @@ class RoadSegNode(LifecycleNode):
         try:
             log_to(self.get_logger())
             for camera in self._cameras:
-                check_warm_up(self._values(camera.name))
+                check_together(self._values(camera.name))
                 camera.configure(self._values(camera.name))
             segmenter = self._segmenter = load_segmenter(values)
+            detector = load_detector(values, segmenter)
             of_cameras = map(self._values, self.camera_names)
             sizes = dict.fromkeys((each.warm_up_height, each.warm_up_width) for each in of_cameras)
             for height, width in filter(all, sizes):
                 segmenter.warm_up(height, width)
-            detector = load_detector(values, segmenter)
             if detector is not None:
                 self._detection_thread = detection_thread(values)
                 for height, width in filter(all, sizes):
@@ -290,14 +291,16 @@ class RoadSegNode(LifecycleNode):
         sentence = f"{state}, paused by ~/enable" if paused else state
         values = {"state": state, "enabled": str(not paused).lower(), "bond": self._bond.state()}
         own = [Report("state", ERROR if self._failure else OK, self._failure or sentence, values), self.faults.report()]
-        if self._segmenter is not None:
-            own.append(device_report(self._segmenter, {camera.name: camera.own_vehicle for camera in self._cameras}))
+        segmenter = self._segmenter
+        if segmenter is not None:
+            own.append(device_report(segmenter, {camera.name: camera.own_vehicle for camera in self._cameras}))
         node = self.get_fully_qualified_name()
         reports = {node: own}
-        if state == "active":
+        if state == "active" and segmenter is not None:
+            faster = what_is_faster(segmenter)
             for camera in self._cameras:
                 reports.setdefault(source_of(node, camera.name), []).extend(
-                    camera.reports(self._values(camera.name).max_fps)
+                    camera.reports(self._values(camera.name).max_fps, faster)
                 )
         self._diagnostics_publisher.publish(diagnostic_array(self.get_clock().now().to_msg(), node, reports))
 

@@ -71,10 +71,10 @@ class NodeCamera:
         """
         self.own_vehicle = OwnVehicle(values.own_vehicle_mask) if values.own_vehicle_mask else None
 
-    def reports(self, max_fps: float) -> list[Report]:
-        """Its statuses while the node is active; `max_fps` is the parameter."""
+    def reports(self, max_fps: float, faster: str) -> list[Report]:
+        """Its statuses while the node is active; `max_fps` is the parameter, `faster` as in `FrameStatistics`."""
         others = self.ground_outputs.report(max_fps), self.detection.report()
-        frames, *details = self.statistics.reports(self.subscription.problem, max_fps, others)
+        frames, *details = self.statistics.reports(self.subscription.problem, max_fps, others, faster)
         topics = {IMAGE_TOPIC: self.subscription.topic, MASK_TOPIC: self._mask_publisher.topic_name}
         return [frames._replace(values=topics | frames.values), *details]
 

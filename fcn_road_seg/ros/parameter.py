@@ -5,6 +5,7 @@ descriptors, checks and documentation are made, an instance holds the values at 
 """
 
 import re
+from array import array
 from collections.abc import Iterable
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal, TypeVar
@@ -18,6 +19,8 @@ T = TypeVar("T", bool, int, float, str, tuple[str, ...])
 Parameters = TypeVar("Parameters")
 
 FRAME = re.compile(r"[^/\s]\S*")
+FRAME_TEXT = "a name without spaces or a leading /"
+ONE_OF = "one of "
 TYPE_NAMES = {bool: "bool", int: "integer", float: "double", str: "string", tuple: "string array"}
 
 
@@ -52,7 +55,7 @@ class Parameter:
         if self.choices:
             return ", ".join(self.choices)
         if self.frame:
-            return "a name without spaces or a leading /"
+            return FRAME_TEXT
         if self.minimum is None:
             return ""
         steps = f", a multiple of {self.multiple_of}" if self.multiple_of > 1 else ""
@@ -65,7 +68,7 @@ class Parameter:
         if type(_plain(value)) is not type(self.default):
             hint = ", written with a decimal point" if isinstance(self.default, float) and type(value) is int else ""
             hint = ", such as [front, left]" if isinstance(self.default, tuple) else hint
-            raise ParameterError(f"{expected}{hint}, not {value!r}")
+            raise ParameterError(f"{expected}{hint}, not {list(value) if isinstance(value, array) else value!r}")
         wrong = (self.choices and value not in self.choices) or (self.frame and not FRAME.fullmatch(str(value)))
         if wrong or not self._in_range(value):
             raise ParameterError(f"{expected} and cannot be {value!r}")
@@ -109,7 +112,7 @@ def descriptor(parameter: Parameter) -> Any:
         read_only=parameter.changes == "at start",
     )
     if parameter.choices:
-        result.additional_constraints = f"one of {parameter.range_text}"
+        result.additional_constraints = f"{ONE_OF}{parameter.range_text}"
     elif parameter.frame:
         result.additional_constraints = parameter.range_text
     elif isinstance(parameter.minimum, float):
@@ -119,6 +122,51 @@ def descriptor(parameter: Parameter) -> Any:
             IntegerRange(from_value=parameter.minimum, to_value=parameter.maximum, step=parameter.multiple_of)
         ]
     return result
+
+
+def described(descriptor: Any) -> Parameter | None:
+    """The parameter of an rcl_interfaces/ParameterDescriptor, with a default that only has the type.
+
+    None if it takes values of any type, or of one that `Parameter` does not have.
+    """
+    from rclpy.parameter import Parameter as RosParameter
+
+    ros = RosParameter.Type
+    types: dict[int, type] = {ros.from_parameter_value(kind()).value: kind for kind in (bool, int, float, str)}
+    types[ros.STRING_ARRAY.value] = tuple
+    if descriptor.dynamic_typing or descriptor.type not in types:
+        return None
+    constraints = descriptor.additional_constraints
+    ranges = [*descriptor.integer_range, *descriptor.floating_point_range]
+    return Parameter(
+        descriptor.name,
+        types[descriptor.type](),
+        descriptor.description,
+        changes="at start" if descriptor.read_only else "while running",
+        minimum=ranges[0].from_value if ranges else None,
+        maximum=ranges[0].to_value if ranges else None,
+        multiple_of=int(ranges[0].step) or 1 if ranges else 1,
+        choices=tuple(constraints.removeprefix(ONE_OF).split(", ")) if constraints.startswith(ONE_OF) else (),
+        frame=constraints == FRAME_TEXT,
+    )
+
+
+def check_descriptor(descriptor: Any, value: Any) -> None:
+    """Raise ParameterError, in one sentence, if a declared parameter cannot be set to a value; None deletes it.
+
+    rclpy refuses the same, but does not say what the parameter takes.
+
+    Args:
+        descriptor: its rcl_interfaces/ParameterDescriptor.
+    """
+    if descriptor.read_only:
+        raise ParameterError(
+            f"'{descriptor.name}' is read only when the node starts: start it again with the value that you want"
+        )
+    if value is None and not descriptor.dynamic_typing:
+        raise ParameterError(f"'{descriptor.name}' cannot be deleted")
+    if (parameter := described(descriptor)) is not None:
+        parameter.check(value)
 
 
 def declare(node: Any, parameter: Parameter) -> Value:
@@ -155,24 +203,29 @@ def _plain(value: Any) -> Any:
     return tuple(value) if strings else value
 
 
-def declare_all(node: Any, kind: type[Parameters]) -> Parameters:
+def declare_all(node: Any, kind: type[Parameters], at_start: bool = False) -> Parameters:
     """Declare every parameter of a class of parameters on an rclpy node; returns their values.
+
+    Args:
+        at_start: the node reads them only now, so none can be changed later.
 
     Raises:
         ParameterError: as `declare`.
     """
-    return kind(**{item.name: declare(node, item) for item in table(kind)})
+    rows = [replace(row, changes="at start") if at_start else row for row in table(kind)]
+    return kind(**{row.name: declare(node, row) for row in rows})
 
 
-def warn_undeclared(node: Any, later: Iterable[str] = ()) -> None:
+def warn_undeclared(node: Any, later: Iterable[str] = (), optional: Iterable[str] = ()) -> None:
     """Log a warning for every parameter that an rclpy node was started with and does not have.
 
     Args:
         later: names of parameters that it declares later.
+        optional: as in `no_such_parameter`.
     """
     known = {*node.get_parameters_by_prefix(""), *later}
     for name in sorted(node._parameter_overrides.keys() - known):  # rclpy offers no public way
-        node.get_logger().warning(f"A parameter has no effect: {no_such_parameter(name, known)}")
+        node.get_logger().warning(f"A parameter has no effect: {no_such_parameter(name, known, optional)}")
 
 
 def read_all(node: Any, kind: type[Parameters]) -> Parameters:

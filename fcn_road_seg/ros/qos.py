@@ -1,7 +1,8 @@
 """QoS of topics: publishers whose QoS parameters override, the reliability that publishers offer, QoS clashes."""
 
+import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 from rclpy.exceptions import ParameterException
 from rclpy.node import Node
@@ -36,12 +37,16 @@ __all__ = [
     "offered_reliability",
     "other_types",
     "overrides",
+    "seldom",
     "take_all",
     "topics_of_type",
     "type_name",
     "with_message_info",
 ]
 
+T = TypeVar("T")
+LOOK_PERIOD = 1.0
+"""Seconds between two looks at the graph; see `seldom`."""
 OVERRIDABLE = (QoSPolicyKind.HISTORY, QoSPolicyKind.DEPTH, QoSPolicyKind.RELIABILITY, QoSPolicyKind.DURABILITY)
 
 
@@ -75,13 +80,14 @@ def create_overridable_publisher(
     qos = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=depth, reliability=reliable, durability=durability)
     name = node.resolve_topic_name(topic)
     report = clash_reporter(node, name, lambda: publisher.qos_profile, "publisher")
+    # rclpy's default callback is for other types, which Fast DDS does not report, and costs time in every wait.
     try:
         publisher = create(
             message_type,
             topic,
             qos,
             qos_overriding_options=QoSOverridingOptions(policy_kinds=OVERRIDABLE),
-            event_callbacks=PublisherEventCallbacks(incompatible_qos=report),
+            event_callbacks=PublisherEventCallbacks(incompatible_qos=report, use_default_callbacks=False),
         )
     except (RuntimeError, ParameterException) as error:
         raise ParameterError(f"qos_overrides.{name}.publisher: {error}") from None
@@ -103,7 +109,7 @@ def create_overridable_subscription(
         callback,
         QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=depth, reliability=ReliabilityPolicy.BEST_EFFORT),
         qos_overriding_options=QoSOverridingOptions(policy_kinds=OVERRIDABLE),
-        event_callbacks=SubscriptionEventCallbacks(incompatible_qos=report),
+        event_callbacks=SubscriptionEventCallbacks(incompatible_qos=report, use_default_callbacks=False),
     )
     return subscription
 
@@ -140,6 +146,19 @@ def other_types(node: Node, topic: str, kind: type) -> list[str]:
     """The types as which a topic is published, if nobody publishes it as `kind`; DDS does not report that."""
     published = {info.topic_type for info in node.get_publishers_info_by_topic(topic)}
     return [] if type_name(kind) in published else sorted(published)
+
+
+def seldom(look: Callable[[], T]) -> Callable[[], T]:
+    """What `look`, which is too slow for every frame because it queries the graph, found `LOOK_PERIOD` ago at most."""
+    last: list[tuple[float, T]] = []
+
+    def found() -> T:
+        now = time.monotonic()
+        if not last or now >= last[0][0] + LOOK_PERIOD:
+            last[:] = [(now, look())]
+        return last[0][1]
+
+    return found
 
 
 def topics_of_type(node: Node, kind: str) -> list[str]:

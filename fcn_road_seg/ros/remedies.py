@@ -45,7 +45,8 @@ def transitions(node: str, *names: str) -> str:
     """How to make these transitions of a node's lifecycle."""
     if has_ros2():
         return " && ".join(f"ros2 lifecycle set {node} {name}" for name in names)
-    return "end the node and start it again, which activates it"
+    calls = f"call {node}/change_state with {', then '.join(names)}"
+    return f"end the node and start it again with autostart true, its default, or {calls}"
 
 
 def resume(node: str) -> str:

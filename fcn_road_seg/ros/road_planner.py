@@ -37,7 +37,7 @@ class RoadPlanner(Node):
     def __init__(self):
         super().__init__("road_seg_planner")
         self.faults = FaultLog(self)
-        self._follower = RoadFollower(declare_all(self, PlannerParameters).speed)
+        self._follower = RoadFollower(declare_all(self, PlannerParameters, at_start=True).speed)
         self._state = ""
         answer_always(self, self.faults)
         warn_undeclared(self)

@@ -57,6 +57,7 @@ def _run(name: str, make: "Callable[[], OurNode]", usage: "Callable[[], Usage]")
 
     arguments = RosArguments.of(sys.argv[1:])
     if {"-h", "--help"} & set(arguments.others):
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # a pager may end before it has read all
         print(usage().help(name))
         return 0
     arguments.check(name)

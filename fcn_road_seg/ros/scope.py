@@ -7,7 +7,7 @@ if TYPE_CHECKING:
     from rclpy.impl.rcutils_logger import RcutilsLogger
     from rclpy.node import Node
 
-AROUND = "front", "left", "right", "rear", "front_left", "front_right"
+AROUND = "front", "left", "rear", "right", "front_left", "front_right"
 """Names for the cameras of a vehicle that has several."""
 
 

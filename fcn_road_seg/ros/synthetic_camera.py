@@ -70,7 +70,7 @@ class SyntheticCamera(Node):
     def __init__(self):
         super().__init__("road_seg_camera")
         self.faults = FaultLog(self)
-        values = declare_all(self, CameraParameters)
+        values = declare_all(self, CameraParameters, at_start=True)
         self._rate = values.rate
         camera = chosen_camera(values)
         self._drives, self._topics = [], []

@@ -65,7 +65,7 @@ class SyntheticVehicle(Node):
     def __init__(self):
         super().__init__("road_seg_vehicle")
         self.faults = FaultLog(self)
-        values = declare_all(self, VehicleParameters)
+        values = declare_all(self, VehicleParameters, at_start=True)
         self._rate = values.rate
         self._course = SyntheticCourse(values.seed, values.length, chosen_camera(values), values.weather, values.scene)
         self._vehicle = Vehicle()

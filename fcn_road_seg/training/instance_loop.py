@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import cv2
+import numpy as np
 import torch
 from torch import nn
 from torch.optim.swa_utils import AveragedModel
@@ -121,14 +122,14 @@ def train(
         DatasetError: no frame has an instance.
         KeyboardInterrupt: Ctrl-C.
     """
+    torch.manual_seed(recipe.seed)
+    model = start.network() if start else build(recipe.width, recipe.short_side)
+    if not start and not resume:
+        load_backbone(model, backbone_weights)
     if not resume:
         folder.create()
     cv2.setNumThreads(0)  # its threads do not survive in the processes that read frames
     with TrainingProgress(folder.log_file) as progress:
-        torch.manual_seed(recipe.seed)
-        model = start.network() if start else build(recipe.width, recipe.short_side)
-        if not start and not resume:
-            load_backbone(model, backbone_weights)
         learner = InstanceLearner(model, recipe, device)
         done, best = folder.load_state(learner.parts, learner.optimizer) if resume else (0, {})
         frames = {**sources, **{f"validation/{name}": samples for name, samples in validation.items()}}
@@ -261,7 +262,7 @@ def frames_digest(frames: InstanceSamples, track: Track = iter) -> dict:
     for sample in track(frames):
         sha.update(sample.name.encode())
         for part in (sample.image, sample.masks, sample.labels, sample.ignored, sample.ignored_labels):
-            sha.update(part.data)
+            sha.update(np.ascontiguousarray(part).data)
         for label in sample.labels.tolist():
             counts[INSTANCE_CLASSES[label]] += 1
         count += 1

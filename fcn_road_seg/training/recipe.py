@@ -180,8 +180,12 @@ def check(recipe: type[AnyRecipe] | AnyRecipe, values: dict) -> AnyRecipe:
         made = recipe(**values) if isinstance(recipe, type) else replace(recipe, **values)
     except TypeError as error:
         raise RecipeError(f"the recipe is incomplete: {error}") from None
-    if not made.samples or not all(type(n) is int and n > 0 for n in made.samples.values()):
-        raise RecipeError("samples must name data sets, each with a number of frames above 0")
+    wrong = [name for name, frames in made.samples.items() if not (type(frames) is int and frames > 0)]
+    if wrong or not made.samples:
+        of_which = f": {wrong[0]!r} has none" if wrong else ""
+        raise RecipeError(
+            f"samples must name data sets, each with a number of frames above 0, as in {{synthetic: 1000}}{of_which}"
+        )
     if made.scale_min > made.scale_max:
         raise RecipeError(f"scale_min is {made.scale_min}, but scale_max is only {made.scale_max}")
     return made

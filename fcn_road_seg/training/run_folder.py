@@ -190,7 +190,7 @@ def frames_digest(frames: Samples, track: Track = iter) -> dict:
         sha.update(sample.name.encode())
         for part in (sample.image, sample.label, sample.classes):
             if part is not None:
-                sha.update(part.data)
+                sha.update(np.ascontiguousarray(part).data)
         count += 1
         road += int((sample.label == ROAD).sum())
         labelled += int((sample.label != IGNORE).sum())

@@ -1,6 +1,5 @@
 """Rate, latency and statuses of a node for viewers. Does not import ROS."""
 
-import re
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
@@ -10,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fcn_road_seg.ros.diagnostics import STALE
-from fcn_road_seg.ros.frame_statistics import MAX_FPS, PAUSED, RESTS, patience
+from fcn_road_seg.ros.frame_statistics import PAUSED, RESTS, max_fps_in, patience
 from fcn_road_seg.ros.scope import source_of
 
 WINDOW = 10.0
@@ -87,7 +86,10 @@ class Figures:
             latency: seconds from the frame's stamp to the mask's arrival; None for a frame without a stamp.
         """
         with self._lock:
-            self._last_mask = self._clock()
+            now = self._clock()
+            if self._last_mask is not None and now - self._last_mask > self._patience():
+                self._masks.clear()  # the rate does not count the time without masks
+            self._last_mask = now
             self._masks.append((self._last_mask, latency))
             self._drop_old(self._last_mask)
 
@@ -132,8 +134,7 @@ class Figures:
 
     def _patience(self) -> float:
         """Seconds after which a mask is old; longer if max_fps, which the status frames tells, asks for few."""
-        said = (re.search(rf"{MAX_FPS} is ([\d.e-]+)", each.message) for each in self._statuses)
-        return patience(next((float(found[1]) for found in said if found), 0.0))
+        return patience(max((max_fps_in(each.message) for each in self._statuses), default=0.0))
 
     def _rate(self) -> float:
         if len(self._masks) < 2:

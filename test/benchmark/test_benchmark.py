@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from tiny_instances import write_detector
 from tiny_kitti import draw, write_folder
 
 from fcn_road_seg.benchmark import busy_cores
@@ -20,7 +21,7 @@ from fcn_road_seg.benchmark.configurations import NETWORKS, REFERENCE, Configura
 from fcn_road_seg.benchmark.ground_cost import time_outputs
 from fcn_road_seg.benchmark.interleave import interleaved, time_networks, time_openvino
 from fcn_road_seg.benchmark.measure import Settings, measure
-from fcn_road_seg.benchmark.node_latency import _highest_rate, _keeps_up
+from fcn_road_seg.benchmark.node_latency import _figures, _highest_rate, _keeps_up
 from fcn_road_seg.benchmark.peak_memory import peak_memory
 from fcn_road_seg.benchmark.results import configuration_figures, markdown, network_figures
 from fcn_road_seg.benchmark.roofline import Machine, Work, count_work
@@ -268,6 +269,19 @@ def test_ground_outputs_are_timed():
     assert all(len(seconds) == 2 and min(seconds) > 0 for seconds in times.values())
 
 
+def test_the_instance_network_is_timed_in_each_precision_of_the_cpu(small_weights, tmp_path, capsys):
+    weights = write_detector(tmp_path / "instances.safetensors")
+    details = tmp_path / "details.json"
+    report = ["--details", str(details), "--weights", str(small_weights), "--rungs", "torch:fp32", "--smoke"]
+    assert main(["benchmark", "--instances", str(weights), *report]) == 0
+    rungs = json.loads(details.read_text())["instances"]
+    assert list(rungs)[0] == "torch:fp32" and set(rungs) <= {"torch:fp32", "openvino:fp32", "openvino:bf16"}
+    assert all(figures["p50"] > 0 for figures in rungs.values())
+    assert "Vehicles and people, Mask R-CNN" in capsys.readouterr().out
+    assert main(["benchmark", "--instances", str(tmp_path / "none.safetensors"), *report]) == 2
+    assert "none.safetensors" in capsys.readouterr().err
+
+
 def test_the_plot_has_a_mark_and_a_label_per_configuration(settings, tmp_path, monkeypatch):
     pytest.importorskip("matplotlib", reason="matplotlib is not installed")
     from matplotlib.figure import Figure
@@ -343,6 +357,15 @@ def test_highest_rate_by_bisection():
     assert _keeps_up({"max_ms": 100, "rate_hz": 10, "answered": 99, "sent": 100})
     assert not _keeps_up({"max_ms": 101, "rate_hz": 10, "answered": 100, "sent": 100})
     assert not _keeps_up({"max_ms": 50, "rate_hz": 10, "answered": 50, "sent": 100})
+
+
+def test_the_way_of_a_mask_is_measured_and_not_the_difference_of_two_medians():
+    stages = {"network": 50.0, "age at publish": 70.0}
+    arrivals = [SimpleNamespace(age=age, way=0.002) for age in (0.060, 0.062, 0.120)]
+    figures = _figures(arrivals, 3, stages)
+    assert figures["p50_ms"] == 62.0 and figures["stages_p50_ms"] == stages | {"mask's way": 2.0}
+    unknown = [SimpleNamespace(age=0.062, way=None)]  # ROS 2 Humble
+    assert _figures(unknown, 3, stages)["stages_p50_ms"] == stages
 
 
 def printed_figures(program: str, weights: Path) -> dict:

@@ -387,6 +387,7 @@ def test_evaluate_cuts_out_the_instances(tmp_path, weights):
     "options, sentence",
     [
         (["--instance-weights", "a.safetensors"], "--instance-weights belongs to --subtract-instances: give both"),
+        (["--instance-score", "0.3"], "--instance-score belongs to --subtract-instances: give both"),
         (["--subtract-instances", "--instance-score", "2"], "--instance-score is 2.0, but must be in 0..1"),
         (["--subtract-instances", "--flicker"], "--subtract-instances and --flicker exclude each other"),
     ],

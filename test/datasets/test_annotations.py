@@ -140,7 +140,7 @@ def test_coco_masks_of_several_polygons_and_pixels_outside(tmp_path):
     [
         ((), {"images": None}, "is not a COCO file"),
         ((), {"categories": [{"id": 1}]}, "is not a COCO file.*KeyError 'name'"),
-        (((1, SQUARE),), {"images": [{"id": 9, "file_name": "a.jpg"}]}, "is not a COCO file"),
+        (((1, SQUARE),), {"images": [{"id": 9, "file_name": "a.jpg"}]}, "annotation 0 is of the image 4, which is not"),
         ((), {"images": [{"id": i, "file_name": f"{i}/a.jpg"} for i in (1, 2)]}, "several images of the same name"),
         (((3, SQUARE),), {}, "has the category 'tree', whose meaning is unknown"),
         (((7, SQUARE),), {}, "an annotation of the category 7, which is not listed"),
@@ -149,6 +149,7 @@ def test_coco_masks_of_several_polygons_and_pixels_outside(tmp_path):
         (((1, 5),), {}, "malformed segmentation"),
         (((1, {"size": [8, 6], "counts": [48]}),), {}, r"has a mask of the size \[8, 6\]"),
         (((1, {"size": [6, 8]}),), {}, "malformed segmentation"),
+        (((1, {"size": [6, 8], "counts": [40]}),), {}, "its runs have 40 pixels together, not 48"),
         (
             ((1, SQUARE),),
             {"images": [{"id": 4, "file_name": "frame.jpg", "width": 6, "height": 8}]},

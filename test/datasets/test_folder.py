@@ -272,7 +272,7 @@ def test_data_sets_are_named_by_kind_or_by_name():
         named_paths(["town=camvid:/c"])
     with pytest.raises(DatasetError, match="two kinds of data set 'camvid'"):
         named_paths(["camvid=folder:/c", "camvid:/c"])
-    with pytest.raises(DatasetError, match="names no folder: give KIND:DIR"):
+    with pytest.raises(DatasetError, match="names no data set: give KIND:DIR"):
         named_paths(["folder"])
     for name in ("all", "a/b", ""):
         with pytest.raises(DatasetError, match="a folder's name has letters, digits"):

@@ -319,6 +319,7 @@ def test_late_lost_and_unstamped_frames():
     check(frames(stream(TENTHS, 0.3))["age"], "warning", "300 ms old")
     check(frames(stream(TENTHS, 7))["age"], "warning", "7 s old", "synchronise the clocks")
     check(frames(stream(TENTHS, -1))["age"], "warning", "1 s in the future", "synchronise the clocks")
+    check(frames(stream(TENTHS, -0.005))["age"], "ok", "Frames are 0 ms old")  # as exact as clocks are
     check(frames(stream([0] * 9))["stamps"], "warning", "no stamp")
     with_gaps = [stamp for i, stamp in enumerate(TENTHS) if i not in (3, 17, 18)]
     check(frames(stream(TENTHS[:2]))["losses"], "warning", "Could not tell whether frames are missing: 2", "--seconds")
@@ -334,7 +335,9 @@ def test_masks():
     few = "/road_seg", "/mask", stream(TENTHS[::3]), stream(TENTHS)
     check(traffic.check_masks(*few, []), "warning", "slower than the camera", "GPU")
     none = "/road_seg", "/mask", stream([]), stream(TENTHS)
-    check(traffic.check_masks(*none, []), "error", "No masks were received on /mask, although frames")
+    check(traffic.check_masks(*none, []), "error", "No masks were received on /mask, although frames", "restart it")
+    early = "/road_seg", "/mask", stream(TENTHS, -5.0), stream(TENTHS), []
+    check(traffic.check_masks(*early), "ok", "50 masks for 50 frames on /mask, 5000 ms before the frames' stamps")
     assert not list(traffic.check_masks("/road_seg", "/mask", stream([]), stream([]), []))
 
 
@@ -354,7 +357,8 @@ def test_an_idle_or_paused_node_is_not_a_broken_one():
     idle = statuses(lambda statistics, _: statistics.pass_over("idle"))
     text = "/road_seg publishes 4 statuses on /diagnostics, all OK; it is idle: nobody listens."
     check(traffic.check_diagnostics("/road_seg", idle, True), "ok", text)
-    check(traffic.check_masks(*none, idle), "error", "although frames were", "restart the node")  # it had a listener
+    text = "although frames were: /road_seg is idle: nobody listens."
+    check(traffic.check_masks(*none, idle), "error", text, "this terminal listens")
     paused = statuses(lambda statistics, _: statistics.pass_over("paused"))
     check(traffic.check_diagnostics("/road_seg", paused, True), "ok", "it is paused: ~/enable was called with false.")
     resting = [("/road_seg/left: road", 0, idle[1][2]), ("/road_seg/rear: road", 0, "20 % is road")]
@@ -375,7 +379,37 @@ def test_masks_that_max_fps_limits_are_enough():
 
     check(traffic.check_masks(*few, statuses(every_third)), "ok", "(the parameter max_fps limits them)")
     slow = statuses(lambda *_: None)  # three masks a second are wanted, and none comes
-    check(traffic.check_masks(*few, slow), "warning", "slower than the camera")
+    text = "10.0 frames arrive per second, but only 0.0 masks are published: newer frames replace those that the node"
+    check(traffic.check_masks(*few, slow), "warning", text, "follow this message")
+
+
+@pytest.mark.parametrize(
+    ("level", "said", "text", "advice"),
+    [
+        (
+            2,
+            "3 frames dropped, the last because it is old",
+            ": 3 frames dropped, the last because it is old.",
+            "follow",
+        ),
+        (1, "no image has arrived for 3 s: is the camera", ": /road_seg/left gets none of them.", "finding above"),
+        (0, "10.0 masks are published (max_fps is 0.1)", ": max_fps is 0.1, so masks are rare.", "--seconds"),
+        (0, "10.0 masks are published (max_fps is 10)", ", but /road_seg/left says that 10.0 masks are", "were lost"),
+        (0, "10.0 masks are published", ", but /road_seg/left says that 10.0 masks are published.", "were lost"),
+    ],
+)
+def test_why_no_masks_come_is_what_the_node_says(level, said, text, advice):
+    statuses = [("/road_seg/left: frames", 0, "before"), ("/road_seg/left: frames", level, said)]
+    statuses += [("/road_seg/front: frames", 1, "of another camera"), ("/road_seg/left: road", 0, "20 % is road")]
+    none = "/road_seg", "/mask", stream([]), stream(TENTHS), statuses, "left"
+    status = "warning" if "rare" in text else "error"
+    check(traffic.check_masks(*none), status, f"No masks were received on /mask, although frames were{text}", advice)
+
+
+def test_masks_that_are_lost_on_the_way_are_not_the_node_s_fault():
+    few = "/road_seg", "/mask", stream(TENTHS[::3]), stream(TENTHS)
+    keeps_up = [("/road_seg: frames", 0, "10.0 frames arrive per second, 10.0 masks are published")]
+    check(traffic.check_masks(*few, keeps_up), "warning", "but /road_seg says that 10.0 frames", "the others were lost")
 
 
 def test_diagnostics():
@@ -790,10 +824,10 @@ def test_a_node_that_is_not_active(client, doctor):
     assert client.change_state("deactivate")
     code, wrong = doctor(until=lambda wrong: "state" in wrong and "is inactive" in wrong["state"].text)
     assert code == 1
-    check(wrong["state"], "error", "/road_seg is inactive", "start it again, which activates it")
+    check(wrong["state"], "error", "/road_seg is inactive", "start it again with autostart true")
     assert "camera" not in wrong  # the topic that it will subscribe to is unknown
     assert client.change_state("cleanup")
     with Camera(client, "image"):
         code, wrong = doctor(until=lambda wrong: set(wrong) == {"state"} and "unconfigured" in wrong["state"].text)
     assert code == 1
-    check(wrong.values(), "error", "/road_seg is unconfigured", "fix it, then: end the node and start it again")
+    check(wrong.values(), "error", "/road_seg is unconfigured", "fix it, then: end the node and start it again with")

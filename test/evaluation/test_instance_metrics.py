@@ -96,4 +96,5 @@ def test_classes_with_few_instances_have_intervals():
     low, high = intervals["train"]["ap50"]
     middle = made.by_class("mask")["train"]["ap50"]
     assert low < middle < high and intervals == made.intervals("mask", samples=100)
+    assert results(*frames[:4]).intervals("mask") == {}  # too few to say
     assert results((sample([A] * 100, [2] * 100), found([], [], []))).intervals("mask") == {}

@@ -59,7 +59,7 @@ def test_files_that_are_not_what_they_say_are_refused(weights, small_weights, tm
             load(changed(weights, tmp_path / "changed.safetensors", **fault))
     with pytest.raises(CheckpointError, match="weights of the road network"):
         load(small_weights)
-    with pytest.raises(CheckpointError, match="does not hold weights"):
+    with pytest.raises(CheckpointError, match="holds weights of the network for instances, but this needs"):
         road_checkpoint.load(weights)
 
 

@@ -2,6 +2,9 @@
 
 import os
 import shlex
+import signal
+import subprocess
+import sys
 
 import pytest
 
@@ -146,19 +149,34 @@ def test_help_has_every_topic_and_parameter():
     assert max(map(len, text.splitlines())) <= 120
 
 
+def test_a_pager_that_ends_early_ends_the_help():
+    read, write = os.pipe()
+    os.close(read)
+    command = [sys.executable, "-m", "fcn_road_seg.ros.node_main", "--help"]
+    ended = subprocess.run(command, stdout=write, stderr=subprocess.PIPE, text=True)
+    os.close(write)
+    assert (ended.returncode, ended.stderr) == (-signal.SIGPIPE, "")
+
+
 @pytest.mark.parametrize(
     ("name", "sentence"),
     [
         (
             "front.threshold",
-            "'front.threshold': 'threshold' is for all cameras, unless a camera can have its own and it",
+            "'front.threshold': give it at start, or set 'threshold', which is for all cameras",
         ),
         ("front.thresold", "'front.thresold'; did you mean front.threshold?"),
+        ("front.weights", "'front.weights': 'weights' is always for all cameras"),
+        ("frnt.threshold", "'frnt.threshold', because it has no camera 'frnt'; did you mean front.threshold?"),
+        ("other.weights", "'other.weights', because it has no camera 'other'"),
         ("thresold", "'thresold'; did you mean threshold?"),
+        ("unlike", "'unlike'"),
     ],
 )
-def test_a_parameter_of_a_camera_that_is_not_there_is_not_anothers(name, sentence):
-    assert sentence in no_such_parameter(name, ["threshold", "rear.threshold"])
+def test_a_parameter_that_is_not_there(name, sentence):
+    known = ["threshold", "weights", "rear.threshold"]
+    optional = [f"{camera}.{row}" for camera in ("front", "rear") for row in ("threshold", "smoothing")]
+    assert no_such_parameter(name, known, optional) == f"this node has no parameter {sentence}"
 
 
 def test_the_topic_that_is_proposed_to_a_camera_has_its_name():

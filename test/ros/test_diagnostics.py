@@ -1,13 +1,24 @@
 """The node's diagnostics, without ROS: what is counted, and what is a warning."""
 
 import re
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from fcn_road_seg.inference.options import SegmenterOptions
+from fcn_road_seg.inference.options import SHIPPED_WEIGHTS, SegmenterOptions
 from fcn_road_seg.inference.segmenter import RoadSegmenter
-from fcn_road_seg.ros.diagnostics import ERROR, OK, STALE, WARN, Report, device_report, diagnostic_array
+from fcn_road_seg.ros.diagnostics import (
+    ERROR,
+    OK,
+    STALE,
+    WARN,
+    Report,
+    device_report,
+    diagnostic_array,
+    what_is_faster,
+)
 from fcn_road_seg.ros.frame_statistics import FrameStatistics
 
 SECONDS = {"decode": 0.001, "preprocess": 0.002, "network": 0.05, "postprocess": 0.003, "publish": 0.001}
@@ -169,7 +180,10 @@ def test_stamps_that_are_zero_or_ahead_are_reported():
     assert "no stamp" in Drive().frames(5, age=None).report("latency").sentence
     report = Drive().frames(5, age=-0.5).report("latency")
     assert report.level == WARN and "500 ms in the future" in report.sentence
-    assert Drive().frames(5, age=-0.02).report("latency").level == OK  # the lag of /clock
+    assert Drive().frames(5, age=-0.02).report("latency")[1:3] == (  # the lag of /clock
+        OK,
+        "masks are new when published: their stamps are 20 ms ahead, as clocks may differ",
+    )
 
 
 def test_stamps_that_go_back_are_counted():
@@ -234,6 +248,49 @@ def test_a_rest_is_ok_and_no_fault(reason, sentence):
     frames, *details = drive.statistics.reports()
     assert frames.level == WARN and "no image has arrived for 3 s" in frames.sentence
     assert {report.level for report in details} == {STALE}
+
+
+@pytest.mark.parametrize("reason", ["idle", "paused"])
+def test_the_time_of_a_rest_is_in_no_rate_of_masks(reason):
+    """What was replaced meanwhile, while the node answered another camera, was not missed."""
+    drive = Drive().frames(20)
+    for _ in range(5):
+        drive.frame(skipped=3, answered=False)
+        drive.statistics.pass_over(reason)
+        drive.now += 0.3
+    drive.frames(1, skipped=3).frames(9)
+    frames = drive.report("frames")
+    assert (frames.level, frames.values["output rate (Hz)"]) == (OK, "7.69")  # 10 in the 1.3 s since it rested
+    assert float(frames.values["input rate (Hz)"]) == pytest.approx(10.6, abs=0.1)
+    drive.frames(3, answered=False)
+    assert drive.report("frames").level == OK  # as few as would be in any other ten seconds
+    drive.frames(27, answered=False)
+    frames = drive.report("frames")
+    assert frames.level == WARN and "but only 2.3 masks are published" in frames.sentence
+
+
+def test_the_first_mask_after_a_rest_is_not_faster_than_max_fps():
+    drive = Drive().passed_over(50, "idle").frames(1)
+    frames = drive.statistics.reports("", 0.5)[0]
+    assert (frames.level, frames.values["output rate (Hz)"]) == (OK, "0.50")
+
+
+@pytest.mark.parametrize(
+    ("weights", "device", "clause"),
+    [
+        ("", "cpu", "the weights lite, a smaller network_width or a GPU are faster"),
+        ("road", "cuda:0", "the weights lite or a smaller network_width are faster"),
+        ("lite", "cpu", "a smaller network_width or a GPU are faster"),
+        ("permissive", "cuda:0", "a smaller network_width is faster"),
+    ],
+)
+def test_what_runs_already_is_not_recommended(weights, device, clause):
+    checkpoint = SimpleNamespace(path=Path("/share", SHIPPED_WEIGHTS[weights]))
+    faster = what_is_faster(SimpleNamespace(checkpoint=checkpoint, device=device))
+    assert faster == clause
+    drive = Drive().frames(10).frames(30, answered=False)
+    sentence = drive.statistics.reports("", 0.0, [], faster)[0].sentence
+    assert sentence.endswith(f"newer frames replace those that the node is too slow for; {clause}")
 
 
 def test_frames_beyond_max_fps_are_not_missed():

@@ -12,7 +12,7 @@ from sensor_msgs.msg import Image  # noqa: E402
 from fcn_road_seg.ros.demand import Demand  # noqa: E402
 from fcn_road_seg.ros.frame_handler import FrameHandler  # noqa: E402
 from fcn_road_seg.ros.frame_statistics import FrameStatistics  # noqa: E402
-from fcn_road_seg.ros.load_segmenter import check_warm_up  # noqa: E402
+from fcn_road_seg.ros.load_segmenter import check_together  # noqa: E402
 from fcn_road_seg.ros.parameter import ParameterError  # noqa: E402
 from fcn_road_seg.ros.parameters import NodeParameters  # noqa: E402
 
@@ -52,4 +52,4 @@ def test_a_frame_that_nobody_needs_is_counted_and_not_looked_at():
 def test_a_warm_up_of_more_than_max_pixels_is_refused():
     values = replace(NodeParameters(), warm_up_width=5000, warm_up_height=4000)
     with pytest.raises(ParameterError, match="warm_up_height is 5000x4000, .* raise max_pixels or lower the warm-up"):
-        check_warm_up(values)
+        check_together(values)

@@ -287,6 +287,28 @@ def test_an_image_without_a_stamp_takes_the_newest_and_does_not_wait(vehicle):
     vehicle.check({0.0: 0.0})
 
 
+def test_a_calibration_of_another_frame_is_a_warning(vehicle):
+    def report(frame_id: str, stamp: float):
+        info = camera_info(CAMERA)
+        info.header.frame_id = frame_id
+        vehicle.node.callbacks["camera_info"](info)
+        vehicle.tf(stamp, 0.0)
+        vehicle.frame(stamp)
+        return vehicle.outputs.report()
+
+    for stamp, same in enumerate(("", "eye", "/eye"), 10):
+        assert report(same, stamp).level == OK and not vehicle.node.log
+    sentence = (
+        "camera_info is for the frame left_eye, but the images are of eye, so the calibration may be another camera's: "
+        "remap camera_info to that of this camera, or make the camera give both one frame_id"
+    )
+    other = report("left_eye", 13)
+    assert (other.level, other.sentence) == (WARN, sentence) and other.values["height above the road (m)"] == "1.650"
+    assert vehicle.node.log == [f"The ground outputs may be wrong: {sentence}"]
+    assert sorted(vehicle.published)[-1] == 13
+    assert report("eye", 14).level == OK
+
+
 def test_a_fixed_mounting_needs_no_transform_and_ends_the_waiting(vehicle):
     vehicle.frame(100.0)
     vehicle.parameters = NodeParameters(camera_height=HEIGHT)

@@ -8,7 +8,7 @@ import pytest
 pytest.importorskip("rclpy", reason="ROS 2 is not installed")
 
 import rclpy
-from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from diagnostic_msgs.msg import DiagnosticStatus
 from ground_client import CAMERA, calibration
 from in_process_node import start_parameters
 from node_harness import Client, NodeProcess, Spinning, frame_message, mask_pixels, qos
@@ -54,14 +54,9 @@ class Vehicle(Spinning):
         self._executor.add_node(self.node)
         self._executor.add_node(self.client)
         self.masks: dict[str, list[Image]] = defaultdict(list)
-        self.statuses: dict[str, DiagnosticStatus] = {}
         self.cameras = {name: self.client.create_publisher(Image, f"{name}/image", qos()) for name in cameras}
         for name in listen:
             self.client.create_subscription(Image, f"road_seg/{name}/mask", self.masks[name].append, qos())
-        self.client.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, qos())
-
-    def _on_diagnostics(self, message: DiagnosticArray) -> None:
-        self.statuses = {status.name.removeprefix("/car/road_seg"): status for status in message.status}
 
     def __enter__(self) -> "Vehicle":
         assert self.node.trigger_configure() == TransitionCallbackReturn.SUCCESS
@@ -82,9 +77,8 @@ class Vehicle(Spinning):
         return next(camera for camera in self.node._cameras if camera.name == name)
 
     def diagnostics(self) -> dict[str, DiagnosticStatus]:
-        self.statuses = {}
-        self.spin_until(lambda: self.statuses, "a message on /diagnostics")
-        return self.statuses
+        """The next statuses of the node, by what follows its name."""
+        return self.statuses(self.client, "/car/road_seg")
 
 
 def test_every_mask_belongs_to_the_frame_of_its_camera(other_domain_id, small_weights, tmp_path, monkeypatch):
@@ -243,8 +237,8 @@ def test_a_parameter_of_a_camera_that_is_not_there_or_of_the_whole_node_is_named
     parameters = start_parameters(small_weights, cameras=["front"], **{"back.threshold": 0.5, "front.weights": "lite"})
     node = RoadSegNode(context=context, namespace="/car", parameter_overrides=parameters)
     node.destroy_node()
-    assert len(warned) == 2 and "'back.threshold': 'threshold' is for all cameras, unless" in warned[0]
-    assert "'front.weights': 'weights' is for all cameras, unless" in warned[1]
+    assert len(warned) == 2 and "'back.threshold', because it has no camera 'back'" in warned[0]
+    assert "'front.weights': 'weights' is always for all cameras" in warned[1]
     with pytest.raises(ParameterError, match="'cameras' has the name 'a b'"):
         RoadSegNode(context=context, parameter_overrides=start_parameters(small_weights, cameras=["a b"]))
     with pytest.raises(ParameterError, match="'front.threshold' is a double"):

@@ -236,7 +236,7 @@ def test_parameters_apply_at_once_and_an_old_plane_is_never_used(listener, clien
         points = np.frombuffer(cloud.data, POINT)["y"].reshape(CAMERA.height, CAMERA.width)
         np.testing.assert_array_equal(points, at_height)
     assert client.set_parameter("grid_mode", "binary") == ""
-    assert "out of range" in client.set_parameter("camera_height", -1.0)
+    assert "cannot be -1.0" in client.set_parameter("camera_height", -1.0)
     assert "cannot be ''" in client.set_parameter("ground_frame", "")
 
 

@@ -303,8 +303,11 @@ def test_what_was_looked_for_before_a_deactivation_is_not_published(context, sma
         ({"instances": True, "instances_weights": "missing.safetensors"}, "missing.safetensors"),
     ],
 )
-def test_what_cannot_find_instances_is_refused_in_a_sentence(context, small_weights, parameters, sentence):
-    with InProcessNode(context, small_weights, "refused", **parameters) as node:
+def test_what_cannot_find_instances_is_refused_before_the_warm_up(
+    context, small_weights, parameters, sentence, monkeypatch
+):
+    monkeypatch.setattr(RoadSegmenter, "warm_up", lambda *_: pytest.fail("warmed up"))
+    with InProcessNode(context, small_weights, "refused", **parameters | {"warm_up_width": 64}) as node:
         assert node.node.trigger_configure() == TransitionCallbackReturn.FAILURE
         assert sentence in node.node._failure and not node.faults()
 

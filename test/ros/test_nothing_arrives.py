@@ -2,6 +2,7 @@
 
 import os
 import time
+from types import SimpleNamespace
 
 import pytest
 
@@ -15,7 +16,8 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
 from std_msgs.msg import Header
 
 from fcn_road_seg.ground import GroundError
-from fcn_road_seg.ros import camera_subscription
+from fcn_road_seg.ros import attitude_subscription, camera_info_subscription, camera_subscription
+from fcn_road_seg.ros import qos as qos_module
 from fcn_road_seg.ros.camera_info_subscription import CameraInfoSubscription
 from fcn_road_seg.ros.camera_subscription import CameraSubscription
 from fcn_road_seg.ros.fault_log import FaultLog
@@ -122,7 +124,8 @@ def test_another_user_s_camera_is_named_only_while_nothing_arrives(context, said
     assert len(said) == 1
 
 
-def test_camera_info_has_another_type(context):
+def test_camera_info_has_another_type(context, monkeypatch):
+    monkeypatch.setattr(qos_module, "LOOK_PERIOD", 0.0)
     node = rclpy.create_node("calibrated", context=context, namespace="/info")
     publisher = node.create_publisher(Image, "camera_info", qos())
     subscription = CameraInfoSubscription(node)
@@ -144,3 +147,24 @@ def test_camera_info_has_another_type(context):
         subscription.matching(Header(), (64, 40))
     assert not subscription.missing()
     node.destroy_node()
+
+
+def test_frames_without_calibration_or_attitude_do_not_each_query_the_graph(monkeypatch):
+    looks = []
+    for module in (attitude_subscription, camera_info_subscription):
+        monkeypatch.setattr(module, "other_types", lambda *_: looks.append("types") or [])
+    monkeypatch.setattr(camera_info_subscription, "topics_of_type", lambda *_: looks.append("topics") or ["/a/info"])
+    monkeypatch.setattr(attitude_subscription, "create_overridable_subscription", lambda *_: None)
+    monkeypatch.setattr(attitude_subscription, "take_all", lambda *_: None)
+    node = SimpleNamespace(resolve_topic_name=str, count_publishers=lambda _: 0)
+    info = CameraInfoSubscription(node)
+    attitude = attitude_subscription.AttitudeSubscription(node, lambda: None, lambda: 0.0)
+    attitude.start("imu")
+    attitude._subscription = SimpleNamespace()
+    for period in (60.0, 60.0, 60.0, 0.0):
+        monkeypatch.setattr(qos_module, "LOOK_PERIOD", period)
+        with pytest.raises(GroundError, match="start the node with --ros-args -r camera_info:=/a/info"):
+            info.matching(Header(), (64, 40))
+        with pytest.raises(GroundError, match="no attitude has come from imu so far"):
+            attitude.at(7)
+    assert looks == 2 * ["types", "topics", "types"]

@@ -166,7 +166,7 @@ def test_min_region_changes_while_running_and_the_mask_file_does_not(client, lis
     assert client.set_parameter("min_region", 0.0) == ""
     np.testing.assert_array_equal(mask_pixels(listener.send(calibration())), threshold_mask(raw & ~hidden, threshold))
     assert client.set_parameter("min_region", MIN_REGION) == ""
-    assert "out of range" in client.set_parameter("min_region", 0.2)
+    assert "cannot be 0.2" in client.set_parameter("min_region", 0.2)
     reason = client.set_parameter("own_vehicle_mask", "")
     assert reason == "'own_vehicle_mask' is read when the node configures: clean the node up, set it, configure again"
 

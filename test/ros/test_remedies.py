@@ -26,7 +26,10 @@ def test_remedies_without_ros2(path):
     start = remedies.start_command({"weights": "my weights"}, {"image": "/camera"})
     assert start == ".venv/bin/road_seg_node --ros-args -p 'weights:=my weights' -r image:=/camera"
     assert remedies.rename("image", "/camera") == "start the node with --ros-args -r image:=/camera"
-    assert remedies.transitions("/road_seg", "activate") == "end the node and start it again, which activates it"
+    assert remedies.transitions("/road_seg", "configure", "activate") == (
+        "end the node and start it again with autostart true, its default, or call /road_seg/change_state with "
+        "configure, then activate"
+    )
     assert remedies.resume("/road_seg") == "call ~/enable with true, or end the node and start it again"
     command(path / "road_seg_node")
     assert remedies.start_command({}, {"image": "/camera"}) == "road_seg_node --ros-args -r image:=/camera"

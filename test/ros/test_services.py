@@ -78,7 +78,25 @@ def parameter(name: str, **value) -> Parameter:
             parameter("thresold", type=3, double_value=0.3),
             "this node has no parameter 'thresold'; did you mean threshold?",
         ),
-        (parameter("threshold", type=0), "Static parameter cannot be undeclared"),
+        (parameter("threshold", type=0), "'threshold' cannot be deleted"),
+        (
+            parameter("threshold", type=2, integer_value=1),
+            "'threshold' is a double (0.0 to 1.0), written with a decimal point, not 1",
+        ),
+        (parameter("threshold", type=3, double_value=1.5), "'threshold' is a double (0.0 to 1.0) and cannot be 1.5"),
+        (
+            parameter("network_width", type=7, integer_array_value=[64]),
+            "'network_width' is an integer (0 to 4096, a multiple of 32), not [64]",
+        ),
+        (
+            parameter("network_width", type=2, integer_value=65),
+            "'network_width' is an integer (0 to 4096, a multiple of 32) and cannot be 65",
+        ),
+        (
+            parameter("cameras", type=9, string_array_value=["front"]),
+            "'cameras' is read only when the node starts: start it again with the value that you want",
+        ),
+        (parameter("use_sim_time", type=4, string_value="yes"), "'use_sim_time' is a bool, not 'yes'"),
     ],
 )
 def test_a_parameter_that_cannot_be_set_is_refused_in_a_sentence(requests, message, reason):
@@ -91,6 +109,21 @@ def test_a_parameter_that_cannot_be_set_is_refused_in_a_sentence(requests, messa
     assert requests.node.get_parameter("threshold").value == 0.25
     assert not requests.node.has_parameter("")
     assert requests.node.faults.report().values == {}
+
+
+def test_parameters_of_one_camera_are_refused_in_a_sentence_too(context):
+    with Requests(context, cameras=["front", "left"], **{"front.threshold": 0.4}) as requests:
+        messages = [
+            parameter("front.threshold", type=2, integer_value=1),
+            parameter("left.threshold", type=3, double_value=0.3),
+            parameter("rear.threshold", type=3, double_value=0.3),
+        ]
+        results = requests.ask(SetParameters, "set_parameters", parameters=messages).results
+    assert [result.reason for result in results] == [
+        "'front.threshold' is a double (0.0 to 1.0), written with a decimal point, not 1",
+        "this node has no parameter 'left.threshold': give it at start, or set 'threshold', which is for all cameras",
+        "this node has no parameter 'rear.threshold', because it has no camera 'rear'",
+    ]
 
 
 def test_a_parameter_without_a_name_is_refused_in_this_process_too(requests):

@@ -236,6 +236,7 @@ def test_several_cameras_publish_their_own_streets_in_turn(other_domain_id):
             keep = partial(lambda name, message: received.append((name, message)), name)
             client.node.create_subscription(Image, f"{name}/camera/image_raw", keep, qos(depth=1000))
         client.spin_until(lambda: {name for name, _ in received} == {"front", "left"} and len(received) > 8, "frames")
+        assert client.set_parameter("rate", 20.0, "road_seg_camera").startswith("'rate' is read only when the node")
         client.close()
         assert camera.end()[0] == 0
     assert {(name, message.header.frame_id) for name, message in received} == {

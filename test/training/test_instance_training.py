@@ -1,13 +1,15 @@
 """Training of the instance network, from the crops to a picture with names."""
 
 import json
+from dataclasses import replace
 
 import cv2
 import numpy as np
 import pytest
 import torch
 import yaml
-from tiny_instances import scene, write_backbone, write_cityscapes
+from PIL import Image
+from tiny_instances import scene, write_backbone, write_cityscapes, write_detector
 from tiny_yolox import yolox
 
 from fcn_road_seg.cli.main import main
@@ -17,7 +19,7 @@ from fcn_road_seg.instances import checkpoint
 from fcn_road_seg.instances.network import IGNORED, build
 from fcn_road_seg.training import instance_loop
 from fcn_road_seg.training.instance_crops import InstanceCrops, collate, crop, target
-from fcn_road_seg.training.instance_loop import InstanceLearner, load_backbone
+from fcn_road_seg.training.instance_loop import InstanceLearner, frames_digest, load_backbone
 from fcn_road_seg.training.instance_recipe import FOLDER, InstanceRecipe
 from fcn_road_seg.training.recipe import check, load_recipe, recipe_names
 
@@ -185,6 +187,28 @@ def test_a_run_is_not_resumed_with_other_frames(trained, data, backbone, recipe_
     assert "with other frames" in capsys.readouterr().err
 
 
+def test_the_digest_of_frames_does_not_depend_on_the_order_in_memory():
+    sample = scene(1)
+    column_first = replace(sample, masks=np.asfortranarray(sample.masks))  # as pycocotools decodes them
+    assert not column_first.masks.flags.c_contiguous
+    assert frames_digest([sample]) == frames_digest([column_first])
+
+
+def test_frames_without_instances_are_not_measured(tmp_path, capsys):
+    (tmp_path / "annotations").mkdir()
+    (tmp_path / "images").mkdir()
+    Image.new("RGB", (64, 32)).save(tmp_path / "images" / "a.png")
+    coco = {
+        "images": [{"id": 1, "file_name": "a.png"}],
+        "categories": [{"id": 1, "name": "car"}],
+        "annotations": [],
+    }
+    (tmp_path / "annotations" / "instances_val.json").write_text(json.dumps(coco))
+    weights = str(write_detector(tmp_path / "weights.safetensors"))
+    assert main(["evaluate-instances", "--weights", weights, "--data", f"coco:{tmp_path}"]) == 2
+    assert "coco has no instance that counts in its 1 frames" in capsys.readouterr().err
+
+
 def test_every_recipe_can_be_read():
     assert recipe_names(FOLDER) == ["instances"]
     recipe = load_recipe("instances", InstanceRecipe, FOLDER)
@@ -204,6 +228,7 @@ def test_a_missing_or_wrong_backbone_is_named(tmp_path, small_weights):
     [
         (["--data", "cityscapes:/nowhere"], "needs leftImg8bit/train"),
         ([], "give --data cityscapes:DIR"),
+        (["--data", "coco:x"], 'or train on what you have, as in --samples "{coco: 1000}"'),
         (["--data", "mine=coco:x", "--samples", "{mine: 4}"], "is not a data set in COCO's format"),
         (["--samples", "{synthetic: 2}"], "nothing validates this training"),
         (["--crop-width", "100"], "crop_width is 100"),
@@ -232,6 +257,8 @@ def test_evaluate_instances_prints_and_writes_figures(trained, data, tmp_path, c
     assert "| mean, to 20 m |" in shown and "| mean, small |" in shown
     figures = json.loads(file.read_text())
     assert figures["cityscapes"]["frames"] == 1
+    ((city, found),) = figures["cityscapes"]["cities"].items()
+    assert f"| mean, {city} |" in shown and found["mask"] == figures["cityscapes"]["mask"]["classes"]
     assert set(figures["cityscapes"]["mask"]) == {"mean", "classes", "intervals", "size", "distance"}
     for data in ([], ["--data", "synthetic:none"], ["--data", "camvid:x"]):
         assert main(["evaluate-instances", *words[:2], *data]) == 2

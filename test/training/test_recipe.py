@@ -44,6 +44,7 @@ def test_road_is_its_teachers_recipe_and_self_training():
         ({"seed": -1}, "seed is -1"),
         ({"samples": {}}, "samples"),
         ({"samples": {"kitti_road": True}}, "samples"),
+        ({"samples": {"mine:4": None}}, "as in {synthetic: 1000}: 'mine:4' has none"),
         ({"scale_min": 3.0}, "scale_min"),
         ({"augment": 1}, "augment is 1"),
     ],

@@ -78,6 +78,14 @@ def test_figures_cover_the_last_seconds(clock):
     json.dumps(now)
 
 
+def test_the_rate_does_not_count_the_time_without_masks(clock):
+    figures = Figures("/road_seg", clock)
+    for step in (*20 * [0.1], 4.0, *20 * [0.1]):
+        clock.now += step
+        figures.mask(0.05)
+    assert figures.snapshot()["fps"] == 10.0
+
+
 def test_memory_is_bounded_without_viewers(clock):
     figures = Figures("/road_seg", clock)
     for _ in range(10_000):
