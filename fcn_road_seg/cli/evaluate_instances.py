@@ -57,6 +57,7 @@ def run(args: argparse.Namespace) -> int:
         raise UserError("give labelled frames with --data cityscapes:DIR or coco:DIR")
     if args.frames < 0:
         raise UserError(f"--frames is {args.frames}, but must be 0 (all) or more")
+    from fcn_road_seg.datasets.cityscapes_instances import city_of
     from fcn_road_seg.datasets.open_instances import NamedInstances, open_instances
     from fcn_road_seg.datasets.selection import Thinned
     from fcn_road_seg.evaluation.instance_metrics import KINDS, LEAST_SCORE, PERSONS, InstanceResults
@@ -95,8 +96,7 @@ def run(args: argparse.Namespace) -> int:
                 if each is detector:
                     results.add(sample, instances)
                     if kinds[name] == "cityscapes":
-                        city = sample.name.partition("_")[0]
-                        cities.setdefault(city, InstanceResults()).add(sample, instances)
+                        cities.setdefault(city_of(sample.name), InstanceResults()).add(sample, instances)
         if not results.counts():
             raise DatasetError(f"{name} has no instance that counts in its {len(chosen)} frames: nothing to measure")
         how = {part: getattr(detector, part) for part in ("device", "backend", "precision")}

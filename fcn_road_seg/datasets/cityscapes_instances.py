@@ -22,6 +22,11 @@ CAMERA = {"extrinsic": {"z": 1.22, "pitch": 0.038}, "intrinsic": {"fy": 2265.3, 
 """In the form of the official camera files; taken for frames without one. It differs little between cities."""
 
 
+def city_of(name: str) -> str:
+    """The city in the name of a frame, such as aachen in aachen_000000_000019."""
+    return name.partition("_")[0]
+
+
 class CityscapesInstances(InstanceSamples):
     """The frames of one part of Cityscapes with their instances, read on demand.
 
@@ -75,7 +80,7 @@ class CityscapesInstances(InstanceSamples):
 
     def _row_distances(self, index: int, height: int, width: int) -> np.ndarray:
         name = self.names[index]
-        path = self._cameras / name.partition("_")[0] / f"{name}_camera.json"
+        path = self._cameras / city_of(name) / f"{name}_camera.json"
         try:
             camera = json.loads(read_text(path)) if path.exists() else CAMERA
             where, lens = camera["extrinsic"], camera["intrinsic"]
