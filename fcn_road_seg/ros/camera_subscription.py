@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from rclpy.node import Node
 from rclpy.qos import HistoryPolicy, QoSPolicyKind, QoSProfile, ReliabilityPolicy
 from rclpy.qos_overriding_options import QoSOverridingOptions
@@ -21,6 +22,7 @@ from fcn_road_seg.ros.qos import (
     clash_reporter,
     offered_reliability,
     other_types,
+    take,
     type_name,
     with_message_info,
 )
@@ -32,7 +34,23 @@ CHECK_PERIOD = 0.5
 """Seconds between checks of the camera's QoS; a camera that changed it may go unreceived that long."""
 SILENCE = 3.0
 """Seconds without an image, although the topic has a publisher, after which the node looks for a reason."""
+REST_PERIOD = 0.2
+"""Seconds between looks at the newest frame while the node rests; a new listener waits that long at most."""
 TRANSPORT_OF = {type_name(kind): transport for transport, (kind, _) in TRANSPORTS.items()}
+
+
+class ImageGroup(MutuallyExclusiveCallbackGroup):
+    """The callback group of an image subscription.
+
+    Attributes:
+        resting: the executor does not wake for a message.
+    """
+
+    resting = False
+
+    def can_execute(self, entity: Any) -> bool:
+        """Whether the executor may wait for a message, or take one."""
+        return not self.resting and super().can_execute(entity)
 
 
 class CameraSubscription:
@@ -41,27 +59,40 @@ class CameraSubscription:
     It subscribes again when the publishers change, from a slow timer that never runs between a frame and its mask, and
     logs why nothing arrives, if it can find out.
 
+    While the node rests, it takes the newest message every `REST_PERIOD`, because to wake the executor for each costs
+    more than all else that a resting node does.
+
     The parameter ``qos_overrides.<topic>.subscription.reliability`` set to ``reliable`` or ``best_effort`` fixes the
     reliability instead.
 
     Args:
         callback: gets each message with its rclpy MessageInfo.
+        resting: whether the node rests; asked after each message.
 
     Attributes:
         topic: the full name of the images' topic.
         problem: why nothing arrives, in a sentence; empty if something does, or the reason is unknown.
     """
 
-    def __init__(self, node: Node, faults: FaultLog, callback: Callable[[Any, Any], None], camera: str = ""):
+    def __init__(
+        self,
+        node: Node,
+        faults: FaultLog,
+        callback: Callable[[Any, Any], None],
+        resting: Callable[[], bool],
+        camera: str = "",
+    ):
         self._node = node
         self._faults = faults
         self._callback = callback
+        self._resting = resting
         self._name = scoped(camera, TOPIC)
         self._transport = f"{camera}.image_transport".lstrip(".")
         self.topic = node.resolve_topic_name(self._name)
         self._subscription: Subscription | None = None
         self._reliability: ReliabilityPolicy | None = None
-        self._timer: Timer | None = None
+        self._group = ImageGroup()
+        self._timers: list[Timer] = []
         self.problem = ""
         self._alive = 0.0  # when the last image arrived, or when there was no publisher
         self._override = str(
@@ -82,14 +113,20 @@ class CameraSubscription:
         self._message_type = message_type
         self.problem, self._alive = "", time.monotonic()
         self._subscribe(self._required())
-        follow = self._faults.guard("The check of the camera's QoS failed", self._follow, None)
-        self._timer = self._node.create_timer(CHECK_PERIOD, follow, clock=STEADY)
+        self._timers = [
+            self._node.create_timer(period, self._faults.guard(f"{task} failed", callback, None), clock=STEADY)
+            for task, callback, period in (
+                ("The check of the camera's QoS", self._follow, CHECK_PERIOD),
+                ("A look at the newest frame", self._look, REST_PERIOD),
+            )
+        ]
+        self._rest(False)
 
     def stop(self) -> None:
         """Unsubscribe."""
-        if self._timer is not None:
-            self._node.destroy_timer(self._timer)
-            self._timer = None
+        for timer in self._timers:
+            self._node.destroy_timer(timer)
+        self._timers = []
         self._unsubscribe()
 
     def _unsubscribe(self) -> None:
@@ -124,6 +161,20 @@ class CameraSubscription:
     def _on_message(self, message: Any, info: Any) -> None:
         self._alive = time.monotonic()
         self._callback(message, info)
+        if self._timers and self._resting() != self._group.resting:
+            self._rest(not self._group.resting)
+
+    def _rest(self, resting: bool) -> None:
+        self._group.resting = resting
+        _, look = self._timers
+        (look.reset if resting else look.cancel)()
+
+    def _look(self) -> None:
+        taken = None if self._subscription is None else take(self._subscription)
+        if taken is None:  # a camera this slow costs little, and the next frame is not to wait
+            self._rest(False)
+        else:
+            self._on_message(*taken)
 
     def _required(self) -> ReliabilityPolicy:
         if self._override != "follow":
@@ -146,6 +197,7 @@ class CameraSubscription:
             with_message_info(self._on_message),
             QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=1, reliability=reliability),
             qos_overriding_options=QoSOverridingOptions(policy_kinds=policies),
+            callback_group=self._group,
             event_callbacks=SubscriptionEventCallbacks(
                 incompatible_qos=self._faults.guard("The report of a QoS clash failed", on_clash, None),
                 use_default_callbacks=False,

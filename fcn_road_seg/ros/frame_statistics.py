@@ -73,7 +73,7 @@ class FrameStatistics:
         self._arrivals: deque[Arrival] = deque()
         self._drops: deque[float] = deque()
         self._passes: deque[float] = deque()
-        self._rest = ""  # why the last frame was passed over, if all are
+        self._rest = ""  # why the last frame was passed over, if all are; of `RESTS`
         self._rested = -math.inf  # when that last was so
         self._answers: deque[Answer] = deque()
         self._sequence: dict[Any, int] = {}
@@ -93,13 +93,16 @@ class FrameStatistics:
             stamp: nanoseconds; 0 if there is none.
             publisher: its sender, anything hashable.
             sequence: its number in the publisher's count; None if ROS does not provide it (before Kilted). Frames whose
-                numbers are missing were replaced by newer ones, or lost.
+                numbers are missing were replaced by newer ones, or lost; during a rest they were passed over.
         """
         skipped = 0
         if sequence is not None:
             skipped = max(sequence - self._sequence.get(publisher, sequence) - 1, 0)
             self._sequence[publisher] = sequence
-        self.skipped += skipped
+        if self._rest:
+            self.passed_over[self._rest] += skipped
+        else:
+            self.skipped += skipped
         self.went_back += 0 < stamp < self.last_stamp
         self.last_stamp = stamp or self.last_stamp
         self._image_arrived, self._last_event = True, self._clock()
@@ -110,9 +113,13 @@ class FrameStatistics:
         """A frame was not worth the work: `IDLE`, `PAUSED` or `MAX_FPS`."""
         self.passed_over[reason] += 1
         self._passes.append(self._last_event)
-        self._rest = RESTS.get(reason, "")
+        self._rest = reason if reason in RESTS else ""
         if self._rest:
             self._rested = self._last_event
+
+    def resting(self) -> bool:
+        """Whether frames are passed over until further notice, and those that are never taken can be counted."""
+        return bool(self._rest and self._sequence)
 
     def drop(self, reason: str, sentence: str) -> int:
         """A frame was dropped; returns the number of frames dropped so far."""
@@ -161,7 +168,7 @@ class FrameStatistics:
         frames = self._frames(silence, rate_in, seconds, awake, problem, max_fps, faster)
         details = [self._latency(rate_in), self._road(), self._scene(now)]
         if self._rest and silence <= NO_IMAGE:
-            return [frames, *(Report(report.subject, OK, self._rest, {}) for report in (*details, *others))]
+            return [frames, *(Report(report.subject, OK, RESTS[self._rest], {}) for report in (*details, *others))]
         mask_age = now - self._answers[-1].when if self._answers else 0.0
         return [frames, *(unless_old(report, "mask", mask_age, patience(max_fps)) for report in details), *others]
 
@@ -186,7 +193,7 @@ class FrameStatistics:
         elif not self._image_arrived:
             level, sentence = STALE, f"{NO_IMAGE_YET} yet"
         elif self._rest:
-            sentence = f"{self._rest}; {rate_in:.1f} frames arrive per second"
+            sentence = f"{RESTS[self._rest]}; {rate_in:.1f} frames arrive per second"
         elif self._drops:
             level = WARN if self._answers else ERROR
             sentence = (

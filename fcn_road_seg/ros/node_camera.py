@@ -61,7 +61,9 @@ class NodeCamera:
             faults,
             name,
         )
-        self.subscription = CameraSubscription(node, faults, lambda *image: on_image(self, *image), name)
+        self.subscription = CameraSubscription(
+            node, faults, lambda *image: on_image(self, *image), self.statistics.resting, name
+        )
 
     def configure(self, values: NodeParameters) -> None:
         """Read what its frames need.

@@ -38,6 +38,7 @@ __all__ = [
     "other_types",
     "overrides",
     "seldom",
+    "take",
     "take_all",
     "topics_of_type",
     "type_name",
@@ -114,15 +115,22 @@ def create_overridable_subscription(
     return subscription
 
 
+def take(subscription: Subscription) -> tuple[Any, Any] | None:
+    """Take a message, with its MessageInfo, outside the executor; None if none waits.
+
+    rclpy has no public way to do so, hence the methods of the handle.
+    """
+    with subscription.handle:
+        return subscription.handle.take_message(subscription.msg_type, False)
+
+
 def take_all(subscription: Subscription, callback: Callable[[Any], None]) -> None:
     """Pass all waiting messages to the callback.
 
-    Under a constant flow of frames the executor takes only one message per frame. rclpy has no public way to take a
-    message outside the executor, hence the methods of the handle.
+    Under a constant flow of frames the executor takes only one message per frame.
     """
-    with subscription.handle:
-        while (taken := subscription.handle.take_message(subscription.msg_type, False)) is not None:
-            callback(taken[0])
+    while (taken := take(subscription)) is not None:
+        callback(taken[0])
 
 
 def offered_reliability(node: Node, topic: str) -> ReliabilityPolicy:

@@ -12,6 +12,7 @@ import pytest
 
 pytest.importorskip("rclpy", reason="ROS 2 is not installed")
 
+import rclpy.subscription
 from diagnostic_msgs.msg import DiagnosticStatus
 from in_process_node import InProcessNode
 from node_harness import frame_message, mask_pixels, qos
@@ -156,6 +157,22 @@ def test_an_idle_node_counts_frames_says_so_and_wakes_for_any_output(node):
         error = np.abs(compressed_to_rgb(message).astype(int) - picture).mean()
         assert error < {100: 3, 30: 15}[quality]
     assert sizes[30] < sizes[100] / 2
+
+
+@pytest.mark.skipif(
+    not hasattr(rclpy.subscription, "MessageInfo"), reason="before Kilted, frames do not name their publisher"
+)
+def test_a_node_that_rests_takes_few_frames_and_counts_all(node):
+    pass_over(node, "idle")
+    statistics = node.camera.statistics
+    counted, skipped, taken = statistics.passed_over["idle"], statistics.skipped, len(statistics._arrivals)
+    for _ in range(50):
+        node.send(frame_message(FRAME, "rgb8", 1))
+        node.spin_for(0.01)
+    node.spin_until(lambda: statistics.passed_over["idle"] == counted + 50, "the count of all frames")
+    assert len(statistics._arrivals) - taken < 40 and statistics.skipped == skipped
+    assert node.diagnostics()["frames"].message.startswith(f"{IDLE}; ")
+    node.spin_until(lambda: not node.camera.subscription._group.resting, "the end of the rest without frames")
 
 
 def test_always_on_works_for_nobody(node):

@@ -260,6 +260,8 @@ def test_the_time_of_a_rest_is_in_no_rate_of_masks(reason):
         drive.now += 0.3
     drive.frames(1, skipped=3).frames(9)
     frames = drive.report("frames")
+    assert frames.values["frames replaced by newer ones or lost"] == "3"  # before the first that was passed over
+    assert frames.values[f"frames passed over: {reason}"] == "20"
     assert (frames.level, frames.values["output rate (Hz)"]) == (OK, "7.69")  # 10 in the 1.3 s since it rested
     assert float(frames.values["input rate (Hz)"]) == pytest.approx(10.6, abs=0.1)
     drive.frames(3, answered=False)

@@ -35,7 +35,9 @@ class Listening(Spinning):
         self._executor = SingleThreadedExecutor(context=context)
         self._executor.add_node(self.node)
         self.arrived: list = []
-        self.subscription = CameraSubscription(self.node, FaultLog(self.node), lambda m, _: self.arrived.append(m))
+        self.subscription = CameraSubscription(
+            self.node, FaultLog(self.node), lambda message, _: self.arrived.append(message), lambda: False
+        )
         self.subscription.start(message_type)
 
     def __enter__(self) -> "Listening":
