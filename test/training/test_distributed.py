@@ -5,12 +5,13 @@ Under torchrun this file is itself the program that trains, see `PROGRAMS`.
 
 import csv
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
@@ -119,7 +120,7 @@ def torchrun(*arguments: str) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory) -> Path:
+def trained(tmp_path_factory) -> Iterator[Path]:
     """A folder of runs with one process and with two."""
     folder = tmp_path_factory.mktemp("trained")
     write_folder(folder / "kitti", NAMES)
@@ -133,7 +134,8 @@ def trained(tmp_path_factory) -> Path:
     train(replace(RECIPE, epochs=1), folder, "begun_by_1", workers=0)
     result = run_program("all", folder)
     assert result.returncode == 0, result.stderr[-3000:]
-    return folder
+    yield folder
+    shutil.rmtree(folder)  # 2 GB, which would lie there until the last test has ended
 
 
 def log(folder: Path) -> list[dict[str, float]]:
