@@ -36,8 +36,9 @@ from fcn_road_seg.quantization.sensitivity import QuantizationError, keep_sensit
 
 pytestmark = pytest.mark.slow
 
-BOUND = 0.01 if cpu_supports_vnni() else 0.02
-"""Of INT8's mean difference for random weights: without VNNI, OpenVINO differs from FP32 three times as much."""
+# Bounds for random weights. Without VNNI, OpenVINO's INT8 differs from FP32 three times as much: the second three are
+# for such CPUs alone.
+MEAN, SHARE_OF_STD, MAX_CHANGE = (0.01, 0.5, "0.2") if cpu_supports_vnni() else (0.02, 1.0, "0.5")
 WIDTHS = (8, 8, 12, 12, 16, 16, 16, 24, 24, 24, 16, 16, 16)
 
 
@@ -59,9 +60,9 @@ def kitti(tmp_path_factory):
 @pytest.fixture(scope="module")
 def quantised(weights, kitti) -> bytes:
     """The file that the command writes beside the weights."""
-    arguments = ["--weights", weights, "--root", str(kitti), "--frames", "4", "--max-change", "0.5"]
+    arguments = ["--weights", weights, "--root", str(kitti), "--frames", "4", "--max-change", MAX_CHANGE]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(onnx_check.BOUNDS, "int8", BOUND)
+        patch.setitem(onnx_check.BOUNDS, "int8", MEAN)
         assert main(["quantize", *arguments]) == 0
     return read_int8(int8_path(Path(weights))).content  # intact
 
@@ -93,9 +94,12 @@ def test_the_graph_meets_tensorrts_requirements(quantised):
 def test_runtimes_answer_almost_like_pytorch(quantised, weights):
     image = np.concatenate([network_input(draw(seed, 300, 400)[0], 160) for seed in (5, 6)])
     expected = onnx_check.run_openvino(export.to_onnx(checkpoint.load(weights)).SerializeToString(), image)
-    for run in (onnx_check.run_onnxruntime, onnx_check.run_openvino):
+    for run, mean, share_of_std in (
+        (onnx_check.run_onnxruntime, onnx_check.BOUNDS["int8"], 0.5),
+        (onnx_check.run_openvino, MEAN, SHARE_OF_STD),
+    ):
         difference = np.abs(run(quantised, image) - expected)
-        assert 0 < difference.mean() < min(BOUND, expected.std())
+        assert 0 < difference.mean() < min(mean, share_of_std * expected.std())
 
 
 @pytest.mark.skipif(
